@@ -1,0 +1,43 @@
+# make demo    set everything up and run the whole loop in a browser, with no token
+# make run     run the bot with the settings in .env
+# make test    set up and run every test
+# make lint    ruff, mypy --strict and import-linter
+# make bench   the side-by-side benchmarks (tables in benchmarks/RESULTS.md)
+# make clean   remove the environment and caches; never your data
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo run test lint bench clean help
+
+help:
+	@grep '^# make' Makefile | cut -c3-
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade "pip>=25"
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable ".[test]"
+	@touch $@
+
+demo: .venv/.installed
+	$(BIN)/ovation demo --audience 20 --nights 3
+
+run: .venv/.installed
+	$(BIN)/ovation run
+
+test: .venv/.installed
+	$(BIN)/pytest
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed
+	$(BIN)/pip install --quiet --editable ".[test,bench]"
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

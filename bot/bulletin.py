@@ -1,0 +1,146 @@
+"""The bulletin: what admins read of a run, while it goes on and when it ends. Knows sentences, not how a run works."""
+
+import asyncio
+import logging
+import time
+
+from bot.errors import DeliveryError
+from bot.messenger import Address, Messenger, patiently
+from bot.nightly import Nightly
+from bot.texts import say
+from engine.run import Progress
+from storage import generations, runs
+from storage.database import Database
+from storage.records import Announcement, Run
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 3.0
+
+_STAGES = {"loading": 0.05, "reference": 0.10, "training": 0.45, "replay": 0.30, "judging": 0.07, "report": 0.03}
+"""Share of a run's time that each stage takes, roughly; in their order."""
+
+_BAR_CELLS = 10
+
+
+class Bulletin:
+    """Keeps the messages that follow a run up to date. `nightly.when_ended(bulletin.tell)` connects the two."""
+
+    def __init__(self, *, db: Database, nightly: Nightly, messenger: Messenger, admin_ids: tuple[int, ...]) -> None:
+        self._db = db
+        self._nightly = nightly
+        self._messenger = messenger
+        self._admin_ids = admin_ids
+        self._followers: set[asyncio.Task[None]] = set()
+
+    async def follow(self, run: int, message: Announcement) -> None:
+        """Show a run's progress, and at last its verdict, by editing a message."""
+        await runs.announce(self._db, run, message)
+        latest = await runs.latest(self._db)
+        if latest is not None and latest.id == run and latest.verdict is not None:
+            await self._show(message, verdict_sentence(latest, message.language))
+        else:
+            self._begin(run, message)
+
+    async def resume(self) -> None:
+        """Go on showing the progress of a run that was resumed after a restart."""
+        run = await self._nightly.running()
+        if run is not None:
+            for message in await runs.announcements(self._db, run.id):
+                self._begin(run.id, message)
+
+    def _begin(self, run: int, message: Announcement) -> None:
+        task = asyncio.create_task(self._keep_showing(run, message), name=f"progress of run {run}")
+        self._followers.add(task)
+        task.add_done_callback(self._followers.discard)
+
+    async def status(self, language: str) -> str:
+        """One sentence on the present run, or on the last one."""
+        run = await runs.latest(self._db)
+        if run is None:
+            return say(language, "retrain-none")
+        if run.verdict is None:
+            return self._progress_of(run, language)
+        return verdict_sentence(run, language)
+
+    async def tell(self, run: Run) -> None:
+        """A run has ended: tell those who follow it, and after a scheduled run every admin."""
+        await self.close()
+        followed = await runs.announcements(self._db, run.id)
+        for message in followed:
+            await self._show(message, verdict_sentence(run, message.language))
+        if run.slot is None:
+            return
+        for admin in self._admin_ids:
+            language = await generations.language_in(self._db, admin) or "en"
+            try:
+                await self._messenger.send(Address(chat_id=admin), verdict_sentence(run, language))
+            except DeliveryError as error:
+                logger.warning("run %d: an admin cannot be told: %s", run.id, error)
+
+    async def close(self) -> None:
+        """Stop showing progress."""
+        tasks = list(self._followers)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_showing(self, run_id: int, message: Announcement) -> None:
+        shown = ""
+        while (run := await self._nightly.running()) is not None and run.id == run_id:
+            text = self._progress_of(run, message.language)
+            if text != shown:
+                try:
+                    await self._messenger.edit(message.chat_id, message.message_id, text)
+                    shown = text
+                except DeliveryError as error:
+                    logger.info("run %d: progress not shown: %s", run_id, error)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def _show(self, message: Announcement, text: str) -> None:
+        try:
+            await patiently(lambda: self._messenger.edit(message.chat_id, message.message_id, text))
+        except DeliveryError as error:
+            logger.warning("a run's verdict cannot be shown: %s", error)
+
+    def _progress_of(self, run: Run, language: str) -> str:
+        progress = self._nightly.progress
+        share = share_done(progress)
+        seconds = time.time() - run.started_at.timestamp()
+        left = round(seconds * (1 - share) / share) if share > 0 else 0
+        filled = round(share * _BAR_CELLS)
+        return say(
+            language,
+            "retrain-progress",
+            run=run.id,
+            stage=say(language, f"stage-{progress.stage if progress else 'starting'}"),
+            bar="▓" * filled + "░" * (_BAR_CELLS - filled),
+            percent=round(100 * share),
+            eta=say(language, "retrain-eta", seconds=left) if share > 0.1 else "",
+        )
+
+
+def share_done(progress: Progress | None) -> float:
+    """How much of a run is done, 0 to 1, from its stage and the steps in it."""
+    if progress is None:
+        return 0.0
+    names = list(_STAGES)
+    before = sum(_STAGES[name] for name in names[: names.index(progress.stage)])
+    within = progress.done / progress.total if progress.total else 0.0
+    return min(1.0, before + _STAGES[progress.stage] * min(1.0, within))
+
+
+def verdict_sentence(run: Run, language: str) -> str:
+    """The verdict, the version that it names, and the reason."""
+    numbers = run.numbers
+    reason = say(
+        language,
+        f"reason-{run.reason}",
+        ratings=round(numbers.get("ratings", run.ratings)),
+        gain_points=100 * numbers.get("gain", 0.0),
+        sure=100 * numbers.get("probability", 0.0),
+        have=round(numbers.get("have", 0)),
+        need=round(numbers.get("need", 0)),
+        candidate=f"v{run.id}",
+    )
+    return say(language, f"verdict-{run.verdict}", run=run.id, version=run.version or "", reason=reason)

@@ -1,0 +1,102 @@
+"""The `ovation` command: each subcommand reads settings, calls one function, turns errors into a sentence and a status.
+
+Exit statuses: 0 done, 1 failed, 2 wrong use or configuration.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from bot.errors import OvationError, SettingsError, StartError
+from bot.export import What, lines
+from bot.log import set_up_logging
+from bot.settings import Settings, data_settings, load_settings
+from storage.database import open_for_reading
+from storage.errors import StorageError
+
+app = typer.Typer(
+    name="ovation",
+    help="A Telegram bot that writes for a chat and learns every night from the reactions it gets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Run the bot with the settings from the environment and .env."""
+    from bot.app import run as run_bot  # noqa: PLC0415 - the other commands start faster without it
+
+    settings = _settings()
+    set_up_logging(settings.log_level, token=settings.telegram_bot_token.get_secret_value())
+    try:
+        asyncio.run(run_bot(settings))
+    except StartError as error:
+        _give_up(str(error), status=error.exit_status)
+    except (OvationError, StorageError) as error:
+        _give_up(str(error), status=1)
+
+
+@app.command()
+def demo(
+    audience: Annotated[int, typer.Option(min=0, max=200, help="Simulated people with a hidden taste.")] = 0,
+    nights: Annotated[int, typer.Option(min=1, max=30, help="How many nights they use the bot.")] = 3,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the web chat; 0 takes a free one.")] = 8080,
+    once: Annotated[bool, typer.Option("--once", help="End after the last night, also in a terminal.")] = False,
+    chart: Annotated[Path, typer.Option(help="Where the chart of satisfaction per night is written.")] = Path(
+        "satisfaction.png"
+    ),
+    seed: Annotated[int, typer.Option(help="Another seed, another audience.")] = 1,
+) -> None:
+    """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
+    from bot.sandbox.demo import Plan, run_demo  # noqa: PLC0415 - the same
+
+    try:
+        run_demo(Plan(audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed))
+    except (OvationError, StorageError) as error:
+        _give_up(str(error), status=getattr(error, "exit_status", 1))
+
+
+@app.command()
+def export(
+    what: Annotated[What, typer.Argument(help="ratings, generations or runs.")],
+    format: Annotated[str, typer.Option(help="jsonl: one JSON object a line.")] = "jsonl",  # noqa: A002 - the option's name
+) -> None:
+    """Print what is stored, one object a line; works while the bot runs."""
+    if format != "jsonl":
+        _give_up(f"The format {format!r} does not exist: use --format jsonl.", status=2)
+    try:
+        connection = open_for_reading(data_settings().database_path)
+    except SettingsError as error:
+        _give_up(str(error), status=2)
+    except StorageError as error:
+        _give_up(str(error), status=1)
+    try:
+        for line in lines(connection, what):
+            typer.echo(line)
+    finally:
+        connection.close()
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        _give_up(str(error), status=2)
+
+
+def _give_up(sentence: str, *, status: int) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
+    raise typer.Exit(status)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The bot's exceptions. Every message is one sentence that says what to do next.
+
+OvationError
+├── SettingsError       one or more settings are wrong (exit status 2)
+├── StartError          the bot cannot start (exit status 2 or 1)
+├── Refusal             a person asks for something that is not to be had; names the text to answer with
+└── DeliveryError       a message could not be shown
+    ├── ChatGone        the chat or the right to write in it is gone: do not try again
+    ├── MessageGone     the message to edit is gone
+    └── NotNow          Telegram asks to wait, or cannot be reached: try again after `seconds`
+"""
+
+from collections.abc import Sequence
+
+
+class OvationError(Exception):
+    """Anything the bot knows how to explain."""
+
+
+class SettingsError(OvationError):
+    """One or more settings are wrong."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class StartError(OvationError):
+    """The bot cannot start."""
+
+    def __init__(self, message: str, *, exit_status: int = 2) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class Refusal(OvationError):
+    """A person asks for something that is not to be had; `text` is the id of the sentence that says why."""
+
+    def __init__(self, text: str, **values: str | int) -> None:
+        super().__init__(text)
+        self.text = text
+        self.values: dict[str, str | int] = values
+
+
+class DeliveryError(OvationError):
+    """A message could not be shown."""
+
+
+class ChatGone(DeliveryError):
+    """The chat, or the right to write in it, is gone."""
+
+
+class MessageGone(DeliveryError):
+    """The message to edit is gone."""
+
+
+class NotNow(DeliveryError):
+    """Telegram asks to wait, or cannot be reached."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds

@@ -1,0 +1,67 @@
+"""Exports: the facts as JSON lines, one object a line, read beside a running bot. Knows records and JSON, no model."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from enum import StrEnum
+
+from storage import generations, ratings, runs
+
+
+class What(StrEnum):
+    """What can be exported."""
+
+    RATINGS = "ratings"
+    GENERATIONS = "generations"
+    RUNS = "runs"
+
+
+def lines(connection: sqlite3.Connection, what: What) -> Iterator[str]:
+    """Every row of a kind, oldest first, as JSON."""
+    rows = {What.RATINGS: _ratings, What.GENERATIONS: _generations, What.RUNS: _runs}[what]
+    for row in rows(connection):
+        yield json.dumps(row, ensure_ascii=False)
+
+
+def _ratings(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+    for rating in ratings.current(connection):
+        yield {
+            "generation": rating.generation,
+            "kind": rating.kind,
+            "version": rating.version,
+            "value": rating.value,
+            "emoji": rating.emoji,
+            "rater": rating.rater,
+            "at": rating.at.isoformat(),
+            "consented": rating.consented,
+        }
+
+
+def _generations(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+    for generation in generations.all_delivered(connection):
+        yield {
+            "generation": generation.id,
+            "kind": generation.kind,
+            "version": generation.version,
+            "author": generation.author,
+            "chat": generation.chat,
+            "parent": generation.parent,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in generation.messages],
+            "text": generation.text,
+            "at": generation.created_at.isoformat(),
+        }
+
+
+def _runs(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+    for run in runs.everything(connection):
+        yield {
+            "run": run.id,
+            "slot": run.slot,
+            "verdict": run.verdict,
+            "reason": run.reason,
+            "numbers": run.numbers,
+            "ratings": run.ratings,
+            "version": run.version,
+            "started_at": run.started_at.isoformat(),
+            "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+        }

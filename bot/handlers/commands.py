@@ -1,0 +1,53 @@
+"""The small commands: /start, /help, and a sentence for commands that do not exist."""
+
+from typing import Any
+
+from telegram import Update
+from telegram.ext import BaseHandler, CommandHandler, ContextTypes, MessageHandler, filters
+
+from bot.delivery import Delivery
+from bot.incoming import Incoming, answer, incoming
+from bot.keyboards import consent_buttons
+from bot.kinds import Kinds
+
+
+def handlers(kinds: Kinds, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
+    """/start and /help; in private chats also the answer to any other command. Install this module last."""
+
+    async def on_start(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        message = incoming(update, bot_id=context.bot.id)
+        if message is not None:
+            await answer(
+                delivery, message, "start", buttons=consent_buttons(message.language), kinds=_menu(message, kinds)
+            )
+
+    async def on_help(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        message = incoming(update, bot_id=context.bot.id)
+        if message is not None:
+            await answer(delivery, message, "help", kinds=_menu(message, kinds))
+
+    async def on_unknown(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        message = incoming(update, bot_id=context.bot.id)
+        if message is None:
+            return
+        command = message.text.split(maxsplit=1)[0]
+        is_ours = command.lower().endswith(f"@{context.bot.username.lower()}")
+        if message.is_private or is_ours:  # in a group, a command without our name may be meant for another bot
+            await answer(delivery, message, "command-unknown", command=command.partition("@")[0])
+
+    async def on_other(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        message = incoming(update, bot_id=context.bot.id)
+        if message is not None:
+            await answer(delivery, message, "text-only")
+
+    only_new = filters.UpdateType.MESSAGE
+    return [
+        CommandHandler("start", on_start, filters=only_new),
+        CommandHandler("help", on_help, filters=only_new),
+        MessageHandler(only_new & filters.COMMAND, on_unknown),
+        MessageHandler(only_new & filters.ChatType.PRIVATE & ~filters.TEXT & ~filters.StatusUpdate.ALL, on_other),
+    ]
+
+
+def _menu(message: Incoming, kinds: Kinds) -> str:
+    return "\n".join(f"/{kind.name} — {kind.description[message.language]}" for kind in kinds.by_name.values())

@@ -1,0 +1,41 @@
+"""Prompts: the kinds' commands, plain text, mentions and replies in words. Unpacks and calls the studio."""
+
+from typing import Any
+
+from telegram import Update
+from telegram.ext import BaseHandler, CommandHandler, ContextTypes, MessageHandler, filters
+
+from bot.incoming import incoming
+from bot.kinds import Kind, Kinds
+from bot.studio import Studio
+
+
+def handlers(studio: Studio, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
+    """A handler for each kind's command, and one for addressed text."""
+
+    def command(kind: Kind) -> CommandHandler[Any, Any]:
+        async def on_command(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+            message = incoming(update, bot_id=context.bot.id)
+            if message is not None:
+                await studio.write(message.request, kind, message.argument)
+
+        return CommandHandler(kind.name, on_command, filters=filters.UpdateType.MESSAGE)
+
+    async def on_text(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        message = incoming(update, bot_id=context.bot.id)
+        if message is None:
+            return
+        if message.replies_to is not None and await studio.refine(message.request, message.replies_to, message.text):
+            return
+        topic, is_mentioned = _without(f"@{context.bot.username}", message.text)
+        if message.is_private or is_mentioned:
+            await studio.write(message.request, kinds.default, topic)
+
+    text = MessageHandler(filters.UpdateType.MESSAGE & filters.TEXT & ~filters.COMMAND, on_text)
+    return [*(command(kind) for kind in kinds.by_name.values()), text]
+
+
+def _without(mention: str, text: str) -> tuple[str, bool]:
+    """The text without the first mention of us, and whether there was one."""
+    at = text.lower().find(mention.lower())
+    return (text, False) if at < 0 else (f"{text[:at]}{text[at + len(mention) :]}", True)

@@ -1,0 +1,71 @@
+"""Reading an update: who speaks, where, in which language, and answering there. Knows Telegram's types, no service."""
+
+from dataclasses import dataclass
+
+from telegram import Message, Update
+
+from bot.delivery import Delivery
+from bot.keyboards import Keyboard
+from bot.messenger import Address, patiently
+from bot.studio import Request
+from bot.texts import language_of, say
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message from a person, taken apart."""
+
+    request: Request
+    text: str
+    is_private: bool
+    replies_to: int | None
+    """The message it replies to, if that one is ours."""
+
+    @property
+    def language(self) -> str:
+        """The person's language, as far as we speak it."""
+        return self.request.language
+
+    @property
+    def argument(self) -> str:
+        """What follows the command."""
+        words = self.text.split(maxsplit=1)
+        return words[1] if len(words) > 1 else ""
+
+
+def incoming(update: Update, *, bot_id: int) -> Incoming | None:
+    """The person's message in an update; None for anonymous senders, channels and bots."""
+    message, person = update.message, update.effective_user
+    if message is None or person is None or person.is_bot or message.sender_chat is not None:
+        return None
+    replied = message.reply_to_message
+    is_ours = replied is not None and replied.from_user is not None and replied.from_user.id == bot_id
+    return Incoming(
+        request=Request(
+            update_id=update.update_id,
+            person_id=person.id,
+            chat_id=message.chat_id,
+            message_id=message.message_id,
+            language=language_of(person.language_code),
+            thread_id=_topic(message),
+        ),
+        text=message.text or "",
+        is_private=message.chat.type == "private",
+        replies_to=replied.message_id if replied is not None and is_ours else None,
+    )
+
+
+async def answer(delivery: Delivery, to: Incoming, text: str, *, buttons: Keyboard = (), **values: str | float) -> int:
+    """Reply to a message with the sentence `text` of the locales; returns the reply's id."""
+    return await reply(delivery, to, say(to.language, text, **values), buttons)
+
+
+async def reply(delivery: Delivery, to: Incoming, words: str, buttons: Keyboard = ()) -> int:
+    """Reply to a message with words that are finished already; returns the reply's id."""
+    request = to.request
+    address = Address(chat_id=request.chat_id, reply_to=request.message_id, thread_id=request.thread_id)
+    return await patiently(lambda: delivery.send(address, words, buttons))
+
+
+def _topic(message: Message) -> int | None:
+    return message.message_thread_id if message.is_topic_message else None

@@ -1,0 +1,42 @@
+"""Buttons under messages, as plain values: what they say and what they send back. Knows no Telegram type."""
+
+from dataclasses import dataclass
+
+from bot.texts import say
+from storage.records import Tally
+
+CONSENT_TEXT_VERSION = 1
+"""Grows whenever the consent text changes its meaning; earlier opt-ins then no longer stand for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One inline button; `data` is 1 to 64 bytes."""
+
+    text: str
+    data: str
+
+
+Keyboard = tuple[tuple[Button, ...], ...]
+
+
+def rating_buttons(generation: int, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n · 🔁 · ✏️ under a generation; a count of 0 is not shown."""
+    return (
+        (
+            Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{generation}"),
+            Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{generation}"),
+            Button("🔁", f"again:{generation}"),
+            Button("✏️", f"refine:{generation}"),
+        ),
+    )
+
+
+def consent_buttons(language: str) -> Keyboard:
+    """Yes and no to the use of texts and ratings for training."""
+    return (
+        (
+            Button(say(language, "consent-yes"), f"optin:{CONSENT_TEXT_VERSION}"),
+            Button(say(language, "consent-no"), f"optout:{CONSENT_TEXT_VERSION}"),
+        ),
+    )

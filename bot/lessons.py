@@ -1,0 +1,43 @@
+"""What a run learns from: stored ratings as rows of the trainer's dataset. The one place where the records of the
+storage and those of the engine meet. Knows both; decides only how much a newcomer's rating counts.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from engine.chat import Message
+from engine.dataset import RatedGeneration, Rating
+from engine.reward import MIN_TENURE
+from storage.records import RatedText
+
+
+def dataset_of(texts: Iterable[RatedText], *, now: datetime, tenure_days: float) -> Iterator[RatedGeneration]:
+    """One row for each generation, in the order given."""
+    for text in texts:
+        generation = text.generation
+        yield RatedGeneration(
+            id=str(generation.id),
+            kind=generation.kind,
+            chat=generation.chat,
+            author=generation.author,
+            version=generation.version or "",
+            messages=tuple(Message(turn.role, turn.content) for turn in generation.messages),
+            text=generation.text or "",
+            ratings=tuple(
+                Rating(
+                    rater=rating.rater,
+                    value=rating.value,
+                    tenure=tenure(now - rating.rater_first_seen_at, tenure_days=tenure_days),
+                    at=rating.at.isoformat(),
+                )
+                for rating in text.ratings
+            ),
+        )
+
+
+def tenure(age: timedelta, *, tenure_days: float) -> float:
+    """How much a rater counts, from MIN_TENURE at first sight up to 1 after `tenure_days`; 0 days turns this off."""
+    if tenure_days == 0:
+        return 1.0
+    share = max(age.total_seconds(), 0.0) / (tenure_days * 86_400)
+    return min(1.0, max(MIN_TENURE, share))

@@ -1,0 +1,122 @@
+# Every sentence a person can see, in English. Friendly, short, and always saying what to do next.
+
+# --- Meeting the bot ---
+start =
+    Hello! I am an AI that writes for this chat. Everything I write is AI-generated and says so.
+
+    { $kinds }
+
+    React to what I write with an emoji, or press 👍 or 👎. Every night I can learn from these ratings and write a little better for you.
+
+    May I learn from what you ask and how you rate, in this chat? You can change your mind at any time with /optin and /optout. Nothing is used unless you say yes.
+help =
+    { $kinds }
+
+    👍 👎 or any reaction rates a text; the last one counts, and taking it back takes it back.
+    🔁 writes another one. To change a text, reply to it and say what you want.
+
+    /optin and /optout: may your texts and ratings teach me here?
+    /privacy: what I keep, and for how long.
+
+# --- Consent ---
+consent-yes = Yes, learn from mine
+consent-no = No, thanks
+optin-done = Thank you! From now on your prompts and ratings in this chat may teach me. /optout ends that.
+optin-already = You have said yes here already. /optout changes that.
+optout-done = Done. Nothing of yours in this chat will be used for learning from now on. /optin changes that.
+optout-already = I do not learn from you here. /optin changes that.
+privacy =
+    What I keep: your prompts, my answers and the ratings they get, on the machine of the people who run me, and nowhere else. Ratings are kept under a pseudonym; your name is not stored.
+
+    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
+
+    In groups I keep only what is addressed to me: commands, mentions, and replies to my messages.
+
+    /optin and /optout change your answer at any time.
+
+# --- Writing ---
+prompt-empty = What about? Write it behind the command, like this: /{ $command } green tea
+prompt-too-long = That is { $length } characters. Please say it in at most { $limit }.
+prompts-too-many = You have asked { $limit } times within an hour, which is the limit here. Please come back a little later.
+command-unknown = I do not know { $command }. /help lists what I can do.
+text-only = I can read text only. Write me what the text should be about, or see /help.
+failed-engine = I could not write this: the model does not answer at the moment. Please try again in a few minutes.
+failed-too-long = I could not write this: the conversation has become too long for the model. Please start anew with a shorter wish.
+generation-unknown = That text is not here any more, so I cannot do that with it.
+refine-how = Reply to the text and say what to change, for example “shorter”.
+again-coming = Another one is coming.
+rating-thanks = Thank you, that counts.
+rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may also learn from it.
+rating-taken-back = Taken back.
+error = Something went wrong on my side, and I have noted it. Please try again.
+
+# --- For admins ---
+admin-only = Only the admins of this bot may do that.
+admin-private = Please send me that in our private chat.
+retrain-begun = Run { $run } has begun. I keep answering meanwhile.
+retrain-running = A run is under way already. /retrain status shows how far it is, /retrain cancel ends it.
+retrain-none = No run is under way. /retrain starts one.
+retrain-cancelling = The run is being cancelled. The present version keeps serving.
+retrain-usage = Write /retrain, /retrain status or /retrain cancel.
+retrain-progress =
+    Run { $run }: { $stage }
+    { $bar } { $percent } %{ $eta }
+retrain-eta = {" "}· about { $seconds } s left
+stage-starting = starting
+stage-loading = loading the model
+stage-reference = reading the ratings
+stage-training = learning
+stage-replay = writing samples of old and new
+stage-judging = judging them
+stage-report = writing the report
+models =
+    Versions, newest first:
+    { $list }
+
+    /promote NAME lets a version serve, /rollback goes back.
+version-line = { $mark } { $version } · { $state } · { $date }
+state-champion = serves
+state-canary = on trial
+state-candidate = waiting; /promote { $version } lets it serve
+state-retired = resting
+version-unknown = I know no version “{ $version }” of this model. /models lists them.
+version-unusable = Version { $version } cannot be loaded; { $serving } serves on. The log says why.
+promote-usage = Which one? Write /promote and the name, for example /promote v3. /models lists them.
+promote-done = { $version } serves from now on.
+rollback-done = Done: { $version } serves now.
+rollback-nothing = There is nothing to go back to: { $version } is the first version that served.
+
+# --- Verdicts ---
+verdict-promoted = ✅ Run { $run }: promoted. { $version } answers from now on. { $reason }
+verdict-canary = 🐤 Run { $run }: canary. { $version } is on trial. { $reason }
+verdict-rejected = ↩️ Run { $run }: rejected. { $version } serves on. { $reason }
+verdict-skipped = ⏭ Run { $run }: skipped. { $version } serves on. { $reason }
+verdict-failed = ⚠️ Run { $run }: failed. { $version } serves on. { $reason }
+reason-better = On replayed prompts its texts should please { NUMBER($gain_points, maximumFractionDigits: 1) } points more ({ $ratings } ratings, { NUMBER($sure, maximumFractionDigits: 0) } % sure).
+reason-approval = It has passed the gate with { $ratings } ratings and waits for you: /approve { $candidate }
+reason-not_better = The new texts are not clearly better than the old ones ({ NUMBER($sure, maximumFractionDigits: 0) } % sure, { $ratings } ratings). More ratings will help.
+reason-no_signal = The { $ratings } ratings do not agree enough to learn from yet. More ratings will help.
+reason-kl = The candidate moved too far from the base model.
+reason-fluency = The candidate wrote less fluently.
+reason-diversity = The candidate repeated itself more.
+reason-length = The candidate's texts were much shorter or longer.
+reason-hacks = The candidate fished for reactions or shouted.
+reason-overlap = The candidate repeated rated texts word for word.
+reason-nan = The training gave numbers that make no sense; nothing was changed.
+reason-too_few_ratings = { $have } ratings with consent so far; a run needs { $need }.
+reason-too_few = There are too few different rated texts with consent yet.
+reason-one_sided = Nearly all ratings say the same, so there is nothing to compare. A few of the other kind will help.
+reason-one_rater = All ratings come from one person. A second one will help.
+reason-cancelled = It was cancelled.
+reason-interrupted = It was cut off twice. /retrain tries again.
+reason-trainer = The training broke off; the log says why. /retrain tries again.
+reason-engine = The engine did not take the new version; the log says why. /retrain tries again.
+reason-disk = The disk could not be written; the log says why. Make room, then /retrain.
+reason-memory = There was not enough memory. Free some, or choose a smaller model, then /retrain.
+reason-unexpected = Something unexpected happened; the log says what. /retrain tries again.
+
+# --- The command menu ---
+menu-help = What I can do
+menu-optin = Let me learn from you here
+menu-optout = Do not let me learn from you here
+menu-privacy = What I keep, and your choice

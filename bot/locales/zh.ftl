@@ -1,0 +1,122 @@
+# 用户看到的每一句话（简体中文）。友好、简短，并且总是说明下一步怎么做。
+
+# --- 初次见面 ---
+start =
+    你好！我是为这个聊天写作的 AI。我写的所有内容都由 AI 生成，并会注明。
+
+    { $kinds }
+
+    用表情回应我写的内容，或者按 👍 或 👎。每天夜里我可以从这些评价中学习，为你们写得更好一点。
+
+    我可以从你在这个聊天里的要求和评价中学习吗？你随时可以用 /optin 和 /optout 改变主意。你不同意，就什么都不会被使用。
+help =
+    { $kinds }
+
+    👍 👎 或任何表情回应都是评价；以最后一次为准，撤回就是撤回。
+    🔁 会再写一个。想修改，就回复那条消息，说出你的要求。
+
+    /optin 和 /optout：你的文字和评价可以教我吗？
+    /privacy：我保存什么、保存多久。
+
+# --- 同意 ---
+consent-yes = 可以，向我学习
+consent-no = 不用了
+optin-done = 谢谢！从现在起，你在这个聊天里的要求和评价可以教我。用 /optout 可以停止。
+optin-already = 你在这里已经同意过了。用 /optout 可以更改。
+optout-done = 好的。从现在起，你在这个聊天里的任何内容都不会用于学习。用 /optin 可以更改。
+optout-already = 我没有在这里向你学习。用 /optin 可以更改。
+privacy =
+    我保存什么：你的要求、我的回答和它们得到的评价，只存放在运行我的人的机器上，不在别处。评价用化名保存；你的名字不会被存储。
+
+    我从什么学习：只从逐个同意的人、在这个聊天里的要求和评价中学习。提要求的人和评价的人都必须同意。每次都用当前的同意从头训练模型，所以今天说不，下一个模型就不含你的内容。
+
+    在群里，我只保存对我说的话：命令、提及和对我消息的回复。
+
+    你随时可以用 /optin 和 /optout 改变选择。
+
+# --- 写作 ---
+prompt-empty = 写什么呢？请写在命令后面，例如：/{ $command } 绿茶
+prompt-too-long = 这有 { $length } 个字符。请控制在 { $limit } 个以内。
+prompts-too-many = 你一小时内已经要求了 { $limit } 次，这是这里的上限。请稍后再来。
+command-unknown = 我不认识 { $command }。/help 列出我会的一切。
+text-only = 我只能读文字。请写下你想要的主题，或者看看 /help。
+failed-engine = 这次没写成：模型暂时没有回应。请过几分钟再试。
+failed-too-long = 这次没写成：对话对模型来说太长了。请用更短的要求重新开始。
+generation-unknown = 那段文字已经不在了，我没法处理它。
+refine-how = 回复那段文字，说出要改什么，例如“短一点”。
+again-coming = 再来一个，马上就好。
+rating-thanks = 谢谢，已计入。
+rating-thanks-no-consent = 谢谢，已计数。用 /optin 我还可以从中学习。
+rating-taken-back = 已撤回。
+error = 我这边出了点问题，已经记下来了。请再试一次。
+
+# --- 管理员 ---
+admin-only = 只有这个机器人的管理员可以这样做。
+admin-private = 请在我们的私聊里发给我。
+retrain-begun = 第 { $run } 次训练开始了。其间我照常回答。
+retrain-running = 已有一次训练在进行。/retrain status 查看进度，/retrain cancel 结束它。
+retrain-none = 没有正在进行的训练。/retrain 开始一次。
+retrain-cancelling = 正在取消训练。当前版本继续服务。
+retrain-usage = 请写 /retrain、/retrain status 或 /retrain cancel。
+retrain-progress =
+    第 { $run } 次训练：{ $stage }
+    { $bar } { $percent } %{ $eta }
+retrain-eta = {" "}· 大约还要 { $seconds } 秒
+stage-starting = 正在启动
+stage-loading = 正在加载模型
+stage-reference = 正在读取评价
+stage-training = 正在学习
+stage-replay = 正在写新旧样本
+stage-judging = 正在评判
+stage-report = 正在写报告
+models =
+    版本，从新到旧：
+    { $list }
+
+    /promote 名称 让一个版本服务，/rollback 回到之前。
+version-line = { $mark } { $version } · { $state } · { $date }
+state-champion = 服务中
+state-canary = 试用中
+state-candidate = 等待中；/promote { $version } 让它服务
+state-retired = 休息中
+version-unknown = 这个模型没有“{ $version }”这个版本。/models 列出所有版本。
+version-unusable = 版本 { $version } 无法加载；{ $serving } 继续服务。日志里有原因。
+promote-usage = 哪一个？请写 /promote 和名称，例如 /promote v3。/models 列出所有版本。
+promote-done = 从现在起由 { $version } 服务。
+rollback-done = 好了：现在由 { $version } 服务。
+rollback-nothing = 没有可以回到的版本：{ $version } 是第一个服务的版本。
+
+# --- 结论 ---
+verdict-promoted = ✅ 第 { $run } 次训练：已晋升。从现在起由 { $version } 回答。{ $reason }
+verdict-canary = 🐤 第 { $run } 次训练：灰度试用。{ $version } 正在试用。{ $reason }
+verdict-rejected = ↩️ 第 { $run } 次训练：已拒绝。{ $version } 继续服务。{ $reason }
+verdict-skipped = ⏭ 第 { $run } 次训练：已跳过。{ $version } 继续服务。{ $reason }
+verdict-failed = ⚠️ 第 { $run } 次训练：失败。{ $version } 继续服务。{ $reason }
+reason-better = 在重放的要求上，它的文字预计更受欢迎 { NUMBER($gain_points, maximumFractionDigits: 1) } 个百分点（{ $ratings } 个评价，{ NUMBER($sure, maximumFractionDigits: 0) } % 把握）。
+reason-approval = 它凭 { $ratings } 个评价通过了检验，等你决定：/approve { $candidate }
+reason-not_better = 新的文字没有明显更好（{ NUMBER($sure, maximumFractionDigits: 0) } % 把握，{ $ratings } 个评价）。更多评价会有帮助。
+reason-no_signal = 这 { $ratings } 个评价还不够一致，学不到东西。更多评价会有帮助。
+reason-kl = 候选版本离基础模型太远了。
+reason-fluency = 候选版本写得不够通顺。
+reason-diversity = 候选版本更爱重复自己。
+reason-length = 候选版本的文字短了或长了很多。
+reason-hacks = 候选版本在讨要表情或大喊大叫。
+reason-overlap = 候选版本逐字重复了评价过的文字。
+reason-nan = 训练得出了没有意义的数字；什么都没有改变。
+reason-too_few_ratings = 目前有 { $have } 个获得同意的评价；训练需要 { $need } 个。
+reason-too_few = 获得同意、有评价的不同文字还太少。
+reason-one_sided = 几乎所有评价都一样，没有可比较的。多几个另一种评价会有帮助。
+reason-one_rater = 所有评价都来自一个人。再有一个人会有帮助。
+reason-cancelled = 训练被取消了。
+reason-interrupted = 训练被中断了两次。/retrain 再试一次。
+reason-trainer = 训练中断了；日志里有原因。/retrain 再试一次。
+reason-engine = 引擎没有接受新版本；日志里有原因。/retrain 再试一次。
+reason-disk = 磁盘无法写入；日志里有原因。腾出空间，然后 /retrain。
+reason-memory = 内存不够。释放一些，或换小一点的模型，然后 /retrain。
+reason-unexpected = 发生了意料之外的事；日志里有说明。/retrain 再试一次。
+
+# --- 命令菜单 ---
+menu-help = 我会做什么
+menu-optin = 允许我在这里向你学习
+menu-optout = 不允许我在这里向你学习
+menu-privacy = 我保存什么，以及你的选择

@@ -1,0 +1,59 @@
+"""What the services need of a messenger, and the patience to use it. `delivery` is the real one."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
+
+from bot.errors import NotNow
+from bot.keyboards import Keyboard
+
+T = TypeVar("T")
+
+_PATIENCE_SECONDS = 3600.0
+_DEFAULT_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a message goes: a chat, perhaps a topic in it, perhaps as a reply."""
+
+    chat_id: int
+    reply_to: int | None = None
+    thread_id: int | None = None
+
+
+class Messenger(Protocol):
+    """Sends and edits plain text.
+
+    Every call may raise `ChatGone`, `MessageGone` or `NotNow`, or a plain `DeliveryError` when the message is refused.
+    """
+
+    async def send(self, to: Address, text: str, buttons: Keyboard = ()) -> int:
+        """Send a message and return its id; after a `NotNow` it may stand there all the same."""
+
+    async def edit(self, chat_id: int, message_id: int, text: str, buttons: Keyboard = ()) -> None:
+        """Make a message show a text; showing it already counts as done."""
+
+    async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
+        """Replace the buttons and leave the text."""
+
+
+async def patiently(action: Callable[[], Awaitable[T]]) -> T:
+    """Do `action`, waiting as long as Telegram asks between tries, for an hour at most.
+
+    Raises:
+        DeliveryError: it is not to be done, or the hour is over.
+    """
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(NotNow), wait=_as_asked, stop=stop_after_delay(_PATIENCE_SECONDS), reraise=True
+    ):
+        with attempt:
+            result = await action()
+    return result
+
+
+def _as_asked(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return error.seconds if isinstance(error, NotNow) else _DEFAULT_PAUSE_SECONDS

@@ -1,0 +1,60 @@
+"""What an admin sees and does with versions: list, promote, go back. Knows sentences and the switchboard."""
+
+from bot.errors import Refusal
+from bot.switchboard import Switchboard
+from bot.texts import say
+from engine.errors import EngineError
+from storage import versions
+from storage.database import Database
+
+_MARKS = {"champion": "▶️", "canary": "🐤", "candidate": "⏸", "retired": "·"}
+
+
+class Models:
+    """The operator's hand on the switchboard."""
+
+    def __init__(self, *, db: Database, switchboard: Switchboard) -> None:
+        self._db = db
+        self._switchboard = switchboard
+
+    async def listing(self, language: str) -> str:
+        """One line for each version of the present base, newest first."""
+        lines = []
+        for version in await versions.of_base(self._db, self._switchboard.base):
+            state = say(language, f"state-{version.state}", version=version.name)
+            date = version.created_at.strftime("%Y-%m-%d %H:%M UTC")
+            mark = _MARKS[version.state]
+            lines.append(say(language, "version-line", mark=mark, version=version.name, state=state, date=date))
+        return "\n".join(lines)
+
+    async def promote(self, name: str) -> str:
+        """Make a version the champion; without a name, the one that waits or is on trial. Returns its name.
+
+        Raises:
+            Refusal: there is no such version, or it cannot be loaded.
+        """
+        if not name:
+            base = self._switchboard.base
+            waiting = await versions.in_state(self._db, base, "canary") or await versions.in_state(
+                self._db, base, "candidate"
+            )
+            if waiting is None:
+                raise Refusal("promote-usage")
+            name = waiting.name
+        try:
+            await self._switchboard.crown(name)
+        except EngineError as error:
+            raise Refusal("version-unusable", version=name, serving=self._switchboard.champion) from error
+        return name
+
+    async def roll_back(self) -> str:
+        """Go back to the version before; returns the one that serves then.
+
+        Raises:
+            Refusal: there is none, or it cannot be loaded.
+        """
+        try:
+            return await self._switchboard.roll_back()
+        except EngineError as error:
+            serving = self._switchboard.champion
+            raise Refusal("version-unusable", version="", serving=serving) from error

@@ -1,0 +1,71 @@
+"""The preview: a growing text shown by edits, seldom enough not to flood a chat.
+
+At most one edit is under way; what arrives meanwhile is merged into the next. A preview that cannot be shown is
+dropped, since the final text follows. Groups get fewer edits than private chats, because Telegram counts 20 messages
+a minute in a group, edits included.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from bot.errors import DeliveryError, NotNow
+from bot.messenger import Messenger
+from bot.plain import TELEGRAM_LIMIT, fitting, plain
+
+PRIVATE_INTERVAL_SECONDS = 1.0
+GROUP_INTERVAL_SECONDS = 4.0
+
+
+class Preview:
+    """Use as `async with Preview(…) as preview`, then `preview.add(piece)` for every piece."""
+
+    def __init__(self, messenger: Messenger, chat_id: int, message_id: int) -> None:
+        self._messenger = messenger
+        self._chat_id = chat_id
+        self._message_id = message_id
+        self._text = ""
+        self._task: asyncio.Task[None] | None = None
+        self._is_over = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep_showing())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None, "entered before it is left"
+        self._is_over.set()
+        if error is not None:
+            self._task.cancel()
+        # Otherwise an edit under way is waited for: Telegram might apply it after the final one.
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def add(self, piece: str) -> None:
+        """More text has arrived."""
+        self._text += piece
+
+    async def _keep_showing(self) -> None:
+        interval = PRIVATE_INTERVAL_SECONDS if self._chat_id > 0 else GROUP_INTERVAL_SECONDS
+        shown = ""
+        pause = interval
+        while not await self._over_within(pause):
+            pause = interval
+            text = plain(self._text)
+            if not text or text == shown:
+                continue
+            try:
+                await self._messenger.edit(self._chat_id, self._message_id, fitting(text, TELEGRAM_LIMIT - 2) + " …")
+                shown = text
+            except NotNow as error:
+                pause = max(error.seconds, interval)
+            except DeliveryError:
+                return
+
+    async def _over_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._is_over.wait()
+        except TimeoutError:
+            return False

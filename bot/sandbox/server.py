@@ -1,0 +1,130 @@
+"""The whole sandbox on one loopback address: Bot API, web chat, and the world behind them.
+
+Runs inside the current event loop. Knows how to start and stop; the routes are in `bot_api` and `page`.
+"""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Self
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from bot.sandbox.bot_api import BotApi
+from bot.sandbox.calls import Call
+from bot.sandbox.errors import AddressError
+from bot.sandbox.faults import Faults
+from bot.sandbox.flood import FloodGate, FloodLimits
+from bot.sandbox.methods.context import Context
+from bot.sandbox.page import Page
+from bot.sandbox.records import Chat
+from bot.sandbox.webhook import Webhook
+from bot.sandbox.world import World
+from bot.serving import listen, serving
+
+DEFAULT_TOKEN = "7000000001:a-local-stand-in"  # noqa: S105 - opens nothing but the sandbox
+
+
+class Sandbox:
+    """A world with a server around it.
+
+    Args:
+        token: what the bot must present.
+        host: a loopback address; others are refused, because nobody here is asked for a password.
+        port: 0 takes a free one; `url` tells which.
+        world: the world to serve; a new one by default.
+        admin_id: the id that "Open as admin" in the web chat acts under; None offers no admin.
+        room: title of a group that everybody who opens the page joins, with the bot as an administrator.
+        flood_limits: Telegram's limits; None lets everything pass.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str = DEFAULT_TOKEN,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        world: World | None = None,
+        admin_id: int | None = None,
+        room: str | None = None,
+        flood_limits: FloodLimits | None = None,
+    ) -> None:
+        self.token = token
+        self.world = world or World()
+        self.room: Chat | None = self.world.add_group(room, bot_admin=True) if room else None
+        self._host = host
+        self._port = port
+        webhook = Webhook(self.world.state)
+        gate = FloodGate(flood_limits) if flood_limits else None
+        self._api = BotApi(token, Context(self.world.state, webhook), flood_gate=gate)
+        self._webhook = webhook
+        self._page = Page(self.world, admin_id=admin_id, room=self.room)
+        self._stack = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """The root of the Bot API (TELEGRAM_API_URL) and of the web chat, without a slash at its end."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every answered request of the bot, oldest first."""
+        return self._api.calls
+
+    @property
+    def faults(self) -> Faults:
+        """Faults to come."""
+        return self._api.faults
+
+    def calls_of(self, method: str) -> list[Call]:
+        """The calls of one method."""
+        return [call for call in self.calls if call.method.lower() == method.lower()]
+
+    def publish_panel(self, panel: Mapping[str, object]) -> None:
+        """Show this in the page's side panel; see `page` for the fields it draws. Replaces what was there."""
+        self._page.publish_panel(panel)
+
+    async def __aenter__(self) -> Self:
+        listener = _listen(self._host, self._port)
+        self._port = int(listener.getsockname()[1])
+        await self._stack.enter_async_context(self._webhook.running())
+        server = serving(self._app(), listener, before_stop=self.world.updates.close)
+        await self._stack.enter_async_context(server)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def _app(self) -> Starlette:
+        # A page elsewhere that resolves its name to this machine must not reach the sandbox.
+        hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", self._host])
+        return Starlette(routes=[*self._api.routes(), *self._page.routes()], middleware=[hosts])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket on a loopback address.
+
+    Raises:
+        AddressError: another host than this machine, or a port that is taken.
+    """
+    address = "127.0.0.1" if host == "localhost" else host
+    if not _is_loopback(address):
+        raise AddressError(f"The sandbox asks for no password, so it listens on 127.0.0.1 only, not on {host}.")
+    try:
+        return listen(address, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressError(f"Port {port} on {host} is taken; choose another one, or 0 for a free one.") from error
+        raise AddressError(f"The sandbox cannot listen on {host}:{port}: {error.strerror}.") from error
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

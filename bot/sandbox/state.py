@@ -1,0 +1,156 @@
+"""What exists in the world and who is told of a change. The ground that `world` and `bot_side` stand on.
+
+Knows chats and messages; knows neither the rules for people (`world`) nor those for the bot (`bot_side`).
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from bot.sandbox import wire
+from bot.sandbox.errors import WorldError
+from bot.sandbox.feed import Feed
+from bot.sandbox.menus import Menus
+from bot.sandbox.records import (
+    Answer,
+    Attachment,
+    Chat,
+    ChatKind,
+    Event,
+    EventKind,
+    Keyboard,
+    Person,
+    SeenMessage,
+    Service,
+)
+from bot.sandbox.rooms import Room, numbering
+from bot.sandbox.text import Formatted
+from bot.sandbox.updates import Payload, UpdateQueue
+
+
+def now() -> datetime:
+    """This moment in whole seconds, UTC, as Telegram dates things."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class State:
+    """People, rooms, files, menus, waiting updates and listeners."""
+
+    def __init__(self, bot: Person, *, privacy_mode: bool = True, clock: Callable[[], datetime] = now) -> None:
+        self.bot = bot
+        self.privacy_mode = privacy_mode
+        self.clock = clock
+        self.people: dict[int, Person] = {}
+        self.rooms: dict[int, Room] = {}
+        self.updates = UpdateQueue(clock)
+        self.feed = Feed()
+        self.menus = Menus()
+        self.files: dict[str, tuple[Attachment, bytes]] = {}
+        self.queries: dict[str, asyncio.Future[Answer]] = {}
+        self._group_ids = itertools.count(4_000_001)
+        self._shared_numbers = numbering()
+
+    def open_private(self, person: Person) -> Room:
+        """The person's chat with the bot, made when first asked for."""
+        if person.id not in self.rooms:
+            chat = Chat(person.id, "private", person.name, person.username)
+            self.rooms[chat.id] = Room(chat, self._shared_numbers, members={person.id: person})
+            self.tell("chat", chat)
+        return self.rooms[person.id]
+
+    def open_group(self, title: str, kind: ChatKind, *, bot_admin: bool) -> Room:
+        """A new group, supergroup or channel; basic groups number messages with the private chats."""
+        number = next(self._group_ids)
+        chat = Chat(-number if kind == "group" else -1_000_000_000_000 - number, kind, title)
+        numbers = self._shared_numbers if kind == "group" else numbering()
+        self.rooms[chat.id] = Room(chat, numbers, "administrator" if bot_admin else "member", is_started=True)
+        self.tell("chat", chat)
+        return self.rooms[chat.id]
+
+    def room(self, chat: Chat | int) -> Room:
+        """The inside of a chat."""
+        chat_id = chat if isinstance(chat, int) else chat.id
+        if chat_id not in self.rooms:
+            raise WorldError(f"There is no chat {chat_id}; make it with private_chat or add_group.")
+        return self.rooms[chat_id]
+
+    def message(self, chat: Chat | int, message_id: int) -> SeenMessage:
+        """One message as it is now."""
+        room = self.room(chat)
+        if message_id not in room.messages:
+            raise WorldError(f"There is no message {message_id} in {room.chat.title}; it may have been deleted.")
+        return room.messages[message_id]
+
+    def is_bots(self, message: SeenMessage) -> bool:
+        """Whether the bot sent it; its name may have changed since."""
+        return message.sender is not None and message.sender.id == self.bot.id
+
+    def post(
+        self,
+        room: Room,
+        sender: Person | Chat,
+        content: Formatted = Formatted(""),  # noqa: B008 - frozen
+        *,
+        reply_to: int | None = None,
+        keyboard: Keyboard = (),
+        attachment: Attachment | None = None,
+        service: Service | None = None,
+    ) -> SeenMessage:
+        """Write a new message down and tell the pages. A chat as sender means an anonymous admin or a channel."""
+        message = SeenMessage(
+            next(room.numbers),
+            room.chat,
+            sender if isinstance(sender, Person) else None,
+            content.text,
+            self.clock(),
+            sender_chat=sender if isinstance(sender, Chat) else None,
+            entities=content.entities,
+            reply_to=reply_to,
+            keyboard=keyboard,
+            attachment=attachment,
+            service=service,
+        )
+        room.messages[message.id] = message
+        self.tell("message", room.chat, message)
+        return message
+
+    def put(self, message: SeenMessage, what: EventKind) -> None:
+        """Replace a message by its newer self and tell the pages."""
+        self.room(message.chat).messages[message.id] = message
+        self.tell(what, message.chat, message)
+
+    def drop(self, message: SeenMessage) -> None:
+        """Delete a message."""
+        del self.room(message.chat).messages[message.id]
+        self.tell("deleted", message.chat, message)
+
+    def deliver(self, message: SeenMessage, kind: str = "message") -> None:
+        """Queue an update with this message for the bot, if it is in the chat."""
+        room = self.room(message.chat)
+        if not room.bot_is_here:
+            return
+        if message.chat.kind == "channel":
+            kind = kind.replace("message", "channel_post")
+        self.updates.add(kind, self.wire_message(message))
+
+    def wire_message(self, message: SeenMessage) -> Payload:
+        """The Message object, with the message it replies to as that is now."""
+        replied = self.room(message.chat).messages.get(message.reply_to or 0)
+        return wire.message(message, reply_to=replied)
+
+    def tell(
+        self,
+        kind: EventKind,
+        chat: Chat | None = None,
+        message: SeenMessage | None = None,
+        *,
+        person_id: int | None = None,
+        detail: dict[str, object] | None = None,
+    ) -> None:
+        """Publish an event to pages and to those who wait."""
+        self.feed.publish(Event(kind, chat, message, person_id, detail or {}))
+
+    def rooms_of(self, person: Person) -> Iterable[Room]:
+        """The chats this person is in, oldest first, without groups that moved to a supergroup."""
+        return [r for r in self.rooms.values() if person.id in r.members and r.migrated_to is None]

@@ -1,0 +1,89 @@
+"""The clock: starts the nightly run at every slot of the cron line, once, and makes up for a slot slept through.
+
+A slot is named by its local wall time, so the hour that repeats in autumn cannot start a second run. APScheduler's
+own memory is not relied on: the database knows up to when the slots were looked after. Knows time, not learning.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from storage import runs
+from storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+_LOOK_BACK = timedelta(days=8)
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def cron_trigger(line: str, timezone: str) -> CronTrigger:
+    """A trigger for a five-field cron line with cron's own weekdays (0 and 7 are Sunday; APScheduler's 0 is Monday).
+
+    Raises:
+        ValueError: the line is not a cron line.
+    """
+    fields = line.split()
+    if len(fields) == 5 and fields[4] != "*":
+        fields[4] = ",".join(_weekdays(part) for part in fields[4].split(","))
+    return CronTrigger.from_crontab(" ".join(fields), timezone=ZoneInfo(timezone))
+
+
+def _weekdays(part: str) -> str:
+    """Spell out the numbers of one part of the weekday field, e.g. `5-7` as fri,sat,sun."""
+    days, _, step = part.partition("/")
+    first, _, last = ("0-6" if days == "*" else days).partition("-")
+    if not first.isdigit():
+        return part
+    numbers = range(int(first), int(last or first) + 1, int(step or 1))
+    if not numbers or numbers[-1] >= len(_DAYS):
+        raise ValueError(f"{part!r} is not a day of the week")
+    return ",".join(_DAYS[number] for number in numbers)
+
+
+def missed_slot(trigger: CronTrigger, *, since: datetime, now: datetime) -> datetime | None:
+    """The latest slot after `since` and not after `now`; None when there was none."""
+    latest = None
+    moment = max(since, now - _LOOK_BACK)
+    while (fire := trigger.get_next_fire_time(None, moment)) is not None and fire <= now:
+        latest = fire
+        moment = fire.astimezone(UTC) + timedelta(seconds=1)  # in local time this would stand still in autumn
+    return latest
+
+
+class Schedule:
+    """Calls `run_slot` with the slot's name at each slot."""
+
+    def __init__(self, *, db: Database, line: str, timezone: str, run_slot: Callable[[str], Awaitable[object]]) -> None:
+        self._db = db
+        self._trigger = cron_trigger(line, timezone)
+        self._run_slot = run_slot
+        self._since = datetime.now(UTC)
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+
+    async def start(self) -> None:
+        """Make up for a slot that passed while the bot was down, then keep time."""
+        self._since = await runs.last_slot(self._db, default=datetime.now(UTC))
+        await self._look()
+        self._scheduler.add_job(self._look, self._trigger)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Stop keeping time."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    async def _look(self) -> None:
+        now = datetime.now(UTC)
+        slot = missed_slot(self._trigger, since=self._since, now=now)
+        if slot is not None:
+            logger.info("the slot of %s is due", slot.isoformat())
+            await self._run_slot(slot.strftime("%Y-%m-%d %H:%M"))
+        self._since = now
+        await runs.see_slot(self._db, at=now)

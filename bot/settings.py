@@ -1,0 +1,190 @@
+"""Settings: the one place that reads the environment and `.env`.
+
+All faults are collected and reported together, by the variable's name, without the value of a secret.
+Knows what values are allowed. Knows nothing of what they are used for.
+"""
+
+import difflib
+import logging
+import os
+import re
+import stat
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+from dotenv.parser import parse_stream
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bot.errors import SettingsError
+from bot.schedule import cron_trigger
+
+_TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]{3,}")
+_SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,256}")
+DEFAULT_LABEL = "AI-generated / AI 生成"
+
+
+def _token(value: SecretStr) -> SecretStr:
+    if not _TOKEN_PATTERN.fullmatch(value.get_secret_value()):
+        raise ValueError("is not a bot token; @BotFather gives one like 123456789:AAE…")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is not a time zone; write one like Europe/Berlin or Asia/Shanghai") from error
+    return value
+
+
+def _cron(value: str) -> str:
+    try:
+        cron_trigger(value, "UTC")
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a five-field cron line like 30 3 * * *") from error
+    return value
+
+
+def _secret(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not _SECRET_PATTERN.fullmatch(value.get_secret_value()):
+        raise ValueError("must be 1 to 256 letters, digits, _ or -")
+    return value
+
+
+def _address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{value!r} is not an address like 127.0.0.1:8443")
+    return value
+
+
+def _ids(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError("must be numeric Telegram ids with commas between them, like 123456789,987654321")
+    return tuple(int(part) for part in parts)
+
+
+class DataSettings(BaseSettings):
+    """The settings that commands beside the bot need: where the data is."""
+
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = Path("data")
+    key_file: Path | None = None
+
+    @property
+    def key_path(self) -> Path:
+        """Where the pseudonyms' key lies: never inside the data folder by default."""
+        return self.key_file or self.data_dir.with_name(self.data_dir.name + ".key")
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.data_dir / "ovation.db"
+
+
+class Settings(DataSettings):
+    """Every setting, checked. Field names are the variables in small letters; `.env.example` explains each."""
+
+    telegram_bot_token: Annotated[SecretStr, AfterValidator(_token)]
+    telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
+    admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
+    model: str = Field("starter", min_length=1)
+    engine_url: HttpUrl | None = None
+    webhook_url: HttpUrl | None = None
+    webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret)] = None
+    webhook_listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8443"
+    retrain_at: Annotated[str, AfterValidator(_cron)] = "30 3 * * *"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    min_ratings: int = Field(50, ge=1)
+    promotion: Literal["auto", "approve"] = "auto"
+    canary_share: float = Field(0.0, ge=0, le=1)
+    tenure_days: float = Field(7.0, ge=0)
+    prompts_per_hour: int = Field(60, ge=0)
+    label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _webhook_is_whole(self) -> Self:
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ValueError("WEBHOOK_URL needs a WEBHOOK_SECRET, so that only Telegram can send updates")
+        return self
+
+
+S = TypeVar("S", bound=DataSettings)
+
+
+def load_settings(env_file: Path = Path(".env")) -> Settings:
+    """Read every setting from the environment and `env_file`.
+
+    Raises:
+        SettingsError: with every fault at once, one sentence each.
+    """
+    return _load(Settings, env_file)
+
+
+def data_settings(env_file: Path = Path(".env")) -> DataSettings:
+    """Read only where the data is, for commands that need no token.
+
+    Raises:
+        SettingsError: with every fault at once, one sentence each.
+    """
+    return _load(DataSettings, env_file)
+
+
+def _load(wanted: type[S], env_file: Path) -> S:
+    problems = _faults_of_file(env_file) if env_file.exists() else []
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it would repeat what _faults_of_file says
+    try:
+        settings = wanted(_env_file=env_file)
+    except ValidationError as error:
+        problems += [_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
+    except (OSError, UnicodeDecodeError):
+        pass  # _faults_of_file has said so
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _faults_of_file(env_file: Path) -> list[str]:
+    """What is wrong with the file itself: who may read it, lines that mean nothing, names that do not exist."""
+    if env_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return [f"{env_file} can be read by other users of this machine: run chmod 600 {env_file}."]
+    try:
+        bindings = list(parse_stream(StringIO(env_file.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError):
+        return [f"{env_file} cannot be read as UTF-8 text: write it again from .env.example."]
+    problems = []
+    for binding in bindings:
+        if binding.error:
+            problems.append(f"{env_file}, line {binding.original.line}: write NAME=value, or # before a comment.")
+        elif binding.key is not None and binding.key.lower() not in Settings.model_fields:
+            problems.append(f"{binding.key} in {env_file} is not a setting{_suggestion(binding.key)}.")
+    return problems
+
+
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name.upper(), [field.upper() for field in Settings.model_fields], n=1)
+    return f"; did you mean {close[0]}?" if close else "; .env.example lists them all"
+
+
+def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    if not location:
+        return f"{message.removeprefix('Value error, ')}."
+    name = str(location[0]).upper()
+    if kind == "missing":
+        return f"{name} is missing: set it in the environment or in .env (see .env.example)."
+    return f"{name}: {message.removeprefix('Value error, ')}."
+
+
+def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a bot of our own: this process's, with `settings` in place of all its settings."""
+    own = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return own | dict(settings)

@@ -1,0 +1,147 @@
+"""The switchboard: which version answers which chat, and how that changes.
+
+A chat stays with its version: the share of chats that the canary answers is picked by the chat's pseudonym, not by
+chance per message. The database alone knows the champion; this module keeps the engine in step with it. Knows
+versions and pseudonyms. Knows nothing of runs or messages.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.errors import Refusal
+from engine.client import EngineClient
+from engine.errors import EngineError
+from engine.versions import verify
+from storage import versions
+from storage.database import Database
+from storage.records import Version
+
+logger = logging.getLogger(__name__)
+
+
+class Switchboard:
+    """Call `install` once the engine answers, and again whenever it has restarted."""
+
+    def __init__(self, *, db: Database, engine: EngineClient, folder: Path, canary_share: float) -> None:
+        self._db = db
+        self.engine = engine
+        self._folder = folder
+        self._canary_share = canary_share
+        self._champion = ""
+        self._canary: str | None = None
+        self._repairing = asyncio.Lock()
+        self.base = ""
+        """The engine's own model, without an adapter."""
+
+    @property
+    def champion(self) -> str:
+        """The version that answers most chats."""
+        return self._champion
+
+    @property
+    def canary(self) -> str | None:
+        """The version on trial, if there is one."""
+        return self._canary
+
+    def version_for(self, chat: str) -> str:
+        """The version that answers the chat with this pseudonym."""
+        if self._canary is not None and int(chat[:8], 16) < self._canary_share * 2**32:
+            return self._canary
+        return self._champion
+
+    def folder_of(self, name: str) -> Path | None:
+        """Where the adapter of a version lies; None for the base."""
+        return None if name == self.base else self._folder / name
+
+    async def install(self) -> None:
+        """Learn the base from the engine and load the champion and the canary into it.
+
+        A champion that is damaged or refused gives way to the champion before it, and at last to the base.
+        """
+        self.base = (await self.engine.models())[0]
+        await versions.register_base(self._db, self.base, at=datetime.now(UTC))
+        champion = await versions.in_state(self._db, self.base, "champion")
+        while champion is not None and not await self._load(champion.name):
+            fallback = await versions.previous_champion(self._db, self.base)
+            await versions.crown(self._db, fallback.name if fallback else self.base, at=datetime.now(UTC))
+            await versions.discard(self._db, champion.name)
+            champion = await versions.in_state(self._db, self.base, "champion")
+        canary = await versions.in_state(self._db, self.base, "canary")
+        if canary is not None and not await self._load(canary.name):
+            await versions.retire(self._db, canary.name)
+        await self._read()
+        logger.info("version %s serves", self._champion)
+
+    async def repair(self) -> None:
+        """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
+        async with self._repairing:
+            try:
+                if self._champion not in await self.engine.models():
+                    await self.install()
+            except EngineError as error:
+                logger.warning("the versions cannot be loaded again yet: %s", error)
+
+    async def crown(self, name: str) -> None:
+        """Load a version and make it the champion.
+
+        Raises:
+            Refusal: there is no such version of this base.
+            EngineError: it cannot be loaded; the old champion serves on.
+        """
+        await self._known(name)
+        await self._load_or_raise(name)
+        await versions.crown(self._db, name, at=datetime.now(UTC))
+        await self._read()
+
+    async def try_out(self, name: str) -> None:
+        """Load a version and make it the canary."""
+        await self._known(name)
+        await self._load_or_raise(name)
+        await versions.make_canary(self._db, name, at=datetime.now(UTC))
+        await self._read()
+
+    async def roll_back(self) -> str:
+        """End a canary's trial, or else go back to the champion before this one; returns who serves then.
+
+        Raises:
+            Refusal: there is nothing to go back to.
+        """
+        if self._canary is not None:
+            await versions.retire(self._db, self._canary)
+            await self._read()
+            return self._champion
+        previous = await versions.previous_champion(self._db, self.base)
+        if previous is None:
+            raise Refusal("rollback-nothing", version=self._champion)
+        await self._load_or_raise(previous.name)
+        await versions.crown(self._db, previous.name, at=datetime.now(UTC))
+        await self._read()
+        return self._champion
+
+    async def _known(self, name: str) -> Version:
+        version = await versions.by_name(self._db, name)
+        if version is None or version.base != self.base:
+            raise Refusal("version-unknown", version=name)
+        return version
+
+    async def _load(self, name: str) -> bool:
+        try:
+            await self._load_or_raise(name)
+        except (EngineError, OSError):
+            logger.exception("version %s cannot serve", name)
+            return False
+        return True
+
+    async def _load_or_raise(self, name: str) -> None:
+        folder = self.folder_of(name)
+        if folder is not None:
+            verify(folder)
+            await self.engine.load_adapter(name, folder.absolute())
+
+    async def _read(self) -> None:
+        champion = await versions.in_state(self._db, self.base, "champion")
+        canary = await versions.in_state(self._db, self.base, "canary")
+        self._champion = champion.name if champion else self.base
+        self._canary = canary.name if canary else None

@@ -1,0 +1,108 @@
+"""LoRA adapters side by side over one copy of the base's weights, one of them (or none) active at a time.
+
+Knows PEFT and the model. Knows nothing of requests, names or manifests: callers verify a folder first. One thread
+only. Import it late: PEFT costs a good part of a second. Of an adapter's config only the fields of `_TAKEN` are
+believed, so that a folder can choose shapes and places but cannot make PEFT import, initialise or replace anything.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+
+from engine.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+_TAKEN = (
+    "r", "lora_alpha", "target_modules", "exclude_modules", "fan_in_fan_out", "use_rslora", "use_dora",
+    "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern",
+)  # fmt: skip
+_IGNORED = frozenset({
+    "peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version",
+    "runtime_config", "bias", "lora_dropout", "ensure_weight_tying", "megatron_core", "qalora_group_size",
+    "init_lora_weights", "loftq_config", "corda_config", "eva_config", "lora_ga_config",
+})  # fmt: skip
+"""About training, about the first values of weights that are then read from the file, or about nothing."""
+
+
+class Adapters:
+    """The adapters in one model's memory, by keys that this class gives out."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._peft: PeftModel | None = None  # made with the first adapter
+        self._layers: list[BaseTunerLayer] = []
+        self._active: str | None = None
+        self._loaded = 0
+
+    def load(self, folder: Path) -> str:
+        """Read the adapter in `folder` into memory, inactive, and return its key.
+
+        Raises:
+            ModelError: the files are damaged, or made for another model, or not plain LoRA.
+        """
+        config = _read_config(folder)
+        self._loaded += 1
+        key = f"adapter{self._loaded}"
+        try:
+            self._add(key, config, folder)
+        except (ValueError, TypeError, KeyError, RuntimeError, OSError, SafetensorError) as error:
+            failure: Exception | None = error
+        else:
+            failure = None
+        self._collect_layers()
+        if failure is not None:
+            self.delete(key)
+            logger.warning("The adapter %s is refused: %s", folder.name, failure)
+            raise ModelError(f"The adapter {folder.name} does not fit the base model; train it anew.") from failure
+        return key
+
+    def activate(self, key: str | None) -> None:
+        """Let the next forward pass use one adapter; None: the base alone."""
+        if key != self._active:
+            self._switch(key)
+
+    def delete(self, key: str) -> None:
+        """Free an adapter's memory; one that is not there is no error."""
+        self.activate(None)
+        if self._peft is not None and key in self._peft.peft_config:
+            self._peft.delete_adapter(key)
+
+    def _add(self, key: str, config: LoraConfig, folder: Path) -> None:
+        if self._peft is None:
+            self._peft = PeftModel(self._model, config, adapter_name=key, autocast_adapter_dtype=False)
+        else:
+            self._peft.add_adapter(key, config, autocast_adapter_dtype=False)
+        device = str(self._model.device)
+        result = self._peft.load_adapter(folder, key, torch_device=device, autocast_adapter_dtype=False)
+        if strangers := [*result.missing_keys, *result.unexpected_keys]:
+            raise ValueError(f"{len(strangers)} weights are missing or unknown, first {strangers[0]}")
+
+    def _collect_layers(self) -> None:
+        self._layers = [module for module in self._model.modules() if isinstance(module, BaseTunerLayer)]
+        self._switch(None)
+
+    def _switch(self, key: str | None) -> None:
+        # PEFT's own calls also touch every weight's requires_grad, which makes a switch many times as slow.
+        for layer in self._layers:
+            layer._disable_adapters = key is None
+            layer._active_adapter = [] if key is None else [key]
+        self._active = key
+
+
+def _read_config(folder: Path) -> LoraConfig:
+    try:
+        raw: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        foreign = [field for field, value in raw.items() if value and field not in _IGNORED.union(_TAKEN)]
+        if raw["peft_type"] != "LORA" or raw.get("bias", "none") != "none" or foreign:
+            raise ModelError(f"The adapter {folder.name} is not plain LoRA {foreign}; only plain LoRA can be served.")
+        taken = {field: raw[field] for field in _TAKEN if field in raw}
+        return LoraConfig(task_type="CAUSAL_LM", inference_mode=True, **taken)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"The adapter_config.json of {folder.name} cannot be read; publish it again.") from error

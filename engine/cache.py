@@ -1,0 +1,118 @@
+"""The key/value cache of a batch whose rows come and go between steps.
+
+Knows tensors only: rows, and columns of which every row uses the last so many (left padding). Knows nothing of
+requests or sampling. Sliding-window models work, as every layer keeps all columns and the model's mask hides the
+old ones; models with another state than keys and values (Mamba and its like) do not.
+
+Every number in the buffers is finite: masked columns get a weight of exactly zero, and zero times NaN is NaN.
+"""
+
+from typing import Self, cast
+
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+_SPARE_COLUMNS = 64
+"""Room for so many steps before the buffers are copied into larger ones."""
+
+
+class RowsLayer(DynamicLayer):
+    """One attention layer's keys and values, in buffers with room for more rows and columns.
+
+    The buffers have the shape (row capacity, heads, column capacity, head_dim). The live part is rows [0, rows) and
+    columns [start, end); `keys` and `values` are views of it.
+    """
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Append the columns `key_states` and `value_states` (rows, heads, new columns, head_dim)."""
+        new = key_states.shape[2]
+        if not self.is_initialized:
+            self._rows, self._start, self._end = key_states.shape[0], 0, 0
+            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+            self._buffers = (key_states[:, :, :0], value_states[:, :, :0])
+        if self._end + new > self._buffers[0].shape[2]:
+            self._reallocate(self._rows, self.width, after=new + _SPARE_COLUMNS)
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[: self._rows, :, self._end : self._end + new] = states
+        self._end += new
+        return self._refresh()
+
+    @property
+    def width(self) -> int:
+        """How many live columns there are."""
+        return self._end - self._start
+
+    def join(self, other: Self) -> None:
+        """Append the rows of `other`, right-aligned, as all rows are."""
+        rows, width = self._rows + other._rows, max(self.width, other.width)
+        if rows > self._buffers[0].shape[0] or self._end < width:
+            self._reallocate(rows * 5 // 4, width, after=_SPARE_COLUMNS)
+        for buffer, states in zip(self._buffers, other._live(), strict=True):
+            buffer[self._rows : rows] = 0
+            buffer[self._rows : rows, :, self._end - other.width : self._end] = states
+        self._rows, self._start = rows, self._end - width
+        self._refresh()
+
+    def drop(self, row: int) -> None:
+        """Remove a row; the last row takes its place."""
+        self._rows -= 1
+        for buffer in self._buffers:
+            buffer[row] = buffer[self._rows]
+        self._refresh()
+
+    def narrow(self, width: int) -> None:
+        """Forget all but the last `width` columns."""
+        self._start = self._end - width
+        self._refresh()
+
+    def _reallocate(self, row_capacity: int, width: int, *, after: int) -> None:
+        """Move the live part into larger buffers, `width` columns and then room for `after` more."""
+        moved = []
+        for buffer in self._buffers:
+            _, heads, _, head_dim = buffer.shape
+            larger = buffer.new_zeros(row_capacity, heads, width + after, head_dim)
+            larger[: self._rows, :, width - self.width : width] = buffer[: self._rows, :, self._start : self._end]
+            moved.append(larger)
+        self._buffers = (moved[0], moved[1])
+        self._start, self._end = width - self.width, width
+
+    def _refresh(self) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = live = self._live()
+        return live
+
+    def _live(self) -> tuple[Tensor, Tensor]:
+        """Views (rows, heads, width, head_dim) of the keys and values in use."""
+        part = (slice(0, self._rows), slice(None), slice(self._start, self._end))
+        return self._buffers[0][part], self._buffers[1][part]
+
+
+class RowsCache(Cache):
+    """The cache of a whole model; a transformers `Cache`, so that any model takes it as `past_key_values`."""
+
+    def __init__(self) -> None:
+        super().__init__(layer_class_to_replicate=RowsLayer)
+
+    @property
+    def _rows_layers(self) -> list[RowsLayer]:
+        return cast(list[RowsLayer], self.layers)
+
+    @property
+    def width(self) -> int:
+        """How many live columns there are."""
+        return self._rows_layers[0].width
+
+    def join(self, other: Self) -> None:
+        """Append the rows of `other`, right-aligned, as all rows are."""
+        for mine, theirs in zip(self._rows_layers, other._rows_layers, strict=True):
+            mine.join(theirs)
+
+    def drop(self, row: int) -> None:
+        """Remove a row; the last row takes its place."""
+        for layer in self._rows_layers:
+            layer.drop(row)
+
+    def narrow(self, width: int) -> None:
+        """Forget all but the last `width` columns, when no row uses more."""
+        if width < self.width:
+            for layer in self._rows_layers:
+                layer.narrow(width)

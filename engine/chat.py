@@ -1,0 +1,67 @@
+"""What is said to a model and what comes back: the words that the bot, the client and the server share.
+
+Knows tokens only by number, never by id. Knows nothing of torch, HTTP, chats or people.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.errors import RequestError
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "cancelled"]
+
+MAX_NEW_TOKENS = 4096
+"""No request may ask for more new tokens than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How to draw the next token; checked on construction.
+
+    Raises:
+        RequestError: a value is outside its range; the sentence names the field.
+    """
+
+    max_tokens: int = 128
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """Keep the k most likely tokens; 0 keeps all."""
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+    def __post_init__(self) -> None:
+        checks = {
+            "max_tokens": (1 <= self.max_tokens <= MAX_NEW_TOKENS, f"from 1 to {MAX_NEW_TOKENS}"),
+            "temperature": (0.0 <= self.temperature <= 2.0, "from 0 to 2"),
+            "top_p": (0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
+            "top_k": (self.top_k >= 0, "0 (off) or more"),
+            "min_p": (0.0 <= self.min_p < 1.0, "from 0 to below 1"),
+            "repetition_penalty": (0.5 <= self.repetition_penalty <= 2.0, "from 0.5 to 2"),
+        }
+        for field, (is_good, allowed) in checks.items():
+            if not is_good:
+                raise RequestError(f"{field} is {getattr(self, field)}, but it must be {allowed}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A finished text and what it cost."""
+
+    text: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: FinishReason

@@ -1,0 +1,96 @@
+"""One batch: rows of one version that are prefilled, stepped together, and leave when they like.
+
+Knows a Hugging Face causal LM, its cache and sampling; token ids in, token ids out. Knows nothing of text, queues,
+versions or threads. Rows are padded on the left, so positions are counted from each row's own first token.
+"""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from engine.cache import RowsCache
+from engine.chat import Sampling
+from engine.sampling import RowSampler, draw
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One sequence being written."""
+
+    prompt: Sequence[int]
+    sampling: Sampling
+    sampler: RowSampler = field(init=False)
+    cached: int = 0
+    """How many of its tokens are in the cache."""
+    newest: int = 0
+    """The newest token, which the next step reads."""
+
+    def __post_init__(self) -> None:
+        self.sampler = RowSampler(self.sampling, self.prompt)
+
+
+class Batch:
+    """Rows that share a forward pass. `rows` is in the order of the cache's rows, which changes when rows leave."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._device = model.device
+        self._cache = RowsCache()
+        parameters = inspect.signature(model.forward).parameters
+        self._options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+        self._takes_positions = "position_ids" in parameters
+        self.rows: list[Row] = []
+
+    @torch.inference_mode()
+    def join(self, newcomers: Sequence[Row]) -> list[int]:
+        """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each."""
+        width = max(len(row.prompt) for row in newcomers)
+        ids = torch.tensor([[0] * (width - len(row.prompt)) + list(row.prompt) for row in newcomers])
+        cache = RowsCache()
+        tokens = self._forward(ids, newcomers, cache)
+        if self.rows:
+            self._cache.join(cache)
+        else:
+            self._cache = cache
+        self.rows += newcomers
+        return tokens
+
+    @torch.inference_mode()
+    def step(self) -> list[int]:
+        """Read every row's newest token and return every row's next, in the order of `rows`."""
+        return self._forward(torch.tensor([[row.newest] for row in self.rows]), self.rows, self._cache)
+
+    @torch.inference_mode()
+    def drop(self, leaving: Sequence[Row]) -> None:
+        """Remove rows; what they held in the cache is free for others."""
+        for row in leaving:
+            place = self.rows.index(row)
+            self.rows[place] = self.rows[-1]
+            self.rows.pop()
+            self._cache.drop(place)
+        if self.rows:
+            self._cache.narrow(max(row.cached for row in self.rows))
+        else:
+            self._cache = RowsCache()
+
+    def _forward(self, ids: Tensor, rows: Sequence[Row], cache: RowsCache) -> list[int]:
+        """Read `ids` (rows, new columns) into `cache` and draw the token after the last column of each row."""
+        new = ids.shape[1]
+        lengths = [row.cached + (1 if row.cached else len(row.prompt)) for row in rows]
+        columns = torch.arange((cache.width if cache.layers else 0) + new, device=self._device)
+        padding = len(columns) - torch.tensor(lengths, device=self._device).unsqueeze(1)  # (rows, 1)
+        inputs: dict[str, Tensor] = {}
+        if min(lengths) < len(columns):
+            inputs["attention_mask"] = (columns >= padding).long()  # (rows, all columns)
+        if self._takes_positions:
+            inputs["position_ids"] = (columns[-new:] - padding).clamp(min=0)  # (rows, new columns)
+        ids = ids.to(self._device)
+        output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **inputs, **self._options)
+        tokens = draw(output.logits[:, -1], [row.sampler for row in rows])
+        for row, length, token in zip(rows, lengths, tokens, strict=True):
+            row.cached, row.newest = length, token
+        return tokens

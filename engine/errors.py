@@ -1,0 +1,41 @@
+"""The engine's exceptions. Every message is one sentence that a person can act on.
+
+EngineError
+├── ModelError          a model, tokenizer or adapter cannot be loaded, or a manifest does not match
+├── RequestError        the caller asked for something impossible (HTTP 400; 404 for an unknown model)
+├── EngineBusy          the queue is full; try again after `retry_after_seconds` (HTTP 429)
+├── EngineUnavailable   the engine cannot be reached or broke off in the middle
+└── RunError            a training run cannot go on; the run folder says why
+"""
+
+
+class EngineError(Exception):
+    """Anything that went wrong in the engine or on the way to it."""
+
+
+class ModelError(EngineError):
+    """A model or adapter cannot be loaded."""
+
+
+class RequestError(EngineError):
+    """The caller asked for something impossible."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class EngineBusy(EngineError):
+    """The queue is full."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot be reached or broke off in the middle of an answer."""
+
+
+class RunError(EngineError):
+    """A training run cannot go on."""

@@ -1,0 +1,70 @@
+"""What the engine's server counts, in Prometheus's text format.
+
+Knows numbers and versions' names. Knows nothing of texts, people or HTTP routes.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from engine.batching import Engine, Generation
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+_FIRST_TOKEN_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One request's end."""
+
+    generation: Generation
+    first_token_seconds: float | None
+    """From submission to the first text; None if there was none."""
+
+
+class Metrics:
+    """Counters of one server; gauges are read from the engine when asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "ovation_engine_requests", "Finished requests.", ["version", "outcome"], registry=registry
+        )
+        self._prompt = Counter("ovation_engine_prompt_tokens", "Tokens read.", ["version"], registry=registry)
+        self._completion = Counter(
+            "ovation_engine_completion_tokens", "Tokens written.", ["version"], registry=registry
+        )
+        self._rejected = Counter("ovation_engine_rejected", "Requests that found the queue full.", registry=registry)
+        self._first_token = Histogram(
+            "ovation_engine_first_token_seconds",
+            "From submission to the first text.",
+            buckets=_FIRST_TOKEN_SECONDS,
+            registry=registry,
+        )
+        running = Gauge("ovation_engine_requests_running", "Requests being written.", registry=registry)
+        running.set_function(lambda: engine.running)
+        waiting = Gauge("ovation_engine_requests_waiting", "Requests that have no row yet.", registry=registry)
+        waiting.set_function(lambda: engine.waiting)
+        versions = Gauge("ovation_engine_versions", "Versions that can be asked for.", registry=registry)
+        versions.set_function(lambda: len(engine.model_names))
+
+    def count(self, served: Served) -> None:
+        """Note the end of a request."""
+        generation = served.generation
+        outcome = generation.finish_reason or ("failed" if generation.is_failed else "cancelled")
+        self._requests.labels(generation.version, outcome).inc()
+        self._prompt.labels(generation.version).inc(generation.prompt_tokens)
+        self._completion.labels(generation.version).inc(generation.completion_tokens)
+        if served.first_token_seconds is not None:
+            self._first_token.observe(served.first_token_seconds)
+
+    def count_rejected(self) -> None:
+        """Note a request that was turned away."""
+        self._rejected.inc()
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self._registry)

@@ -1,0 +1,142 @@
+"""Drawing the next token of every row of a batch, each row by its own `Sampling`.
+
+Knows logits and random numbers. Knows nothing of models, caches or text. One uniform number a step and row decides,
+from the row's own generator, so a seed gives the same text alone and in any batch. Filters come in the order of
+transformers: repetition penalty, temperature, top-k, top-p, min-p.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from engine.chat import Sampling
+
+NOT_FINITE = -1
+"""Drawn in place of a token where the row's logits hold NaN or infinity."""
+
+_GREEDY_BELOW = 1e-4
+"""Colder than this, dividing by the temperature may overflow, and the likeliest token wins anyway."""
+_TOP_WIDTH = 256
+"""How many likeliest tokens top-p looks at first; the whole vocabulary only where they do not hold enough mass."""
+_BELOW_ONE = 1.0 - 2.0**-40
+"""Keeps a scaled uniform number below the total mass in spite of rounding."""
+
+
+class RowSampler:
+    """What one row brings to a draw: its settings, its random numbers, and the tokens it has seen."""
+
+    def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
+        self.sampling = sampling
+        self._random = random.Random(sampling.seed)
+        self.seen = dict.fromkeys(prompt) if sampling.repetition_penalty != 1.0 else {}
+        """The distinct tokens that a repetition penalty is for, in order of appearance."""
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token always wins."""
+        return self.sampling.temperature < _GREEDY_BELOW or self.sampling.top_k == 1
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether the filters need the likeliest tokens in order."""
+        return self.sampling.top_k > 0 or self.sampling.top_p < 1.0
+
+    def uniform(self) -> float:
+        """The row's next random number, in [0, 1)."""
+        return self._random.random() * _BELOW_ONE
+
+    def see(self, token: int) -> None:
+        """Remember a token for the repetition penalty."""
+        if self.sampling.repetition_penalty != 1.0:
+            self.seen.setdefault(token)
+
+
+_Method = Callable[[Tensor, Sequence[RowSampler]], Tensor]
+
+
+def draw(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int]:
+    """Draw one token per row of `logits` (rows, vocab); `NOT_FINITE` where a row's logits are no numbers."""
+    logits = _penalise(logits.float(), samplers)
+    tokens = [NOT_FINITE] * len(samplers)
+    for choose, rows in _by_method(samplers).items():
+        chosen = [samplers[row] for row in rows]
+        part = logits if len(rows) == len(samplers) else logits[rows]
+        for row, token in zip(rows, choose(part, chosen).tolist(), strict=True):
+            tokens[row] = token
+            samplers[row].see(token)
+    return tokens
+
+
+def _penalise(logits: Tensor, samplers: Sequence[RowSampler]) -> Tensor:
+    """Make seen tokens less likely (CTRL, arXiv 1909.05858, section 4.1): (rows, vocab) -> (rows, vocab)."""
+    widest = max(len(sampler.seen) for sampler in samplers)
+    if not widest:
+        return logits
+    # Short rows repeat their first seen token: a scatter of equal values to one place is harmless.
+    seen = [list(sampler.seen) or [0] for sampler in samplers]
+    places = torch.tensor([row + row[:1] * (widest - len(row)) for row in seen], device=logits.device)
+    penalty = _column(logits, samplers, "repetition_penalty")
+    scores = logits.gather(-1, places)
+    return logits.scatter(-1, places, torch.where(scores < 0, scores * penalty, scores / penalty))
+
+
+def _by_method(samplers: Sequence[RowSampler]) -> dict[_Method, list[int]]:
+    """The rows that go together."""
+    methods: dict[_Method, list[int]] = {}
+    for row, sampler in enumerate(samplers):
+        method = _greedy if sampler.is_greedy else _from_the_top if sampler.needs_order else _from_all
+        methods.setdefault(method, []).append(row)
+    return methods
+
+
+def _greedy(logits: Tensor, _: Sequence[RowSampler]) -> Tensor:
+    """The likeliest token of each row: (rows, vocab) -> (rows,)."""
+    best = logits.max(dim=-1)
+    return best.indices.where(best.values.isfinite(), NOT_FINITE)
+
+
+def _from_all(logits: Tensor, samplers: Sequence[RowSampler]) -> Tensor:
+    """Draw from the whole vocabulary, which needs no order: (rows, vocab) -> (rows,)."""
+    probs = (logits / _column(logits, samplers, "temperature")).softmax(dim=-1)
+    min_p = _column(logits, samplers, "min_p")
+    return _pick(probs.where(probs >= min_p * probs.amax(dim=-1, keepdim=True), 0.0), samplers)
+
+
+def _from_the_top(logits: Tensor, samplers: Sequence[RowSampler]) -> Tensor:
+    """Draw from each row's likeliest tokens: (rows, vocab) -> (rows,)."""
+    vocab = logits.shape[-1]
+    logits = logits / _column(logits, samplers, "temperature")
+    top_p, top_k = _column(logits, samplers, "top_p"), _column(logits, samplers, "top_k")  # (rows, 1)
+    is_cut = top_k > 0  # top-p speaks of the mass of the k kept tokens here, of the whole vocabulary elsewhere
+    whole = None if bool(is_cut.all()) else logits.logsumexp(dim=-1, keepdim=True)
+    width = max(sampler.sampling.top_k or _TOP_WIDTH for sampler in samplers)
+    for columns in (min(width, vocab), vocab):
+        top = logits.topk(columns, dim=-1)  # (rows, columns), likeliest first
+        is_beyond = is_cut & (torch.arange(columns, device=logits.device) >= top_k)
+        scores = top.values.masked_fill(is_beyond, -torch.inf)
+        total = scores.logsumexp(dim=-1, keepdim=True)
+        probs = (scores - (total if whole is None else total.where(is_cut, whole))).exp()
+        mass = probs.cumsum(dim=-1)
+        if columns == vocab or bool((is_cut | (mass[:, -1:] >= top_p)).all()):
+            break
+    is_kept = (mass - probs < top_p) & (probs >= _column(logits, samplers, "min_p") * probs[:, :1])
+    places = _pick(probs.where(is_kept, 0.0), samplers)
+    tokens = top.indices.gather(-1, places.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return tokens.where(places != NOT_FINITE, NOT_FINITE)
+
+
+def _pick(weights: Tensor, samplers: Sequence[RowSampler]) -> Tensor:
+    """Pick a column of each row in proportion to `weights` (rows, columns) by inverting the cumulative sum."""
+    mass = weights.cumsum(dim=-1, dtype=torch.float64)
+    uniform = torch.tensor([sampler.uniform() for sampler in samplers], dtype=torch.float64, device=weights.device)
+    total = mass[:, -1:]
+    picked = torch.searchsorted(mass, uniform.unsqueeze(-1) * total, right=True)
+    return picked.where(total.isfinite() & (total > 0), NOT_FINITE).squeeze(-1)
+
+
+def _column(logits: Tensor, samplers: Sequence[RowSampler], field: str) -> Tensor:
+    """One setting of every row as a column (rows, 1)."""
+    values = [[float(getattr(sampler.sampling, field))] for sampler in samplers]
+    return torch.tensor(values, device=logits.device)

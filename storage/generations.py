@@ -1,0 +1,153 @@
+"""Generations and their way to a person: accepted, placed, written, delivered. Knows texts, not what they mean."""
+
+import json
+import sqlite3
+from dataclasses import asdict
+from datetime import datetime
+
+from storage.database import Database
+from storage.records import Delivery, Generation, NewGeneration, Turn
+
+_COLUMNS = """
+    SELECT g.*, d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language
+    FROM generations g JOIN deliveries d ON d.generation = g.id
+"""
+
+
+async def accept(db: Database, new: NewGeneration) -> Generation | None:
+    """Record a prompt; None when its update was recorded before."""
+
+    def insert(connection: sqlite3.Connection) -> Generation | None:
+        connection.execute(
+            "INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (new.author, new.created_at.isoformat()),
+        )
+        cursor = connection.execute(
+            "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (update_id) DO NOTHING",
+            (
+                new.update_id,
+                new.kind,
+                new.chat,
+                new.author,
+                json.dumps([asdict(turn) for turn in new.messages], ensure_ascii=False),
+                new.parent,
+                new.seed,
+                new.created_at.isoformat(),
+            ),
+        )
+        if cursor.rowcount != 1 or cursor.lastrowid is None:
+            return None
+        to = new.delivery
+        connection.execute(
+            "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language) VALUES (?, ?, ?, ?, ?)",
+            (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language),
+        )
+        return _one(connection, "g.id = ?", cursor.lastrowid)
+
+    return await db.write(insert)
+
+
+async def place(db: Database, generation: int, *, message_id: int) -> None:
+    """The placeholder stands in the chat; from now on reactions to it find this generation."""
+
+    def record(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE deliveries SET message_id = ? WHERE generation = ?", (message_id, generation))
+        connection.execute("UPDATE generations SET state = 'placed' WHERE id = ?", (generation,))
+
+    await db.write(record)
+
+
+async def write_text(db: Database, generation: int, *, text: str, version: str) -> None:
+    """The text is final, before anybody sees it: a restart will show this one and no other."""
+    await db.write(
+        lambda c: c.execute(
+            "UPDATE generations SET state = 'written', text = ?, version = ? WHERE id = ?",
+            (text, version, generation),
+        )
+    )
+
+
+async def end(db: Database, generation: int, *, delivered: bool, at: datetime) -> None:
+    """The generation has reached its last state: delivered, or failed."""
+    await db.write(
+        lambda c: c.execute(
+            "UPDATE generations SET state = ?, delivered_at = ? WHERE id = ?",
+            ("delivered" if delivered else "failed", at.isoformat(), generation),
+        )
+    )
+
+
+async def unfinished(db: Database) -> list[Generation]:
+    """Accepted generations that have not reached their last state, oldest first."""
+    return await db.read(
+        lambda c: [
+            _generation(row)
+            for row in c.execute(f"{_COLUMNS} WHERE g.state IN ('accepted', 'placed', 'written') ORDER BY g.id")
+        ]
+    )
+
+
+async def by_id(db: Database, generation: int) -> Generation | None:
+    """The generation with this number."""
+    return await db.read(lambda c: _one(c, "g.id = ?", generation))
+
+
+async def by_message(db: Database, *, chat_id: int, message_id: int) -> Generation | None:
+    """The generation that a message of ours shows; None for every other message."""
+    return await db.read(lambda c: _one(c, "d.chat_id = ? AND d.message_id = ?", chat_id, message_id))
+
+
+async def count_since(db: Database, author: str, *, since: datetime) -> int:
+    """How many prompts a person has sent since a moment."""
+    row = await db.read(
+        lambda c: c.execute(
+            "SELECT count(*) FROM generations WHERE author = ? AND created_at >= ?",
+            (author, since.isoformat()),
+        ).fetchone()
+    )
+    return int(row[0])
+
+
+async def language_in(db: Database, chat_id: int) -> str | None:
+    """The language of the last prompt in a chat; None where there was none."""
+    row = await db.read(
+        lambda c: c.execute(
+            "SELECT language FROM deliveries WHERE chat_id = ? ORDER BY generation DESC LIMIT 1", (chat_id,)
+        ).fetchone()
+    )
+    return None if row is None else str(row["language"])
+
+
+def all_delivered(connection: sqlite3.Connection) -> list[Generation]:
+    """Every delivered generation, oldest first, for the export."""
+    rows = connection.execute(f"{_COLUMNS} WHERE g.state = 'delivered' ORDER BY g.id")
+    return [_generation(row) for row in rows]
+
+
+def _one(connection: sqlite3.Connection, condition: str, *values: int) -> Generation | None:
+    row = connection.execute(f"{_COLUMNS} WHERE {condition}", values).fetchone()
+    return None if row is None else _generation(row)
+
+
+def _generation(row: sqlite3.Row) -> Generation:
+    return Generation(
+        id=row["id"],
+        kind=row["kind"],
+        chat=row["chat"],
+        author=row["author"],
+        messages=tuple(Turn(**turn) for turn in json.loads(row["messages"])),
+        seed=row["seed"],
+        state=row["state"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        delivery=Delivery(
+            chat_id=row["chat_id"],
+            reply_to=row["reply_to"],
+            language=row["language"],
+            thread_id=row["thread_id"],
+            message_id=row["message_id"],
+        ),
+        version=row["version"],
+        text=row["text"],
+        parent=row["parent"],
+    )

@@ -1,0 +1,71 @@
+"""The inbox: what Telegram sent, committed before Telegram may forget it. Knows ids and bodies, nothing of them."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from storage.database import Database
+
+MAX_ATTEMPTS = 3
+"""An update whose handling was cut off this often is buried, so that it cannot stop the bot at every start."""
+
+_KEEP_IDS = timedelta(days=7)
+
+
+async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: datetime) -> None:
+    """Commit a batch of (update_id, body) in one transaction; ids seen before are ignored."""
+    rows = [(update_id, at.isoformat(), body) for update_id, body in updates]
+    await db.write(
+        lambda c: c.executemany(
+            "INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
+        )
+    )
+
+
+async def claim(db: Database, update_id: int) -> bool:
+    """Take an update for handling; False when it is done, buried, or was cut off too often."""
+
+    def take(connection: sqlite3.Connection) -> bool:
+        connection.execute(
+            "UPDATE inbox SET state = 'dead', body = NULL, error = 'cut off too often'"
+            " WHERE update_id = ? AND state = 'new' AND attempts >= ?",
+            (update_id, MAX_ATTEMPTS),
+        )
+        taken = connection.execute(
+            "UPDATE inbox SET attempts = attempts + 1 WHERE update_id = ? AND state = 'new'", (update_id,)
+        )
+        return taken.rowcount == 1
+
+    return await db.write(take)
+
+
+async def finish(db: Database, update_id: int) -> None:
+    """Handled: the body is dropped, the id is kept against duplicates."""
+    await db.write(
+        lambda c: c.execute(
+            "UPDATE inbox SET state = 'done', body = NULL WHERE update_id = ? AND state = 'new'", (update_id,)
+        )
+    )
+
+
+async def bury(db: Database, update_id: int, *, error: str) -> None:
+    """The handler failed: keep the kind of error (never its text) and do not try again."""
+    await db.write(
+        lambda c: c.execute(
+            "UPDATE inbox SET state = 'dead', body = NULL, error = ? WHERE update_id = ?", (error, update_id)
+        )
+    )
+
+
+async def unfinished(db: Database) -> list[str]:
+    """Bodies of the accepted updates that nobody has handled yet, oldest first."""
+    rows = await db.read(
+        lambda c: c.execute("SELECT body FROM inbox WHERE state = 'new' ORDER BY update_id").fetchall()
+    )
+    return [row["body"] for row in rows]
+
+
+async def forget_old(db: Database, *, now: datetime) -> None:
+    """Drop the ids of updates that Telegram can no longer send again."""
+    limit = (now - _KEEP_IDS).isoformat()
+    await db.write(lambda c: c.execute("DELETE FROM inbox WHERE state <> 'new' AND received_at < ?", (limit,)))

@@ -1,0 +1,165 @@
+"""The schema, as a list of steps that only ever grows.
+
+Each step and the record of it are one transaction: a step that fails or is killed leaves the old schema. Never edit a
+step that has been released; add one. `docs/decisions/0003-tables.md` says why the tables look as they do.
+"""
+
+import sqlite3
+from datetime import UTC, datetime
+
+from storage.errors import DatabaseUnusable
+
+_FIRST = (
+    # What Telegram sent, committed before it is confirmed.
+    """CREATE TABLE inbox (
+        update_id INTEGER PRIMARY KEY,
+        received_at TEXT NOT NULL,
+        body TEXT,
+        state TEXT NOT NULL DEFAULT 'new' CHECK (state IN ('new', 'done', 'dead')),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        error TEXT
+    ) STRICT""",
+    "CREATE INDEX inbox_new ON inbox (update_id) WHERE state = 'new'",
+    # Pseudonyms only: `person`, `author`, `rater` and `chat` are keyed hashes of Telegram ids.
+    """CREATE TABLE people (
+        person TEXT PRIMARY KEY,
+        first_seen_at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE consents (
+        person TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        text_version INTEGER NOT NULL,
+        granted_at TEXT NOT NULL,
+        revoked_at TEXT,
+        PRIMARY KEY (person, chat, granted_at)
+    ) STRICT""",
+    "CREATE UNIQUE INDEX consents_current ON consents (person, chat) WHERE revoked_at IS NULL",
+    """CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        slot TEXT UNIQUE,
+        state TEXT NOT NULL CHECK (state IN ('running', 'ended')),
+        attempts INTEGER NOT NULL DEFAULT 1,
+        verdict TEXT CHECK (verdict IN ('promoted', 'canary', 'rejected', 'skipped', 'failed')),
+        reason TEXT,
+        numbers TEXT NOT NULL DEFAULT '{}',
+        ratings INTEGER NOT NULL DEFAULT 0,
+        version TEXT,
+        started_at TEXT NOT NULL,
+        ended_at TEXT,
+        CHECK ((state = 'ended') = (verdict IS NOT NULL))
+    ) STRICT""",
+    "CREATE UNIQUE INDEX runs_one_at_a_time ON runs (state) WHERE state = 'running'",
+    """CREATE TABLE versions (
+        name TEXT PRIMARY KEY,
+        base TEXT NOT NULL,
+        run INTEGER REFERENCES runs (id),
+        state TEXT NOT NULL CHECK (state IN ('candidate', 'canary', 'champion', 'retired')),
+        created_at TEXT NOT NULL,
+        served_at TEXT
+    ) STRICT""",
+    "CREATE UNIQUE INDEX versions_champion ON versions (base) WHERE state = 'champion'",
+    """CREATE TABLE generations (
+        id INTEGER PRIMARY KEY,
+        update_id INTEGER NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        author TEXT NOT NULL,
+        messages TEXT NOT NULL,
+        parent INTEGER REFERENCES generations (id),
+        state TEXT NOT NULL DEFAULT 'accepted'
+            CHECK (state IN ('accepted', 'placed', 'written', 'delivered', 'failed')),
+        version TEXT,
+        seed INTEGER NOT NULL,
+        text TEXT,
+        created_at TEXT NOT NULL,
+        delivered_at TEXT
+    ) STRICT""",
+    "CREATE INDEX generations_author ON generations (author, created_at)",
+    "CREATE INDEX generations_open ON generations (id) WHERE state IN ('accepted', 'placed', 'written')",
+    # The only tables with Telegram's own ids: what it takes to deliver and to recognise a reaction.
+    """CREATE TABLE deliveries (
+        generation INTEGER PRIMARY KEY REFERENCES generations (id),
+        chat_id INTEGER NOT NULL,
+        thread_id INTEGER,
+        reply_to INTEGER NOT NULL,
+        message_id INTEGER,
+        language TEXT NOT NULL,
+        UNIQUE (chat_id, message_id)
+    ) STRICT""",
+    """CREATE TABLE announcements (
+        run INTEGER NOT NULL REFERENCES runs (id),
+        chat_id INTEGER NOT NULL,
+        message_id INTEGER NOT NULL,
+        language TEXT NOT NULL,
+        PRIMARY KEY (run, chat_id)
+    ) STRICT""",
+    """CREATE TABLE rating_events (
+        update_id INTEGER PRIMARY KEY,
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        rater TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source IN ('reaction', 'button')),
+        value REAL CHECK (value BETWEEN -1 AND 1),
+        emoji TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+    # The current verdict; value is null where the last word was taken back or says nothing.
+    """CREATE TABLE ratings (
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        rater TEXT NOT NULL,
+        source TEXT NOT NULL,
+        value REAL CHECK (value BETWEEN -1 AND 1),
+        emoji TEXT NOT NULL,
+        at TEXT NOT NULL,
+        update_id INTEGER NOT NULL,
+        PRIMARY KEY (generation, rater)
+    ) STRICT""",
+    """CREATE TABLE lineage (
+        run INTEGER NOT NULL REFERENCES runs (id),
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        rater TEXT NOT NULL,
+        PRIMARY KEY (run, generation, rater)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE slots (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        seen_at TEXT NOT NULL
+    ) STRICT""",
+)
+
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("0001 the loop", _FIRST),)
+
+
+def pending(connection: sqlite3.Connection) -> list[str]:
+    """Names of the steps that this file still lacks, oldest first; writes nothing but the table of steps."""
+    return [name for name, _ in MIGRATIONS if name not in _applied(connection)]
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply every pending step, each in a transaction with its record.
+
+    Raises:
+        DatabaseUnusable: the file has steps that this Ovation does not know.
+    """
+    unknown = _applied(connection) - {name for name, _ in MIGRATIONS}
+    if unknown:
+        raise DatabaseUnusable("The database was made by a newer Ovation; upgrade, or restore an older backup.")
+    waiting = set(pending(connection))
+    for name, statements in MIGRATIONS:
+        if name in waiting:
+            _apply(connection, name, statements)
+
+
+def _apply(connection: sqlite3.Connection, name: str, statements: tuple[str, ...]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("INSERT INTO migrations VALUES (?, ?)", (name, datetime.now(UTC).isoformat()))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _applied(connection: sqlite3.Connection) -> set[str]:
+    connection.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL) STRICT")
+    return {row[0] for row in connection.execute("SELECT name FROM migrations")}

@@ -1,0 +1,59 @@
+"""People as pseudonyms: when they were first seen, and where they have opted in. Knows no Telegram id and no name."""
+
+import sqlite3
+from datetime import datetime
+
+from storage.database import Database
+
+
+async def see(db: Database, person: str, *, at: datetime) -> None:
+    """Remember when a person was first seen; later calls change nothing."""
+    await db.write(lambda c: _see(c, person, at))
+
+
+async def grant(db: Database, person: str, chat: str, *, text_version: int, at: datetime) -> bool:
+    """Opt in, in one chat, to the given version of the consent text; False when that stood already."""
+
+    def opt_in(connection: sqlite3.Connection) -> bool:
+        _see(connection, person, at)
+        current = connection.execute(
+            "SELECT text_version FROM consents WHERE person = ? AND chat = ? AND revoked_at IS NULL",
+            (person, chat),
+        ).fetchone()
+        if current is not None and current["text_version"] == text_version:
+            return False
+        _revoke(connection, person, chat, at)
+        connection.execute(
+            "INSERT INTO consents (person, chat, text_version, granted_at) VALUES (?, ?, ?, ?)",
+            (person, chat, text_version, at.isoformat()),
+        )
+        return True
+
+    return await db.write(opt_in)
+
+
+async def revoke(db: Database, person: str, chat: str, *, at: datetime) -> bool:
+    """Opt out, in one chat; False when the person had not opted in."""
+    return await db.write(lambda c: _revoke(c, person, chat, at))
+
+
+async def has_consented(db: Database, person: str, chat: str) -> bool:
+    """Whether the person's opt-in stands in this chat."""
+    row = await db.read(
+        lambda c: c.execute(
+            "SELECT 1 FROM consents WHERE person = ? AND chat = ? AND revoked_at IS NULL", (person, chat)
+        ).fetchone()
+    )
+    return row is not None
+
+
+def _see(connection: sqlite3.Connection, person: str, at: datetime) -> None:
+    connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat()))
+
+
+def _revoke(connection: sqlite3.Connection, person: str, chat: str, at: datetime) -> bool:
+    ended = connection.execute(
+        "UPDATE consents SET revoked_at = ? WHERE person = ? AND chat = ? AND revoked_at IS NULL",
+        (at.isoformat(), person, chat),
+    )
+    return ended.rowcount == 1

@@ -1,0 +1,144 @@
+"""The records that cross the storage's border: frozen, with pseudonyms and aware UTC times, never rows or dicts."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+GenerationState = Literal["accepted", "placed", "written", "delivered", "failed"]
+Verdict = Literal["promoted", "canary", "rejected", "skipped", "failed"]
+VersionState = Literal["candidate", "canary", "champion", "retired"]
+Source = Literal["reaction", "button"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation with the model."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Where a generation goes: Telegram's own ids, kept apart from everything else."""
+
+    chat_id: int
+    reply_to: int
+    language: str
+    thread_id: int | None = None
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGeneration:
+    """A prompt that has been accepted and is to be answered."""
+
+    update_id: int
+    kind: str
+    chat: str
+    author: str
+    messages: tuple[Turn, ...]
+    seed: int
+    created_at: datetime
+    delivery: Delivery
+    parent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One text the model wrote, or is to write, for one prompt."""
+
+    id: int
+    kind: str
+    chat: str
+    author: str
+    messages: tuple[Turn, ...]
+    seed: int
+    state: GenerationState
+    created_at: datetime
+    delivery: Delivery
+    version: str | None = None
+    text: str | None = None
+    parent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingEvent:
+    """What one person did to one generation, at one moment."""
+
+    update_id: int
+    generation: int
+    rater: str
+    source: Source
+    value: float | None
+    """In [-1, 1]; None takes the rating back or says nothing."""
+    emoji: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """One person's current verdict on one generation."""
+
+    generation: int
+    kind: str
+    version: str
+    rater: str
+    value: float
+    emoji: str
+    at: datetime
+    consented: bool
+    """Both the author and the rater have opted in, in this chat, at this moment."""
+    rater_first_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many people like and dislike a generation now."""
+
+    likes: int = 0
+    dislikes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RatedText:
+    """A generation with its consented ratings: what a run may learn from."""
+
+    generation: Generation
+    ratings: tuple[Rating, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One pass of the nightly work."""
+
+    id: int
+    slot: str | None
+    attempts: int
+    started_at: datetime
+    verdict: Verdict | None = None
+    reason: str | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
+    ratings: int = 0
+    version: str | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A message that shows a run's progress and will show its end."""
+
+    chat_id: int
+    message_id: int
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A model that can serve: a base with the adapter of one run."""
+
+    name: str
+    base: str
+    run: int | None
+    state: VersionState
+    created_at: datetime

@@ -1,0 +1,134 @@
+"""Runs, the versions they made, which ratings made them, and the clock's last slot. Knows no model and no schedule."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+
+from storage.database import Database
+from storage.records import Announcement, RatedText, Run, Verdict
+
+
+async def start(db: Database, *, slot: str | None, at: datetime) -> Run | None:
+    """Begin a run; None when one is running, or when this slot has had its run."""
+
+    def insert(connection: sqlite3.Connection) -> Run | None:
+        cursor = connection.execute(
+            "INSERT INTO runs (slot, state, started_at) VALUES (?, 'running', ?) ON CONFLICT DO NOTHING",
+            (slot, at.isoformat()),
+        )
+        if cursor.rowcount != 1:
+            return None
+        return _run(connection.execute("SELECT * FROM runs WHERE id = ?", (cursor.lastrowid,)).fetchone())
+
+    return await db.write(insert)
+
+
+async def resume(db: Database) -> Run | None:
+    """The run that a crash or restart cut off, counted as tried once more; None when there is none."""
+
+    def take(connection: sqlite3.Connection) -> Run | None:
+        connection.execute("UPDATE runs SET attempts = attempts + 1 WHERE state = 'running'")
+        row = connection.execute("SELECT * FROM runs WHERE state = 'running'").fetchone()
+        return None if row is None else _run(row)
+
+    return await db.write(take)
+
+
+async def end(
+    db: Database,
+    run: int,
+    *,
+    verdict: Verdict,
+    reason: str,
+    numbers: dict[str, float],
+    version: str | None,
+    at: datetime,
+) -> None:
+    """Write a run's verdict, its reason (a code and numbers) and the version that serves after it."""
+    await db.write(
+        lambda c: c.execute(
+            "UPDATE runs SET state = 'ended', verdict = ?, reason = ?, numbers = ?, version = ?, ended_at = ?"
+            " WHERE id = ?",
+            (verdict, reason, json.dumps(numbers), version, at.isoformat(), run),
+        )
+    )
+
+
+async def record_lineage(db: Database, run: int, texts: Iterable[RatedText]) -> None:
+    """Which ratings a run learns from; replaces what an earlier attempt of it recorded."""
+    rows = [(run, rating.generation, rating.rater) for text in texts for rating in text.ratings]
+
+    def insert(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM lineage WHERE run = ?", (run,))
+        connection.executemany("INSERT INTO lineage VALUES (?, ?, ?)", rows)
+        connection.execute("UPDATE runs SET ratings = ? WHERE id = ?", (len(rows), run))
+
+    await db.write(insert)
+
+
+async def latest(db: Database) -> Run | None:
+    """The newest run, running or ended."""
+    row = await db.read(lambda c: c.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone())
+    return None if row is None else _run(row)
+
+
+async def announce(db: Database, run: int, message: Announcement) -> None:
+    """Remember a message that follows this run."""
+    await db.write(
+        lambda c: c.execute(
+            "INSERT INTO announcements VALUES (?, ?, ?, ?) ON CONFLICT (run, chat_id)"
+            " DO UPDATE SET message_id = excluded.message_id, language = excluded.language",
+            (run, message.chat_id, message.message_id, message.language),
+        )
+    )
+
+
+async def announcements(db: Database, run: int) -> list[Announcement]:
+    """The messages that follow this run."""
+    rows = await db.read(lambda c: c.execute("SELECT * FROM announcements WHERE run = ?", (run,)).fetchall())
+    return [
+        Announcement(chat_id=row["chat_id"], message_id=row["message_id"], language=row["language"]) for row in rows
+    ]
+
+
+async def last_slot(db: Database, *, default: datetime) -> datetime:
+    """The last moment up to which the schedule was looked after; `default` becomes it on the first call."""
+
+    def ask(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO slots VALUES (1, ?) ON CONFLICT DO NOTHING", (default.isoformat(),))
+        (seen_at,) = connection.execute("SELECT seen_at FROM slots").fetchone()
+        return str(seen_at)
+
+    return datetime.fromisoformat(await db.write(ask))
+
+
+async def see_slot(db: Database, *, at: datetime) -> None:
+    """The schedule has been looked after up to `at`."""
+    await db.write(lambda c: c.execute("UPDATE slots SET seen_at = ?", (at.isoformat(),)))
+
+
+def running(connection: sqlite3.Connection) -> Run | None:
+    """The run that is under way."""
+    row = connection.execute("SELECT * FROM runs WHERE state = 'running'").fetchone()
+    return None if row is None else _run(row)
+
+
+def everything(connection: sqlite3.Connection) -> list[Run]:
+    """Every ended run, oldest first, for the export."""
+    return [_run(row) for row in connection.execute("SELECT * FROM runs WHERE state = 'ended' ORDER BY id")]
+
+
+def _run(row: sqlite3.Row) -> Run:
+    return Run(
+        id=row["id"],
+        slot=row["slot"],
+        attempts=row["attempts"],
+        started_at=datetime.fromisoformat(row["started_at"]),
+        verdict=row["verdict"],
+        reason=row["reason"],
+        numbers=json.loads(row["numbers"]),
+        ratings=row["ratings"],
+        version=row["version"],
+        ended_at=None if row["ended_at"] is None else datetime.fromisoformat(row["ended_at"]),
+    )

@@ -1,0 +1,34 @@
+"""Pseudonyms are stable under one key, and the key is guarded."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StartError
+from bot.identity import Pseudonyms, load_key
+
+
+def test_a_pseudonym_is_stable_under_its_key_and_tells_nothing_without_it() -> None:
+    one, other = Pseudonyms(b"1" * 32), Pseudonyms(b"2" * 32)
+    assert one.person(42) == Pseudonyms(b"1" * 32).person(42)
+    assert len({one.person(42), one.person(43), one.chat(42), other.person(42)}) == 4
+
+
+def test_a_new_installation_makes_a_key_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "data.key"
+    key = load_key(file, is_new_installation=True)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert load_key(file, is_new_installation=False) == key
+
+
+def test_a_lost_readable_or_broken_key_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "data.key"
+    with pytest.raises(StartError, match="restore it"):
+        load_key(file, is_new_installation=False)
+    file.write_text("not a key")
+    file.chmod(0o600)
+    with pytest.raises(StartError, match="is not a key"):
+        load_key(file, is_new_installation=False)
+    file.chmod(0o644)
+    with pytest.raises(StartError, match="chmod 600"):
+        load_key(file, is_new_installation=False)

@@ -1,0 +1,131 @@
+"""Whatever happens to a run, it ends with a verdict and a reason, and the champion serves on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot.bulletin import verdict_sentence
+from bot.nightly import Nightly, Policy
+from bot.switchboard import Switchboard
+from engine.client import EngineClient
+from storage import people, ratings, runs
+from storage.database import Database
+from storage.records import RatingEvent, Run
+from tests.storage.conftest import delivered
+
+NOW = datetime.now(UTC)
+
+
+def engine(request: httpx.Request) -> httpx.Response:
+    """Stands in at the engine's HTTP border: one base, no adapters."""
+    if request.url.path == "/v1/models":
+        return httpx.Response(200, json={"data": [{"id": "starter"}]})
+    return httpx.Response(404, json={"error": {"message": "There is nothing here."}})
+
+
+class Night:
+    """A nightly with a database, and the runs it has ended."""
+
+    def __init__(self, db: Database, nightly: Nightly) -> None:
+        self.db = db
+        self.nightly = nightly
+        self.ended: asyncio.Queue[Run] = asyncio.Queue()
+        nightly.when_ended(self.ended.put)
+
+    async def run(self) -> Run:
+        assert await self.nightly.begin() is not None
+        return await asyncio.wait_for(self.ended.get(), 60)
+
+
+@pytest.fixture
+async def night(tmp_path: Path) -> AsyncIterator[Night]:
+    db = await Database.open(tmp_path / "ovation.db")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
+        client = EngineClient("http://engine", http=http)
+        switchboard = Switchboard(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
+        await switchboard.install()
+        policy = Policy(
+            model=str(tmp_path / "no-such-model"), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0
+        )
+        nightly = Nightly(db=db, switchboard=switchboard, data_dir=tmp_path, policy=policy)
+        yield Night(db, nightly)
+        await nightly.close()
+    await db.close()
+
+
+async def rate(db: Database, count: int) -> None:
+    for person in ("ada", "bob"):
+        await people.grant(db, person, "tea", text_version=1, at=NOW)
+    for number in range(1, count + 1):
+        generation = await delivered(db, number)
+        for offset, rater in enumerate(("ada", "bob")):
+            await ratings.record(
+                db,
+                RatingEvent(
+                    update_id=1000 + 2 * number + offset,
+                    generation=generation.id,
+                    rater=rater,
+                    source="reaction",
+                    value=1.0 if number % 2 else -1.0,
+                    emoji="x",
+                    at=NOW,
+                ),
+            )
+
+
+async def test_too_few_ratings_skip_the_run(night: Night) -> None:
+    run = await night.run()
+    assert (run.verdict, run.reason, run.numbers) == ("skipped", "too_few_ratings", {"have": 0, "need": 2})
+    assert run.version == "starter"
+
+
+async def test_a_trainer_that_fails_fails_the_run_and_leaves_no_texts_behind(night: Night, tmp_path: Path) -> None:
+    await rate(night.db, 20)
+    run = await night.run()
+    assert (run.verdict, run.reason, run.version) == ("failed", "trainer", "starter")
+    assert (tmp_path / "runs" / "00001" / "config.json").exists()
+    assert not (tmp_path / "runs" / "00001" / "dataset.jsonl").exists()
+    assert "/retrain tries again" in verdict_sentence(run, "en") and "失败" in verdict_sentence(run, "zh")
+
+
+async def test_a_full_disk_fails_the_run(night: Night, tmp_path: Path) -> None:
+    await rate(night.db, 20)
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    run = await night.run()
+    assert (run.verdict, run.reason) == ("failed", "disk")
+
+
+async def test_a_run_that_was_cut_off_is_tried_once_more_and_then_given_up(night: Night) -> None:
+    await rate(night.db, 20)
+    assert await runs.start(night.db, slot=None, at=NOW) is not None
+    for _ in range(2):
+        await runs.resume(night.db)  # two starts of the bot that did not get through the run
+    await night.nightly.resume()
+    run = await asyncio.wait_for(night.ended.get(), 60)
+    assert (run.verdict, run.reason) == ("failed", "interrupted")
+
+
+async def test_stopping_leaves_the_run_open_for_the_next_start(night: Night) -> None:
+    await rate(night.db, 20)
+    assert await night.nightly.begin() is not None
+    await asyncio.sleep(0.2)
+    await night.nightly.close()
+    open_run = await runs.latest(night.db)
+    assert open_run is not None and open_run.verdict is None
+    await night.nightly.resume()
+    assert (await asyncio.wait_for(night.ended.get(), 60)).attempts == 2
+
+
+async def test_a_cancelled_run_is_skipped(night: Night) -> None:
+    await rate(night.db, 20)
+    assert not night.nightly.cancel()
+    assert await night.nightly.begin() is not None
+    await asyncio.sleep(0.2)
+    assert night.nightly.cancel()
+    run = await asyncio.wait_for(night.ended.get(), 60)
+    assert (run.verdict, run.reason) == ("skipped", "cancelled")
+    assert await night.nightly.begin() is not None

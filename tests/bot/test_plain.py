@@ -1,0 +1,31 @@
+"""Text from outside cannot break storage or Telegram."""
+
+import pytest
+
+from bot.plain import fitting, plain, utf16_length
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  green tea \n", "green tea"),
+        ("nul\x00 and bell\x07", "nul and bell"),
+        ("lone \ud83d surrogate", "lone  surrogate"),
+        ("two\nlines\tkept", "two\nlines\tkept"),
+        ("👨‍👩‍👧 stays", "👨‍👩‍👧 stays"),
+        ("half a \ufffdcharacter", "half a character"),
+        ("\x00", ""),
+    ],
+)
+def test_control_characters_and_broken_unicode_are_dropped(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+@pytest.mark.parametrize("text", ["a" * 5000, "😀" * 3000, "茶" * 4097, "a😀" * 2000])
+def test_a_long_text_is_cut_to_what_telegram_can_show(text: str) -> None:
+    cut = fitting(text, 4096)
+    assert 4090 <= utf16_length(cut) <= 4096 and cut.endswith("…") and text.startswith(cut[:-1])
+
+
+def test_a_text_that_fits_is_left_alone() -> None:
+    assert fitting("😀" * 2048, 4096) == "😀" * 2048

@@ -1,0 +1,85 @@
+"""A growing text is shown by few edits, and by none when Telegram asks to wait."""
+
+import asyncio
+
+import pytest
+
+from bot import preview
+from bot.errors import NotNow
+from bot.keyboards import Keyboard
+from bot.messenger import Address
+from bot.preview import Preview
+
+
+class RecordingMessenger:
+    """Stands in at the border to Telegram."""
+
+    def __init__(self, *, refuse: bool = False) -> None:
+        self.shown: list[str] = []
+        self.tries = 0
+        self._refuse = refuse
+
+    async def send(self, to: Address, text: str, buttons: Keyboard = ()) -> int:
+        raise AssertionError("a preview only edits")
+
+    async def edit(self, chat_id: int, message_id: int, text: str, buttons: Keyboard = ()) -> None:
+        self.tries += 1
+        if self._refuse:
+            raise NotNow("wait", seconds=60)
+        self.shown.append(text)
+
+    async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
+        raise AssertionError("a preview has no buttons")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "PRIVATE_INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(preview, "GROUP_INTERVAL_SECONDS", 0.2)
+
+
+async def grow(messenger: RecordingMessenger, *, chat_id: int) -> None:
+    async with Preview(messenger, chat_id, 1) as shown:
+        for _ in range(100):
+            shown.add("tea ")
+            await asyncio.sleep(0.003)
+
+
+async def test_pieces_are_merged_into_few_growing_edits_and_groups_get_fewer() -> None:
+    private, group = RecordingMessenger(), RecordingMessenger()
+    await asyncio.gather(grow(private, chat_id=1), grow(group, chat_id=-1))
+    assert 2 <= len(private.shown) <= 25
+    assert 1 <= len(group.shown) <= 3
+    assert private.shown == sorted(private.shown, key=len) and private.shown[0].endswith(" …")
+    assert len(set(private.shown)) == len(private.shown)
+
+
+async def test_a_preview_waits_as_long_as_telegram_asks() -> None:
+    messenger = RecordingMessenger(refuse=True)
+    await grow(messenger, chat_id=1)
+    assert messenger.tries == 1
+
+
+async def test_nothing_is_shown_before_there_is_text() -> None:
+    messenger = RecordingMessenger()
+    async with Preview(messenger, 1, 1) as shown:
+        shown.add(" \n")
+        await asyncio.sleep(0.1)
+    assert messenger.shown == []
+
+
+class SlowMessenger(RecordingMessenger):
+    """Telegram takes its time over an edit."""
+
+    async def edit(self, chat_id: int, message_id: int, text: str, buttons: Keyboard = ()) -> None:
+        await asyncio.sleep(0.2)
+        await super().edit(chat_id, message_id, text, buttons)
+
+
+async def test_an_edit_under_way_is_over_before_the_final_one_can_begin() -> None:
+    messenger = SlowMessenger()
+    async with Preview(messenger, 1, 1) as shown:
+        shown.add("tea")
+        await asyncio.sleep(0.1)  # the edit has begun
+        assert messenger.shown == []
+    assert messenger.shown == ["tea …"]

@@ -1,0 +1,246 @@
+"""The stand-in as a real bot meets it: a python-telegram-bot Application that polls it over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, ReactionTypeEmoji, ReplyParameters, Update
+from telegram.error import BadRequest, Conflict, InvalidToken
+from telegram.ext import (
+    Application,
+    CallbackQueryHandler,
+    ChatMemberHandler,
+    CommandHandler,
+    MessageHandler,
+    MessageReactionHandler,
+    filters,
+)
+
+from bot.sandbox.server import Sandbox
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001"
+    "a5f645400000000049454e44ae426082"
+)
+
+
+def application(sandbox: Sandbox, *handlers, token: str | None = None) -> Application:
+    app = (
+        Application.builder()
+        .token(token or sandbox.token)
+        .base_url(f"{sandbox.url}/bot")
+        .base_file_url(f"{sandbox.url}/file/bot")
+        .concurrent_updates(True)
+        .build()
+    )
+    for handler in handlers:
+        app.add_handler(handler)
+    return app
+
+
+@asynccontextmanager
+async def polling(sandbox: Sandbox, *handlers, allowed_updates=Update.ALL_TYPES) -> AsyncIterator[Application]:
+    app = application(sandbox, *handlers)
+    async with app:
+        await app.start()
+        await app.updater.start_polling(allowed_updates=allowed_updates)
+        await sandbox.world.until(lambda: sandbox.world.updates.is_polled)
+        try:
+            yield app
+        finally:
+            await app.updater.stop()
+            await app.stop()
+
+
+@pytest.fixture
+async def sandbox():
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+def person_and_group(sandbox: Sandbox, *, bot_admin: bool = True):
+    ada = sandbox.world.add_person("Ada")
+    group = sandbox.world.add_group("Tea house", bot_admin=bot_admin)
+    sandbox.world.join(ada, group)
+    return ada, group
+
+
+async def stream(update, context):
+    message = await update.message.reply_text("✍️ …", reply_parameters=ReplyParameters(update.message.message_id))
+    for text in ("Green", "Green tea,", "Green tea, at last."):
+        await message.edit_text(text)
+    keyboard = InlineKeyboardMarkup([[InlineKeyboardButton("👍", callback_data="up:1")]])
+    await message.edit_text("Green tea, at last.\n\nAI · v1 · #1", reply_markup=keyboard)
+
+
+async def test_a_prompt_is_answered_by_a_reply_that_streams_in_by_edits(sandbox):
+    async with polling(sandbox, CommandHandler("slogan", stream)):
+        ada, group = person_and_group(sandbox)
+        asked = sandbox.world.say(ada, group, "/slogan green tea")
+        done = await sandbox.world.until(lambda: next((m for m in sandbox.world.answers(asked) if m.buttons), None))
+    assert done.text == "Green tea, at last.\n\nAI · v1 · #1"
+    assert done.reply_to == asked.id
+    assert done.edited
+    assert done.sender == sandbox.world.bot
+    assert [call.status for call in sandbox.calls_of("editMessageText")] == [200] * 4
+
+
+async def test_a_command_in_a_private_chat_carries_the_persons_language(sandbox):
+    seen = []
+
+    async def note(update, context):
+        seen.append((update.effective_user.language_code, context.args, update.effective_chat.type))
+
+    async with polling(sandbox, CommandHandler("poem", note)):
+        person = sandbox.world.add_person("小雨", "zh")
+        sandbox.world.say(person, sandbox.world.private_chat(person), "/poem 秋雨")
+        await sandbox.world.until(lambda: seen)
+    assert seen == [("zh", ["秋雨"], "private")]
+
+
+async def test_reactions_arrive_whole_when_set_changed_and_removed(sandbox):
+    seen = []
+
+    async def note(update, context):
+        change = update.message_reaction
+        lists = [[each.emoji for each in kinds] for kinds in (change.old_reaction, change.new_reaction)]
+        seen.append((change.user.first_name, change.message_id, *lists))
+
+    async with polling(sandbox, MessageReactionHandler(note)):
+        ada, group = person_and_group(sandbox)
+        message = sandbox.world.say(ada, group, "a text")
+        for emojis in (["👍"], ["❤️", "🔥"], []):
+            sandbox.world.react(ada, message, emojis)
+        await sandbox.world.until(lambda: len(seen) == 3)
+    assert seen == [
+        ("Ada", message.id, [], ["👍"]),
+        ("Ada", message.id, ["👍"], ["❤", "🔥"]),
+        ("Ada", message.id, ["❤", "🔥"], []),
+    ]
+
+
+async def test_reactions_do_not_arrive_when_the_bot_did_not_ask_for_them(sandbox):
+    seen = []
+
+    async def note(update, context):
+        seen.append(update)
+
+    async with polling(sandbox, MessageReactionHandler(note), MessageHandler(filters.TEXT, note), allowed_updates=[]):
+        ada, group = person_and_group(sandbox)
+        message = sandbox.world.say(ada, group, "a text")
+        sandbox.world.react(ada, message, ["👍"])
+        sandbox.world.say(ada, group, "the last")
+        await sandbox.world.until(lambda: len(seen) == 2)
+    assert [update.message.text for update in seen] == ["a text", "the last"]
+
+
+async def test_a_pressed_button_gets_the_bots_answer(sandbox):
+    async def ask(update, context):
+        keyboard = InlineKeyboardMarkup([[InlineKeyboardButton("Yes", callback_data="optin:1")]])
+        await update.message.reply_text("May I?", reply_markup=keyboard)
+
+    async def thank(update, context):
+        await update.callback_query.answer("Thank you", show_alert=True)
+        await update.callback_query.edit_message_reply_markup(None)
+
+    async with polling(sandbox, CommandHandler("start", ask), CallbackQueryHandler(thank)):
+        ada = sandbox.world.add_person("Ada")
+        chat = sandbox.world.private_chat(ada)
+        sandbox.world.say(ada, chat, "/start")
+        question = await sandbox.world.until(lambda: next((m for m in sandbox.world.messages(chat) if m.buttons), None))
+        answer = await sandbox.world.press(ada, question, "optin:1")
+        await sandbox.world.until(lambda: not sandbox.world.current(question).buttons)
+    assert (answer.text, answer.is_alert) == ("Thank you", True)
+    assert not sandbox.world.current(question).edited, "a change of the keyboard alone is no edit of the text"
+
+
+async def test_promotion_is_told_to_the_bot(sandbox):
+    seen = []
+
+    async def note(update, context):
+        change = update.my_chat_member
+        seen.append((change.old_chat_member.status, change.new_chat_member.status))
+
+    async with polling(sandbox, ChatMemberHandler(note, ChatMemberHandler.MY_CHAT_MEMBER)):
+        _, group = person_and_group(sandbox, bot_admin=False)
+        sandbox.world.promote(group)
+        sandbox.world.demote(group)
+        await sandbox.world.until(lambda: len(seen) == 2)
+    assert seen == [("member", "administrator"), ("administrator", "member")]
+
+
+async def test_a_photo_is_shown_and_can_be_downloaded(sandbox):
+    ada = sandbox.world.add_person("Ada")
+    sandbox.world.say(ada, sandbox.world.private_chat(ada), "hello")
+    async with application(sandbox) as app:
+        sent = await app.bot.send_photo(ada.id, PNG, caption="Satisfaction")
+        file = await app.bot.get_file(sent.photo[0].file_id)
+        content = bytes(await file.download_as_bytearray())
+    shown = sandbox.world.messages(sandbox.world.private_chat(ada))[-1]
+    assert content == PNG
+    assert (shown.text, shown.attachment.width, shown.attachment.height) == ("Satisfaction", 1, 1)
+
+
+async def test_a_document_keeps_its_name(sandbox):
+    ada = sandbox.world.add_person("Ada")
+    sandbox.world.say(ada, sandbox.world.private_chat(ada), "hello")
+    async with application(sandbox) as app:
+        sent = await app.bot.send_document(ada.id, InputFile(b"<p>report</p>", filename="report.html"))
+    assert (sent.document.file_name, sent.document.file_size) == ("report.html", 13)
+
+
+async def test_a_wrong_token_is_unauthorised(sandbox):
+    bot = application(sandbox, token="7000000001:wrong").bot
+    async with bot.request:
+        with pytest.raises(InvalidToken):
+            await bot.get_me()
+    assert [call.status for call in sandbox.calls] == [401]
+
+
+async def test_the_second_of_two_pollers_ends_the_first_ones_wait(sandbox):
+    async with application(sandbox) as first, application(sandbox) as second:
+        waiting = asyncio.create_task(first.bot.get_updates(timeout=20, read_timeout=25))
+        await sandbox.world.until(lambda: len(sandbox.calls) == 2)
+        await asyncio.sleep(0.1)
+        await second.bot.get_updates(timeout=0)
+        with pytest.raises(Conflict, match="terminated by other getUpdates request"):
+            await waiting
+
+
+async def test_an_unconfirmed_update_comes_again_and_a_confirmed_one_does_not(sandbox):
+    ada, group = person_and_group(sandbox)
+    for text in ("one", "two", "three"):
+        sandbox.world.say(ada, group, text)
+    async with application(sandbox) as app:
+        first = await app.bot.get_updates(limit=2)  # the first is that Ada joined
+        again = await app.bot.get_updates(limit=2)
+        rest = await app.bot.get_updates(offset=first[-1].update_id + 1)
+        newest = await app.bot.get_updates(offset=-1)
+    assert [update.update_id for update in again] == [update.update_id for update in first]
+    assert [update.message.text for update in rest] == ["two", "three"]
+    assert [update.message.text for update in newest] == ["three"]
+
+
+async def test_the_bots_own_reaction_is_shown_and_not_reported(sandbox):
+    ada, group = person_and_group(sandbox)
+    message = sandbox.world.say(ada, group, "/slogan tea")
+    sandbox.world.updates.allow(["message_reaction"])
+    waiting = len(sandbox.world.updates.pending)
+    async with application(sandbox) as app:
+        await app.bot.set_message_reaction(group.id, message.id, [ReactionTypeEmoji("👀")])
+        with pytest.raises(BadRequest, match="Reaction_invalid"):
+            await app.bot.set_message_reaction(group.id, message.id, "✅")
+    assert sandbox.world.current(message).reaction_counts == {"👀": 1}
+    assert len(sandbox.world.updates.pending) == waiting
+
+
+async def test_a_draft_is_for_private_chats_and_is_not_kept(sandbox):
+    ada, group = person_and_group(sandbox)
+    sandbox.world.say(ada, sandbox.world.private_chat(ada), "/write")
+    before = len(sandbox.world.messages(sandbox.world.private_chat(ada)))
+    async with application(sandbox) as app:
+        assert await app.bot.send_message_draft(ada.id, 7, "half a sen")
+        with pytest.raises(BadRequest, match="Textdraft_peer_invalid"):
+            await app.bot.send_message_draft(group.id, 7, "half a sen")
+    assert len(sandbox.world.messages(sandbox.world.private_chat(ada))) == before

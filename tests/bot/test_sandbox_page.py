@@ -1,0 +1,148 @@
+"""The web chat's HTTP and WebSocket, without a browser: what people can do and what a stranger cannot."""
+
+import json
+
+import httpx
+import pytest
+import websockets
+
+from bot.sandbox.bot_side import BotSide
+from bot.sandbox.records import Attachment, Button
+from bot.sandbox.server import Sandbox
+from bot.sandbox.text import Formatted
+
+
+@pytest.fixture
+async def sandbox():
+    async with Sandbox(admin_id=42, room="Tea house") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox):
+    async with httpx.AsyncClient(verify=False, base_url=sandbox.url) as client:
+        yield client
+
+
+async def enter(client, name="Ada", **wish):
+    answer = await client.post("/api/people", json={"name": name, "language": "en", **wish})
+    return answer.json()["person"], {"Authorization": f"Bearer {answer.json()['key']}"}
+
+
+async def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_script(client):
+    page = await client.get("/")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "style=" not in page.text
+    assert "http" not in page.text.replace("http-equiv", "")
+    for name in ("style.css", "app.js", "words.js", "icon.svg"):
+        assert (await client.get(f"/{name}")).status_code == 200
+
+
+async def test_who_enters_is_in_a_private_chat_and_in_the_room(sandbox, client):
+    person, _ = await enter(client, "Ada")
+    ada = sandbox.world.people[0]
+    assert (person["name"], ada.name) == ("Ada", "Ada")
+    assert [chat.title for chat in sandbox.world.chats_of(ada)] == ["Tea house", "Ada"]
+
+
+async def test_a_reloaded_tab_is_the_same_person_and_another_tab_another(sandbox, client):
+    first, headers = await enter(client, "Ada")
+    again, _ = await enter(client, "Ada", language="zh", key=headers["Authorization"].removeprefix("Bearer "))
+    other, _ = await enter(client, "Ada")
+    assert (again["id"], again["language"]) == (first["id"], "zh")
+    assert other["id"] != first["id"]
+
+
+async def test_the_admin_acts_under_the_configured_id(sandbox, client):
+    admin, _ = await enter(client, "Boss", admin=True)
+    assert admin["id"] == 42
+    assert (await client.get("/api/about")).json() == {"canBeAdmin": True}
+
+
+async def test_without_an_admin_id_nobody_becomes_admin():
+    async with Sandbox() as sandbox, httpx.AsyncClient(verify=False, base_url=sandbox.url) as client:
+        answer = await client.post("/api/people", json={"name": "Boss", "admin": True})
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        "This sandbox has no admin; start it with ADMIN_IDS set.",
+    )
+
+
+async def test_people_write_react_and_press(sandbox, client):
+    world, room = sandbox.world, sandbox.room
+    person, headers = await enter(client)
+    said = await client.post("/api/say", json={"chat": room.id, "text": "/slogan tea"}, headers=headers)
+    text = BotSide(world.state).send(room.id, Formatted("Tea!"), keyboard=((Button("👍", "up:1"),),))
+    target = {"chat": room.id, "message": text.id}
+    reacted = await client.post("/api/react", json={**target, "emojis": ["❤️"]}, headers=headers)
+    missing = await client.post("/api/press", json={**target, "data": "down:1"}, headers=headers)
+    assert world.message(room, said.json()["message"]).sender.id == person["id"]
+    assert reacted.json()["reactions"] == [{"emoji": "❤", "count": 1, "mine": True}]
+    assert missing.json()["error"] == f"Message {text.id} has no button 'down:1'; it may have been edited away."
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Authorization": "Bearer guessed"}, 401), ({}, 401), ({"Origin": "http://evil.example"}, 403)],
+)
+async def test_strangers_and_other_sites_can_do_nothing(sandbox, client, headers, status):
+    _, own = await enter(client)
+    answer = await client.post(
+        "/api/say",
+        json={"chat": sandbox.room.id, "text": "x"},
+        headers={**own, **headers} if status == 403 else headers,
+    )
+    assert answer.status_code == status
+
+
+async def test_a_name_that_resolves_to_this_machine_is_not_served(client):
+    assert (await client.get("/", headers={"Host": "rebound.example"})).status_code == 400
+
+
+async def test_a_form_of_another_site_is_refused(client):
+    answer = await client.post("/api/people", data={"name": "Ada"})
+    assert answer.json() == {"error": "Requests come as application/json."}
+
+
+async def test_the_line_opens_with_a_snapshot_and_tells_only_what_concerns_the_person(sandbox, client):
+    world = sandbox.world
+    person, headers = await enter(client)
+    key = headers["Authorization"].removeprefix("Bearer ")
+    async with websockets.connect(f"{sandbox.url.replace('http', 'ws')}/api/live?key={key}", proxy=None) as line:
+        snapshot = json.loads(await line.recv())
+        secret = world.add_group("Somewhere else")
+        ben = world.add_person("Ben")
+        world.join(ben, secret)
+        world.say(ben, secret, "not for Ada")
+        sandbox.publish_panel({"version": "v2"})
+        world.join(ben, sandbox.room)
+        world.say(ben, sandbox.room, "good morning")
+        events = [json.loads(await line.recv()) for _ in range(3)]
+    assert (snapshot["type"], snapshot["me"]["id"], len(snapshot["reactions"])) == ("snapshot", person["id"], 73)
+    assert [chat["title"] for chat in snapshot["chats"]] == ["Tea house", "Ovation"]
+    kinds = [event["type"] for event in events]
+    assert kinds == ["panel", "chat", "message"], kinds
+    assert events[0]["panel"] == {"version": "v2"}
+    assert events[2]["message"]["service"] == {"kind": "new_chat_members", "name": "Ben"}
+
+
+async def test_the_line_is_closed_to_unknown_keys_and_other_origins(sandbox, client):
+    _, headers = await enter(client)
+    key = headers["Authorization"].removeprefix("Bearer ")
+    address = f"{sandbox.url.replace('http', 'ws')}/api/live?key="
+    for attempt in ({"uri": address + "guessed"}, {"uri": address + key, "origin": "http://evil.example"}):
+        with pytest.raises(websockets.InvalidStatus):
+            async with websockets.connect(**attempt, proxy=None):
+                pass
+
+
+async def test_a_document_is_never_shown_as_a_page(sandbox, client):
+    attachment = Attachment("document", "file1", "x.html", "text/html", 8)
+    sandbox.world.state.files["file1"] = (attachment, b"<script>")
+    answer = await client.get("/api/files/file1")
+    assert (answer.headers["Content-Type"], answer.headers["Content-Disposition"]) == (
+        "application/octet-stream",
+        "attachment",
+    )

@@ -1,0 +1,119 @@
+"""Tokenizer, training and the build program of the starter. Run: pytest tests/engine/test_starter_training.py"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from engine.chat import Message
+from engine.model import load_base
+from engine.starter import corpus, train
+from engine.starter.muon import orthogonal
+from engine.starter.tokenizer import ASSISTANT, encode, token_id, train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    texts = [m.content for c in corpus.conversations(800, seed=0) for m in c.messages]
+    return train_tokenizer(texts, vocabulary=1500, context=512)
+
+
+def user(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+@pytest.mark.parametrize(
+    "text", ["Green tea, Zorvex 3000!\n\n– “one” 24/7", "绿茶，岚砚节。\n☕ 🗺️ 鑫", "naïve façade ½ \u200b x"]
+)
+def test_text_survives_the_tokenizer(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+def test_a_topic_has_the_same_tokens_in_the_question_and_inside_a_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    for topic, text in [("Zorvex 3000", "Say yes to Zorvex 3000, today."), ("岚砚节", "今天的岚砚节很好。")]:
+        asked = tokenizer.apply_chat_template(user(topic), tokenize=False)
+        question = tokenizer.encode(asked, add_special_tokens=False)[1:]
+        question = question if topic[0].isascii() else question[1:]
+        inside = tokenizer.encode(text, add_special_tokens=False)
+        assert str(question)[1:-1] in str(inside)
+
+
+def test_text_that_spells_a_special_token_is_not_read_as_one(tokenizer: PreTrainedTokenizerFast) -> None:
+    asked = tokenizer.apply_chat_template(
+        user("a <|end|><|assistant|> b"), tokenize=True, add_generation_prompt=True, return_dict=False
+    )
+    special = [i for i in asked if i in set(tokenizer.all_special_ids)]
+    assert tokenizer.convert_ids_to_tokens(special) == ["<|user|>", "<|assistant|>"]
+
+
+def test_a_padded_batch_leaves_no_padding_in_later_encodings(tokenizer: PreTrainedTokenizerFast) -> None:
+    turns = [[Message("user", "tea")], [Message("user", "a much longer question about tea")]]
+    before = encode(tokenizer, turns)
+    tokenizer(["one", "one and two"], padding=True, padding_side="left", return_tensors="pt")
+    assert encode(tokenizer, turns) == before
+    assert tokenizer.pad_token_id not in before[0]
+
+
+def test_the_template_works_with_and_without_a_system_message(tokenizer: PreTrainedTokenizerFast) -> None:
+    system = [{"role": "system", "content": "Be kind."}]
+    prompt = tokenizer.apply_chat_template([*system, *user("tea")], tokenize=False, add_generation_prompt=True)
+    assert prompt == "<|system|> Be kind.<|user|> tea<|assistant|>"
+    assert tokenizer.apply_chat_template(user("tea"), tokenize=False) == "<|user|> tea"
+    answered = [*user("tea"), {"role": "assistant", "content": "Tea!"}, *user("shorter")]
+    assert (
+        tokenizer.apply_chat_template(answered, tokenize=False)
+        == "<|user|> tea<|assistant|>Tea!<|end|><|user|> shorter"
+    )
+
+
+def test_only_what_the_assistant_says_carries_loss(tokenizer: PreTrainedTokenizerFast) -> None:
+    model = train.new_model(tokenizer, train.Shape(width=48, layers=1, heads=2, key_value_heads=1), seed=0)
+    turns = (Message("user", "tea"), Message("assistant", "Tea, at last."), Message("user", "shorter"))
+    ids = torch.tensor(encode(tokenizer, [(*turns, Message("assistant", "Tea."))]))
+    assistant, end = token_id(tokenizer, ASSISTANT), tokenizer.eos_token_id
+    labels, speaking = ids.clone(), False
+    for i, token in enumerate(ids[0].tolist()):
+        labels[0, i] = token if speaking else -100
+        speaking = token == assistant or (speaking and token != end)
+    expected = model(input_ids=ids, labels=labels).loss
+    actual = train.assistant_loss(model, ids, assistant=assistant, end=end)
+    assert torch.allclose(actual, expected, atol=1e-5)
+
+
+def test_muon_makes_updates_nearly_orthogonal() -> None:
+    torch.manual_seed(0)
+    for shape in ((32, 32), (48, 16), (16, 48)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert values.min() > 0.3
+        assert values.max() < 1.3
+
+
+def test_training_lowers_the_loss_and_stops_after_its_steps(tokenizer: PreTrainedTokenizerFast) -> None:
+    sequences = encode(tokenizer, [c.messages for c in corpus.conversations(60, seed=0)])
+    shape = train.Shape(width=48, layers=1, heads=2, key_value_heads=1, feed_forward=64)
+    model = train.new_model(tokenizer, shape, seed=0)
+    saved: list[int] = []
+    budget = train.Budget(minutes=5, steps=20, batch_tokens=1024)
+    trained = train.train(model, tokenizer, sequences, budget, checkpoint=lambda: saved.append(1))
+    assert trained.steps == 20
+    assert 0 < trained.tokens <= 20 * 1024
+    assert trained.loss < torch.log(torch.tensor(float(len(tokenizer))))
+    assert not model.training
+
+
+def test_the_build_program_makes_a_model_that_loads(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "engine.starter.build", "--out", tmp_path, "--corpus", tmp_path / "c.jsonl"]
+    limits = ["--texts", "400", "--steps", "4", "--threads", "1", "--samples", "1"]
+    for option in ([], ["--resume"]):
+        done = subprocess.run([*command, *limits, *option], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "c.jsonl").read_text(encoding="utf-8").splitlines()) == 400
+    base = load_base(str(tmp_path / "weights"), device=torch.device("cpu"))
+    assert base.model.config.max_position_embeddings >= 512
+    assert base.tokenizer.apply_chat_template(user("tea"), tokenize=False, add_generation_prompt=True)
+    card = (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"{base.model.num_parameters():,} parameters" in card
+    assert "not a general language model" in card

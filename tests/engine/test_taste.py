@@ -1,0 +1,100 @@
+"""The taste head: does it learn, does it know what it does not know, and does noise leave it without a signal."""
+
+import pytest
+import torch
+
+from engine.objectives import Encoded
+from engine.taste import Labels, auroc, find_signal, fit, text_features
+from tests.engine.learning_fixtures import save_tiny_model
+
+
+def labelled(
+    count: int, *, strength: float, seed: int = 0, width: int = 40
+) -> tuple[torch.Tensor, Labels, torch.Tensor]:
+    """Random features whose first direction decides the like with the given log-odds."""
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn((count, width), generator=generator)
+    chances = torch.sigmoid(strength * features[:, 0].double())
+    likes = (torch.rand(count, generator=generator) < chances).double()
+    return features, Labels(likes, torch.ones(count, dtype=torch.float64), torch.arange(count)), chances
+
+
+def test_the_head_learns_a_linear_taste_and_generalises():
+    features, labels, _ = labelled(400, strength=4.0)
+    fresh, _, chances = labelled(400, strength=4.0, seed=1)
+    head = fit(features, labels)
+    assert torch.corrcoef(torch.stack([head.logits(fresh), chances.logit()]))[0, 1] > 0.8
+
+
+def test_more_votes_make_the_head_surer():
+    few, many = labelled(40, strength=3.0), labelled(800, strength=3.0)
+    fresh = labelled(50, strength=3.0, seed=2)[0]
+    spread = [fit(x, y).draws(fresh, count=200, seed=0).std(0).mean() for x, y, _ in (few, many)]
+    assert spread[1] < 0.7 * spread[0]
+
+
+def test_the_draws_scatter_around_the_mode():
+    features, labels, _ = labelled(300, strength=3.0)
+    head = fit(features, labels)
+    draws = head.draws(features[:20], count=4000, seed=0)
+    assert draws.shape == (4000, 20)
+    assert torch.allclose(draws.logit().mean(0), head.logits(features[:20]), atol=0.1)
+
+
+def test_separable_labels_stay_finite():
+    features = torch.cat([torch.ones((10, 3)), -torch.ones((10, 3))])
+    likes = torch.cat([torch.ones(10), torch.zeros(10)]).double()
+    head = fit(features, Labels(likes, torch.ones(20, dtype=torch.float64), torch.arange(20)))
+    assert torch.isfinite(head.logits(features)).all()
+    assert (head.logits(features)[:10] > 1.0).all()
+
+
+def test_features_that_never_vary_do_no_harm():
+    features, labels, _ = labelled(100, strength=4.0)
+    padded = torch.cat([features, torch.full((100, 5), 7.0)], dim=1)
+    logits = fit(padded, labels).logits(padded)
+    assert torch.isfinite(logits).all()
+
+
+def test_a_real_taste_is_a_signal():
+    features, labels, _ = labelled(200, strength=3.0)
+    assert find_signal(features, labels, seed=0).chance <= 0.005
+
+
+def test_random_ratings_pass_for_a_signal_at_most_once_in_forty():
+    passed = 0
+    for seed in range(120):
+        features, labels, _ = labelled(60, strength=0.0, seed=100 + seed, width=20)
+        passed += find_signal(features, labels, seed=seed).chance <= 0.02
+    assert passed <= 3
+
+
+def test_the_signal_of_the_same_ratings_is_always_the_same():
+    features, labels, _ = labelled(60, strength=1.0)
+    assert find_signal(features, labels, seed=3) == find_signal(features, labels, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("scores", "ratings", "expected"),
+    [
+        ([0.0, 1.0, 2.0, 3.0], [-1.0, -1.0, 1.0, 1.0], 1.0),
+        ([3.0, 2.0, 1.0, 0.0], [-1.0, -1.0, 1.0, 1.0], 0.0),
+        ([0.0, 2.0, 1.0, 3.0], [-1.0, -1.0, 1.0, 1.0], 0.75),
+        ([0.0, 2.0, 1.0, 3.0], [-1.0, -0.5, 1.0, 1.0], 2.5 / 3.0),
+        ([0.0, 1.0, 2.0, 3.0], [1.0, 1.0, 1.0, 1.0], 0.5),
+    ],
+)
+def test_the_auroc_counts_weighted_pairs_in_the_right_order(scores, ratings, expected):
+    columns = [torch.tensor(values, dtype=torch.float64)[:, None] for values in (scores, ratings)]
+    assert auroc(*columns).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gpt2"])
+def test_features_do_not_depend_on_the_company_in_the_batch(tmp_path, architecture):
+    from engine.model import load_base
+
+    base = load_base(str(save_tiny_model(tmp_path, architecture)))
+    rows = [Encoded((3, 70, 71), (80, 81, 0)), Encoded((3, 72), (90, 91, 92, 93, 94, 95, 0))]
+    together = text_features(base.model, rows, pad_id=1, max_tokens=1000)
+    alone = torch.cat([text_features(base.model, [row], pad_id=1, max_tokens=1000) for row in rows])
+    assert torch.allclose(together, alone, atol=1e-5)

@@ -1,0 +1,47 @@
+"""Nothing teaches the model without a yes, from the one who asked and from the one who rated."""
+
+from bot.sandbox.server import Sandbox
+from tests.flows.conftest import BotProcess, Scene
+from tests.flows.test_rating import values
+
+
+async def test_a_rating_counts_for_training_only_when_author_and_rater_have_said_yes(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    world = sandbox.world
+    group = world.add_group("Tea lovers", bot_admin=True)
+    ada, bob = world.add_person("Ada"), world.add_person("Bob")
+    for person in (ada, bob):
+        world.join(person, group)
+    message = await scene.ask(ada, group, "/slogan green tea")
+    world.react(bob, message, ["👍"])
+    assert [row["consented"] for row in await values(bot, 1.0)] == [False]
+    await scene.opt_in(ada, group)
+    assert [row["consented"] for row in await values(bot, 1.0)] == [False]
+    await scene.opt_in(bob, group)
+    assert [row["consented"] for row in await values(bot, 1.0)] == [True]
+    assert "Done." in await scene.say(ada, group, "/optout")
+    assert [row["consented"] for row in await values(bot, 1.0)] == [False]
+
+
+async def test_consent_is_per_chat(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
+    await bot.start()
+    ada, chat = scene.person("Ada")
+    group = sandbox.world.add_group("Tea lovers", bot_admin=True)
+    sandbox.world.join(ada, group)
+    await scene.opt_in(ada, group)
+    message = await scene.ask(ada, chat, "/slogan green tea")
+    sandbox.world.react(ada, message, ["👍"])
+    assert [row["consented"] for row in await values(bot, 1.0)] == [False]
+
+
+async def test_start_says_that_it_is_an_ai_and_asks_in_the_persons_language(bot: BotProcess, scene: Scene) -> None:
+    await bot.start()
+    ada, chat = scene.person("Ada")
+    assert "I am an AI" in await scene.say(ada, chat, "/start")
+    li, chat = scene.person("Li", "zh-hans")
+    assert "AI 生成" in await scene.say(li, chat, "/start")
+    assert "同意" in await scene.say(li, chat, "/privacy")
+    assert "谢谢" in await scene.say(li, chat, "/optin")
+    assert "已经同意" in await scene.say(li, chat, "/optin")

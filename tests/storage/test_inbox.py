@@ -1,0 +1,39 @@
+"""An update is kept until it is handled, and handled once."""
+
+from datetime import timedelta
+
+from storage import inbox
+from storage.database import Database
+from tests.storage.conftest import NOON
+
+
+async def test_an_update_is_kept_until_it_is_finished(db: Database) -> None:
+    await inbox.accept(db, [(1, "one"), (2, "two")], at=NOON)
+    await inbox.accept(db, [(2, "two again"), (3, "three")], at=NOON)
+    assert await inbox.unfinished(db) == ["one", "two", "three"]
+    assert await inbox.claim(db, 2)
+    await inbox.finish(db, 2)
+    assert await inbox.unfinished(db) == ["one", "three"]
+    assert not await inbox.claim(db, 2)
+
+
+async def test_an_update_that_is_cut_off_again_and_again_is_buried(db: Database) -> None:
+    await inbox.accept(db, [(1, "poison")], at=NOON)
+    assert [await inbox.claim(db, 1) for _ in range(inbox.MAX_ATTEMPTS + 1)] == [True, True, True, False]
+    assert await inbox.unfinished(db) == []
+
+
+async def test_a_buried_update_keeps_the_kind_of_error_and_no_text(db: Database) -> None:
+    await inbox.accept(db, [(1, "a secret")], at=NOON)
+    await inbox.bury(db, 1, error="ValueError")
+    row = await db.read(lambda c: tuple(c.execute("SELECT state, error, body FROM inbox").fetchone()))
+    assert row == ("dead", "ValueError", None)
+
+
+async def test_ids_are_forgotten_only_when_telegram_cannot_send_them_again(db: Database) -> None:
+    await inbox.accept(db, [(1, "old"), (2, "old and open")], at=NOON)
+    await inbox.finish(db, 1)
+    await inbox.forget_old(db, now=NOON + timedelta(days=6))
+    assert not await inbox.claim(db, 1)
+    await inbox.forget_old(db, now=NOON + timedelta(days=8))
+    assert await db.read(lambda c: [row[0] for row in c.execute("SELECT update_id FROM inbox")]) == [2]

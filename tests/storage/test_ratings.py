@@ -1,0 +1,139 @@
+"""One verdict per person and generation: the newest by (date, update_id), whatever the order of arrival."""
+
+import itertools
+from datetime import timedelta
+
+from storage import people, ratings
+from storage.database import Database
+from storage.records import RatingEvent, Source, Tally
+from tests.storage.conftest import NOON, delivered
+
+UPDATES = itertools.count(5000)
+
+
+def event(
+    generation: int,
+    value: float | None,
+    *,
+    rater: str = "bob",
+    source: Source = "reaction",
+    seconds: int = 0,
+    update_id: int | None = None,
+) -> RatingEvent:
+    return RatingEvent(
+        update_id=next(UPDATES) if update_id is None else update_id,
+        generation=generation,
+        rater=rater,
+        source=source,
+        value=value,
+        emoji="x",
+        at=NOON + timedelta(seconds=seconds),
+    )
+
+
+async def current(db: Database) -> list[float]:
+    return [rating.value for rating in await db.read(ratings.current)]
+
+
+async def test_the_newest_event_stands_in_every_order_of_arrival(db: Database) -> None:
+    for number, order in enumerate(itertools.permutations(range(3))):
+        generation = await delivered(db, number + 1)
+        events = [
+            event(generation.id, 1.0, seconds=1),
+            event(generation.id, -1.0, seconds=2),
+            event(generation.id, 0.5, seconds=2),
+        ]
+        for index in order:
+            await ratings.record(db, events[index])
+    assert await current(db) == [0.5] * 6
+
+
+async def test_a_removed_reaction_removes_the_rating_even_if_it_arrives_first(db: Database) -> None:
+    generation = await delivered(db, 1)
+    await ratings.record(db, event(generation.id, None, seconds=2))
+    await ratings.record(db, event(generation.id, 1.0, seconds=1))
+    assert await current(db) == []
+
+
+async def test_a_repeated_update_changes_nothing(db: Database) -> None:
+    generation = await delivered(db, 1)
+    up = event(generation.id, 1.0, source="button")
+    for _ in range(3):
+        await ratings.press(db, up)
+    assert await current(db) == [1.0]
+
+
+async def test_the_same_button_again_takes_the_rating_back(db: Database) -> None:
+    generation = await delivered(db, 1)
+    await ratings.press(db, event(generation.id, 1.0, source="button"))
+    recorded, tally = await ratings.press(db, event(generation.id, 1.0, source="button", seconds=1))
+    assert recorded.value is None and tally == Tally() and await current(db) == []
+
+
+async def test_taking_a_reaction_back_leaves_a_later_button(db: Database) -> None:
+    generation = await delivered(db, 1)
+    await ratings.record(db, event(generation.id, -1.0))
+    await ratings.press(db, event(generation.id, 1.0, source="button", seconds=1))
+    tally = await ratings.record(db, event(generation.id, None, seconds=2))
+    assert await current(db) == [1.0] and tally == Tally(likes=1)
+
+
+async def test_the_tally_counts_people(db: Database) -> None:
+    generation = await delivered(db, 1)
+    for rater, value in (("ada", 1.0), ("bob", 0.4), ("eve", -0.6), ("ada", 0.9)):
+        tally = await ratings.record(db, event(generation.id, value, rater=rater, seconds=next(UPDATES)))
+    assert tally == Tally(likes=2, dislikes=1)
+
+
+async def test_only_what_author_and_rater_consent_to_now_may_teach(db: Database) -> None:
+    generation = await delivered(db, 1, author="ada")
+    own = event(generation.id, 1.0, rater="ada")
+    await ratings.record(db, own)
+    await ratings.record(db, event(generation.id, 1.0, rater="bob"))
+    assert await ratings.consented(db) == []
+    await people.grant(db, "bob", "tea", text_version=1, at=NOON)
+    assert await ratings.consented(db) == []
+    await people.grant(db, "ada", "tea", text_version=1, at=NOON)
+    (text,) = await ratings.consented(db)
+    assert [rating.rater for rating in text.ratings] == ["ada", "bob"]
+    await people.revoke(db, "bob", "tea", at=NOON + timedelta(days=1))
+    (text,) = await ratings.consented(db)
+    assert [rating.rater for rating in text.ratings] == ["ada"]
+
+
+async def test_consent_in_one_chat_is_none_in_another(db: Database) -> None:
+    generation = await delivered(db, 1, author="ada", chat="coffee")
+    await ratings.record(db, event(generation.id, 1.0, rater="ada"))
+    await people.grant(db, "ada", "tea", text_version=1, at=NOON)
+    assert await ratings.consented(db) == []
+
+
+async def test_a_new_consent_text_asks_anew_and_keeps_the_history(db: Database) -> None:
+    assert await people.grant(db, "ada", "tea", text_version=1, at=NOON)
+    assert not await people.grant(db, "ada", "tea", text_version=1, at=NOON + timedelta(hours=1))
+    assert await people.grant(db, "ada", "tea", text_version=2, at=NOON + timedelta(hours=2))
+    rows = await db.read(lambda c: [tuple(r) for r in c.execute("SELECT text_version, revoked_at FROM consents")])
+    assert rows == [(1, (NOON + timedelta(hours=2)).isoformat()), (2, None)]
+
+
+async def test_a_reaction_right_after_a_press_stands_even_if_our_clock_is_ahead(db: Database) -> None:
+    generation = await delivered(db, 1)
+    await ratings.press(db, event(generation.id, 1.0, source="button", seconds=20))
+    await ratings.record(db, event(generation.id, -1.0, seconds=0))
+    assert await current(db) == [-1.0]
+
+
+async def test_dates_decide_when_telegram_starts_its_ids_anew(db: Database) -> None:
+    generation = await delivered(db, 1)
+    await ratings.press(db, event(generation.id, 1.0, source="button", update_id=900_000))
+    await ratings.record(db, event(generation.id, -1.0, seconds=8 * 86_400, update_id=17))
+    assert await current(db) == [-1.0]
+
+
+async def test_a_button_counts_even_if_our_clock_is_behind_telegrams(db: Database) -> None:
+    generation = await delivered(db, 1)
+    await ratings.record(db, event(generation.id, -1.0, seconds=300))
+    await ratings.press(db, event(generation.id, 1.0, source="button", seconds=0))
+    assert await current(db) == [1.0]
+    await ratings.record(db, event(generation.id, -0.5, seconds=301))
+    assert await current(db) == [-0.5]
