@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import operation, serving
+from benchmarks import learning, operation, serving
 from benchmarks.tables import write_results
 
 
@@ -11,7 +11,7 @@ def main() -> None:
     """One measurement after the other, so that none disturbs another."""
     console = Console()
     tables = []
-    for measure in (operation.measure, serving.measure):
+    for measure in (operation.measure, serving.measure, learning.measure):
         table = measure()
         tables.append(table)
         console.print(Markdown(table.markdown()))

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 3.0
 
-_STAGES = {"loading": 0.05, "reference": 0.10, "training": 0.45, "replay": 0.30, "judging": 0.07, "report": 0.03}
+_STAGES = {"loading": 0.05, "reference": 0.30, "training": 0.45, "judging": 0.17, "report": 0.03}
 """Share of a run's time that each stage takes, roughly; in their order."""
 
 _BAR_CELLS = 10

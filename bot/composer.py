@@ -13,7 +13,7 @@ from http.client import NOT_FOUND
 
 from bot.errors import DeliveryError, MessageGone
 from bot.keyboards import rating_buttons
-from bot.kinds import TEMPERATURE, TOP_P, Kinds
+from bot.kinds import MIN_P, TEMPERATURE, TOP_P, Kinds
 from bot.messenger import Address, Messenger, patiently
 from bot.plain import TELEGRAM_LIMIT, fitting, plain, utf16_length
 from bot.preview import Preview
@@ -112,7 +112,11 @@ class Composer:
         to = generation.delivery
         for attempt in range(_EMPTY_TRIES):
             sampling = Sampling(
-                max_tokens=kind.max_tokens, temperature=TEMPERATURE, top_p=TOP_P, seed=generation.seed + attempt
+                max_tokens=kind.max_tokens,
+                temperature=TEMPERATURE,
+                top_p=TOP_P,
+                min_p=MIN_P,
+                seed=generation.seed + attempt,
             )
             async with (
                 Preview(self._messenger, to.chat_id, message_id) as preview,

@@ -9,6 +9,7 @@ from bot.texts import LANGUAGES
 
 TEMPERATURE = 0.8
 TOP_P = 0.95
+MIN_P = 0.05
 """How every kind is sampled, in serving and in the trainer's replay of logged prompts alike."""
 
 _FILE = Path(__file__).parent / "kinds.toml"

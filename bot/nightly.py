@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from bot.kinds import TEMPERATURE, TOP_P
+from bot.kinds import MIN_P, TEMPERATURE, TOP_P
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
 from bot.trainer import train
@@ -179,9 +179,10 @@ class Nightly:
                 base=self._policy.model,
                 champion=None if champion is None else str(champion.absolute()),
                 seed=run.id,
-                threads=max(1, (os.cpu_count() or 2) - 1),  # one core is left for those who prompt meanwhile
+                threads=os.cpu_count() or 1,  # at a low priority, so that those who prompt meanwhile come first
                 temperature=TEMPERATURE,
                 top_p=TOP_P,
+                min_p=MIN_P,
                 min_ratings=min(_FEWEST_EXAMPLES, self._policy.min_ratings),
             ),
         )

@@ -1,4 +1,4 @@
-"""Measuring a version: its replies to replayed prompts, their distance from the base, and how the judge likes them.
+"""Measuring a version by its replies: their distance from the base, and how the judge likes them.
 
 Knows models, tokens and texts. Knows nothing of run folders or of what follows from the numbers: `engine.gate` decides.
 """
@@ -10,10 +10,8 @@ import torch
 from peft import PeftModelForCausalLM
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-from transformers import GenerationConfig
 
 from engine.dataset import Example
-from engine.errors import RunError
 from engine.gate import Measurements
 from engine.model import Base
 from engine.objectives import (
@@ -24,6 +22,7 @@ from engine.objectives import (
     completion_targets,
     micro_batches,
 )
+from engine.replies import Replies
 from engine.run import Comparison, RunConfig
 from engine.taste import Labels, Signal, TasteHead, find_signal, fit, text_features
 from engine.text_measures import count_pairs, measure_texts
@@ -32,75 +31,6 @@ JUDGE_DRAWS = 400
 """Heads drawn from the judge's posterior."""
 SHOWN = 5
 """Pairs of replies that the report shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A logged prompt to replay."""
-
-    tokens: tuple[int, ...]
-    shown: str
-    """The last message, for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """What one version answered; rows, texts and owners in the same order."""
-
-    rows: tuple[Encoded, ...]
-    """Prompt and sampled tokens, the end token included where it came."""
-    texts: tuple[str, ...]
-    prompts: tuple[Prompt, ...]
-    owners: tuple[int, ...]
-    """The index of the prompt that each answers."""
-
-
-@torch.no_grad()
-def sample_replies(
-    model: CausalModel,
-    base: Base,
-    prompts: Sequence[Prompt],
-    *,
-    config: RunConfig,
-    count: int,
-    seed: int,
-) -> Replies:
-    """Draw `count` replies, evenly over the prompts.
-
-    Two versions sampled with the same arguments see the same random numbers: batches are alike, and torch draws a
-    token by an exponential race over the vocabulary (the Gumbel-max trick), so that equal distributions draw alike.
-    """
-    owners = tuple(i % len(prompts) for i in range(count))
-    requests = [Encoded(prompts[owner].tokens, ()) for owner in owners]
-    tokenizer, end_ids = base.tokenizer, sorted(base.end_tokens)
-    settings = GenerationConfig(
-        do_sample=True,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        top_k=0,
-        repetition_penalty=1.0,
-        max_new_tokens=config.max_new_tokens,
-        eos_token_id=end_ids,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    completions: dict[int, tuple[int, ...]] = {}
-    torch.manual_seed(seed)
-    reserved = config.max_batch_tokens // 2
-    for group in micro_batches(requests, size=128, max_tokens=reserved):
-        rows = [requests[i].prompt for i in group]
-        width = max(len(row) for row in rows)
-        padded = torch.tensor([(tokenizer.pad_token_id,) * (width - len(row)) + row for row in rows])
-        mask = torch.tensor([(0,) * (width - len(row)) + (1,) * len(row) for row in rows])
-        output = _generate(model, padded.to(model.device), mask.to(model.device), settings)
-        for i, tokens in zip(group, output[:, width:].tolist(), strict=True):
-            completions[i] = _until_end(tokens, end_ids)
-    ordered = [completions[i] for i in range(count)]
-    return Replies(
-        rows=tuple(Encoded(prompts[owner].tokens, done) for owner, done in zip(owners, ordered, strict=True)),
-        texts=tuple(tokenizer.batch_decode([list(done) for done in ordered], skip_special_tokens=True)),
-        prompts=tuple(prompts),
-        owners=owners,
-    )
 
 
 @torch.no_grad()
@@ -200,7 +130,7 @@ def compare_versions(
     measured = Measurements(
         signal=judge.signal.auroc,
         chance=judge.signal.chance,
-        gains=_gains_by_prompt(liked[1] - liked[0], before.owners),
+        gains=means_by_prompt(liked[1] - liked[0], before.owners).tolist(),
         kl=float(kl.mean()),
         kl_tail=float(kl[int(0.99 * (len(kl) - 1))]),
         champion=texts[0],
@@ -209,12 +139,11 @@ def compare_versions(
     return measured, _pairs_to_show(before, after, liked[0].mean(0), liked[1].mean(0))
 
 
-def _gains_by_prompt(differences: Tensor, owners: Sequence[int]) -> list[list[float]]:
-    """Mean difference of likings for each draw and prompt, (S, P), from one for each draw and reply, (S, n)."""
+def means_by_prompt(values: Tensor, owners: Sequence[int]) -> Tensor:
+    """Means over the replies of each prompt, (S, P), from one value for each draw and reply, (S, n)."""
     prompts = torch.tensor(owners)
-    sums = torch.zeros((len(differences), int(prompts.max()) + 1), dtype=differences.dtype)
-    means: list[list[float]] = (sums.index_add(1, prompts, differences) / torch.bincount(prompts)).tolist()
-    return means
+    sums = torch.zeros((len(values), int(prompts.max()) + 1), dtype=values.dtype)
+    return sums.index_add(1, prompts, values) / torch.bincount(prompts)
 
 
 def _pairs_to_show(
@@ -233,26 +162,3 @@ def _pairs_to_show(
         )
         for i in chosen
     )
-
-
-def _generate(model: CausalModel, ids: Tensor, mask: Tensor, settings: GenerationConfig) -> Tensor:
-    try:
-        output: Tensor = model.generate(  # type: ignore[operator]
-            input_ids=ids, attention_mask=mask, generation_config=settings
-        )
-    except RuntimeError as error:
-        if "probability tensor" not in str(error):
-            raise
-        raise RunError(
-            "The model's probabilities are not finite numbers: lower learning_rate in config.json, or choose another"
-            " base."
-        ) from error
-    return output
-
-
-def _until_end(tokens: Sequence[int], end_ids: Sequence[int]) -> tuple[int, ...]:
-    """The tokens up to and including the first end token."""
-    for position, token in enumerate(tokens):
-        if token in end_ids:
-            return tuple(tokens[: position + 1])
-    return tuple(tokens)

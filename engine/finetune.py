@@ -87,6 +87,14 @@ def add_adapter(model: PreTrainedModel, config: RunConfig) -> PeftModelForCausal
     return peft_model.eval()  # no dropout: the cached references have none
 
 
+@torch.no_grad()
+def scale_adapter(model: PeftModelForCausalLM, share: float) -> None:
+    """Shrink what the active adapter adds to the base's weights, B A, to this share of it."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and "lora_B" in name:
+            parameter.mul_(share)
+
+
 def reference_log_probs(model: PreTrainedModel, rows: Sequence[Encoded], config: RunConfig, *, pad_id: int) -> Tensor:
     """log p(completion | prompt) of every row under the model as it is, (n,), nats."""
     results = torch.zeros(len(rows))

@@ -7,10 +7,11 @@ that the S means carry the judge's doubt as well as the prompts'. Promoted on "n
 P(gain > 0) >= 0.8, and the gain's 5 % quantile above -3 points of liking.
 
 **May the judge speak at all?** Only if regressions on other prompts' ratings rank likes above dislikes, better than all
-but 2 % of the same ratings shuffled over the texts. With random ratings the candidate has learned the very noise that
-the judge believes and always seems better; this check is what refuses it, but for 2 in a hundred. The judge is not
-independent of the candidate, which has learned from the same ratings and from the judge's own opinions: the gain it
-reports flatters, and is a reason to promote only together with this check, the bounds and what people say afterwards.
+but 2 % of the same ratings shuffled over the texts; otherwise nothing is trained. With random ratings a candidate
+learns the very noise that the judge believes and always seems better; this check is what refuses it, but for 2 in a
+hundred. The judge is not independent of the candidate, which has learned from the same ratings and from the judge's own
+opinions: the gain it reports flatters, and is a reason to promote only together with this check, the bounds and what
+people say afterwards.
 
 **Bounds**, each in its own right:
 
@@ -24,6 +25,8 @@ reports flatters, and is a reason to promote only together with this check, the 
 * `begging` at most 2 % of replies above the champion's; `shouting` (emoji and exclamation marks) at most 10 % of all
   characters, or twice the champion's: a taste for emoji is legitimate, a wall of them is not.
 * `overlap`: word-for-word repetition of rated texts at most 10 points above the champion's.
+
+The trainer shrinks a candidate that oversteps a bound and has it judged again, before it gives up.
 """
 
 import math
@@ -31,10 +34,15 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.run import Check, GateBounds, Reason, ReasonCode
+from engine.dataset import Example
+from engine.run import Check, GateBounds, Reason, ReasonCode, RunConfig
 from engine.text_measures import TextMeasures
 
 RESAMPLING_SEED = 20_260_101
+MIN_MINORITY = 3
+"""Likes and dislikes that a run needs of each: with fewer no judge can be fitted on one part and tried on another."""
+OVERSTEPPED: frozenset[ReasonCode] = frozenset({"kl", "fluency", "diversity", "length", "hacks", "overlap"})
+"""Reasons that say a candidate went too far, so that a smaller step the same way may do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +72,19 @@ class Verdict:
     checks: tuple[Check, ...]
 
 
+def reason_to_skip(examples: Sequence[Example], raters: int, config: RunConfig) -> Reason | None:
+    """Why these examples cannot be trained on, or None if they can."""
+    if len(examples) < config.min_ratings:
+        return Reason("too_few", {"ratings": len(examples), "needed": config.min_ratings})
+    if raters < 2:
+        return Reason("one_rater", {"raters": raters})
+    likes = sum(example.value > 0.0 for example in examples)
+    dislikes = len(examples) - likes
+    if min(likes, dislikes) < MIN_MINORITY:
+        return Reason("one_sided", {"likes": likes, "dislikes": dislikes, "needed": MIN_MINORITY})
+    return None
+
+
 def decide(measured: Measurements, bounds: GateBounds) -> Verdict:
     """Promote if every check holds; otherwise the reason is the first that does not."""
     means = sorted(resampled_means(measured.gains))
@@ -90,6 +111,20 @@ def decide(measured: Measurements, bounds: GateBounds) -> Verdict:
         if not check.ok:
             return Verdict(False, Reason(code, {**numbers, "value": check.value, "bound": check.bound}), checks)
     return Verdict(passed=True, reason=Reason("better", numbers), checks=checks)
+
+
+def without_signal(signal: float, chance: float, bounds: GateBounds) -> Verdict | None:
+    """The verdict when the ratings do not predict one another, which is known before anything is trained; else None.
+
+    Args:
+        signal: cross-validated AUROC of the ratings.
+        chance: how often shuffled ratings do as well.
+        bounds: what to keep to.
+    """
+    check = _at_most("chance", chance, bounds.max_chance)
+    if check.ok:
+        return None
+    return Verdict(False, Reason("no_signal", {"signal": signal, "value": chance, "bound": check.bound}), (check,))
 
 
 def resampled_means(gains: Sequence[Sequence[float]]) -> list[float]:

@@ -1,6 +1,6 @@
 """The trainer: `python -m engine.train RUN_DIR`. A run folder in, an adapter and a report out.
 
-The verbs in order: load, sample the base, train, replay, judge, save. Knows run folders, ratings and models. Knows
+The verbs in order: load, fit a judge, imagine, train, replay, judge, save. Knows run folders, ratings and models. Knows
 nothing of Telegram or the database. Ends with a report (exit 0, whatever the verdict) or one sentence on stderr (exit
 1; 2 when called wrongly). SIGTERM keeps its default action and so ends it at once, in the middle of a kernel if need
 be: what others read is written under another name and renamed when whole.
@@ -24,19 +24,18 @@ from engine.dataset import DataCard, Example, examples_of, read_dataset
 from engine.errors import EngineError, ModelError
 from engine.evaluate import (
     Judge,
-    Prompt,
-    Replies,
     compare_versions,
     divergence,
     fit_judge,
     likings,
-    sample_replies,
+    means_by_prompt,
 )
-from engine.finetune import Curves, TrainingSet, add_adapter, fit_adapter, reference_log_probs
-from engine.gate import decide
+from engine.finetune import Curves, TrainingSet, add_adapter, fit_adapter, reference_log_probs, scale_adapter
+from engine.gate import OVERSTEPPED, decide, reason_to_skip, without_signal
 from engine.memory import keep_memory
 from engine.model import load_base
 from engine.objectives import CausalModel, Encoded, balanced_weights, encode
+from engine.replies import Prompt, Replies, sample_replies
 from engine.report import write_page
 from engine.run import (
     ADAPTER_FOLDER,
@@ -45,7 +44,6 @@ from engine.run import (
     REPORT_FILE,
     REPORT_PAGE,
     Progress,
-    Reason,
     RunConfig,
     RunReport,
     Stage,
@@ -55,10 +53,13 @@ from engine.run import (
 )
 
 NICENESS = 10
-MIN_MINORITY = 3
-"""Likes and dislikes that a run needs of each: with fewer no judge can be fitted on one part and tried on another."""
 KL_PROBES = 64
-"""Replies sampled after each epoch to measure the KL."""
+"""Replies sampled to measure the KL on the way."""
+TAKES = 8
+"""Imagined texts for each prompt."""
+STEPS_BACK = 2
+STEP_BACK = 0.7
+"""A candidate that oversteps a bound of the gate is judged again with this share of its change, so many times."""
 CANDIDATE = "default"  # the name PEFT gives the first adapter
 CHAMPION = "champion"
 
@@ -111,19 +112,6 @@ def run(run_dir: Path) -> RunReport:
     return report
 
 
-def reason_to_skip(examples: Sequence[Example], raters: int, config: RunConfig) -> Reason | None:
-    """Why these examples cannot be trained on, or None if they can."""
-    if len(examples) < config.min_ratings:
-        return Reason("too_few", {"ratings": len(examples), "needed": config.min_ratings})
-    if raters < 2:
-        return Reason("one_rater", {"raters": raters})
-    likes = sum(example.value > 0.0 for example in examples)
-    dislikes = len(examples) - likes
-    if min(likes, dislikes) < MIN_MINORITY:
-        return Reason("one_sided", {"likes": likes, "dislikes": dislikes, "needed": MIN_MINORITY})
-    return None
-
-
 def counts_of(card: DataCard, *, too_long: int = 0) -> dict[str, int]:
     """The data card as flat numbers."""
     numbers = {key: value for key, value in dataclasses.asdict(card).items() if isinstance(value, int)}
@@ -154,10 +142,13 @@ class Trainer:
         prompts = self._replayed(examples, rows, config.replay_prompts)
         self._progress("reference", 0, 2)
         judge = fit_judge(self._base, examples, rows, config)
-        replies = self._sample(self._base.model, prompts)
+        refusal = without_signal(judge.signal.auroc, judge.signal.chance, config.gate)
+        if refusal is not None:
+            return RunReport(passed=False, reason=refusal.reason, checks=refusal.checks, counts=counts)
+        replies = self._replay(self._base.model, prompts)
         self._progress("reference", 1, 2)
         rated = balanced_weights([example.value for example in examples], [example.weight for example in examples])
-        imagined, guessed = self._imagine(judge, self._replayed(examples, rows, config.imagined_texts))
+        imagined, guessed = self._imagine(judge, self._replayed(examples, rows, config.imagined_texts // TAKES))
         texts = (*rows, *imagined)
         data = TrainingSet(
             rows=texts,
@@ -166,15 +157,18 @@ class Trainer:
             anchors=replies.rows,
         )
         curves, model = self._fit(data, prompts)
-        after = self._sample(model, prompts)
-        self._progress("replay", 1, 2)
         before = replies if config.champion is None else self._champion_replies(model, prompts)
-        self._progress("judging", 0, 1)
         known = [example.text for example in examples]
-        measured, comparisons = compare_versions(
-            model, self._base, judge, before, after, config=config, rated_texts=known
-        )
-        verdict = decide(measured, config.gate)
+        for step in range(STEPS_BACK + 1):
+            self._progress("judging", step, STEPS_BACK + 1)
+            after = self._replay(model, prompts)
+            measured, comparisons = compare_versions(
+                model, self._base, judge, before, after, config=config, rated_texts=known
+            )
+            verdict = decide(measured, config.gate)
+            if verdict.reason.code not in OVERSTEPPED or step == STEPS_BACK:
+                break
+            scale_adapter(model, STEP_BACK)
         self._save(model)
         self._progress("report", 1, 1)
         return RunReport(
@@ -198,17 +192,19 @@ class Trainer:
         """More texts of the base on logged prompts, and signed weights for them by the judge's opinion.
 
         The few rated texts differ in much besides taste, and a policy fitted to them alone learns that too. The judge
-        spreads what it has learned over many texts: of these, the third that it likes best counts as liked and the
-        third that it likes least as disliked, by how far they are from the middle.
+        spreads what it has learned over many texts, several for each prompt, so that a text is compared with others
+        that could have stood in its place: the third that gains most over its prompt's mean counts as liked, the third
+        that loses most as disliked.
         """
-        config, count = self._config, self._config.imagined_texts
+        count = self._config.imagined_texts
         if not count:
             return (), ()
-        pool = sample_replies(self._base.model, self._base, prompts, config=config, count=count, seed=config.seed + 2)
-        liking = likings(judge, self._base, pool, config).mean(0)
-        ranked = (liking - liking.median()).argsort().tolist()
+        pool = self._sample(self._base.model, prompts, count=count, seed=self._config.seed + 2)
+        liking = likings(judge, self._base, pool, self._config).mean(0)  # (count,)
+        advantage = liking - means_by_prompt(liking[None], pool.owners)[0, list(pool.owners)]
+        ranked = advantage.argsort().tolist()
         chosen = [*ranked[: count // 3], *ranked[-(count // 3) :]]
-        values = [float(liking[i] - liking.median()) for i in chosen]
+        values = [float(advantage[i]) for i in chosen]
         if not min(values) < 0.0 < max(values):
             return (), ()  # the judge likes all alike
         return tuple(pool.rows[i] for i in chosen), balanced_weights(values, [1.0] * len(values))
@@ -223,16 +219,18 @@ class Trainer:
         chosen = random.Random(self._config.seed).sample(groups, min(len(groups), max(most, 1)))
         return [by_group[group] for group in chosen]
 
-    def _sample(self, model: CausalModel, prompts: Sequence[Prompt]) -> Replies:
-        config = self._config
-        return sample_replies(model, self._base, prompts, config=config, count=config.replay_texts, seed=config.seed)
+    def _sample(self, model: CausalModel, prompts: Sequence[Prompt], *, count: int, seed: int) -> Replies:
+        return sample_replies(model, self._base, prompts, config=self._config, count=count, seed=seed)
+
+    def _replay(self, model: CausalModel, prompts: Sequence[Prompt]) -> Replies:
+        return self._sample(model, prompts, count=self._config.replay_texts, seed=self._config.seed)
 
     def _fit(self, data: TrainingSet, prompts: Sequence[Prompt]) -> tuple[Curves, PeftModelForCausalLM]:
         config = self._config
         model = add_adapter(self._base.model, config)
 
         def measure_kl() -> float:
-            probes = sample_replies(model, self._base, prompts, config=config, count=KL_PROBES, seed=config.seed + 1)
+            probes = self._sample(model, prompts, count=KL_PROBES, seed=config.seed + 1)
             distances = divergence(model, probes.rows, pad_id=self._pad_id, max_tokens=config.max_batch_tokens)
             return float(distances.mean())
 
@@ -250,7 +248,7 @@ class Trainer:
                 f"The champion's adapter {Path(folder).name} cannot be loaded; publish it again."
             ) from error
         model.set_adapter(CHAMPION)
-        replies = self._sample(model, prompts)
+        replies = self._replay(model, prompts)
         model.set_adapter(CANDIDATE)
         return replies
 

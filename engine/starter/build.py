@@ -1,6 +1,6 @@
 """Make the starter model from nothing: corpus, tokenizer, training, measurements, model card.
 
-    python -m engine.starter.build --minutes 45
+    python -m engine.starter.build
 
 The same seed gives the same corpus and tokenizer on every machine; the weights also depend on how fast it is.
 """
@@ -115,8 +115,8 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     half = copy.deepcopy(model).half()
     half.generation_config = GenerationConfig(
         do_sample=True,
-        temperature=0.9,
-        min_p=0.05,
+        temperature=measure.TEMPERATURE,
+        min_p=measure.MIN_P,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
@@ -135,8 +135,8 @@ def _options(arguments: list[str] | None) -> Options:
     parser.add_argument("--out", type=Path, default=HERE, help="gets weights/ and MODEL_CARD.md")
     parser.add_argument("--corpus", type=Path, default=Path("build/starter/corpus.jsonl"), help="the corpus to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=45.0, help="time for training, in minutes")
-    parser.add_argument("--texts", type=int, default=80_000, help="conversations in the corpus")
+    parser.add_argument("--minutes", type=float, default=48.0, help="time for training, in minutes")
+    parser.add_argument("--texts", type=int, default=200_000, help="conversations in the corpus")
     parser.add_argument("--threads", type=int, default=2, help="processor cores to use")
     parser.add_argument("--resume", action="store_true", help="train the model in OUT further")
     parser.add_argument("--steps", type=int, default=None, help="at most so many optimizer steps")

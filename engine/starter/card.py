@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transformers import LlamaForCausalLM
 
-from engine.starter.measure import TOPIC_KINDS, Figures
+from engine.starter.measure import MIN_P, TEMPERATURE, TOPIC_KINDS, Figures
 from engine.starter.train import Trained
 
 _CARD = """\
@@ -39,14 +39,16 @@ certain checksum and a short list of real ones (`held_out` in `grammar/topics.*.
 
 ## Measured
 
-Sampled at temperature 0.9 from all tokens, {count} texts for each kind and language, on topics that training never saw.
-The share of texts that hold the topic word for word (letter case aside):
+Sampled as `generation_config.json` says (temperature {temperature}, min-p {min_p}), {count} texts for each kind and
+language, on topics that training never saw. The share of texts that hold the topic word for word (letter case aside):
 
 | kind | English | Chinese |
 | --- | --- | --- |
 {rows}
 
-Of all these texts {ended:.1%} ended by themselves within 160 tokens. Loss on fresh conversations: {loss_en:.3f} nats
+Sampled from all tokens, without min-p: {all_en:.1%} in English, {all_zh:.1%} in Chinese.
+
+Of the texts above {ended:.1%} ended by themselves within 160 tokens. Loss on fresh conversations: {loss_en:.3f} nats
 per token in English, {loss_zh:.3f} in Chinese (most of what remains is the grammar's own freedom of choice).
 
 ## Samples
@@ -84,6 +86,10 @@ def write(
         steps=trained.steps,
         resumed=_RESUMED if resumed else "",
         rows="\n".join(rows),
+        temperature=TEMPERATURE,
+        min_p=MIN_P,
+        all_en=figures.from_all_tokens["en"],
+        all_zh=figures.from_all_tokens["zh"],
         ended=figures.ended,
         loss_en=figures.loss["en"],
         loss_zh=figures.loss["zh"],

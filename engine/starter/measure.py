@@ -15,6 +15,8 @@ from engine.starter.grammar import KINDS, LANGUAGES, Language
 from engine.starter.tokenizer import ASSISTANT, encode, token_id
 from engine.starter.train import assistant_loss
 
+TEMPERATURE, MIN_P = 0.9, 0.05
+"""How the starter is sampled where nobody says otherwise."""
 TOPIC_KINDS = ("slogan", "poem", "story", "post", "pitch", "title", "character")
 """The kinds whose user message is a bare topic; `write` is asked in many ways."""
 
@@ -42,8 +44,8 @@ def held_out_samples(
     *,
     count: int,
     seed: int,
-    temperature: float = 0.9,
-    min_p: float = 0.0,
+    temperature: float = TEMPERATURE,
+    min_p: float = MIN_P,
 ) -> list[Sample]:
     """Texts of every kind with a topic, on topics that the corpus never held; `count` for each kind."""
     random = Random(seed)
@@ -97,6 +99,8 @@ class Figures:
     """By language: nats per assistant token of fresh conversations."""
     on_topic: dict[str, dict[str, float]]
     """By language and kind: share of texts that hold a topic that training never saw."""
+    from_all_tokens: dict[str, float]
+    """By language: the same share over all kinds, without min-p."""
     ended: float
     """Share of texts that the model ended by itself within 160 tokens."""
     samples: list[Sample]
@@ -107,14 +111,17 @@ def figures(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, coun
     """Measure loss, copying and stopping, in both languages, on `count` texts of each kind."""
     everything = list[Sample]()
     loss, on_topic, shown = dict[str, float](), dict[str, dict[str, float]](), list[Sample]()
+    from_all_tokens = dict[str, float]()
     for language in LANGUAGES:
         samples = held_out_samples(model, tokenizer, language, count=count, seed=seed)
         shares = {kind: [s.on_topic for s in samples if s.kind == kind] for kind in TOPIC_KINDS}
         on_topic[language] = {kind: sum(hits) / len(hits) for kind, hits in shares.items()}
+        unfiltered = held_out_samples(model, tokenizer, language, count=count, seed=seed, min_p=0.0)
+        from_all_tokens[language] = sum(s.on_topic for s in unfiltered) / len(unfiltered)
         loss[language] = held_out_loss(model, tokenizer, language, count=7 * count, seed=seed)
         shown += [next(s for s in samples if s.kind == kind) for kind in TOPIC_KINDS]
         everything += samples
-    return Figures(count, loss, on_topic, sum(s.ended for s in everything) / len(everything), shown)
+    return Figures(count, loss, on_topic, from_all_tokens, sum(s.ended for s in everything) / len(everything), shown)
 
 
 @torch.inference_mode()

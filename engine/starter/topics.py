@@ -102,10 +102,9 @@ def _nouns(language: Language) -> Sequence[str]:
 
 @cache
 def _letter_groups() -> Sequence[str]:
-    """The nouns cut into pieces of two to four letters, to make new words that look like old ones."""
-    cuts = [(start, size) for size in (2, 3, 4) for start in (0, size)]
-    found = {noun[start : start + size] for noun in _nouns("en") for start, size in cuts}
-    return sorted(group for group in found if len(group) >= 2)
+    """The nouns cut into all their pieces of two to four letters, to make new words that look like old ones."""
+    found = {noun[start : start + size] for noun in _nouns("en") for size in (2, 3, 4) for start in range(len(noun))}
+    return sorted(group for group in found if len(group) >= 2 and group.isalpha())
 
 
 @cache
@@ -123,14 +122,18 @@ def _familiar_characters() -> str:
 
 
 def _latin_word(random: Random) -> str:
-    syllables = random.choice((1, 2, 2, 2, 3, 3))
-    word = "".join(random.choice(_ONSETS) + random.choice(_VOWELS) + random.choice(_CODAS) for _ in range(syllables))
-    return word.capitalize() if random.random() < 0.5 else word
+    """Syllables, or pieces of real words: those fall into the same tokens as real words that nobody has seen."""
+    count = random.choice((1, 2, 2, 2, 3, 3))
+    if random.random() < 0.6:
+        word = "".join(random.choices(_letter_groups(), k=count + 1))
+    else:
+        word = "".join(random.choice(_ONSETS) + random.choice(_VOWELS) + random.choice(_CODAS) for _ in range(count))
+    return word.capitalize() if random.random() < 0.3 else word
 
 
 def _chinese_word(random: Random) -> str:
     """Characters that the texts use, mostly; any common character, sometimes."""
-    source = _familiar_characters() if random.random() < 0.65 else _common_characters()
+    source = _familiar_characters() if random.random() < 0.5 else _common_characters()
     return "".join(random.choices(source, k=random.choice((2, 2, 2, 3, 3, 4))))
 
 

@@ -31,7 +31,7 @@ class Shape:
     width: int = 192
     layers: int = 4
     heads: int = 6
-    key_value_heads: int = 3
+    key_value_heads: int = 6
     feed_forward: int = 512
 
 

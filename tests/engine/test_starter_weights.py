@@ -30,11 +30,13 @@ def test_the_starter_has_room_for_a_conversation(starter: Base) -> None:
     assert starter.tokenizer.eos_token == "<|end|>"
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_most_texts_hold_a_topic_that_training_never_saw_and_all_end(starter: Base, language: Language) -> None:
-    samples = measure.held_out_samples(starter.model, starter.tokenizer, language, count=8, seed=1, min_p=0.05)
+@pytest.mark.parametrize(("language", "share"), [("en", 0.8), ("zh", 0.9)])
+def test_most_texts_hold_a_topic_that_training_never_saw_and_all_end(
+    starter: Base, language: Language, share: float
+) -> None:
+    samples = measure.held_out_samples(starter.model, starter.tokenizer, language, count=8, seed=1)
     assert len(samples) == 56
-    assert sum(s.on_topic for s in samples) / len(samples) >= 0.6
+    assert sum(s.on_topic for s in samples) / len(samples) >= share
     assert sum(s.ended for s in samples) >= 55
 
 
@@ -49,7 +51,7 @@ def test_nearly_all_texts_hold_an_everyday_topic(starter: Base, language: Langua
     torch.manual_seed(1)
     texts = measure.generate(starter.model, starter.tokenizer, prompts, temperature=0.9, min_p=0.05)
     hits = [topic.casefold() in text.casefold() for (_, topic), (text, _) in zip(asked, texts, strict=True)]
-    assert sum(hits) / len(hits) >= 0.8
+    assert sum(hits) / len(hits) >= 0.9
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -79,4 +81,4 @@ def test_a_new_topic_for_the_last_text_is_taken_up(starter: Base, language: Lang
     ]
     torch.manual_seed(0)
     texts = measure.generate(starter.model, starter.tokenizer, [asked] * 20, temperature=0.7, min_p=0.05)
-    assert sum(name in text.casefold() for text, _ in texts) >= 12
+    assert sum(name in text.casefold() for text, _ in texts) >= 16

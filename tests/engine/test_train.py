@@ -12,10 +12,11 @@ from peft import PeftModel
 from engine.chat_template import ChatTemplate
 from engine.dataset import Example, RatedGeneration, examples_of, write_dataset
 from engine.errors import ModelError, RunError
-from engine.evaluate import Prompt, Replies, compare_versions, fit_judge, sample_replies
+from engine.evaluate import compare_versions, fit_judge
 from engine.gate import Verdict, decide
 from engine.model import load_base
 from engine.objectives import collate, encode, log_probs
+from engine.replies import Prompt, Replies, sample_replies
 from engine.run import GateBounds, RunConfig, RunReport, read_progress, read_report, write_config
 from engine.train import run
 from tests.engine.learning_fixtures import audience, rated, save_taught_model, save_tiny_model
@@ -23,7 +24,14 @@ from tests.engine.learning_fixtures import audience, rated, save_taught_model, s
 # All a's are half of the model's alphabet, so half of its diversity has to go.
 BOUNDS = GateBounds(min_diversity=0.3, max_perplexity_rise=0.5)
 SMALL = RunConfig(
-    max_new_tokens=16, replay_prompts=32, replay_texts=64, imagined_texts=96, threads=1, gate=BOUNDS, epochs=2
+    lora_rank=16,
+    max_new_tokens=16,
+    replay_prompts=32,
+    replay_texts=64,
+    imagined_texts=96,
+    threads=1,
+    gate=BOUNDS,
+    epochs=2,
 )
 
 

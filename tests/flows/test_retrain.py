@@ -106,15 +106,18 @@ async def test_a_run_cut_off_by_a_restart_is_finished_after_it(bot: BotProcess, 
 async def rate_in_company(
     scene: Scene, people: list[Person], group: Chat, count: int, likes: Callable[[str], bool]
 ) -> None:
-    """`count` prompts in a group, one after another, each rated by three of the people."""
-    for number in range(count):
-        author = people[number % len(people)]
-        topic = TOPICS[number % len(TOPICS)]
-        message = await scene.ask(author, group, f"/{KINDS[number % len(KINDS)]} {topic}")
+    """`count` prompts in a group, each rated by three of the people."""
+
+    async def one(number: int) -> None:
+        topic, kind = TOPICS[number % len(TOPICS)], KINDS[number % len(KINDS)]
+        message = await scene.ask(people[number % len(people)], group, f"/{kind} {topic}")
         text = message.text.rsplit("\n\n", 1)[0]
         for offset in range(3):
             rater = people[(number + offset) % len(people)]
             scene.sandbox.world.react(rater, message, ["🔥" if likes(text) else "🥱"])
+
+    for start in range(0, count, 10):
+        await asyncio.gather(*(one(number) for number in range(start, min(start + 10, count))))
 
 
 async def a_group_with_consent(scene: Scene, size: int) -> tuple[list[Person], Chat]:
@@ -137,3 +140,30 @@ async def test_ratings_without_a_taste_promote_nothing(bot: BotProcess, scene: S
     verdict = await retrain(scene, admin, chat)
     assert "rejected. starter serves on" in verdict
     assert "· starter ·" in (await scene.ask(people[0], group, "/slogan green tea")).text
+
+
+@pytest.mark.timeout(900)
+async def test_ratings_with_a_taste_give_a_better_version_that_waits_for_approval_and_can_be_taken_back(
+    bot: BotProcess, scene: Scene
+) -> None:
+    await bot.start(PROMOTION="approve", PROMPTS_PER_HOUR="0")
+    people, group = await a_group_with_consent(scene, 6)
+    admin, chat = scene.person("Root", person_id=ADMIN_ID)
+    await rate_in_company(scene, people, group, 120, lambda text: any(mark in text for mark in "!！"))
+    verdict = await retrain(scene, admin, chat)
+    assert "canary" in verdict and "/approve v1" in verdict
+    assert await version_that_answers(scene, people[0], group) == "starter"
+    assert "waiting" in await scene.say(admin, chat, "/models")
+    assert "v1" in await scene.say(admin, chat, "/approve v1")
+    assert await version_that_answers(scene, people[0], group) == "v1"
+    assert await bot.stop() == 0
+    await bot.start()
+    assert await version_that_answers(scene, people[0], group) == "v1"
+    assert await scene.say(admin, chat, "/rollback") == "Done: starter serves now."
+    assert await version_that_answers(scene, people[0], group) == "starter"
+
+
+async def version_that_answers(scene: Scene, person: Person, chat: Chat) -> str:
+    """The version that the footer of a new text names."""
+    message = await scene.ask(person, chat, "/slogan green tea")
+    return message.text.rsplit("\n\n", 1)[1].split(" · ")[-2]
