@@ -31,7 +31,7 @@ from bot.sandbox.tastes import TASTES
 ADMIN_ID = 42
 ROOM = "Tea room"
 RUN_SECONDS = 600.0
-PROMPTS_A_PERSON = 8
+PROMPTS_A_PERSON = 16
 RATERS_A_TEXT = 4
 _AT_ONCE = 12
 
