@@ -137,10 +137,12 @@ def verdict_sentence(run: Run, language: str) -> str:
         language,
         f"reason-{run.reason}",
         ratings=round(numbers.get("ratings", run.ratings)),
-        gain_points=100 * numbers.get("gain", 0.0),
+        gain_points=round(100 * numbers.get("gain", 0.0), 1),
         sure=100 * numbers.get("probability", 0.0),
         have=round(numbers.get("have", 0)),
         need=round(numbers.get("need", 0)),
         candidate=f"v{run.id}",
     )
-    return say(language, f"verdict-{run.verdict}", run=run.id, version=run.version or "", reason=reason)
+    return say(
+        language, f"verdict-{run.verdict}", run=run.id, version=run.version or "", why=run.reason or "", reason=reason
+    )

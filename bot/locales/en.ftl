@@ -66,8 +66,7 @@ stage-starting = starting
 stage-loading = loading the model
 stage-reference = reading the ratings
 stage-training = learning
-stage-replay = writing samples of old and new
-stage-judging = judging them
+stage-judging = comparing samples of old and new
 stage-report = writing the report
 models =
     Versions, newest first:
@@ -88,11 +87,17 @@ rollback-nothing = There is nothing to go back to: { $version } is the first ver
 
 # --- Verdicts ---
 verdict-promoted = ✅ Run { $run }: promoted. { $version } answers from now on. { $reason }
-verdict-canary = 🐤 Run { $run }: canary. { $version } is on trial. { $reason }
+verdict-canary = 🐤 Run { $run }: canary. { $why ->
+        [approval] { $version } is ready.
+       *[other] { $version } is on trial.
+    } { $reason }
 verdict-rejected = ↩️ Run { $run }: rejected. { $version } serves on. { $reason }
 verdict-skipped = ⏭ Run { $run }: skipped. { $version } serves on. { $reason }
 verdict-failed = ⚠️ Run { $run }: failed. { $version } serves on. { $reason }
-reason-better = On replayed prompts its texts should please { NUMBER($gain_points, maximumFractionDigits: 1) } points more ({ $ratings } ratings, { NUMBER($sure, maximumFractionDigits: 0) } % sure).
+reason-better = On replayed prompts its texts should please { NUMBER($gain_points, maximumFractionDigits: 1) } { $gain_points ->
+        [one] point
+       *[other] points
+    } more ({ $ratings } ratings, { NUMBER($sure, maximumFractionDigits: 0) } % sure).
 reason-approval = It has passed the gate with { $ratings } ratings and waits for you: /approve { $candidate }
 reason-not_better = The new texts are not clearly better than the old ones ({ NUMBER($sure, maximumFractionDigits: 0) } % sure, { $ratings } ratings). More ratings will help.
 reason-no_signal = The { $ratings } ratings do not agree enough to learn from yet. More ratings will help.

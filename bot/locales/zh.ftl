@@ -66,8 +66,7 @@ stage-starting = 正在启动
 stage-loading = 正在加载模型
 stage-reference = 正在读取评价
 stage-training = 正在学习
-stage-replay = 正在写新旧样本
-stage-judging = 正在评判
+stage-judging = 正在比较新旧样本
 stage-report = 正在写报告
 models =
     版本，从新到旧：
@@ -88,7 +87,10 @@ rollback-nothing = 没有可以回到的版本：{ $version } 是第一个服务
 
 # --- 结论 ---
 verdict-promoted = ✅ 第 { $run } 次训练：已晋升。从现在起由 { $version } 回答。{ $reason }
-verdict-canary = 🐤 第 { $run } 次训练：灰度试用。{ $version } 正在试用。{ $reason }
+verdict-canary = 🐤 第 { $run } 次训练：灰度试用。{ $why ->
+        [approval] { $version } 已备好。
+       *[other] { $version } 正在试用。
+    }{ $reason }
 verdict-rejected = ↩️ 第 { $run } 次训练：已拒绝。{ $version } 继续服务。{ $reason }
 verdict-skipped = ⏭ 第 { $run } 次训练：已跳过。{ $version } 继续服务。{ $reason }
 verdict-failed = ⚠️ 第 { $run } 次训练：失败。{ $version } 继续服务。{ $reason }
