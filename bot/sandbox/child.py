@@ -43,20 +43,20 @@ class BotChild:
         return (self.folder / "bot.log").read_text(encoding="utf-8")
 
     async def start(self) -> None:
-        """Start the bot and wait until it listens for updates.
+        """Start the bot and wait until it is ready.
 
         Raises:
             StartError: it ended before that, or took too long.
         """
-        before = self._listened()
         with (self.folder / "bot.log").open("ab") as log:
+            before = self._readied()
             self.process = process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "bot", cwd=self.folder, env=self.environment, stderr=log,
                 stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         try:
             await self.sandbox.world.until(
-                lambda: self._listened() > before or process.returncode is not None, START_SECONDS
+                lambda: self._readied() > before or process.returncode is not None, START_SECONDS
             )
         except TimeoutError as error:
             raise StartError(f"The bot was not ready within {START_SECONDS:.0f} seconds.", exit_status=1) from error
@@ -64,9 +64,9 @@ class BotChild:
             last = " ".join(self.log.splitlines()[-_LAST_LINES:])
             raise StartError(f"The bot did not start: {last}", exit_status=1)
 
-    def _listened(self) -> int:
-        """How often the bot has asked for updates, or to be sent them."""
-        return len(self.sandbox.calls_of("getUpdates")) + len(self.sandbox.calls_of("setWebhook"))
+    def _readied(self) -> int:
+        """How often a bot in this folder has said that it is ready; a long poll is a call only once it has ended."""
+        return self.log.count(" ready: @")
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal (SIGKILL goes to the bot's children too) and wait for the exit status."""
