@@ -25,8 +25,9 @@ def measure() -> Table:
         "memory of the engine process, MiB",
         "SIGTERM until exit, seconds",
     )
+    note = f"The starter, against the stand-in for Telegram on loopback; medians of {REPETITIONS}, with the range."
     rows = [[name, middle([each[index] for each in measured])] for index, name in enumerate(names)]
-    return Table("Operation", "The starter model, against the stand-in for Telegram on loopback.", ["", ""], rows)
+    return Table("Operation", note, ["", ""], rows)
 
 
 async def _once() -> tuple[float, ...]:

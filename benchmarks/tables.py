@@ -41,7 +41,7 @@ def write_results(tables: Sequence[Table]) -> None:
         f"Measured on {datetime.now(UTC):%Y-%m-%d} on {psutil.cpu_count()} cores ({platform.machine()}), "
         f"{memory:.0f} GiB, {device}; Python {platform.python_version()}, torch {torch.__version__}."
     )
-    head = f"# Results\n\nMade by `make bench`. {machine} Medians of the repetitions, with the range.\n\n"
+    head = f"# Results\n\nMade by `make bench`. {machine}\n\n"
     RESULTS.write_text(head + "\n".join(table.markdown() for table in tables), encoding="utf-8")
 
 

@@ -40,6 +40,11 @@ class Kinds:
         """The kind for text without a command."""
         return next(iter(self.by_name.values()))
 
+    @property
+    def longest(self) -> int:
+        """The most tokens that any kind may have."""
+        return max(kind.max_tokens for kind in self.by_name.values())
+
 
 def load_kinds(file: Path = _FILE) -> Kinds:
     """Read and check the file.

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from bot.kinds import MIN_P, TEMPERATURE, TOP_P
+from bot.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
 from bot.trainer import train
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 2
 
 _FEWEST_EXAMPLES = 10
-"""Below this the trainer skips a run, however low MIN_RATINGS is."""
+"""Rated texts; with fewer the trainer skips a run, however low MIN_RATINGS is."""
 
 
 _FAILURES: tuple[tuple[type[Exception], str], ...] = (
@@ -75,6 +75,7 @@ class Nightly:
         self._policy = policy
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
+        self._may_cancel = False
         self._on_end: Callable[[Run], Awaitable[None]] | None = None
         self.progress: Progress | None = None
         """How far the present run has come; None between runs."""
@@ -103,8 +104,8 @@ class Nightly:
         return run if run is not None and run.verdict is None else None
 
     def cancel(self) -> bool:
-        """End the present run with the verdict `skipped`; False when none is running."""
-        if self._task is None or self._task.done():
+        """End the present run with the verdict `skipped`; False when none is running, or its verdict is certain."""
+        if self._task is None or self._task.done() or not self._may_cancel:
             return False
         self._cancelled = True
         self._task.cancel()
@@ -117,7 +118,7 @@ class Nightly:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _conduct_soon(self, run: Run) -> None:
-        self._cancelled = False
+        self._cancelled, self._may_cancel = False, True
         self._task = asyncio.create_task(self._conduct(run), name=f"run {run.id}")
 
     async def _conduct(self, run: Run) -> None:
@@ -128,7 +129,7 @@ class Nightly:
                 raise
             outcome = Outcome("skipped", "cancelled")
         finally:
-            self.progress = None
+            self.progress, self._may_cancel = None, False
         serving = self._version_of(run) if outcome.verdict == "canary" else self._switchboard.champion
         await runs.end(
             self._db, run.id, verdict=outcome.verdict, reason=outcome.reason, numbers=outcome.numbers,
@@ -164,6 +165,7 @@ class Nightly:
         if not report.passed:
             verdict: Verdict = "skipped" if report.reason.code in SKIPPED else "rejected"
             return Outcome(verdict, report.reason.code, numbers)
+        self._may_cancel = False
         verdict = await self._promote(run, folder / ADAPTER_FOLDER)
         reason = "approval" if self._policy.promotion == "approve" else report.reason.code
         return Outcome(verdict, reason, numbers)
@@ -183,7 +185,8 @@ class Nightly:
                 temperature=TEMPERATURE,
                 top_p=TOP_P,
                 min_p=MIN_P,
-                min_ratings=min(_FEWEST_EXAMPLES, self._policy.min_ratings),
+                max_new_tokens=load_kinds().longest,
+                min_ratings=_FEWEST_EXAMPLES,
             ),
         )
         now = datetime.now(UTC)

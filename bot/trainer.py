@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from engine.errors import RunError
-from engine.run import METRICS_FILE, Progress, RunReport, read_progress, read_report
+from engine.run import METRICS_FILE, OUT_OF_MEMORY, Progress, RunReport, read_progress, read_report
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,8 @@ async def train(run_dir: Path, *, on_progress: Callable[[Progress], None]) -> Ru
     """Run `python -m engine.train RUN_DIR` to its end; cancelling this ends the child.
 
     Raises:
-        RunError: the child failed or was killed; the sentence says how.
+        MemoryError: the child ran out of memory, or was killed as one that takes too much is.
+        RunError: it failed; the sentence says how.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "engine.train", str(run_dir), stdin=asyncio.subprocess.DEVNULL,
@@ -35,6 +37,8 @@ async def train(run_dir: Path, *, on_progress: Callable[[Progress], None]) -> Ru
     lines = stderr.decode(errors="replace").strip().splitlines()
     for line in lines:
         logger.info("trainer: %s", line)
+    if child.returncode in (OUT_OF_MEMORY, -signal.SIGKILL):  # Linux kills what takes too much
+        raise MemoryError("the trainer ran out of memory, or was killed")
     if child.returncode != 0:
         said = lines[-1] if lines else ""
         raise RunError(f"The trainer ended with status {child.returncode}. {said}".strip())

@@ -17,9 +17,9 @@ people say afterwards.
 
 * `kl`, `kl_tail`: at most 3 nats a text from the base on average and 15 in the 99th percentile: beyond, a reply is e^15
   times likelier than in the base, which is a learned phrase rather than a taste.
-* `fluency`: the base's perplexity of the candidate's replies at most 10 % above that of the champion's, or what the KL
-  budget comes to when spent on texts of that length: a style that one base text in ten shows costs log 10 = 2.3 nats a
-  text, which is a lot for a slogan and little for a story.
+* `fluency`: the base's perplexity of the candidate's replies at most 10 % above that of the champion's, or what
+  `max_kl` comes to when spent on texts of that length: a style that one base text in ten shows costs log 10 = 2.3 nats
+  a text, which is a lot for a slogan and little for a story.
 * `diversity`: distinct-2 at least 90 % of the champion's, over equally many pairs.
 * `length`: mean tokens within 0.4 to 2.5 times the champion's: shorter may be the taste, vanishing is not.
 * `begging` at most 2 % of replies above the champion's; `shouting` (emoji and exclamation marks) at most 10 % of all

@@ -49,19 +49,21 @@ class Replies:
 def sample_replies(
     model: CausalModel, base: Base, prompts: Sequence[Prompt], *, config: RunConfig, count: int, seed: int
 ) -> Replies:
-    """Draw `count` replies, evenly over the prompts.
+    """Draw `count` replies, evenly over the prompts, each of which must leave room in the context.
 
     Two versions sampled with the same arguments see the same random numbers, reply by reply: each has its own seed.
 
     Raises:
         RunError: the model's probabilities are not finite numbers.
     """
-    sampling = Sampling(
-        max_tokens=config.max_new_tokens, temperature=config.temperature, top_p=config.top_p, min_p=config.min_p
-    )
+    sampling = Sampling(temperature=config.temperature, top_p=config.top_p, min_p=config.min_p)
     owners = tuple(number % len(prompts) for number in range(count))
+    limits = [min(config.max_new_tokens, base.context_tokens - len(prompt.tokens)) for prompt in prompts]
     rows = [
-        Row(prompts[owner].tokens, replace(sampling, seed=seed * _SEED_STRIDE + number))
+        Row(
+            prompts[owner].tokens,
+            replace(sampling, max_tokens=limits[owner], seed=seed * _SEED_STRIDE + number),
+        )
         for number, owner in enumerate(owners)
     ]
     longest = max(len(prompt.tokens) for prompt in prompts) + config.max_new_tokens
@@ -87,7 +89,7 @@ def _write(
     written: dict[Row, list[int]] = {row: [] for row in rows}
     while waiting or batch.rows:
         free = min(most_rows - len(batch.rows), len(waiting))
-        if free and (free >= min(_FEWEST_NEWCOMERS, len(waiting)) or not batch.rows):
+        if free and (free >= min(_FEWEST_NEWCOMERS, max(1, most_rows // 4), len(waiting)) or not batch.rows):
             active = [waiting.popleft() for _ in range(free)]
             tokens = batch.join(active)
         else:

@@ -27,6 +27,9 @@ REPORT_FILE = "report.json"
 REPORT_PAGE = "report.html"
 ADAPTER_FOLDER = "adapter"
 
+OUT_OF_MEMORY = 3
+"""The trainer's exit status when memory ran out."""
+
 Stage = Literal["loading", "reference", "training", "judging", "report"]
 
 ReasonCode = Literal[
@@ -103,7 +106,7 @@ class RunConfig:
     beta: float = 1.0
     """How soon a text has moved enough, per nat. The paper's 0.1 spends several nats a text before it lets go."""
     anchor_share: float = 0.15
-    """Share of training texts that are the base's own, against drift."""
+    """Unrated replies of the base as anchors against drift, as a share of a step's texts."""
     kl_budget: float = 2.5
     """Nats a text from the base at which training stops; below the gate's bound, for both are estimates."""
     max_minutes: float = 20.0
@@ -199,7 +202,7 @@ class RunReport:
     counts: dict[str, int] = field(default_factory=dict)
     """generations, ratings, raters, chats, prompts, likes, dislikes, and dropped_* by reason."""
     curves: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """`loss` per optimiser step; `kl` every 12 steps and at the end, nats a text."""
+    """`loss` per optimiser step; `kl` at each measurement, nats a text."""
     examples: tuple[Comparison, ...] = ()
     seconds: float = 0.0
 

@@ -2,8 +2,8 @@
 
 The verbs in order: load, fit a judge, imagine, train, replay, judge, save. Knows run folders, ratings and models. Knows
 nothing of Telegram or the database. Ends with a report (exit 0, whatever the verdict) or one sentence on stderr (exit
-1; 2 when called wrongly). SIGTERM keeps its default action and so ends it at once, in the middle of a kernel if need
-be: what others read is written under another name and renamed when whole.
+1; 2 when called wrongly; 3 when memory ran out). SIGTERM keeps its default action and so ends it at once, in the middle
+of a kernel if need be: what others read is written under another name and renamed when whole.
 """
 
 import dataclasses
@@ -41,6 +41,7 @@ from engine.run import (
     ADAPTER_FOLDER,
     DATASET_FILE,
     METRICS_FILE,
+    OUT_OF_MEMORY,
     REPORT_FILE,
     REPORT_PAGE,
     Progress,
@@ -82,9 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        return _complain(
-            "The machine ran out of memory: lower max_batch_tokens in config.json, or use a smaller model."
-        )
+        return _complain("The machine ran out of memory: free some, or choose a smaller model.", status=OUT_OF_MEMORY)
     return 0
 
 

@@ -92,6 +92,20 @@ async def test_a_trainer_that_fails_fails_the_run_and_leaves_no_texts_behind(nig
     assert "/retrain tries again" in verdict_sentence(run, "en") and "失败" in verdict_sentence(run, "zh")
 
 
+@pytest.mark.parametrize("end", ["exit 3", "kill -9 $$"])
+async def test_a_trainer_without_memory_is_told_as_such(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    await rate(night.db, 20)
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{end}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("bot.trainer.sys.executable", str(python))
+    run = await night.run()
+    assert (run.verdict, run.reason) == ("failed", "memory")
+    assert "not enough memory" in verdict_sentence(run, "en")
+
+
 async def test_a_full_disk_fails_the_run(night: Night, tmp_path: Path) -> None:
     await rate(night.db, 20)
     (tmp_path / "runs").write_text("a file where the folder should be")

@@ -50,6 +50,12 @@ def test_a_reply_does_not_depend_on_how_many_are_written_at_once(base, prompts):
     assert sample_replies(base.model, base, prompts, config=CONFIG, count=40, seed=2).rows != together.rows
 
 
+def test_no_reply_is_longer_than_the_context(base):
+    prompt = Prompt((5,) * (base.context_tokens - 3), "")
+    replies = sample_replies(base.model, base, [prompt], config=CONFIG, count=20, seed=1)
+    assert max(len(row) for row in replies.rows) == base.context_tokens
+
+
 def test_a_reply_is_what_serving_writes_with_the_same_seed(base, prompts):
     written = sample_replies(base.model, base, prompts[:1], config=replace(CONFIG, max_new_tokens=1), count=1, seed=0)
     sampling = Sampling(max_tokens=1, temperature=0.9, top_p=0.95, min_p=0.02, seed=0)
