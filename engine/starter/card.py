@@ -49,7 +49,8 @@ language, on topics that training never saw. The share of texts that hold the to
 Sampled from all tokens, without min-p: {all_en:.1%} in English, {all_zh:.1%} in Chinese.
 
 Of the texts above {ended:.1%} ended by themselves within 160 tokens. Loss on fresh conversations: {loss_en:.3f} nats
-per token in English, {loss_zh:.3f} in Chinese (most of what remains is the grammar's own freedom of choice).
+per token in English, {loss_zh:.3f} in Chinese (means over conversations; most of what
+remains is the grammar's own freedom of choice).
 
 ## Samples
 
