@@ -188,6 +188,7 @@ async def test_a_message_can_be_replied_to(browser):
 async def test_on_a_phone_one_thing_is_seen_at_a_time(browser):
     async with running() as (sandbox, _):
         page = await tab(browser, sandbox, "?name=Ada&lang=en", **PHONE)
+        await expect(page.get_by_role("button", name="Tea house")).to_be_visible()
         await expect(page.get_by_role("textbox")).to_be_hidden()
         ben = sandbox.world.add_person("Ben")
         sandbox.world.join(ben, sandbox.room)
