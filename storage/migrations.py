@@ -76,7 +76,7 @@ _FIRST = (
     ) STRICT""",
     "CREATE INDEX generations_author ON generations (author, created_at)",
     "CREATE INDEX generations_open ON generations (id) WHERE state IN ('accepted', 'placed', 'written')",
-    # The only tables with Telegram's own ids: what it takes to deliver and to recognise a reaction.
+    # Tables with Telegram's own ids: what it takes to deliver and to recognise a reaction.
     """CREATE TABLE deliveries (
         generation INTEGER PRIMARY KEY REFERENCES generations (id),
         chat_id INTEGER NOT NULL,
@@ -125,7 +125,35 @@ _FIRST = (
     ) STRICT""",
 )
 
-MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("0001 the loop", _FIRST),)
+_SECOND = (
+    # What admins and the operator did, by pseudonym; nothing that people wrote. Nobody can rewrite it.
+    """CREATE TABLE audit (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        detail TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
+    "CREATE TRIGGER audit_stands BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
+    """CREATE TABLE bans (
+        person TEXT PRIMARY KEY,
+        at TEXT NOT NULL
+    ) STRICT""",
+    # Reactions to a message whose id is not committed yet; matched when it is, dropped when nothing waits for one.
+    """CREATE TABLE early_reactions (
+        update_id INTEGER PRIMARY KEY,
+        chat_id INTEGER NOT NULL,
+        message_id INTEGER NOT NULL,
+        rater TEXT NOT NULL,
+        value REAL CHECK (value BETWEEN -1 AND 1),
+        emoji TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX deliveries_unplaced ON deliveries (chat_id) WHERE message_id IS NULL",
+)
+
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("0001 the loop", _FIRST), ("0002 trust", _SECOND))
 
 
 def pending(connection: sqlite3.Connection) -> list[str]:
