@@ -1,15 +1,17 @@
-"""One SQLite connection on one thread; every write is one whole transaction.
+"""One SQLite connection on one thread; every write is whole, and writes that wait together are committed together.
 
-A transaction is a plain function of a `sqlite3.Connection`. It runs on aiosqlite's thread from BEGIN to COMMIT in a
-single call and is shielded from cancellation, so no other task can come between and nothing is ever half written.
+A write is a plain function of a `sqlite3.Connection`. It runs on aiosqlite's thread in a savepoint of its own, and is
+shielded from cancellation, so no other task can come between and nothing is ever half written. What has gathered
+while one commit waited for the disk shares the next (group commit): a caller goes on only once its own is on disk.
 Knows SQLite and durability. Knows no table.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiosqlite
 
@@ -27,11 +29,20 @@ _PRAGMAS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    transaction: Callable[[sqlite3.Connection], Any]
+    outcome: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
 class Database:
     """The facts on disk. Open with `await Database.open(path)`, close with `await db.close()`."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+        self.path = path
         self._connection: aiosqlite.Connection | None = connection
+        self._waiting: list[_Write] = []
+        self._committer: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path) -> "Database":
@@ -41,7 +52,7 @@ class Database:
             DatabaseUnusable: the file is damaged, cannot be written, or was made by a newer Ovation.
         """
         connection = aiosqlite.connect(path, isolation_level=None)
-        database = cls(connection)
+        database = cls(connection, path)
         try:
             await connection
             await database._on_thread(_prepare)
@@ -54,37 +65,56 @@ class Database:
         return database
 
     async def write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `transaction` between BEGIN IMMEDIATE and COMMIT; roll back when it raises.
+        """Run `transaction` and return once its result is durable; it leaves nothing when it raises.
 
         Raises:
-            DatabaseUnusable: the disk is full, read-only or failing; nothing was written.
+            DatabaseUnusable: the disk is full, read-only or failing, or another program holds the file; nothing was
+                written, and a later try may succeed.
         """
-
-        def whole(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = transaction(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            return result
-
+        if self._connection is None:
+            raise DatabaseClosed("The database is closed.")
+        write = _Write(transaction)
+        write.outcome.add_done_callback(lambda done: done.exception())  # a caller that was cancelled never asks
+        self._waiting.append(write)
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_waiting(), name="committer")
         try:
-            return await self._on_thread(whole)
+            result: T = await asyncio.shield(write.outcome)
         except sqlite3.OperationalError as error:
             raise DatabaseUnusable(f"The database cannot be written: {error}.") from error
+        return result
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Run `question`, which must not write."""
         return await self._on_thread(question)
 
+    @property
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log; it is looked at, never opened, which would drop SQLite's locks."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return log.stat().st_size if log.exists() else 0
+
     async def close(self) -> None:
-        """Close the connection and end its thread; a second call does nothing."""
+        """Finish the writes that wait, close the connection and end its thread; a second call does nothing."""
         connection, self._connection = self._connection, None
+        if self._committer is not None:
+            await asyncio.shield(self._committer)
         if connection is not None:
             await asyncio.shield(connection.close())
+
+    async def _commit_waiting(self) -> None:
+        connection = self._connection
+        assert connection is not None, "close waits for the committer"
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            transactions = [write.transaction for write in batch]
+            outcomes = await connection._execute(_committed, connection._conn, transactions)
+            for write, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, _Raised):
+                    write.outcome.set_exception(outcome.error)
+                else:
+                    write.outcome.set_result(outcome)
+        self._committer = None
 
     async def _on_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection
@@ -93,6 +123,39 @@ class Database:
         # aiosqlite has no public call for "this function, on your thread"; the version is pinned and a test guards it.
         call = connection._execute(lambda: work(connection._conn))
         return await asyncio.shield(asyncio.ensure_future(call))
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    error: Exception
+
+
+def _committed(
+    connection: sqlite3.Connection, transactions: Sequence[Callable[[sqlite3.Connection], object]]
+) -> list[object]:
+    """Each one's result, or what it raised, once all that succeeded are on disk; nothing of the others stays."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_in_savepoint(connection, transaction) for transaction in transactions]
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [_Raised(error)] * len(transactions)
+    return outcomes
+
+
+def _in_savepoint(connection: sqlite3.Connection, transaction: Callable[[sqlite3.Connection], object]) -> object:
+    connection.execute("SAVEPOINT one")
+    try:
+        result = transaction(connection)
+    except Exception as error:
+        if not connection.in_transaction:  # a full or failing disk makes SQLite roll everything back
+            raise
+        connection.execute("ROLLBACK TO one")
+        result = _Raised(error)
+    connection.execute("RELEASE one")
+    return result
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

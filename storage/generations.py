@@ -48,22 +48,18 @@ async def accept(db: Database, new: NewGeneration) -> Generation | None:
     return await db.write(insert)
 
 
-async def place(db: Database, generation: int, *, message_id: int) -> None:
-    """The placeholder stands in the chat; from now on reactions to it find this generation."""
+async def write_text(db: Database, generation: int, *, text: str, version: str) -> bool:
+    """The text is final, before anybody sees it: a restart will show this one and no other.
 
-    def record(connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE deliveries SET message_id = ? WHERE generation = ?", (message_id, generation))
-        connection.execute("UPDATE generations SET state = 'placed' WHERE id = ?", (generation,))
-
-    await db.write(record)
-
-
-async def write_text(db: Database, generation: int, *, text: str, version: str) -> None:
-    """The text is final, before anybody sees it: a restart will show this one and no other."""
-    await db.write(
-        lambda c: c.execute(
-            "UPDATE generations SET state = 'written', text = ?, version = ? WHERE id = ?",
-            (text, version, generation),
+    False: nobody waits for it any more, because it was stopped or forgotten; it must not be shown.
+    """
+    return await db.write(
+        lambda c: (
+            c.execute(
+                "UPDATE generations SET state = 'written', text = ?, version = ? WHERE id = ? AND state = 'placed'",
+                (text, version, generation),
+            ).rowcount
+            == 1
         )
     )
 
@@ -88,6 +84,16 @@ async def unfinished(db: Database) -> list[Generation]:
     )
 
 
+async def count_unfinished(db: Database) -> int:
+    """How many prompts wait for their answer."""
+    row = await db.read(
+        lambda c: c.execute(
+            "SELECT count(*) FROM generations WHERE state IN ('accepted', 'placed', 'written')"
+        ).fetchone()
+    )
+    return int(row[0])
+
+
 async def by_id(db: Database, generation: int) -> Generation | None:
     """The generation with this number."""
     return await db.read(lambda c: _one(c, "g.id = ?", generation))
@@ -95,7 +101,12 @@ async def by_id(db: Database, generation: int) -> Generation | None:
 
 async def by_message(db: Database, *, chat_id: int, message_id: int) -> Generation | None:
     """The generation that a message of ours shows; None for every other message."""
-    return await db.read(lambda c: _one(c, "d.chat_id = ? AND d.message_id = ?", chat_id, message_id))
+    return await db.read(lambda c: in_message(c, chat_id=chat_id, message_id=message_id))
+
+
+def in_message(connection: sqlite3.Connection, *, chat_id: int, message_id: int) -> Generation | None:
+    """`by_message` as a part of a transaction."""
+    return _one(connection, "d.chat_id = ? AND d.message_id = ?", chat_id, message_id)
 
 
 async def count_since(db: Database, author: str, *, since: datetime) -> int:

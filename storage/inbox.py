@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from storage.database import Database
 
@@ -11,30 +12,35 @@ MAX_ATTEMPTS = 3
 
 _KEEP_IDS = timedelta(days=7)
 
+Claim = Literal["taken", "over", "buried"]
 
-async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: datetime) -> None:
-    """Commit a batch of (update_id, body) in one transaction; ids seen before are ignored."""
+
+async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: datetime) -> int:
+    """Commit a batch of (update_id, body) in one transaction; ids seen before are ignored. How many were new."""
     rows = [(update_id, at.isoformat(), body) for update_id, body in updates]
-    await db.write(
+    return await db.write(
         lambda c: c.executemany(
             "INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
-        )
+        ).rowcount
     )
 
 
-async def claim(db: Database, update_id: int) -> bool:
-    """Take an update for handling; False when it is done, buried, or was cut off too often."""
+async def claim(db: Database, update_id: int) -> Claim:
+    """Take an update for handling, unless it is over or has been cut off too often, which buries it now."""
 
-    def take(connection: sqlite3.Connection) -> bool:
-        connection.execute(
-            "UPDATE inbox SET state = 'dead', body = NULL, error = 'cut off too often'"
-            " WHERE update_id = ? AND state = 'new' AND attempts >= ?",
+    def take(connection: sqlite3.Connection) -> Claim:
+        taken = connection.execute(
+            "UPDATE inbox SET attempts = attempts + 1 WHERE update_id = ? AND state = 'new' AND attempts < ?",
             (update_id, MAX_ATTEMPTS),
         )
-        taken = connection.execute(
-            "UPDATE inbox SET attempts = attempts + 1 WHERE update_id = ? AND state = 'new'", (update_id,)
+        if taken.rowcount == 1:
+            return "taken"
+        buried = connection.execute(
+            "UPDATE inbox SET state = 'dead', body = NULL, error = 'cut off too often'"
+            " WHERE update_id = ? AND state = 'new'",
+            (update_id,),
         )
-        return taken.rowcount == 1
+        return "buried" if buried.rowcount == 1 else "over"
 
     return await db.write(take)
 
@@ -57,15 +63,29 @@ async def bury(db: Database, update_id: int, *, error: str) -> None:
     )
 
 
-async def unfinished(db: Database) -> list[str]:
-    """Bodies of the accepted updates that nobody has handled yet, oldest first."""
+async def unfinished(db: Database) -> list[tuple[int, str]]:
+    """Ids and bodies of the accepted updates that nobody has handled yet, oldest first."""
     rows = await db.read(
-        lambda c: c.execute("SELECT body FROM inbox WHERE state = 'new' ORDER BY update_id").fetchall()
+        lambda c: c.execute(
+            "SELECT update_id, body FROM inbox WHERE state = 'new' ORDER BY received_at, update_id"
+        ).fetchall()
     )
-    return [row["body"] for row in rows]
+    return [(row["update_id"], row["body"]) for row in rows]
 
 
 async def forget_old(db: Database, *, now: datetime) -> None:
     """Drop the ids of updates that Telegram can no longer send again."""
     limit = (now - _KEEP_IDS).isoformat()
     await db.write(lambda c: c.execute("DELETE FROM inbox WHERE state <> 'new' AND received_at < ?", (limit,)))
+
+
+async def backlog(db: Database, *, now: datetime) -> tuple[int, float, int]:
+    """How many updates wait, for how many seconds the oldest has, and how many were buried."""
+    count, oldest, dead = await db.read(
+        lambda c: c.execute(
+            "SELECT count(*) FILTER (WHERE state = 'new'), min(received_at) FILTER (WHERE state = 'new'),"
+            " count(*) FILTER (WHERE state = 'dead') FROM inbox"
+        ).fetchone()
+    )
+    age = 0.0 if oldest is None else (now - datetime.fromisoformat(oldest)).total_seconds()
+    return count, age, dead

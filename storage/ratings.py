@@ -19,41 +19,41 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 _CURRENT = """
     SELECT r.*, g.kind, g.version, p.first_seen_at,
         (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
-            AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater)) AS consented
+            AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater))
+            AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater)) AS consented
     FROM ratings r JOIN generations g ON g.id = r.generation JOIN people p ON p.person = r.rater
     WHERE r.value IS NOT NULL AND g.version IS NOT NULL
     ORDER BY r.generation, r.at, r.update_id
 """
 
 
-async def record(db: Database, event: RatingEvent) -> Tally:
-    """Append a reaction, make it the current verdict if it is the newest, and count again."""
-
-    def write(connection: sqlite3.Connection) -> Tally:
-        if _append(connection, event):
-            _settle(connection, event)
-        return _tally(connection, event.generation)
-
-    return await db.write(write)
+async def record(db: Database, event: RatingEvent) -> None:
+    """Append a reaction and make it the current verdict if it is the newest."""
+    await db.write(lambda c: record_in(c, event))
 
 
-async def press(db: Database, event: RatingEvent) -> tuple[RatingEvent, Tally]:
+def record_in(connection: sqlite3.Connection, event: RatingEvent) -> None:
+    """`record` as a part of a larger transaction."""
+    if _append(connection, event):
+        _settle(connection, event)
+
+
+async def press(db: Database, event: RatingEvent) -> RatingEvent:
     """Record a button: the same button again takes the rating back. Returns the event as it was recorded.
 
     A press has no date of Telegram's, only ours; so it is never taken for older than what stood when it came. A
     repeated delivery of one update changes nothing.
     """
 
-    def write(connection: sqlite3.Connection) -> tuple[RatingEvent, Tally]:
+    def write(connection: sqlite3.Connection) -> RatingEvent:
         recorded = event
         standing = _standing(connection, event)
         if standing is not None:
             recorded = replace(event, at=max(event.at, datetime.fromisoformat(standing["at"])))
             if standing["source"] == "button" and standing["value"] == event.value:
                 recorded = replace(recorded, value=None, emoji="")
-        if _append(connection, recorded):
-            _settle(connection, recorded)
-        return recorded, _tally(connection, event.generation)
+        record_in(connection, recorded)
+        return recorded
 
     return await db.write(write)
 

@@ -77,6 +77,19 @@ class RatingEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """The whole set of one person's reactions on one message, whatever the message shows."""
+
+    update_id: int
+    chat_id: int
+    message_id: int
+    rater: str
+    value: float | None
+    emoji: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
     """One person's current verdict on one generation."""
 
@@ -142,3 +155,15 @@ class Version:
     run: int | None
     state: VersionState
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something an admin, or the operator at the terminal, has done."""
+
+    at: datetime
+    actor: str
+    """A pseudonym, or "operator"."""
+    action: str
+    detail: str = ""
+    """A version, a run, a pseudonym; never what people wrote."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import generations
+from storage import generations, placing
 from storage.database import Database
 from storage.records import Delivery, Generation, NewGeneration, Turn
 
@@ -36,7 +36,7 @@ def new_generation(update_id: int, *, author: str = "ada", chat: str = "tea") ->
 async def delivered(db: Database, update_id: int, *, author: str = "ada", chat: str = "tea") -> Generation:
     accepted = await generations.accept(db, new_generation(update_id, author=author, chat=chat))
     assert accepted is not None
-    await generations.place(db, accepted.id, message_id=1000 + update_id)
+    await placing.place(db, accepted.id, message_id=1000 + update_id)
     await generations.write_text(db, accepted.id, text=f"Tea, greener by {update_id}.", version="starter")
     await generations.end(db, accepted.id, delivered=True, at=NOON)
     finished = await generations.by_id(db, accepted.id)

@@ -8,18 +8,20 @@ from tests.storage.conftest import NOON
 
 
 async def test_an_update_is_kept_until_it_is_finished(db: Database) -> None:
-    await inbox.accept(db, [(1, "one"), (2, "two")], at=NOON)
-    await inbox.accept(db, [(2, "two again"), (3, "three")], at=NOON)
-    assert await inbox.unfinished(db) == ["one", "two", "three"]
-    assert await inbox.claim(db, 2)
+    assert await inbox.accept(db, [(1, "one"), (2, "two")], at=NOON) == 2
+    assert await inbox.accept(db, [(2, "two again"), (3, "three")], at=NOON) == 1
+    assert await inbox.unfinished(db) == [(1, "one"), (2, "two"), (3, "three")]
+    assert await inbox.claim(db, 2) == "taken"
     await inbox.finish(db, 2)
-    assert await inbox.unfinished(db) == ["one", "three"]
-    assert not await inbox.claim(db, 2)
+    assert await inbox.unfinished(db) == [(1, "one"), (3, "three")]
+    assert await inbox.claim(db, 2) == "over"
 
 
 async def test_an_update_that_is_cut_off_again_and_again_is_buried(db: Database) -> None:
     await inbox.accept(db, [(1, "poison")], at=NOON)
-    assert [await inbox.claim(db, 1) for _ in range(inbox.MAX_ATTEMPTS + 1)] == [True, True, True, False]
+    claims = [await inbox.claim(db, 1) for _ in range(inbox.MAX_ATTEMPTS + 2)]
+    assert claims == ["taken", "taken", "taken", "buried", "over"]
+    assert await inbox.backlog(db, now=NOON) == (0, 0.0, 1)
     assert await inbox.unfinished(db) == []
 
 
@@ -34,6 +36,7 @@ async def test_ids_are_forgotten_only_when_telegram_cannot_send_them_again(db: D
     await inbox.accept(db, [(1, "old"), (2, "old and open")], at=NOON)
     await inbox.finish(db, 1)
     await inbox.forget_old(db, now=NOON + timedelta(days=6))
-    assert not await inbox.claim(db, 1)
+    assert await inbox.claim(db, 1) == "over"
+    assert await inbox.backlog(db, now=NOON + timedelta(minutes=1)) == (1, 60.0, 0)
     await inbox.forget_old(db, now=NOON + timedelta(days=8))
     assert await db.read(lambda c: [row[0] for row in c.execute("SELECT update_id FROM inbox")]) == [2]
