@@ -9,42 +9,50 @@ import contextlib
 import logging
 import signal
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
-from telegram.error import Conflict, InvalidToken, NetworkError, TelegramError
+from telegram.ext import ExtBot
 
 from bot import data_folder
+from bot.alarm import Alarm
+from bot.backups import Backups
 from bot.bulletin import Bulletin
 from bot.composer import Composer
+from bot.confirmations import Confirmations
+from bot.connections import introduce, open_engine, open_health, receive
 from bot.consent import Consent
 from bot.delivery import Delivery
-from bot.engine_process import EngineProcess, free_port
-from bot.errors import StartError
+from bot.doorman import Doorman
+from bot.errors import OvationError
 from bot.feedback import Feedback
-from bot.handlers import admin, commands, generate, privacy, rate
+from bot.forgetting import Forgetting
+from bot.handlers import admin, commands, confirm, door, generate, operator, privacy, rate
 from bot.handlers.admin import AdminCommands
 from bot.handlers.errors import ErrorHandler
+from bot.handlers.guard import Guard
+from bot.handlers.operator import OperatorCommands
+from bot.health import Health
 from bot.identity import Pseudonyms, load_key
-from bot.intake import ALLOWED_UPDATES, InboxProcessor, unhandled
+from bot.intake import InboxProcessor, Intake
 from bot.kinds import load_kinds
+from bot.messenger import Urgency
 from bot.models import Models
 from bot.nightly import Nightly, Policy
+from bot.pacing import Pacer
 from bot.schedule import Schedule
-from bot.serving import listen, serving
 from bot.settings import Settings
 from bot.studio import Studio
 from bot.switchboard import Switchboard
 from bot.telegram_app import TelegramApplication, build_application, build_bot, install, publish_menu
-from bot.webhook import Webhook
-from engine.client import EngineClient
+from bot.vitals import Vitals
 from storage import inbox
 from storage.database import Database
+from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 3.0
-_STOP_SECONDS = 3.0
 _ENGINE_TIMEOUT = httpx.Timeout(10.0, read=300.0, pool=None)
 
 
@@ -61,55 +69,136 @@ async def run(settings: Settings) -> None:
         await running
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What everything else stands on."""
+
+    settings: Settings
+    stack: AsyncExitStack
+    db: Database
+    pseudonyms: Pseudonyms
+    vitals: Vitals
+    bot: ExtBot[Urgency]
+    delivery: Delivery
+    alarm: Alarm
+    backups: Backups
+
+
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        stack.enter_context(data_folder.held(settings.data_dir))
-        is_new = not settings.database_path.exists()
-        pseudonyms = Pseudonyms(load_key(settings.key_path, is_new_installation=is_new))
-        db = await Database.open(settings.database_path)
-        stack.push_async_callback(db.close)
-        token = settings.telegram_bot_token.get_secret_value()
-        bot = build_bot(db, token=token, api_url=str(settings.telegram_api_url))
-        processor = InboxProcessor(db)
-        application = build_application(bot, processor)
-        await _initialize(application)
+        ground = await _lay_ground(settings, stack)
+        queue: asyncio.Queue[object] = asyncio.Queue()
+        processor = InboxProcessor(ground.db, queue, ground.alarm)
+        application = build_application(ground.bot, processor, queue)
+        await introduce(application)
         stack.push_async_callback(application.shutdown)
-        switchboard = await _engine(settings, stack, db)
-        delivery = Delivery(bot)
-        kinds = load_kinds()
-        composer = Composer(
-            db=db, engine=switchboard.engine, messenger=delivery, switchboard=switchboard, kinds=kinds,
-            label=settings.label,
-        )  # fmt: skip
-        studio = Studio(
-            db=db, composer=composer, kinds=kinds, pseudonyms=pseudonyms, prompts_per_hour=settings.prompts_per_hour
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(timeout=_ENGINE_TIMEOUT, limits=httpx.Limits(max_connections=None))
         )
-        stack.push_async_callback(studio.close)
-        feedback = Feedback(db=db, pseudonyms=pseudonyms, messenger=delivery)
-        stack.push_async_callback(feedback.close)
-        nightly, bulletin = _learning(settings, stack, db, switchboard, delivery)
-        models = Models(db=db, switchboard=switchboard)
-        operator = AdminCommands(nightly=nightly, models=models, bulletin=bulletin, delivery=delivery)
-        parts = [
-            generate.handlers(studio, kinds),
-            rate.handlers(feedback, studio),
-            privacy.handlers(Consent(db=db, pseudonyms=pseudonyms), delivery),
-            admin.handlers(operator, settings.admin_ids),
-            commands.handlers(kinds, delivery),
-        ]
-        install(application, parts, on_error=ErrorHandler(db=db, delivery=delivery))
-        await publish_menu(bot, kinds)
+        switchboard = await open_engine(settings, stack, ground.db, http, ground.vitals)
+        health = _health(ground, switchboard)
+        studio = await _furnish(ground, application, processor, switchboard, health)
+        await publish_menu(ground.bot, load_kinds())
         await studio.resume()
-        await _keep_time(settings, stack, db, nightly, bulletin)
-        await _listen(settings, application, processor, db, stack)
-        logger.info("ready: @%s answers with %s", bot.username, switchboard.champion)
-        await asyncio.Event().wait()
+        intake = Intake(db=ground.db, bot=ground.bot, queue=queue, vitals=ground.vitals, alarm=ground.alarm)
+        receiving = await receive(settings, stack, application, processor, intake, ground.vitals)
+        address = await open_health(settings, stack, health)
+        logger.info("ready: @%s answers with %s; health at %s", ground.bot.username, switchboard.champion, address)
+        await receiving
 
 
-def _learning(
-    settings: Settings, stack: AsyncExitStack, db: Database, switchboard: Switchboard, delivery: Delivery
-) -> tuple[Nightly, Bulletin]:
+async def _lay_ground(settings: Settings, stack: AsyncExitStack) -> _Ground:
+    """Hold the folder and the token, open the database, and make what needs no network."""
+    token = settings.telegram_bot_token.get_secret_value()
+    stack.enter_context(data_folder.held(settings.data_dir))
+    stack.enter_context(data_folder.token_held(token, str(settings.telegram_api_url)))
+    is_new = not settings.database_path.exists()
+    pseudonyms = Pseudonyms(load_key(settings.key_path, is_new_installation=is_new))
+    db = await Database.open(settings.database_path)
+    stack.push_async_callback(db.close)
+    vitals = Vitals()
+    bot = build_bot(token=token, api_url=str(settings.telegram_api_url), pacer=Pacer(on_flood=vitals.floods.inc))
+    delivery = Delivery(bot)
+    alarm = Alarm(db=db, messenger=delivery, vitals=vitals, admin_ids=settings.admin_ids)
+    stack.push_async_callback(alarm.close)
+    backups = Backups(
+        database=settings.database_path, folder=settings.backups_path, keep=settings.backups_keep,
+        tombstones=settings.tombstones_path, names=pseudonyms.named_in,
+    )  # fmt: skip
+    return _Ground(
+        settings=settings, stack=stack, db=db, pseudonyms=pseudonyms, vitals=vitals, bot=bot, delivery=delivery,
+        alarm=alarm, backups=backups,
+    )  # fmt: skip
+
+
+async def _furnish(
+    ground: _Ground,
+    application: TelegramApplication,
+    processor: InboxProcessor,
+    switchboard: Switchboard,
+    health: Health,
+) -> Studio:
+    """Make the services, install their handlers, and start the clock."""
+    db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.pseudonyms, ground.delivery
+    studio = _studio(ground, switchboard)
+    stack.push_async_callback(studio.close)
+    feedback = Feedback(db=db, pseudonyms=pseudonyms, messenger=delivery)
+    stack.push_async_callback(feedback.close)
+    nightly, bulletin = _learning(ground, switchboard)
+    doorman = Doorman(db=db, pseudonyms=pseudonyms)
+    await doorman.open()
+    confirmations = Confirmations()
+    guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
+    learning = AdminCommands(
+        nightly=nightly, models=Models(db=db, switchboard=switchboard), bulletin=bulletin, delivery=delivery,
+        confirmations=confirmations,
+    )  # fmt: skip
+    house = OperatorCommands(
+        db=db, delivery=delivery, confirmations=confirmations, doorman=doorman, health=health, backups=ground.backups
+    )
+    forgetting = Forgetting(
+        db=db, pseudonyms=pseudonyms, studio=studio, messenger=delivery, file=ground.settings.tombstones_path,
+        backups=ground.backups,
+    )  # fmt: skip
+    stack.push_async_callback(forgetting.close)
+    kinds = load_kinds()
+    errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
+    parts = [
+        generate.handlers(studio, kinds),
+        rate.handlers(feedback, studio),
+        privacy.handlers(Consent(db=db, pseudonyms=pseudonyms), forgetting, confirmations, delivery),
+        confirm.handlers(confirmations, delivery, db, pseudonyms),
+        admin.handlers(learning, guard),
+        operator.handlers(house, guard),
+        commands.handlers(kinds, delivery),
+    ]
+    install(application, door.handlers(doorman, errors), parts, on_error=errors)
+    await _keep_time(ground, nightly, bulletin)
+    return studio
+
+
+def _studio(ground: _Ground, switchboard: Switchboard) -> Studio:
+    settings, kinds = ground.settings, load_kinds()
+    composer = Composer(
+        db=ground.db, engine=switchboard.engine, messenger=ground.delivery, switchboard=switchboard, kinds=kinds,
+        label=settings.label, vitals=ground.vitals,
+    )  # fmt: skip
+    return Studio(
+        db=ground.db, composer=composer, kinds=kinds, pseudonyms=ground.pseudonyms,
+        prompts_per_hour=settings.prompts_per_hour, queue_limit=settings.queue_limit,
+    )  # fmt: skip
+
+
+def _health(ground: _Ground, switchboard: Switchboard) -> Health:
+    return Health(
+        db=ground.db, vitals=ground.vitals, switchboard=switchboard, backups=ground.backups,
+        queue_limit=ground.settings.queue_limit, is_polling=ground.settings.webhook_url is None,
+    )  # fmt: skip
+
+
+def _learning(ground: _Ground, switchboard: Switchboard) -> tuple[Nightly, Bulletin]:
     """The nightly work, and those who are told of it."""
+    settings = ground.settings
     policy = Policy(
         model=settings.model,
         min_ratings=settings.min_ratings,
@@ -117,106 +206,38 @@ def _learning(
         canary_share=settings.canary_share,
         tenure_days=settings.tenure_days,
     )
-    nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
-    stack.push_async_callback(nightly.close)
-    bulletin = Bulletin(db=db, nightly=nightly, messenger=delivery, admin_ids=settings.admin_ids)
-    stack.push_async_callback(bulletin.close)
+    nightly = Nightly(db=ground.db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
+    ground.stack.push_async_callback(nightly.close)
+    bulletin = Bulletin(db=ground.db, nightly=nightly, messenger=ground.delivery, admin_ids=settings.admin_ids)
+    ground.stack.push_async_callback(bulletin.close)
     nightly.when_ended(bulletin.tell)
     return nightly, bulletin
 
 
-async def _keep_time(
-    settings: Settings, stack: AsyncExitStack, db: Database, nightly: Nightly, bulletin: Bulletin
-) -> None:
+async def _keep_time(ground: _Ground, nightly: Nightly, bulletin: Bulletin) -> None:
     """Finish the run that was cut off, make up for a missed night, and wait for the next."""
+    settings, db = ground.settings, ground.db
     await nightly.resume()
     await bulletin.resume()
 
     async def run_slot(slot: str) -> None:
         await inbox.forget_old(db, now=datetime.now(UTC))
+        await _back_up(ground)
         await nightly.begin(slot=slot)
 
     schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
     await schedule.start()
-    stack.callback(schedule.stop)
+    ground.stack.callback(schedule.stop)
 
 
-async def _initialize(application: TelegramApplication) -> None:
-    """Learn who we are, waiting for the network as long as it takes."""
-    while True:
-        try:
-            return await application.initialize()
-        except InvalidToken as error:
-            raise StartError("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.") from error
-        except NetworkError:
-            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", _RETRY_SECONDS)
-            await asyncio.sleep(_RETRY_SECONDS)
-
-
-async def _engine(settings: Settings, stack: AsyncExitStack, db: Database) -> Switchboard:
-    """Start our own engine, or find the one that ENGINE_URL names; the switchboard is ready then."""
-    http = await stack.enter_async_context(
-        httpx.AsyncClient(timeout=_ENGINE_TIMEOUT, limits=httpx.Limits(max_connections=None))
-    )
-    port = free_port()
-    url = str(settings.engine_url or f"http://127.0.0.1:{port}").rstrip("/")
-    client = EngineClient(url, http=http)
-    versions = settings.data_dir / "versions"
-    versions.mkdir(exist_ok=True)
-    switchboard = Switchboard(db=db, engine=client, folder=versions, canary_share=settings.canary_share)
-    if settings.engine_url is None:
-        process = EngineProcess(model=settings.model, port=port, versions=versions, client=client)
-        stack.push_async_callback(process.stop)
-        await process.start(switchboard.install)
-    else:
-        while not await client.is_ready():
-            logger.warning("the engine at %s does not answer; trying again in %.0f seconds", url, _RETRY_SECONDS)
-            await asyncio.sleep(_RETRY_SECONDS)
-        await switchboard.install()
-    return switchboard
-
-
-async def _listen(
-    settings: Settings, application: TelegramApplication, processor: InboxProcessor, db: Database, stack: AsyncExitStack
-) -> None:
-    """Take up what was accepted before, then let Telegram send more, by webhook or by polling."""
-    for update in await unhandled(db, application.bot):
-        await application.update_queue.put(update)
-    await application.start()
-    stack.push_async_callback(_stop, application, processor)
-    if settings.webhook_url is None or settings.webhook_secret is None:
-        updater = application.updater
-        assert updater is not None, "built with an updater"
-        await updater.start_polling(
-            allowed_updates=ALLOWED_UPDATES, bootstrap_retries=-1, error_callback=_log_polling_error
-        )
+async def _back_up(ground: _Ground) -> None:
+    """The nightly backup; where it fails the admins hear of it, and the night goes on."""
+    if not ground.settings.backups_keep:
         return
-    secret = settings.webhook_secret.get_secret_value()
-    host, _, port = settings.webhook_listen.rpartition(":")
     try:
-        listener = listen(host.strip("[]"), int(port))
-    except OSError as error:
-        raise StartError(f"WEBHOOK_LISTEN: {settings.webhook_listen} cannot be used: {error.strerror}.") from error
-    webhook = Webhook(db=db, bot=application.bot, queue=application.update_queue, secret=secret)
-    await stack.enter_async_context(serving(webhook.app(settings.webhook_url.path or "/"), listener))
-    await application.bot.set_webhook(str(settings.webhook_url), secret_token=secret, allowed_updates=ALLOWED_UPDATES)
-
-
-async def _stop(application: TelegramApplication, processor: InboxProcessor) -> None:
-    """Stop asking, then stop handling; what is cut off is in the inbox."""
-    updater = application.updater
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            if updater is not None and updater.running:
-                await updater.stop()
-    except TimeoutError:
-        logger.warning("Telegram did not answer the last call in time")
-    processor.abandon()
-    await application.stop()
-
-
-def _log_polling_error(error: TelegramError) -> None:
-    if isinstance(error, Conflict):
-        logger.error("another program polls with this token: stop it, or nothing arrives here reliably")
+        made = await ground.backups.make()
+    except (OvationError, StorageError, OSError) as error:
+        logger.error("no backup tonight: %s", error)
+        ground.alarm.tell("alarm-backup")
     else:
-        logger.warning("Telegram cannot be reached: %s", type(error).__name__)
+        logger.info("backup %s is made and verified", made.name)

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
+from functools import partial
 
 from bot.errors import DeliveryError
-from bot.messenger import Address, Messenger, patiently
+from bot.messenger import Address, Messenger, Urgency, patiently
 from bot.nightly import Nightly
 from bot.texts import say
 from engine.run import Progress
@@ -74,7 +75,9 @@ class Bulletin:
         for admin in self._admin_ids:
             language = await generations.language_in(self._db, admin) or "en"
             try:
-                await self._messenger.send(Address(chat_id=admin), verdict_sentence(run, language))
+                await patiently(
+                    partial(self._messenger.send, Address(chat_id=admin), verdict_sentence(run, language))
+                )
             except DeliveryError as error:
                 logger.warning("run %d: an admin cannot be told: %s", run.id, error)
 
@@ -91,7 +94,7 @@ class Bulletin:
             text = self._progress_of(run, message.language)
             if text != shown:
                 try:
-                    await self._messenger.edit(message.chat_id, message.message_id, text)
+                    await self._messenger.edit(message.chat_id, message.message_id, text, urgency=Urgency.PREVIEW)
                     shown = text
                 except DeliveryError as error:
                     logger.info("run %d: progress not shown: %s", run_id, error)

@@ -5,15 +5,16 @@ Exit statuses: 0 done, 1 failed, 2 wrong use or configuration.
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from bot import cli_data
 from bot.errors import OvationError, SettingsError, StartError
 from bot.export import What, lines
 from bot.log import set_up_logging
 from bot.settings import Settings, data_settings, load_settings
+from bot.terminal import give_up
 from storage.database import open_for_reading
 from storage.errors import StorageError
 
@@ -35,9 +36,9 @@ def run() -> None:
     try:
         asyncio.run(run_bot(settings))
     except StartError as error:
-        _give_up(str(error), status=error.exit_status)
+        give_up(str(error), status=error.exit_status)
     except (OvationError, StorageError) as error:
-        _give_up(str(error), status=1)
+        give_up(str(error), status=1)
 
 
 @app.command()
@@ -57,7 +58,7 @@ def demo(
     try:
         run_demo(Plan(audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed))
     except (OvationError, StorageError) as error:
-        _give_up(str(error), status=getattr(error, "exit_status", 1))
+        give_up(str(error), status=getattr(error, "exit_status", 1))
 
 
 @app.command()
@@ -67,13 +68,13 @@ def export(
 ) -> None:
     """Print what is stored, one object a line; works while the bot runs."""
     if format != "jsonl":
-        _give_up(f"The format {format!r} does not exist: use --format jsonl.", status=2)
+        give_up(f"The format {format!r} does not exist: use --format jsonl.", status=2)
     try:
         connection = open_for_reading(data_settings().database_path)
     except SettingsError as error:
-        _give_up(str(error), status=2)
+        give_up(str(error), status=2)
     except StorageError as error:
-        _give_up(str(error), status=1)
+        give_up(str(error), status=1)
     try:
         for line in lines(connection, what):
             typer.echo(line)
@@ -85,12 +86,10 @@ def _settings() -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        _give_up(str(error), status=2)
+        give_up(str(error), status=2)
 
 
-def _give_up(sentence: str, *, status: int) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
-    raise typer.Exit(status)
+cli_data.register(app)
 
 
 def main() -> None:

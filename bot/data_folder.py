@@ -1,13 +1,17 @@
-"""The data folder: who holds it, and the key beside it. One bot per folder, by a lock on a file of its own.
+"""One bot per data folder and, on one machine, per token: by locks on files of their own.
 
-The lock ends with the process, however it dies. The database file itself is never opened here: closing it would drop
-SQLite's own locks.
+A lock ends with the process, however it dies. The database file itself is never opened here: closing it would drop
+SQLite's own locks. Two machines with one token are found out by `polling`.
 """
 
 import fcntl
+import hashlib
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from bot.errors import StartError
 
@@ -25,10 +29,31 @@ def held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StartError(f"The data folder {folder} cannot be written ({error.strerror}): set DATA_DIR.") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StartError(
-                f"Another Ovation is running on the data folder {folder}: stop it, or set DATA_DIR."
-            ) from error
+        _lock(lock, f"Another Ovation is running on the data folder {folder}: stop it, or set DATA_DIR.")
         yield
+
+
+@contextmanager
+def token_held(token: str, api_url: str) -> Iterator[None]:
+    """Hold a bot token, as known to one Bot API, on this machine.
+
+    Raises:
+        StartError: another bot of this machine holds it.
+    """
+    name = hashlib.sha256(f"{token} {api_url}".encode()).hexdigest()[:24]
+    path = Path(tempfile.gettempdir()) / f"ovation-{name}.lock"
+    sentence = "Another Ovation is running with this TELEGRAM_BOT_TOKEN: stop it, or use another bot's token."
+    try:
+        lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w")
+    except OSError as error:  # somebody else's
+        raise StartError(sentence) from error
+    with lock:
+        _lock(lock, sentence)
+        yield
+
+
+def _lock(file: TextIO, otherwise: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StartError(otherwise) from error

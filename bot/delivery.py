@@ -1,29 +1,39 @@
 """Showing messages: the real `messenger.Messenger`, with Telegram's errors turned into ours.
 
-Every message is plain text without link previews. Telling "gone" from "not now" is all that this module decides; who
-waits, and how long, is for the callers.
+No message has a link preview, what a message shows already is not sent again, and markup that Telegram refuses is
+shown as plain text. Telling "gone" from "not now" is all else that this module decides; when a call may go out is
+`pacing`'s matter, and who tries again is the callers'.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import telegram
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
+import httpx
+from cachetools import LRUCache
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity, ReplyParameters
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, RetryAfter, TelegramError
+from telegram.ext import ExtBot
 
 from bot.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.keyboards import Keyboard
-from bot.messenger import Address
+from bot.markdown import Span, rendered
+from bot.messenger import Address, Urgency
+from bot.pacing import seconds_of
+from bot.plain import TELEGRAM_LIMIT, utf16_length
 
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _NETWORK_PAUSE_SECONDS = 2.0
+_REMEMBERED = 10_000
+"""Messages of which we know what they show."""
 
 
 class Delivery:
-    """Sends and edits plain text."""
+    """Sends and edits messages."""
 
-    def __init__(self, bot: telegram.Bot) -> None:
+    def __init__(self, bot: ExtBot[Urgency]) -> None:
         self._bot = bot
+        self._shown: LRUCache[tuple[int, int], tuple[int, Keyboard]] = LRUCache(_REMEMBERED)
+        """For (chat, message): a hash of the text and its spans, and the buttons."""
 
     async def send(self, to: Address, text: str, buttons: Keyboard = ()) -> int:
         """Send a message and return its id."""
@@ -39,19 +49,62 @@ class Delivery:
                 reply_markup=_markup(buttons),
                 link_preview_options=_NO_PREVIEW,
             )
+        self._shown[to.chat_id, message.message_id] = (hash((text, ())), buttons)
         return message.message_id
 
-    async def edit(self, chat_id: int, message_id: int, text: str, buttons: Keyboard = ()) -> None:
-        """Make a message show a text."""
-        with _translated():
-            await self._bot.edit_message_text(
-                text, chat_id, message_id, reply_markup=_markup(buttons), link_preview_options=_NO_PREVIEW
-            )
+    async def edit(
+        self, chat_id: int, message_id: int, text: str, buttons: Keyboard = (), *, urgency: Urgency = Urgency.FINAL
+    ) -> None:
+        """Make a message show a plain text."""
+        await self._edit(chat_id, message_id, text, (), buttons, urgency)
+
+    async def edit_markdown(
+        self, chat_id: int, message_id: int, body: str, footer: str, buttons: Keyboard = ()
+    ) -> None:
+        """Make a message show a Markdown text with a plain footer; as it stands where Telegram refuses the markup."""
+        text, spans = rendered(body)
+        shown = f"{text}\n\n{footer}"
+        try:
+            if not text.strip() or utf16_length(shown) > TELEGRAM_LIMIT:
+                raise _Refused("The markup is all there is, or it makes the text too long.")
+            await self._edit(chat_id, message_id, shown, spans, buttons, Urgency.FINAL)
+        except _Refused:
+            await self._edit(chat_id, message_id, f"{body}\n\n{footer}", (), buttons, Urgency.FINAL)
 
     async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
         """Replace the buttons and leave the text."""
+        before = self._shown.get((chat_id, message_id))
+        if before is not None and before[1] == buttons:
+            return
         with _translated():
-            await self._bot.edit_message_reply_markup(chat_id, message_id, reply_markup=_markup(buttons))
+            await self._bot.edit_message_reply_markup(
+                chat_id, message_id, reply_markup=_markup(buttons), rate_limit_args=Urgency.COUNTS
+            )
+        if before is not None:
+            self._shown[chat_id, message_id] = (before[0], buttons)
+
+    async def delete(self, chat_id: int, message_id: int) -> None:
+        """Take a message away."""
+        with _translated():
+            await self._bot.delete_message(chat_id, message_id)
+
+    async def _edit(
+        self, chat_id: int, message_id: int, text: str, spans: tuple[Span, ...], buttons: Keyboard, urgency: Urgency
+    ) -> None:
+        shows = (hash((text, spans)), buttons)
+        if self._shown.get((chat_id, message_id)) == shows:
+            return
+        self._shown.pop((chat_id, message_id), None)  # until we know better: a call may fail and take effect
+        with _translated():
+            await self._bot.edit_message_text(
+                text, chat_id, message_id, entities=[MessageEntity(s.kind, s.offset, s.length) for s in spans] or None,
+                reply_markup=_markup(buttons), link_preview_options=_NO_PREVIEW, rate_limit_args=urgency,
+            )  # fmt: skip
+        self._shown[chat_id, message_id] = shows
+
+
+class _Refused(DeliveryError):
+    """Telegram does not take the message as it is."""
 
 
 @contextmanager
@@ -59,21 +112,21 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except RetryAfter as error:
-        seconds = error.retry_after if isinstance(error.retry_after, int) else error.retry_after.total_seconds()
-        raise NotNow("Telegram asks to wait.", seconds=float(seconds)) from error
+        raise NotNow("Telegram asks to wait.", seconds=seconds_of(error)) from error
     except (Forbidden, ChatMigrated) as error:
         raise ChatGone(f"The chat cannot be written to: {type(error).__name__}.") from error
     except BadRequest as error:
         wording = error.message.lower()
-        if "not modified" in wording:
+        if "not modified" in wording or "message to delete not found" in wording:
             return
         if "message to edit not found" in wording or "message can't be edited" in wording:
             raise MessageGone("The message to edit is gone.") from error
         if "chat not found" in wording:
             raise ChatGone("The chat does not exist any more.") from error
-        raise DeliveryError(f"Telegram refuses the message: {error.message}.") from error
+        raise _Refused(f"Telegram refuses the message: {error.message}.") from error
     except NetworkError as error:
-        raise NotNow("Telegram cannot be reached.", seconds=_NETWORK_PAUSE_SECONDS) from error
+        is_unknown = not isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        raise NotNow("Telegram cannot be reached.", seconds=_NETWORK_PAUSE_SECONDS, is_unknown=is_unknown) from error
     except TelegramError as error:
         raise DeliveryError(f"Telegram refuses the message: {type(error).__name__}.") from error
 

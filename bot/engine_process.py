@@ -1,4 +1,8 @@
-"""The engine as a child process: started, watched, started again when it dies. Knows a port and a process, no model."""
+"""The engine as a child process: started, watched, and started again when it dies or hangs.
+
+Knows a port, a process and whether it answers. Knows no model. While it is away callers get `EngineUnavailable`, at
+once where it has died, and a moment later where it hangs, for its connections end with it.
+"""
 
 import asyncio
 import logging
@@ -9,20 +13,30 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bot.children import describe_end, kill_child, ran_out_of_memory, stop_child
 from bot.errors import StartError
-from bot.trainer import stop_child
 from engine.client import EngineClient
 from engine.errors import EngineError
-from storage.errors import StorageError
+from engine.memory import NO_MEMORY
 
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 600.0
-"""A large model may take this long to load."""
+"""A large model may take this long to load for the first time."""
+PULSE_SECONDS = 1.0
+MISSED_PULSES = 5
+"""An engine that misses so many health checks in a row hangs. An unanswered one takes `HEALTH_SECONDS` by itself, so a
+silent engine is given 15 seconds. Checks are counted, not time, for a machine may sleep."""
+LONGEST_PAUSE_SECONDS = 3.0
+"""Before it is started again. Short, for people wait: a crash loop costs a core, a long pause costs them minutes."""
 
+_FIRST_PAUSE_SECONDS = 0.5
+_STEADY_SECONDS = 60.0
+"""After so long a life, an end is not part of a crash loop."""
+_RESTART_SECONDS = 60.0
+_RESTART_FACTOR = 4.0
+"""What was loaded once takes no longer than so many times as long, and this minute, to load again."""
 _POLL_SECONDS = 0.1
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -45,6 +59,10 @@ class EngineProcess:
         self._keeper: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._last_lines: deque[str] = deque(maxlen=5)
+        self.restarts = 0
+        """How often it had to be started again."""
+        self.is_healthy = False
+        """Whether it answered when it was asked last, with its versions loaded."""
 
     async def start(self, on_ready: Callable[[], Awaitable[None]]) -> None:
         """Start the engine, wait until it answers, and keep it running from then on.
@@ -52,59 +70,127 @@ class EngineProcess:
         Raises:
             StartError: it ended before it was ready, or was not ready in time.
         """
-        await self._spawn()
-        await on_ready()
-        self._keeper = asyncio.create_task(self._keep(on_ready), name="engine keeper")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self._spawn(START_SECONDS)
+        patience = min(_RESTART_SECONDS + _RESTART_FACTOR * (loop.time() - began), START_SECONDS)
+        try:
+            await on_ready()
+        except EngineError as error:
+            raise StartError(f"The engine broke off while it loaded the versions: {error}", exit_status=1) from error
+        self.is_healthy = True
+        self._keeper = asyncio.create_task(self._keep(on_ready, patience), name="engine keeper")
 
     async def stop(self) -> None:
         """End the engine and stop watching it."""
-        for task in (self._keeper, self._reader):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        self.is_healthy = False
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
         if self._child is not None:
             await stop_child(self._child)
+        if self._reader is not None:
+            await asyncio.wait({self._reader}, timeout=PULSE_SECONDS)  # for the last words
+            self._reader.cancel()
 
-    async def _spawn(self) -> None:
+    async def _spawn(self, seconds: float) -> None:
+        self._last_lines.clear()
         self._child = child = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         self._reader = asyncio.create_task(self._relay(child), name="engine log")
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 while not await self._client.is_ready():
                     if child.returncode is not None:
                         await self._reader
-                        said = self._last_lines[-1] if self._last_lines else f"status {child.returncode}"
-                        raise StartError(f"The engine did not start: {said}", exit_status=child.returncode or 1)
+                        raise self._start_error(child.returncode)
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError as error:
-            raise StartError(f"The engine was not ready within {START_SECONDS:.0f} seconds.", exit_status=1) from error
+            raise StartError(f"The engine was not ready within {seconds:.0f} seconds.", exit_status=1) from error
         logger.info("the engine is ready")
 
-    async def _keep(self, on_ready: Callable[[], Awaitable[None]]) -> None:
+    def _start_error(self, status: int) -> StartError:
+        if ran_out_of_memory(status, list(self._last_lines)):
+            return StartError(f"The engine did not start. {NO_MEMORY}", exit_status=1)
+        said = self._last_lines[-1] if self._last_lines else f"status {status}"
+        return StartError(f"The engine did not start: {said}", exit_status=2 if status == 2 else 1)
+
+    async def _keep(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> None:
+        """Start the engine again after each of its lives, however it ended; soon, and later where it ends soon."""
+        loop = asyncio.get_running_loop()
         pause = _FIRST_PAUSE_SECONDS
+        life = self._watch(_nothing)
         while True:
-            assert self._child is not None, "the engine is kept only once it has started"
-            loop = asyncio.get_running_loop()
-            since = loop.time()
-            await self._child.wait()
-            if loop.time() - since > _LONGEST_PAUSE_SECONDS:
-                pause = _FIRST_PAUSE_SECONDS
-            logger.error("the engine ended with status %s; starting it again", self._child.returncode)
+            began = loop.time()
+            why = await life
+            self.is_healthy = False
+            is_steady = loop.time() - began >= _STEADY_SECONDS
+            pause = _FIRST_PAUSE_SECONDS if is_steady else min(2 * pause, LONGEST_PAUSE_SECONDS)
+            logger.error("%s It is started again in %.1f seconds.", why, pause)
+            assert self._child is not None, "it has lived"
+            await kill_child(self._child)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            try:
-                await self._spawn()
-                await on_ready()
-            except (StartError, EngineError, StorageError) as error:
-                logger.error("%s", error)
+            self.restarts += 1
+            life = self._live(on_ready, patience)
+
+    async def _live(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> str:
+        """One more life of the engine; returns a sentence on how it ended."""
+        try:
+            await self._spawn(patience)
+        except (StartError, OSError) as error:
+            return str(error)
+        return await self._watch(on_ready)
+
+    async def _watch(self, on_ready: Callable[[], Awaitable[None]]) -> str:
+        """Ask the engine for its health until it dies or hangs, and have it made ready meanwhile."""
+        assert self._child is not None and self._reader is not None, "it has been started"
+        child = self._child
+        ending = asyncio.create_task(child.wait())  # waits for its pipe too, which something it started may hold open
+        preparing = asyncio.create_task(_prepare(on_ready))
+        missed = 0
+        try:
+            while missed < MISSED_PULSES:
+                await asyncio.wait({ending}, timeout=PULSE_SECONDS)
+                if child.returncode is not None:
+                    await asyncio.wait({self._reader}, timeout=PULSE_SECONDS)  # for its last words
+                    return f"The engine {describe_end(child.returncode, list(self._last_lines))}."
+                is_answering = await self._client.is_ready()
+                missed = 0 if is_answering else missed + 1
+                self.is_healthy = is_answering and preparing.done()
+            return f"The engine hangs: it has missed {missed} health checks."
+        finally:
+            for task in (ending, preparing):
+                task.cancel()
+            await asyncio.gather(ending, preparing, return_exceptions=True)
 
     async def _relay(self, child: asyncio.subprocess.Process) -> None:
-        """Pass the engine's own log lines on."""
+        """Pass the engine's own log lines on; nothing may hold this up, or the engine would wait to be read."""
         assert child.stderr is not None, "stderr is a pipe"
-        async for line in child.stderr:
+        while True:
+            try:
+                line = await child.stderr.readline()
+            except ValueError:  # longer than the reader's buffer, and gone from it
+                continue
+            if not line:
+                return
             text = line.decode(errors="replace").rstrip()
             self._last_lines.append(text)
             logger.info("engine: %s", text)
+
+
+async def _prepare(on_ready: Callable[[], Awaitable[None]]) -> None:
+    """See `on_ready` through, as often as it takes."""
+    while True:
+        try:
+            await on_ready()
+        except Exception:
+            logger.exception("the engine is not made ready yet; trying again in %.0f s", LONGEST_PAUSE_SECONDS)
+        else:
+            return
+        await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+
+async def _nothing() -> None:
+    """For a life that has been made ready already."""

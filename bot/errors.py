@@ -57,6 +57,8 @@ class MessageGone(DeliveryError):
 class NotNow(DeliveryError):
     """Telegram asks to wait, or cannot be reached."""
 
-    def __init__(self, message: str, *, seconds: float) -> None:
+    def __init__(self, message: str, *, seconds: float, is_unknown: bool = False) -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.is_unknown = is_unknown
+        """It may have taken effect all the same."""

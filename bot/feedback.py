@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from bot.errors import DeliveryError, Refusal
+from bot.errors import DeliveryError, NotNow, Refusal
 from bot.identity import Pseudonyms
 from bot.keyboards import rating_buttons
 from bot.messenger import Messenger
 from engine.reward import DOWN, UP, value_of_reactions
-from storage import generations, people, ratings
+from storage import generations, people, placing, ratings
 from storage.database import Database
-from storage.records import Generation, RatingEvent
+from storage.records import Generation, RatingEvent, Reaction
 
 logger = logging.getLogger(__name__)
 
@@ -43,28 +43,25 @@ class Feedback:
         self._pseudonyms = pseudonyms
         self._messenger = messenger
         self._refreshing: dict[int, asyncio.Task[None]] = {}
+        self._stale: set[int] = set()
 
     async def react(
         self, *, update_id: int, chat_id: int, message_id: int, person_id: int, emojis: Iterable[str], at: datetime
     ) -> None:
         """Record the whole set of a person's reactions on a message; messages that show no generation are ignored."""
-        generation = await generations.by_message(self._db, chat_id=chat_id, message_id=message_id)
-        if generation is None:
-            return
         emojis = tuple(emojis)
-        await ratings.record(
-            self._db,
-            RatingEvent(
-                update_id=update_id,
-                generation=generation.id,
-                rater=self._pseudonyms.person(person_id),
-                source="reaction",
-                value=value_of_reactions(emojis),
-                emoji="".join(emojis),
-                at=at,
-            ),
+        reaction = Reaction(
+            update_id=update_id,
+            chat_id=chat_id,
+            message_id=message_id,
+            rater=self._pseudonyms.person(person_id),
+            value=value_of_reactions(emojis),
+            emoji="".join(emojis),
+            at=at,
         )
-        self._refresh_soon(generation)
+        generation = await placing.react(self._db, reaction)
+        if generation is not None:
+            self._refresh_soon(generation)
 
     async def press(
         self,
@@ -85,7 +82,7 @@ class Feedback:
         if generation is None or generation.delivery.chat_id != chat_id:
             raise Refusal("generation-unknown")
         rater = self._pseudonyms.person(person_id)
-        recorded, _ = await ratings.press(
+        recorded = await ratings.press(
             self._db,
             RatingEvent(
                 update_id=update_id,
@@ -109,20 +106,34 @@ class Feedback:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _refresh_soon(self, generation: Generation) -> None:
-        if generation.id in self._refreshing or generation.state != "delivered":
-            return  # a waiting refresh will count this rating too; an unfinished text gets its counts with its end
-        task = asyncio.create_task(self._refresh(generation), name=f"counts of {generation.id}")
-        self._refreshing[generation.id] = task
+        if generation.state != "delivered":
+            return  # an unfinished text gets its counts with its end
+        self._stale.add(generation.id)
+        if generation.id not in self._refreshing:
+            task = asyncio.create_task(self._refresh(generation), name=f"counts of {generation.id}")
+            self._refreshing[generation.id] = task
 
     async def _refresh(self, generation: Generation) -> None:
+        """Show the counts of the moment; ratings that come meanwhile, or while Telegram has no room, share an edit."""
+        pause = COUNTS_DELAY_SECONDS
         try:
-            await asyncio.sleep(COUNTS_DELAY_SECONDS)
+            while generation.id in self._stale:
+                await asyncio.sleep(pause)
+                pause = COUNTS_DELAY_SECONDS
+                self._stale.discard(generation.id)
+                try:
+                    await self._show_counts(generation)
+                except NotNow as error:
+                    self._stale.add(generation.id)
+                    pause = max(error.seconds, COUNTS_DELAY_SECONDS)
+                except DeliveryError as error:
+                    logger.info("counts of generation %d not refreshed: %s", generation.id, error)
         finally:
+            self._stale.discard(generation.id)
             self._refreshing.pop(generation.id, None)
-        tally = await ratings.tally(self._db, generation.id)
+
+    async def _show_counts(self, generation: Generation) -> None:
         to = generation.delivery
         if to.message_id is not None:
-            try:
-                await self._messenger.edit_buttons(to.chat_id, to.message_id, rating_buttons(generation.id, tally))
-            except DeliveryError as error:
-                logger.info("counts of generation %d not refreshed: %s", generation.id, error)
+            tally = await ratings.tally(self._db, generation.id)
+            await self._messenger.edit_buttons(to.chat_id, to.message_id, rating_buttons(generation.id, tally))

@@ -6,8 +6,10 @@ the data folder, a pseudonym cannot be traced back even though ids are short. Kn
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from bot.errors import StartError
@@ -17,6 +19,8 @@ _KEY_BYTES = 32
 
 class Pseudonyms:
     """Turns Telegram ids into pseudonyms; the same id gives the same pseudonym under one key."""
+
+    LENGTH = 32
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -29,8 +33,24 @@ class Pseudonyms:
         """The pseudonym of a chat."""
         return self._digest(f"chat:{telegram_id}")
 
+    def named_in(self, update: str) -> frozenset[str]:
+        """The pseudonyms of everybody whom an update in Telegram's JSON names, however deep."""
+        return frozenset(self.person(telegram_id) for telegram_id in _ids_in(json.loads(update)))
+
     def _digest(self, name: str) -> str:
-        return hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()[: self.LENGTH]
+
+
+def _ids_in(part: object) -> Iterator[int]:
+    """Every `id` that is a number: people's, and chats', which in private are the same."""
+    if isinstance(part, dict):
+        own = part.get("id")
+        if isinstance(own, int) and not isinstance(own, bool):
+            yield own
+        part = list(part.values())
+    if isinstance(part, list):
+        for value in part:
+            yield from _ids_in(value)
 
 
 def load_key(file: Path, *, is_new_installation: bool) -> bytes:

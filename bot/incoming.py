@@ -1,14 +1,20 @@
 """Reading an update: who speaks, where, in which language, and answering there. Knows Telegram's types, no service."""
 
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from telegram import Message, Update
+from telegram import CallbackQuery, Message, Update
+from telegram.error import TelegramError
 
+from bot.confirmations import Confirmations, Done
 from bot.delivery import Delivery
-from bot.keyboards import Keyboard
+from bot.keyboards import Keyboard, confirm_buttons
 from bot.messenger import Address, patiently
 from bot.studio import Request
 from bot.texts import language_of, say
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class Incoming:
     is_private: bool
     replies_to: int | None
     """The message it replies to, if that one is ours."""
+    is_forwarded: bool
 
     @property
     def language(self) -> str:
@@ -52,6 +59,7 @@ def incoming(update: Update, *, bot_id: int) -> Incoming | None:
         text=message.text or "",
         is_private=message.chat.type == "private",
         replies_to=replied.message_id if replied is not None and is_ours else None,
+        is_forwarded=message.forward_origin is not None,
     )
 
 
@@ -60,11 +68,33 @@ async def answer(delivery: Delivery, to: Incoming, text: str, *, buttons: Keyboa
     return await reply(delivery, to, say(to.language, text, **values), buttons)
 
 
+async def ask_first(
+    delivery: Delivery,
+    confirmations: Confirmations,
+    message: Incoming,
+    do: Callable[[], Awaitable[Done]],
+    question: str,
+    **values: str | float,
+) -> None:
+    """Ask the sender whether something is really to be done; the buttons do it, or drop it."""
+    request = message.request
+    nonce = confirmations.ask(do, person_id=request.person_id, chat_id=request.chat_id)
+    await answer(delivery, message, question, buttons=confirm_buttons(message.language, nonce), **values)
+
+
 async def reply(delivery: Delivery, to: Incoming, words: str, buttons: Keyboard = ()) -> int:
     """Reply to a message with words that are finished already; returns the reply's id."""
     request = to.request
     address = Address(chat_id=request.chat_id, reply_to=request.message_id, thread_id=request.thread_id)
     return await patiently(lambda: delivery.send(address, words, buttons))
+
+
+async def toast(query: CallbackQuery, words: str = "", *, show_alert: bool = False) -> None:
+    """Answer a press. One that is too old to be answered has had its effect all the same."""
+    try:
+        await query.answer(words, show_alert=show_alert)
+    except TelegramError as error:
+        logger.info("a press could not be answered: %s", type(error).__name__)
 
 
 def _topic(message: Message) -> int | None:

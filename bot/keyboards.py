@@ -32,6 +32,21 @@ def rating_buttons(generation: int, tally: Tally) -> Keyboard:
     )
 
 
+def stop_button(generation: int) -> Keyboard:
+    """⏹ under a text that is being written."""
+    return ((Button("⏹", f"stop:{generation}"),),)
+
+
+def confirm_buttons(language: str, nonce: str) -> Keyboard:
+    """Yes and no to something that cannot be undone; the nonce stands for what was asked."""
+    return (
+        (
+            Button(say(language, "confirm-yes"), f"yes:{nonce}"),
+            Button(say(language, "confirm-no"), f"no:{nonce}"),
+        ),
+    )
+
+
 def consent_buttons(language: str) -> Keyboard:
     """Yes and no to the use of texts and ratings for training."""
     return (

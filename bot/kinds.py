@@ -27,6 +27,8 @@ class Kind:
     """The line in the command menu, per language."""
     instruction: dict[str, str]
     """The system message, per language of the topic."""
+    is_markdown: bool = False
+    """Whether the model's Markdown is shown as bold, italic and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,16 @@ def _kind(name: str, table: dict[str, object]) -> Kind:
     emoji, max_tokens = table.get("emoji"), table.get("max_tokens")
     if not isinstance(emoji, str) or not isinstance(max_tokens, int):
         raise ValueError(f'The kind {name} needs emoji = "…" and max_tokens = a number.')
+    renderer = table.get("renderer", "plain")
+    if renderer not in ("plain", "markdown"):
+        raise ValueError(f'The kind {name}: renderer is "plain" or "markdown", not {renderer!r}.')
     return Kind(
-        name, emoji, max_tokens, _per_language(name, table, "description"), _per_language(name, table, "instruction")
+        name,
+        emoji,
+        max_tokens,
+        _per_language(name, table, "description"),
+        _per_language(name, table, "instruction"),
+        is_markdown=renderer == "markdown",
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
@@ -24,8 +25,27 @@ class Address:
     thread_id: int | None = None
 
 
+class Urgency(IntEnum):
+    """Who goes first where Telegram's limits leave room for few. The first two wait in line for their turn; the
+    others are turned away with `NotNow`, because what they would show is stale by the time they are let in."""
+
+    FINAL = 0
+    """A finished text."""
+    TEXT = 1
+    """A placeholder, a sentence, the answer to a press."""
+    COUNTS = 2
+    """The numbers under a text."""
+    PREVIEW = 3
+    """A text that still grows, or a progress bar."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it stands in line."""
+        return self <= Urgency.TEXT
+
+
 class Messenger(Protocol):
-    """Sends and edits plain text.
+    """Sends and edits texts.
 
     Every call may raise `ChatGone`, `MessageGone` or `NotNow`, or a plain `DeliveryError` when the message is refused.
     """
@@ -33,15 +53,29 @@ class Messenger(Protocol):
     async def send(self, to: Address, text: str, buttons: Keyboard = ()) -> int:
         """Send a message and return its id; after a `NotNow` it may stand there all the same."""
 
-    async def edit(self, chat_id: int, message_id: int, text: str, buttons: Keyboard = ()) -> None:
-        """Make a message show a text; showing it already counts as done."""
+    async def edit(
+        self, chat_id: int, message_id: int, text: str, buttons: Keyboard = (), *, urgency: Urgency = Urgency.FINAL
+    ) -> None:
+        """Make a message show a plain text; showing it already counts as done."""
+
+    async def edit_markdown(
+        self, chat_id: int, message_id: int, body: str, footer: str, buttons: Keyboard = ()
+    ) -> None:
+        """Make a message show a Markdown text with a plain footer; as plain text where Telegram refuses the markup."""
 
     async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
-        """Replace the buttons and leave the text."""
+        """Replace the buttons and leave the text, if there is room for that now."""
+
+    async def delete(self, chat_id: int, message_id: int) -> None:
+        """Take a message away; one that is gone already counts as done."""
 
 
-async def patiently(action: Callable[[], Awaitable[T]]) -> T:
+async def patiently(
+    action: Callable[[], Awaitable[T]], *, on_unknown: Callable[[], object] = lambda: None
+) -> T:
     """Do `action`, waiting as long as Telegram asks between tries, for an hour at most.
+
+    `on_unknown` is called when a try failed in a way that leaves open whether it took effect.
 
     Raises:
         DeliveryError: it is not to be done, or the hour is over.
@@ -50,7 +84,12 @@ async def patiently(action: Callable[[], Awaitable[T]]) -> T:
         retry=retry_if_exception_type(NotNow), wait=_as_asked, stop=stop_after_delay(_PATIENCE_SECONDS), reraise=True
     ):
         with attempt:
-            result = await action()
+            try:
+                result = await action()
+            except NotNow as error:
+                if error.is_unknown:
+                    on_unknown()
+                raise
     return result
 
 

@@ -47,6 +47,14 @@ class Models:
             raise Refusal("version-unusable", version=name, serving=self._switchboard.champion) from error
         return name
 
+    async def after_roll_back(self) -> tuple[str, str]:
+        """The version that /rollback would take out of service, and the one that would then answer.
+
+        Raises:
+            Refusal: there is nothing to go back to.
+        """
+        return await self._switchboard.after_roll_back()
+
     async def roll_back(self) -> str:
         """Go back to the version before; returns the one that serves then.
 

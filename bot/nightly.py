@@ -2,7 +2,8 @@
 
 Every run ends with a verdict and a reason in the database, whatever happens; one runs at a time; a slot of the
 schedule has one run; a run that a crash or restart cut off is tried once more from its beginning, with the consents
-of that moment. Knows the order of these steps and who decides. Knows no Telegram and no torch.
+of that moment, or from where its version was recorded. Knows the order of these steps and who decides. Knows no
+Telegram and no torch.
 """
 
 import asyncio
@@ -18,19 +19,29 @@ from typing import Literal
 from bot.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
-from bot.trainer import train
+from bot.trainer import Stalled, train
 from engine.dataset import write_dataset
 from engine.errors import EngineError, RunError
-from engine.run import ADAPTER_FOLDER, DATASET_FILE, SKIPPED, Progress, RunConfig, write_config
-from engine.versions import publish
+from engine.run import (
+    ADAPTER_FOLDER,
+    DATASET_FILE,
+    SKIPPED,
+    Progress,
+    RunConfig,
+    RunReport,
+    read_report,
+    write_config,
+)
+from engine.versions import publish, remove, sweep
 from storage import ratings, runs, versions
 from storage.database import Database
-from storage.errors import StorageError
+from storage.errors import DatabaseUnusable, StorageError
 from storage.records import RatedText, Run, Verdict, Version
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
+_RETRY_SECONDS = 3.0
 
 _FEWEST_EXAMPLES = 10
 """Rated texts; with fewer the trainer skips a run, however low MIN_RATINGS is."""
@@ -38,6 +49,7 @@ _FEWEST_EXAMPLES = 10
 
 _FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (MemoryError, "memory"),
+    (Stalled, "stalled"),
     (RunError, "trainer"),
     (EngineError, "engine"),
     (StorageError, "disk"),
@@ -72,6 +84,7 @@ class Nightly:
         self._db = db
         self._switchboard = switchboard
         self._data_dir = data_dir
+        self._versions_dir = data_dir / "versions"
         self._policy = policy
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -93,6 +106,7 @@ class Nightly:
 
     async def resume(self) -> None:
         """Try the run again that the last process left unfinished."""
+        await asyncio.to_thread(sweep, self._versions_dir)
         run = await runs.resume(self._db)
         if run is not None:
             logger.info("run %d was cut off; attempt %d", run.id, run.attempts)
@@ -131,20 +145,32 @@ class Nightly:
         finally:
             self.progress, self._may_cancel = None, False
         serving = self._version_of(run) if outcome.verdict == "canary" else self._switchboard.champion
-        await runs.end(
-            self._db, run.id, verdict=outcome.verdict, reason=outcome.reason, numbers=outcome.numbers,
-            version=serving, at=datetime.now(UTC),
-        )  # fmt: skip
+        await self._end(run, outcome, serving)
         logger.info("run %d: %s (%s)", run.id, outcome.verdict, outcome.reason)
         ended = await runs.latest(self._db)
         if self._on_end is not None and ended is not None:
             await self._on_end(ended)
 
+    async def _end(self, run: Run, outcome: Outcome, serving: str) -> None:
+        """Write the verdict down, as soon as the disk takes it: until then no other run may start."""
+        while True:
+            try:
+                return await runs.end(
+                    self._db, run.id, verdict=outcome.verdict, reason=outcome.reason, numbers=outcome.numbers,
+                    version=serving, at=datetime.now(UTC),
+                )  # fmt: skip
+            except DatabaseUnusable as error:
+                logger.error("the verdict on run %d cannot be written yet: %s", run.id, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
     async def _outcome(self, run: Run) -> Outcome:
         if run.attempts > MAX_ATTEMPTS:
             return Outcome("failed", "interrupted")
         try:
-            return await self._learn(run)
+            if await versions.by_name(self._db, self._version_of(run)) is None:
+                return await self._learn(run)
+            self._may_cancel = False
+            return await self._serve(run, read_report(self._folder_of(run)), run.ratings)
         except Exception as error:
             logger.exception("run %d failed", run.id)
             return Outcome("failed", next((code for kind, code in _FAILURES if isinstance(error, kind)), "unexpected"))
@@ -155,23 +181,22 @@ class Nightly:
         if have < self._policy.min_ratings:
             return Outcome("skipped", "too_few_ratings", {"have": have, "need": self._policy.min_ratings})
         await runs.record_lineage(self._db, run.id, texts)
-        folder = self._data_dir / "runs" / f"{run.id:05}"
+        folder = self._folder_of(run)
         await asyncio.to_thread(self._prepare, folder, run, texts)
         try:
             report = await train(folder, on_progress=self._note)
         finally:
             (folder / DATASET_FILE).unlink(missing_ok=True)
-        numbers = {**report.reason.numbers, "ratings": float(have)}
         if not report.passed:
             verdict: Verdict = "skipped" if report.reason.code in SKIPPED else "rejected"
-            return Outcome(verdict, report.reason.code, numbers)
+            return Outcome(verdict, report.reason.code, {**report.reason.numbers, "ratings": float(have)})
         self._may_cancel = False
-        verdict = await self._promote(run, folder / ADAPTER_FOLDER)
-        reason = "approval" if self._policy.promotion == "approve" else report.reason.code
-        return Outcome(verdict, reason, numbers)
+        await self._publish(run, folder / ADAPTER_FOLDER)
+        return await self._serve(run, report, have)
 
     def _prepare(self, folder: Path, run: Run, texts: list[RatedText]) -> None:
-        """Write a fresh run folder."""
+        """Write a fresh run folder; a version that an attempt before published, but did not record, is made anew."""
+        remove(self._versions_dir / self._version_of(run))
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         champion = self._switchboard.folder_of(self._switchboard.champion)
@@ -192,22 +217,26 @@ class Nightly:
         now = datetime.now(UTC)
         write_dataset(folder / DATASET_FILE, dataset_of(texts, now=now, tenure_days=self._policy.tenure_days))
 
-    async def _promote(self, run: Run, adapter: Path) -> Verdict:
-        """Publish what the gate has passed, and let it serve as far as the operator's policy goes."""
-        name = self._version_of(run)
-        await asyncio.to_thread(publish, adapter, self._data_dir / "versions", name)
-        await versions.add(
-            self._db,
-            Version(
-                name=name, base=self._switchboard.base, run=run.id, state="candidate", created_at=datetime.now(UTC)
-            ),
-        )
-        if self._policy.promotion == "auto" and self._policy.canary_share == 0:
-            await self._switchboard.crown(name)
-            return "promoted"
-        if self._policy.promotion == "auto":
-            await self._switchboard.try_out(name)
-        return "canary"
+    async def _publish(self, run: Run, adapter: Path) -> None:
+        """Publish and record what the gate has passed."""
+        name, base = self._version_of(run), self._switchboard.base
+        await asyncio.to_thread(publish, adapter, self._versions_dir, name)
+        version = Version(name=name, base=base, run=run.id, state="candidate", created_at=datetime.now(UTC))
+        await versions.add(self._db, version)
+
+    async def _serve(self, run: Run, report: RunReport, ratings_used: int) -> Outcome:
+        """Let a recorded version serve as far as the operator's policy goes."""
+        numbers = {**report.reason.numbers, "ratings": float(ratings_used)}
+        if self._policy.promotion == "approve":
+            return Outcome("canary", "approval", numbers)
+        if self._policy.canary_share == 0:
+            await self._switchboard.crown(self._version_of(run))
+            return Outcome("promoted", report.reason.code, numbers)
+        await self._switchboard.try_out(self._version_of(run))
+        return Outcome("canary", report.reason.code, numbers)
+
+    def _folder_of(self, run: Run) -> Path:
+        return self._data_dir / "runs" / f"{run.id:05}"
 
     def _note(self, progress: Progress) -> None:
         self.progress = progress

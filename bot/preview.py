@@ -1,7 +1,7 @@
 """The preview: a growing text shown by edits, seldom enough not to flood a chat.
 
-At most one edit is under way; what arrives meanwhile is merged into the next. A preview that cannot be shown is
-dropped, since the final text follows. Groups get fewer edits than private chats, because Telegram counts 20 messages
+At most one edit is under way; what arrives meanwhile is merged into the next. A preview that cannot be shown, or finds
+no room among more urgent calls, is dropped, since the final text follows. Groups get fewer edits than private chats, because Telegram counts 20 messages
 a minute in a group, edits included.
 """
 
@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from bot.errors import DeliveryError, NotNow
-from bot.messenger import Messenger
+from bot.keyboards import Keyboard
+from bot.messenger import Messenger, Urgency
 from bot.plain import TELEGRAM_LIMIT, fitting, plain
 
 PRIVATE_INTERVAL_SECONDS = 1.0
@@ -20,8 +21,9 @@ GROUP_INTERVAL_SECONDS = 4.0
 class Preview:
     """Use as `async with Preview(…) as preview`, then `preview.add(piece)` for every piece."""
 
-    def __init__(self, messenger: Messenger, chat_id: int, message_id: int) -> None:
+    def __init__(self, messenger: Messenger, chat_id: int, message_id: int, buttons: Keyboard = ()) -> None:
         self._messenger = messenger
+        self._buttons = buttons
         self._chat_id = chat_id
         self._message_id = message_id
         self._text = ""
@@ -56,7 +58,10 @@ class Preview:
             if not text or text == shown:
                 continue
             try:
-                await self._messenger.edit(self._chat_id, self._message_id, fitting(text, TELEGRAM_LIMIT - 2) + " …")
+                beginning = fitting(text, TELEGRAM_LIMIT - 2) + " …"
+                await self._messenger.edit(
+                    self._chat_id, self._message_id, beginning, self._buttons, urgency=Urgency.PREVIEW
+                )
                 shown = text
             except NotNow as error:
                 pause = max(error.seconds, interval)

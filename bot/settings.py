@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Mapping
 from io import StringIO
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
@@ -62,6 +63,17 @@ def _address(value: str) -> str:
     return value
 
 
+def _loopback(value: str) -> str:
+    host = _address(value).rpartition(":")[0].strip("[]")
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(f"{value!r} is not on this machine; write one like 127.0.0.1:8081, and put a proxy before it")
+    return value
+
+
 def _ids(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -78,11 +90,22 @@ class DataSettings(BaseSettings):
 
     data_dir: Path = Path("data")
     key_file: Path | None = None
+    backups_keep: int = Field(7, ge=0)
 
     @property
     def key_path(self) -> Path:
         """Where the pseudonyms' key lies: never inside the data folder by default."""
         return self.key_file or self.data_dir.with_name(self.data_dir.name + ".key")
+
+    @property
+    def backups_path(self) -> Path:
+        """The folder of the database's backups."""
+        return self.data_dir / "backups"
+
+    @property
+    def tombstones_path(self) -> Path:
+        """The file of those who asked to be forgotten."""
+        return self.data_dir / "tombstones.jsonl"
 
     @property
     def database_path(self) -> Path:
@@ -108,6 +131,8 @@ class Settings(DataSettings):
     canary_share: float = Field(0.0, ge=0, le=1)
     tenure_days: float = Field(7.0, ge=0)
     prompts_per_hour: int = Field(60, ge=0)
+    queue_limit: int = Field(1000, ge=1)
+    health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

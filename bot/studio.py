@@ -7,8 +7,10 @@ final) -> delivered. Knows services and records. Knows nothing of Telegram's typ
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from bot.composer import Composer
 from bot.errors import Refusal
@@ -17,6 +19,7 @@ from bot.kinds import Kind, Kinds, language_of_topic
 from bot.plain import plain
 from storage import generations
 from storage.database import Database
+from storage.errors import StorageError
 from storage.records import Delivery, Generation, NewGeneration, Turn
 
 logger = logging.getLogger(__name__)
@@ -24,6 +27,10 @@ logger = logging.getLogger(__name__)
 MAX_TOPIC_CHARACTERS = 2000
 MAX_AT_ONCE = 32
 """Generations in production at one time; the others wait in the database."""
+
+ENDED = ("delivered", "failed")
+
+_RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +49,24 @@ class Studio:
     """Takes prompts, keeps them, and sees each to its end."""
 
     def __init__(
-        self, *, db: Database, composer: Composer, kinds: Kinds, pseudonyms: Pseudonyms, prompts_per_hour: int
+        self,
+        *,
+        db: Database,
+        composer: Composer,
+        kinds: Kinds,
+        pseudonyms: Pseudonyms,
+        prompts_per_hour: int,
+        queue_limit: int,
     ) -> None:
         self._db = db
         self._composer = composer
         self._kinds = kinds
         self._pseudonyms = pseudonyms
         self._prompts_per_hour = prompts_per_hour
+        self._queue_limit = queue_limit
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._failing: set[int] = set()
 
     async def write(self, request: Request, kind: Kind, topic: str) -> None:
         """Accept a prompt of a kind.
@@ -77,6 +93,34 @@ class Studio:
         await self._accept(request, earlier.kind, thread, parent=earlier.id)
         return True
 
+    async def stop(self, generation_id: int, *, shown_in: int, chat_id: int, person_id: int) -> bool:
+        """End a generation that is being written, as its author wishes.
+
+        False: that message is a placeholder that a crash has doubled; it was taken away, and the text comes in another.
+
+        Raises:
+            Refusal: it is finished, or somebody else's.
+        """
+        generation = await generations.by_id(self._db, generation_id)
+        if generation is None or generation.delivery.chat_id != chat_id:
+            raise Refusal("generation-unknown")
+        if generation.delivery.message_id not in (None, shown_in):
+            await self._composer.remove_orphan(chat_id, shown_in)
+            return False
+        if generation.author != self._pseudonyms.person(person_id):
+            raise Refusal("stop-not-yours")
+        if generation.state in ENDED:
+            raise Refusal("stop-too-late")
+        await self._abandon(generation.id)
+        await self._composer.say_stopped(generation, shown_in)
+        return True
+
+    async def abandon_all_of(self, author: str) -> None:
+        """Stop writing for a person, by pseudonym; what is to become of the prompts is the caller's matter."""
+        for generation in await generations.unfinished(self._db):
+            if generation.author == author:
+                await self._abandon(generation.id)
+
     async def resume(self) -> None:
         """Take up every generation that the last process did not finish."""
         waiting = await generations.unfinished(self._db)
@@ -87,9 +131,16 @@ class Studio:
 
     async def close(self) -> None:
         """Stop all work at once; what is unfinished is resumed at the next start."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _abandon(self, generation: int) -> None:
+        task = self._tasks.get(generation)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def _checked(self, topic: str, kind: Kind) -> str:
         topic = plain(topic)
@@ -108,10 +159,7 @@ class Studio:
     async def _accept(self, request: Request, kind: str, messages: tuple[Turn, ...], *, parent: int | None) -> None:
         now = datetime.now(UTC)
         author = self._pseudonyms.person(request.person_id)
-        if self._prompts_per_hour:
-            recent = await generations.count_since(self._db, author, since=now - timedelta(hours=1))
-            if recent >= self._prompts_per_hour:
-                raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
+        await self._check_limits(author, now)
         accepted = await generations.accept(
             self._db,
             NewGeneration(
@@ -134,16 +182,41 @@ class Studio:
         if accepted is not None:
             self._begin(accepted)
 
+    async def _check_limits(self, author: str, now: datetime) -> None:
+        if len(self._tasks) >= self._queue_limit:
+            raise Refusal("queue-full")
+        if self._prompts_per_hour:
+            recent = await generations.count_since(self._db, author, since=now - timedelta(hours=1))
+            if recent >= self._prompts_per_hour:
+                raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
+
     def _begin(self, generation: Generation) -> None:
-        task = asyncio.create_task(self._produce(generation), name=f"generation {generation.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+        if generation.id not in self._tasks:
+            self._keep(generation, self._produce(generation.id))
 
-    async def _produce(self, generation: Generation) -> None:
+    def _keep(self, generation: Generation, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name=f"generation {generation.id}")
+        self._tasks[generation.id] = task
+        task.add_done_callback(partial(self._done, generation))
+
+    async def _produce(self, number: int) -> None:
+        """See one generation to its end; a disk that refuses is waited out."""
         async with self._room:
-            await self._composer.produce(generation)
+            while True:
+                try:
+                    generation = await generations.by_id(self._db, number)
+                    if generation is not None and generation.state not in ENDED:
+                        await self._composer.produce(generation)
+                    return
+                except StorageError as error:
+                    logger.warning("generation %d is put off: %s", number, error)
+                    await asyncio.sleep(_RETRY_SECONDS)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("%s stays unfinished until the next start", task.get_name(), exc_info=error)
+    def _done(self, generation: Generation, task: asyncio.Task[None]) -> None:
+        del self._tasks[generation.id]
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        logger.error("%s broke off", task.get_name(), exc_info=error)
+        if generation.id not in self._failing:  # once: what cannot even be failed waits for the next start
+            self._failing.add(generation.id)
+            self._keep(generation, self._composer.fail(generation))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bot.errors import Refusal
 from engine.client import EngineClient
-from engine.errors import EngineError
+from engine.errors import EngineError, ModelError
 from engine.versions import verify
 from storage import versions
 from storage.database import Database
@@ -59,6 +59,9 @@ class Switchboard:
         """Learn the base from the engine and load the champion and the canary into it.
 
         A champion that is damaged or refused gives way to the champion before it, and at last to the base.
+
+        Raises:
+            EngineUnavailable: the engine is away; nothing has changed.
         """
         self.base = (await self.engine.models())[0]
         await versions.register_base(self._db, self.base, at=datetime.now(UTC))
@@ -102,21 +105,31 @@ class Switchboard:
         await versions.make_canary(self._db, name, at=datetime.now(UTC))
         await self._read()
 
+    async def after_roll_back(self) -> tuple[str, str]:
+        """Which version a roll-back would end, and which would answer in its place.
+
+        Raises:
+            Refusal: there is nothing to go back to.
+        """
+        if self._canary is not None:
+            return self._canary, self._champion
+        previous = await versions.previous_champion(self._db, self.base)
+        if previous is None:
+            raise Refusal("rollback-nothing", version=self._champion)
+        return self._champion, previous.name
+
     async def roll_back(self) -> str:
         """End a canary's trial, or else go back to the champion before this one; returns who serves then.
 
         Raises:
             Refusal: there is nothing to go back to.
         """
-        if self._canary is not None:
-            await versions.retire(self._db, self._canary)
-            await self._read()
-            return self._champion
-        previous = await versions.previous_champion(self._db, self.base)
-        if previous is None:
-            raise Refusal("rollback-nothing", version=self._champion)
-        await self._load_or_raise(previous.name)
-        await versions.crown(self._db, previous.name, at=datetime.now(UTC))
+        ends, follows = await self.after_roll_back()
+        if ends == self._canary:
+            await versions.retire(self._db, ends)
+        else:
+            await self._load_or_raise(follows)
+            await versions.crown(self._db, follows, at=datetime.now(UTC))
         await self._read()
         return self._champion
 
@@ -127,9 +140,10 @@ class Switchboard:
         return version
 
     async def _load(self, name: str) -> bool:
+        """Load a version; False when it is damaged or refused, which is final, unlike an engine that is away."""
         try:
             await self._load_or_raise(name)
-        except (EngineError, OSError):
+        except ModelError:
             logger.exception("version %s cannot serve", name)
             return False
         return True

@@ -1,22 +1,24 @@
-"""Builds the Telegram application: the bot that accepts before it confirms, every handler, the error handler, the menu.
+"""Builds the Telegram application: the bot, every handler in order, the error handler, the menu.
 
 Knows the order of the handlers. Knows nothing of how the services are made.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 from telegram import BotCommand
 from telegram.error import TelegramError
-from telegram.ext import Application, ApplicationBuilder, BaseHandler
+from telegram.ext import Application, ApplicationBuilder, BaseHandler, ExtBot
 from telegram.request import HTTPXRequest
 
 from bot.handlers.errors import ErrorHandler
-from bot.intake import AcceptingBot, InboxProcessor
+from bot.intake import InboxProcessor
 from bot.kinds import Kinds
+from bot.messenger import Urgency
+from bot.pacing import Pacer
 from bot.texts import LANGUAGES, say
-from storage.database import Database
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +28,10 @@ _TIMEOUT_SECONDS = 15.0
 _CONNECTIONS = 64
 
 
-def build_bot(db: Database, *, token: str, api_url: str) -> AcceptingBot:
-    """A bot that speaks to the Bot API at `api_url`, with separate connections for polling."""
+def build_bot(*, token: str, api_url: str, pacer: Pacer) -> ExtBot[Urgency]:
+    """A bot that speaks to the Bot API at `api_url`, at the pacer's pace."""
     root = api_url.rstrip("/")
-    return AcceptingBot(
-        db,
+    return ExtBot(
         token=token,
         base_url=f"{root}/bot",
         base_file_url=f"{root}/file/bot",
@@ -41,29 +42,37 @@ def build_bot(db: Database, *, token: str, api_url: str) -> AcceptingBot:
             connect_timeout=_TIMEOUT_SECONDS,
             pool_timeout=_TIMEOUT_SECONDS,
         ),
-        get_updates_request=HTTPXRequest(connection_pool_size=2, read_timeout=_TIMEOUT_SECONDS),
+        rate_limiter=pacer,
     )
 
 
-def build_application(bot: AcceptingBot, processor: InboxProcessor) -> TelegramApplication:
-    """An application without handlers; `install` adds them."""
-    return ApplicationBuilder().bot(bot).concurrent_updates(processor).job_queue(None).build()
+def build_application(
+    bot: ExtBot[Urgency], processor: InboxProcessor, queue: "asyncio.Queue[object]"
+) -> TelegramApplication:
+    """An application without handlers; `install` adds them. Updates come through `queue`."""
+    builder = ApplicationBuilder().bot(bot).updater(None).update_queue(queue)
+    return builder.concurrent_updates(processor).job_queue(None).build()
 
 
 def install(
-    application: TelegramApplication, parts: Sequence[Sequence[BaseHandler[Any, Any, Any]]], *, on_error: ErrorHandler
+    application: TelegramApplication,
+    door: Sequence[BaseHandler[Any, Any, Any]],
+    parts: Sequence[Sequence[BaseHandler[Any, Any, Any]]],
+    *,
+    on_error: ErrorHandler,
 ) -> None:
-    """Add the handlers of every part, in order: the first that fits takes the update."""
+    """Put the door before everything, then add the handlers of every part: the first that fits takes the update."""
+    application.add_handlers(door, group=-1)
     for part in parts:
         application.add_handlers(part)
     application.add_error_handler(on_error)
 
 
-async def publish_menu(bot: AcceptingBot, kinds: Kinds) -> None:
+async def publish_menu(bot: ExtBot[Urgency], kinds: Kinds) -> None:
     """Tell Telegram the commands, per language; a refusal costs the menu, not the start."""
     for language in LANGUAGES:
         commands = [BotCommand(kind.name, kind.description[language]) for kind in kinds.by_name.values()]
-        commands += [BotCommand(name, say(language, f"menu-{name}")) for name in ("help", "optin", "optout", "privacy")]
+        commands += [BotCommand(name, say(language, f"menu-{name}")) for name in ("help", "optin", "optout", "privacy", "forget")]
         try:
             await bot.set_my_commands(commands, language_code=None if language == "en" else language)
         except TelegramError as error:

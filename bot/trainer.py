@@ -1,20 +1,30 @@
-"""The trainer as a child process: a run folder in, a report out. Knows files and exit statuses, no model."""
+"""The trainer as a child process: a run folder in, a report out. Knows files and exit statuses, no model.
+
+A trainer that says nothing for `STALL_SECONDS` is ended; one whose bot was killed ends by itself.
+"""
 
 import asyncio
-import contextlib
 import logging
-import signal
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bot.children import kill_child, ran_out_of_memory, stop_child
 from engine.errors import RunError
-from engine.run import METRICS_FILE, OUT_OF_MEMORY, Progress, RunReport, read_progress, read_report
+from engine.run import METRICS_FILE, Progress, RunReport, read_progress, read_report
 
 logger = logging.getLogger(__name__)
 
+STALL_SECONDS = 3600.0
+"""Longest time between two lines of progress. On a slow CPU the longest step of a large model, writing hundreds of
+texts for the judge, takes many minutes."""
+
 _POLL_SECONDS = 1.0
-_GRACE_SECONDS = 3.0
+
+
+class Stalled(RunError):
+    """The trainer made no progress for too long and was ended."""
 
 
 async def train(run_dir: Path, *, on_progress: Callable[[Progress], None]) -> RunReport:
@@ -22,48 +32,47 @@ async def train(run_dir: Path, *, on_progress: Callable[[Progress], None]) -> Ru
 
     Raises:
         MemoryError: the child ran out of memory, or was killed as one that takes too much is.
+        Stalled: it made no progress for `STALL_SECONDS`.
         RunError: it failed; the sentence says how.
     """
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.train", str(run_dir), stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+        sys.executable, "-m", "engine.train", str(run_dir), "--parent-pid", str(os.getpid()),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )  # fmt: skip
-    watcher = asyncio.create_task(_watch(run_dir / METRICS_FILE, on_progress))
+    ending = asyncio.create_task(child.communicate())
+    watching = asyncio.create_task(_watch(run_dir / METRICS_FILE, on_progress))
     try:
-        _, stderr = await child.communicate()
+        await asyncio.wait({ending, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            await kill_child(child)
+            watching.result()
+        _, stderr = await ending
     finally:
-        watcher.cancel()
+        watching.cancel()
         await stop_child(child)
+        await asyncio.gather(ending, watching, return_exceptions=True)
     lines = stderr.decode(errors="replace").strip().splitlines()
     for line in lines:
         logger.info("trainer: %s", line)
-    if child.returncode in (OUT_OF_MEMORY, -signal.SIGKILL):  # Linux kills what takes too much
+    status = child.returncode
+    assert status is not None, "it has ended"
+    if ran_out_of_memory(status, lines):
         raise MemoryError("the trainer ran out of memory, or was killed")
-    if child.returncode != 0:
+    if status != 0:
         said = lines[-1] if lines else ""
-        raise RunError(f"The trainer ended with status {child.returncode}. {said}".strip())
+        raise RunError(f"The trainer ended with status {status}. {said}".strip())
     return read_report(run_dir)
 
 
-async def stop_child(child: asyncio.subprocess.Process) -> None:
-    """End a child process: ask first, then kill; returns once it is gone."""
-    if child.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        child.terminate()
-    try:
-        await asyncio.wait_for(child.wait(), _GRACE_SECONDS)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-
-
 async def _watch(metrics: Path, on_progress: Callable[[Progress], None]) -> None:
-    last = None
-    while True:
+    """Pass progress on for as long as there is any; what counts is time awake, not time asleep with the machine."""
+    last, silent = None, 0.0
+    while silent < STALL_SECONDS:
         await asyncio.sleep(_POLL_SECONDS)
+        silent += _POLL_SECONDS
         progress = read_progress(metrics)
         if progress is not None and progress != last:
-            last = progress
+            last, silent = progress, 0.0
             on_progress(progress)
+    raise Stalled(f"The trainer made no progress for {STALL_SECONDS / 60:.0f} minutes and was ended.")

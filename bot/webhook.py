@@ -4,20 +4,18 @@ Telegram repeats what is not answered by 2XX, so an update that cannot be stored
 Knows HTTP and the inbox. Knows nothing of what an update says.
 """
 
-import asyncio
 import hmac
 import json
 import logging
+import time
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from telegram import Update
-from telegram.ext import ExtBot
 
-from bot.intake import accept
-from storage.database import Database
+from bot.intake import MAX_PENDING, InboxProcessor, Intake, id_of
+from bot.vitals import Vitals
 from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -32,11 +30,11 @@ _RETRY_AFTER = {"Retry-After": "5"}
 class Webhook:
     """The application that Telegram posts to."""
 
-    def __init__(self, *, db: Database, bot: ExtBot[None], queue: "asyncio.Queue[object]", secret: str) -> None:
-        self._db = db
-        self._bot = bot
-        self._queue = queue
+    def __init__(self, *, intake: Intake, processor: InboxProcessor, secret: str, vitals: Vitals) -> None:
+        self._intake = intake
+        self._processor = processor
         self._secret = secret.encode()
+        self._vitals = vitals
 
     def app(self, path: str) -> Starlette:
         """An application with the one route."""
@@ -52,13 +50,21 @@ class Webhook:
             if len(body) > MAX_BODY_BYTES:
                 return PlainTextResponse("The body is too large.", status_code=413)
         try:
-            update = Update.de_json(json.loads(body), self._bot)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            raw = json.loads(body)
+        except ValueError:
+            raw = None
+        if id_of(raw) is None:
             return PlainTextResponse("The body is not an update.", status_code=400)
+        if self._processor.pending > MAX_PENDING:
+            return _not_now()
         try:
-            await accept(self._db, [update])
+            await self._intake.take([raw])
         except StorageError:
             logger.exception("an update cannot be stored; Telegram sends it again")
-            return PlainTextResponse("Not now.", status_code=503, headers=_RETRY_AFTER)
-        await self._queue.put(update)
+            return _not_now()
+        self._vitals.polled_at = time.monotonic()
         return Response()
+
+
+def _not_now() -> Response:
+    return PlainTextResponse("Not now.", status_code=503, headers=_RETRY_AFTER)

@@ -10,9 +10,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from engine.errors import ModelError
@@ -45,7 +47,7 @@ class Adapters:
         """Read the adapter in `folder` into memory, inactive, and return its key.
 
         Raises:
-            ModelError: the files are damaged, or made for another model, or not plain LoRA.
+            ModelError: the files are damaged, not numbers, made for another model, or not plain LoRA.
         """
         config = _read_config(folder)
         self._loaded += 1
@@ -60,7 +62,7 @@ class Adapters:
         if failure is not None:
             self.delete(key)
             logger.warning("The adapter %s is refused: %s", folder.name, failure)
-            raise ModelError(f"The adapter {folder.name} does not fit the base model; train it anew.") from failure
+            raise ModelError(f"The adapter {folder.name} is damaged or does not fit the base; train it anew.") from failure
         return key
 
     def activate(self, key: str | None) -> None:
@@ -75,6 +77,7 @@ class Adapters:
             self._peft.delete_adapter(key)
 
     def _add(self, key: str, config: LoraConfig, folder: Path) -> None:
+        _check_weights(folder, config)
         if self._peft is None:
             self._peft = PeftModel(self._model, config, adapter_name=key, autocast_adapter_dtype=False)
         else:
@@ -106,3 +109,14 @@ def _read_config(folder: Path) -> LoraConfig:
         return LoraConfig(task_type="CAUSAL_LM", inference_mode=True, **taken)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"The adapter_config.json of {folder.name} cannot be read; publish it again.") from error
+
+
+def _check_weights(folder: Path, config: LoraConfig) -> None:
+    """Refuse what PEFT would take: weights that are no numbers, a rank that fills the memory, weights in a pickle."""
+    weights = load_file(folder / "adapter_model.safetensors")
+    if strangers := [name for name, weight in weights.items() if not torch.isfinite(weight).all()]:
+        raise ValueError(f"{len(strangers)} weights are not finite, first {strangers[0]}")
+    ranks = [length for name, weight in weights.items() if "_A" in name for length in weight.shape[:1]]
+    asked = {config.r, *(config.rank_pattern or {}).values()}
+    if max(asked) > max(ranks, default=0):
+        raise ValueError("the rank is higher than that of every weight")

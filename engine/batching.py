@@ -7,11 +7,12 @@ The thread gets jobs and tasks through one queue, between rounds, and reports on
 import asyncio
 import contextlib
 import importlib
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from engine.chat import FinishReason, Message, Sampling
 from engine.chat_template import ChatTemplate
@@ -20,6 +21,12 @@ from engine.model import Base
 from engine.scheduler import Job, Progress, Scheduler
 from engine.versions import check_name, verify
 from engine.worker import Worker
+
+STUCK_SECONDS: Final = 120.0
+"""A round that lasts longer is stuck. Reading a long prompt on a slow CPU takes a good part of a minute, and a client
+of ours waits no longer than this for a word."""
+SILENCE_SECONDS: Final = 600.0
+"""A request that hears nothing for so long, in the queue or out of it, ends with an error."""
 
 _CANARY = (Message("user", "Hello!"),)
 _STOP_SECONDS = 1.0
@@ -52,11 +59,11 @@ class Generation:
         """The text in pieces, as they come; several rounds in one piece when the reader is slower.
 
         Raises:
-            EngineError: the engine stopped, or the model failed.
+            EngineError: the engine stopped, the model failed, or nothing came for `SILENCE_SECONDS`.
         """
         is_over = False
         while not is_over:
-            await self._wake.wait()
+            await self._woken()
             self._wake.clear()
             is_over = self.finish_reason is not None or self.is_failed
             if text := "".join(self._pieces):
@@ -64,6 +71,14 @@ class Generation:
                 yield text
         if self._error is not None:
             raise self._error
+
+    async def _woken(self) -> None:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._wake.wait()
+        except TimeoutError as error:
+            self.cancel()
+            raise EngineUnavailable("The engine has been silent for too long; ask again later.") from error
 
     def cancel(self) -> None:
         """Free the row within a step; a finished generation stays as it is."""
@@ -134,6 +149,12 @@ class Engine:
     def is_alive(self) -> bool:
         """Whether requests are taken."""
         return self._worker.is_alive() and not self._is_closing and not self.ended.is_set()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the thread has been in one round, or in loading one version, for longer than `STUCK_SECONDS`."""
+        since = self._worker.busy_since
+        return since is not None and time.monotonic() - since > STUCK_SECONDS
 
     @property
     def model_names(self) -> tuple[str, ...]:

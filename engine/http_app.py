@@ -112,8 +112,8 @@ class _Api:
         return PlainTextResponse(f"Success: LoRA adapter '{adapter.name}' removed successfully.")
 
     async def health(self, _: Request) -> Response:
-        is_alive = self._engine.is_alive
-        return JSONResponse({"status": "ok" if is_alive else "stopped"}, status_code=200 if is_alive else 503)
+        status = "stopped" if not self._engine.is_alive else "stuck" if self._engine.is_stuck else "ok"
+        return JSONResponse({"status": status}, status_code=200 if status == "ok" else 503)
 
     async def metrics(self, _: Request) -> Response:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)

@@ -1,8 +1,35 @@
-"""One setting of the C library's allocator that training needs. Knows glibc; does nothing elsewhere."""
+"""Memory: how to tell that it ran out, and one setting of the C library's allocator that training needs.
+
+Knows the words of Python, torch, numpy and the C library for it, and glibc; the setting does nothing elsewhere.
+"""
 
 import ctypes
+from typing import Final
 
+OUT_OF_MEMORY: Final = 3
+"""The exit status of the engine or the trainer when memory ran out."""
+NO_MEMORY: Final = "The machine ran out of memory: free some, or choose a smaller model."
+
+_WORDS = (
+    "MemoryError",
+    "out of memory",  # CUDA
+    "can't allocate memory",  # torch on the CPU
+    "Cannot allocate memory",  # the kernel: ENOMEM
+    "Memory allocation still failed",  # OpenBLAS
+    "bad_alloc",  # C++
+    "can't start new thread",  # no room for its stack
+)
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch has a class for CUDA only, and raises a RuntimeError on the CPU."""
+    return isinstance(error, MemoryError) or tells_of_no_memory(str(error))
+
+
+def tells_of_no_memory(line: str) -> bool:
+    """Whether a last line on stderr says that memory ran out."""
+    return any(words in line for words in (*_WORDS, NO_MEMORY))
 
 
 def keep_memory() -> None:

@@ -27,9 +27,6 @@ REPORT_FILE = "report.json"
 REPORT_PAGE = "report.html"
 ADAPTER_FOLDER = "adapter"
 
-OUT_OF_MEMORY = 3
-"""The trainer's exit status when memory ran out."""
-
 Stage = Literal["loading", "reference", "training", "judging", "report"]
 
 ReasonCode = Literal[

@@ -12,8 +12,6 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +19,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from engine.errors import ModelError
+from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
+from engine.parent import end_with_parent
 from engine.sources import find_source
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _BACKLOG = 2048
 """Connections that may wait to be accepted, as many as uvicorn allows."""
 _SWITCH_SECONDS = 0.001
 """How long the model's thread may keep the interpreter while HTTP waits; Python's own 5 ms delay first tokens."""
-_PARENT_POLL_SECONDS = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     if options.parent_pid is not None:
-        threading.Thread(target=_watch_parent, args=(options.parent_pid,), daemon=True).start()
+        end_with_parent(options.parent_pid, grace_seconds=_GRACE_SECONDS + 3)
     try:
         find_source(options.model)
         listener = _bind(options.host, options.port)
@@ -61,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _load_and_serve(options, listener)
         except ModelError as error:
             return _complain(str(error))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return _complain(NO_MEMORY, status=OUT_OF_MEMORY)
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
 
@@ -74,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-queue", type=_in_range(0, 1 << 20), default=256, help="requests that may wait (256)")
     parser.add_argument("--max-batch", type=_in_range(1, 4096), default=64, help="requests written at once (64)")
     parser.add_argument("--threads", type=_in_range(1, 1024), help="CPU threads for the model (default: all but one)")
-    parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this process has ended")
+    parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this parent process has ended")
     return parser
 
 
@@ -159,30 +162,9 @@ async def _serve(engine: "Engine", app: "Starlette", listener: socket.socket) ->
     return 1 if has_died else 0
 
 
-def _watch_parent(pid: int) -> None:
-    """End this process soon after process `pid` has ended."""
-    while _is_running(pid):
-        time.sleep(_PARENT_POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE_SECONDS + 3)
-    os._exit(1)
-
-
-def _is_running(pid: int) -> bool:
-    if os.getppid() == pid:
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs, as somebody else
-        return True
-    return True
-
-
-def _complain(sentence: str) -> int:
+def _complain(sentence: str, *, status: int = 2) -> int:
     sys.stderr.write(f"{sentence}\n")
-    return 2
+    return status
 
 
 if __name__ == "__main__":

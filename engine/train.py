@@ -2,8 +2,9 @@
 
 The verbs in order: load, fit a judge, imagine, train, replay, judge, save. Knows run folders, ratings and models. Knows
 nothing of Telegram or the database. Ends with a report (exit 0, whatever the verdict) or one sentence on stderr (exit
-1; 2 when called wrongly; 3 when memory ran out). SIGTERM keeps its default action and so ends it at once, in the middle
-of a kernel if need be: what others read is written under another name and renamed when whole.
+1; 2 when called wrongly; 3 when memory ran out). With `--parent-pid` it ends when its parent has ended. SIGTERM keeps
+its default action and so ends it at once, in the middle of a kernel if need be: what others read is written under
+another name and renamed when whole.
 """
 
 import dataclasses
@@ -32,16 +33,16 @@ from engine.evaluate import (
 )
 from engine.finetune import Curves, TrainingSet, add_adapter, fit_adapter, reference_log_probs, scale_adapter
 from engine.gate import OVERSTEPPED, decide, reason_to_skip, without_signal
-from engine.memory import keep_memory
+from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory, keep_memory
 from engine.model import load_base
 from engine.objectives import CausalModel, Encoded, balanced_weights, encode
+from engine.parent import end_with_parent
 from engine.replies import Prompt, Replies, sample_replies
 from engine.report import write_page
 from engine.run import (
     ADAPTER_FOLDER,
     DATASET_FILE,
     METRICS_FILE,
-    OUT_OF_MEMORY,
     REPORT_FILE,
     REPORT_PAGE,
     Progress,
@@ -52,6 +53,7 @@ from engine.run import (
     read_config,
     write_report,
 )
+from engine.versions import verify
 
 NICENESS = 10
 KL_PROBES = 64
@@ -67,9 +69,14 @@ CHAMPION = "champion"
 
 def main(arguments: Sequence[str]) -> int:
     """Run the trainer on the one folder named; returns the exit status."""
-    if len(arguments) != 1:
-        return _complain("Usage: python -m engine.train RUN_DIR", status=2)
-    run_dir = Path(arguments[0])
+    match arguments:
+        case [folder]:
+            pass
+        case [folder, "--parent-pid", pid] if pid.isdecimal():
+            end_with_parent(int(pid))
+        case _:
+            return _complain("Usage: python -m engine.train RUN_DIR [--parent-pid PID]", status=2)
+    run_dir = Path(folder)
     if not run_dir.is_dir():
         return _complain(f"There is no run folder {run_dir}; give one with config.json and {DATASET_FILE}.", status=2)
     os.nice(NICENESS)
@@ -81,9 +88,9 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _complain(f"The run folder cannot be read or written: {error.strerror or error}.")
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        return _complain("The machine ran out of memory: free some, or choose a smaller model.", status=OUT_OF_MEMORY)
+        return _complain(NO_MEMORY, status=OUT_OF_MEMORY)
     return 0
 
 
@@ -239,13 +246,12 @@ class Trainer:
         return fit_adapter(model, data, config, pad_id=self._pad_id, measure_kl=measure_kl, report=report), model
 
     def _champion_replies(self, model: PeftModelForCausalLM, prompts: Sequence[Prompt]) -> Replies:
-        folder = str(self._config.champion)
+        folder = Path(str(self._config.champion))
         try:
-            model.load_adapter(folder, CHAMPION)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ModelError(
-                f"The champion's adapter {Path(folder).name} cannot be loaded; publish it again."
-            ) from error
+            verify(folder)
+            model.load_adapter(str(folder), CHAMPION)
+        except (ModelError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ModelError(f"The champion's adapter {folder.name} cannot be loaded; publish it again.") from error
         model.set_adapter(CHAMPION)
         replies = self._replay(model, prompts)
         model.set_adapter(CANDIDATE)
@@ -262,11 +268,6 @@ class Trainer:
 
     def _progress(self, stage: Stage, done: int, total: int, loss: float | None = None) -> None:
         append_progress(self._dir / METRICS_FILE, Progress(stage, done, total, loss))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Torch has a class for CUDA only; on the CPU its allocator raises a RuntimeError."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _complain(sentence: str, *, status: int = 1) -> int:

@@ -23,6 +23,7 @@ ALLOWED_SUFFIXES = frozenset({".safetensors", ".json", ".md"})
 
 _ATTEMPT_PREFIX = ".attempt-"
 _BLOCK_BYTES = 1 << 20
+_FORMAT = 1
 
 
 def check_name(name: str) -> str:
@@ -125,7 +126,7 @@ def sweep(versions_dir: Path) -> int:
     """Delete what killed publications left behind and return how many; call it while nobody publishes."""
     leftovers = list(versions_dir.glob(f"{_ATTEMPT_PREFIX}*"))
     for leftover in leftovers:
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)  # what cannot be deleted now is met again
     return len(leftovers)
 
 
@@ -167,6 +168,8 @@ def _read_manifest(folder: Path) -> dict[str, str]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = manifest["sha256"]
+        if manifest["format"] != _FORMAT:
+            raise ValueError("another format")
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"The {MANIFEST} of the version {folder.name} cannot be read; publish it again.") from error
     if not isinstance(files, dict) or not files:
@@ -175,7 +178,8 @@ def _read_manifest(folder: Path) -> dict[str, str]:
 
 
 def _write_manifest(path: Path, hashes: dict[str, str]) -> None:
-    path.write_text(json.dumps({"format": 1, "sha256": hashes}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    manifest = {"format": _FORMAT, "sha256": hashes}
+    path.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     _fsync(path)
 
 

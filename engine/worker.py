@@ -7,6 +7,7 @@ rounds; what a round brought is handed to the event loop in one call.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class Worker(threading.Thread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = threading.Lock()
         self._is_closed = False
+        self.busy_since: float | None = None
+        """When the thread began what it does now, on `time.monotonic`; None while it waits. Only the thread sets it."""
 
     def start_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the thread, which will report to `loop`."""
@@ -92,8 +95,11 @@ class Worker(threading.Thread):
     def _take(self) -> bool:
         """Empty the inbox, waiting while there is nothing to do; False: stop."""
         is_waiting = self._scheduler.is_idle
+        if is_waiting:
+            self.busy_since = None
         while is_waiting or not self._inbox.empty():
             item = self._inbox.get()
+            self.busy_since = time.monotonic()
             is_waiting = False
             if item is None:
                 return False
@@ -101,6 +107,7 @@ class Worker(threading.Thread):
                 self._scheduler.add(item)
             else:
                 item.run(self._scheduler)
+        self.busy_since = time.monotonic()
         return True
 
     def _drain(self) -> None:

@@ -3,6 +3,9 @@
 StorageError
 ├── DatabaseClosed      the database was used after it was closed
 ├── DatabaseUnusable    the file is damaged, read-only, on a full disk, or from a newer Ovation
+├── BackupFailed        a backup could not be made; those that there are stay
+├── BackupUnusable      a file is no backup of Ovation, is damaged, or is from a newer Ovation
+├── TombstonesUnusable  the file of those who are forgotten is damaged or cannot be written
 └── InUse               another bot holds this data folder
 """
 
@@ -17,6 +20,18 @@ class DatabaseClosed(StorageError):
 
 class DatabaseUnusable(StorageError):
     """The file cannot be read or written."""
+
+
+class BackupFailed(StorageError):
+    """A backup could not be made."""
+
+
+class BackupUnusable(StorageError):
+    """A file cannot be restored."""
+
+
+class TombstonesUnusable(StorageError):
+    """The file of those who are forgotten cannot be read or written."""
 
 
 class InUse(StorageError):

@@ -1,4 +1,4 @@
-"""People as pseudonyms: when they were first seen, and where they have opted in. Knows no Telegram id and no name."""
+"""People as pseudonyms: when they were first seen, and where they have opted in, and who is shut out. Knows no Telegram id and no name."""
 
 import sqlite3
 from datetime import datetime
@@ -45,6 +45,32 @@ async def has_consented(db: Database, person: str, chat: str) -> bool:
         ).fetchone()
     )
     return row is not None
+
+
+async def ban(db: Database, person: str, *, at: datetime) -> bool:
+    """Shut a person out; False when they were already."""
+    return await db.write(
+        lambda c: c.execute("INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat())).rowcount
+        == 1
+    )
+
+
+async def unban(db: Database, person: str) -> bool:
+    """Let a person in again; False when they were not shut out."""
+    return await db.write(lambda c: c.execute("DELETE FROM bans WHERE person = ?", (person,)).rowcount == 1)
+
+
+async def banned(db: Database) -> frozenset[str]:
+    """Everybody who is shut out."""
+    return await db.read(lambda c: frozenset(row["person"] for row in c.execute("SELECT person FROM bans")))
+
+
+async def count_consented(db: Database) -> int:
+    """People whose opt-in stands in at least one chat."""
+    row = await db.read(
+        lambda c: c.execute("SELECT count(DISTINCT person) FROM consents WHERE revoked_at IS NULL").fetchone()
+    )
+    return int(row[0])
 
 
 def _see(connection: sqlite3.Connection, person: str, at: datetime) -> None:

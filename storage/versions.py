@@ -112,6 +112,19 @@ def any_champion(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row["name"])
 
 
+def names(connection: sqlite3.Connection) -> frozenset[str]:
+    """The names of all versions there have been."""
+    return frozenset(row["name"] for row in connection.execute("SELECT name FROM versions"))
+
+
+def may_serve(connection: sqlite3.Connection) -> list[Version]:
+    """Versions that serve, wait for it, or can be gone back to, newest first."""
+    rows = connection.execute(
+        "SELECT * FROM versions WHERE state <> 'retired' OR served_at IS NOT NULL ORDER BY created_at DESC, name"
+    )
+    return [_version(row) for row in rows]
+
+
 def _in_state(connection: sqlite3.Connection, base: str, state: VersionState) -> Version | None:
     row = connection.execute(
         "SELECT * FROM versions WHERE base = ? AND state = ? ORDER BY created_at DESC LIMIT 1", (base, state)

@@ -1,15 +1,15 @@
-"""The operator's commands, for numeric admin ids in private chats: /retrain, /models, /promote, /approve, /rollback."""
+"""The operator's commands for learning: /retrain, /models, /promote, /approve, /rollback. The guard stands before them."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from telegram import Update
-from telegram.ext import BaseHandler, CommandHandler, ContextTypes, filters
+from telegram.ext import BaseHandler
 
 from bot.bulletin import Bulletin
+from bot.confirmations import Confirmations, Done
 from bot.delivery import Delivery
 from bot.errors import Refusal
-from bot.incoming import Incoming, answer, incoming, reply
+from bot.handlers.guard import Guard
+from bot.incoming import Incoming, answer, ask_first, reply
 from bot.models import Models
 from bot.nightly import Nightly
 from storage.records import Announcement
@@ -18,39 +18,52 @@ from storage.records import Announcement
 class AdminCommands:
     """What each command does once it is known to come from an admin in private."""
 
-    def __init__(self, *, nightly: Nightly, models: Models, bulletin: Bulletin, delivery: Delivery) -> None:
+    def __init__(
+        self, *, nightly: Nightly, models: Models, bulletin: Bulletin, delivery: Delivery, confirmations: Confirmations
+    ) -> None:
         self._nightly = nightly
         self._models = models
         self._bulletin = bulletin
         self._delivery = delivery
+        self._confirmations = confirmations
 
-    async def retrain(self, message: Incoming) -> None:
+    async def retrain(self, message: Incoming) -> str | None:
         """/retrain, /retrain status, /retrain cancel."""
         wish = message.argument.strip().lower()
         if wish == "status":
             await reply(self._delivery, message, await self._bulletin.status(message.language))
-        elif wish == "cancel":
+            return None
+        if wish == "cancel":
             text = "retrain-cancelling" if self._nightly.cancel() else "retrain-none"
             await answer(self._delivery, message, text)
-        elif wish:
+            return wish
+        if wish:
             raise Refusal("retrain-usage")
-        else:
-            await self._begin(message)
+        return await self._begin(message)
 
     async def models(self, message: Incoming) -> None:
         """/models."""
         await answer(self._delivery, message, "models", list=await self._models.listing(message.language))
 
-    async def promote(self, message: Incoming) -> None:
+    async def promote(self, message: Incoming) -> str:
         """/promote NAME and /approve."""
         name = await self._models.promote(message.argument.strip().lower())
         await answer(self._delivery, message, "promote-done", version=name)
+        return name
 
     async def roll_back(self, message: Incoming) -> None:
-        """/rollback."""
-        await answer(self._delivery, message, "rollback-done", version=await self._models.roll_back())
+        """/rollback, once it is confirmed."""
 
-    async def _begin(self, message: Incoming) -> None:
+        async def do() -> Done:
+            version = await self._models.roll_back()
+            return Done("rollback-done", {"version": version}, "rollback", version)
+
+        leaves, comes = await self._models.after_roll_back()
+        await ask_first(
+            self._delivery, self._confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes
+        )
+
+    async def _begin(self, message: Incoming) -> str:
         run = await self._nightly.begin()
         if run is None:
             raise Refusal("retrain-running")
@@ -59,28 +72,15 @@ class AdminCommands:
         await self._bulletin.follow(
             run.id, Announcement(chat_id=chat_id, message_id=shown_in, language=message.language)
         )
+        return f"run {run.id}"
 
 
-def handlers(commands: AdminCommands, admin_ids: tuple[int, ...]) -> list[BaseHandler[Any, Any, Any]]:
-    """The commands, guarded: strangers, and admins in groups, are answered with a sentence."""
-
-    def guarded(name: str, command: Callable[[Incoming], Awaitable[None]]) -> CommandHandler[Any, Any]:
-        async def on_command(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-            message = incoming(update, bot_id=context.bot.id)
-            if message is None:
-                return
-            if message.request.person_id not in admin_ids:
-                raise Refusal("admin-only")
-            if not message.is_private:
-                raise Refusal("admin-private")
-            await command(message)
-
-        return CommandHandler(name, on_command, filters=filters.UpdateType.MESSAGE)
-
+def handlers(commands: AdminCommands, guard: Guard) -> list[BaseHandler[Any, Any, Any]]:
+    """The commands, guarded."""
     return [
-        guarded("retrain", commands.retrain),
-        guarded("models", commands.models),
-        guarded("promote", commands.promote),
-        guarded("approve", commands.promote),
-        guarded("rollback", commands.roll_back),
+        guard.command("retrain", commands.retrain),
+        guard.command("models", commands.models),
+        guard.command("promote", commands.promote),
+        guard.command("approve", commands.promote),
+        guard.command("rollback", commands.roll_back),
     ]

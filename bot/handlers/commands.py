@@ -1,14 +1,15 @@
-"""The small commands: /start, /help, and a sentence for commands that do not exist."""
+"""The small commands: /start, /help, and a sentence for commands and buttons that do not exist (any more)."""
 
 from typing import Any
 
 from telegram import Update
-from telegram.ext import BaseHandler, CommandHandler, ContextTypes, MessageHandler, filters
+from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot.delivery import Delivery
-from bot.incoming import Incoming, answer, incoming
+from bot.incoming import Incoming, answer, incoming, toast
 from bot.keyboards import consent_buttons
 from bot.kinds import Kinds
+from bot.texts import language_of, say
 
 
 def handlers(kinds: Kinds, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
@@ -40,11 +41,17 @@ def handlers(kinds: Kinds, delivery: Delivery) -> list[BaseHandler[Any, Any, Any
         if message is not None:
             await answer(delivery, message, "text-only")
 
+    async def on_old_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        query = update.callback_query
+        if query is not None:
+            await toast(query, say(language_of(query.from_user.language_code), "button-old"), show_alert=True)
+
     only_new = filters.UpdateType.MESSAGE
     return [
         CommandHandler("start", on_start, filters=only_new),
         CommandHandler("help", on_help, filters=only_new),
         MessageHandler(only_new & filters.COMMAND, on_unknown),
+        CallbackQueryHandler(on_old_button),
         MessageHandler(only_new & filters.ChatType.PRIVATE & ~filters.TEXT & ~filters.StatusUpdate.ALL, on_other),
     ]
 

@@ -1,51 +1,85 @@
-"""The one error handler. A refusal is answered with its sentence; anything else is logged, buried, and apologised for.
+"""The one error handler. A refusal is answered with its sentence; what the disk refused is put off; anything else is
+logged, buried, and apologised for.
 
-No exception's own words ever reach a person.
+No exception's own words ever reach a person, and nobody is told the same thing again and again.
 """
 
 import logging
 
+from cachetools import TTLCache
 from telegram import Update
-from telegram.error import TelegramError
 from telegram.ext import ContextTypes
 
+from bot.alarm import Alarm
 from bot.delivery import Delivery
 from bot.errors import DeliveryError, Refusal
+from bot.incoming import toast
+from bot.intake import InboxProcessor
 from bot.messenger import Address
 from bot.texts import language_of, say
-from storage import inbox
-from storage.database import Database
+from bot.vitals import Vitals
+from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
+
+HUSH_SECONDS = 30.0
+"""A person who floods a chat reads each refusal once in so long; the rest are dropped without a word."""
+
+_REMEMBERED = 10_000
 
 
 class ErrorHandler:
     """Awaited by python-telegram-bot with every exception that a handler lets out."""
 
-    def __init__(self, *, db: Database, delivery: Delivery) -> None:
-        self._db = db
+    def __init__(self, *, processor: InboxProcessor, delivery: Delivery, alarm: Alarm, vitals: Vitals) -> None:
+        self._processor = processor
         self._delivery = delivery
+        self._alarm = alarm
+        self._vitals = vitals
+        self._said: TTLCache[tuple[int, int, str], bool] = TTLCache(_REMEMBERED, HUSH_SECONDS)
 
     async def __call__(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
-        """Answer a refusal; log and bury everything else, then apologise."""
+        """Answer a refusal, put off what the disk refused, bury what is broken."""
         error = context.error
-        if isinstance(error, Refusal) and isinstance(update, Update):
-            await self._say(update, error.text, error.values)
+        if not isinstance(update, Update):
+            logger.error("something failed outside of any update", exc_info=error)
+        elif isinstance(error, Refusal):
+            await self.refuse(update, error)
+        elif isinstance(error, StorageError):
+            logger.warning("update %d is put off: %s", update.update_id, error)
+            self._processor.defer(update)
+        elif isinstance(error, DeliveryError):
+            logger.warning("the answer to update %d cannot be shown: %s", update.update_id, error)
+        else:
+            await self._bury(update, error)
+
+    async def refuse(self, update: Update, refusal: Refusal) -> None:
+        """Say why not, unless the same was said to the same person in this chat just now."""
+        self._vitals.refused.inc()
+        user, chat = update.effective_user, update.effective_chat
+        key = (chat.id if chat else 0, user.id if user else 0, refusal.text)
+        if update.callback_query is None and self._said.get(key):
             return
-        logger.error("an update could not be handled", exc_info=error)
-        if isinstance(update, Update):
-            await inbox.bury(self._db, update.update_id, error=type(error).__name__)
-            await self._say(update, "error", {})
+        self._said[key] = True
+        await self._say(update, refusal.text, refusal.values)
+
+    async def _bury(self, update: Update, error: Exception | None) -> None:
+        logger.error("update %d could not be handled", update.update_id, exc_info=error)
+        try:
+            await self._alarm.bury(update.update_id, type(error).__name__)
+        except StorageError:
+            self._processor.defer(update)
+        await self._say(update, "error", {})
 
     async def _say(self, update: Update, text: str, values: dict[str, str | int]) -> None:
         user, message, query = update.effective_user, update.message, update.callback_query
         sentence = say(language_of(user.language_code if user else None), text, **values)
         try:
             if query is not None:
-                await query.answer(sentence, show_alert=True)
+                await toast(query, sentence, show_alert=True)
             elif message is not None:
                 topic = message.message_thread_id if message.is_topic_message else None
                 address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic)
                 await self._delivery.send(address, sentence)
-        except (DeliveryError, TelegramError) as again:
+        except DeliveryError as again:
             logger.warning("a sentence could not be shown: %s", type(again).__name__)

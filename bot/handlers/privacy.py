@@ -1,15 +1,18 @@
-"""Consent: /optin, /optout, /privacy and the two buttons. Every choice is one person's, for one chat."""
+"""Consent and forgetting: /optin, /optout, /privacy, /forget and the buttons. A consent is one person's, for one chat."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from telegram import Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
+from bot.confirmations import Confirmations
 from bot.consent import Consent
 from bot.delivery import Delivery
-from bot.incoming import answer, incoming
+from bot.forgetting import Forgetting
+from bot.incoming import answer, ask_first, incoming, toast
 from bot.keyboards import consent_buttons
 from bot.texts import language_of, say
 
@@ -17,7 +20,9 @@ Choice = Callable[[int, int, datetime], Awaitable[str]]
 """A person's id, a chat's id and the moment; returns the id of the sentence to answer with."""
 
 
-def handlers(consent: Consent, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
+def handlers(
+    consent: Consent, forgetting: Forgetting, confirmations: Confirmations, delivery: Delivery
+) -> list[BaseHandler[Any, Any, Any]]:
     """Handlers for the commands and the buttons."""
 
     def command(name: str, choose: Choice) -> CommandHandler[Any, Any]:
@@ -35,17 +40,24 @@ def handlers(consent: Consent, delivery: Delivery) -> list[BaseHandler[Any, Any,
         if message is not None:
             await answer(delivery, message, "privacy", buttons=consent_buttons(message.language))
 
+    async def on_forget(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        message = incoming(update, bot_id=context.bot.id)
+        if message is not None:
+            forget = partial(forgetting.forget, message.request.person_id)
+            await ask_first(delivery, confirmations, message, forget, "forget-confirm")
+
     async def on_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query = update.callback_query
         if query is None or query.message is None:
             return
         choose = consent.give if (query.data or "").startswith("optin:") else consent.withdraw
         text = await choose(query.from_user.id, query.message.chat.id, datetime.now(UTC))
-        await query.answer(say(language_of(query.from_user.language_code), text), show_alert=True)
+        await toast(query, say(language_of(query.from_user.language_code), text), show_alert=True)
 
     return [
         command("optin", consent.give),
         command("optout", consent.withdraw),
         CommandHandler("privacy", on_privacy, filters=filters.UpdateType.MESSAGE),
+        CommandHandler("forget", on_forget, filters=filters.UpdateType.MESSAGE),
         CallbackQueryHandler(on_button, pattern=r"^(optin|optout):\d{1,9}$"),
     ]

@@ -1,4 +1,4 @@
-"""Ratings: emoji reactions and the buttons under a generation. Unpacks, calls a service, answers presses."""
+"""Ratings: emoji reactions and the buttons under a generation, and ⏹ under one that is being written. Unpacks, calls a service, answers presses."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -7,12 +7,13 @@ from telegram import CallbackQuery, ReactionTypeEmoji, Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes, MessageReactionHandler
 
 from bot.feedback import Feedback
+from bot.incoming import toast
 from bot.studio import Request, Studio
 from bot.texts import language_of, say
 
 
 def handlers(feedback: Feedback, studio: Studio) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for reactions and for the four buttons."""
+    """Handlers for reactions and for the five buttons."""
 
     async def on_reaction(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         reaction = update.message_reaction
@@ -45,6 +46,17 @@ def handlers(feedback: Feedback, studio: Studio) -> list[BaseHandler[Any, Any, A
         query, _generation = _pressed(update)
         await _toast(query, "refine-how", show_alert=True)
 
+    async def on_stop(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        query, generation = _pressed(update)
+        if query.message is not None:
+            is_stopped = await studio.stop(
+                generation,
+                shown_in=query.message.message_id,
+                chat_id=query.message.chat.id,
+                person_id=query.from_user.id,
+            )
+            await _toast(query, "stopped" if is_stopped else "orphan-removed")
+
     async def rate(update: Update, button: Literal["up", "down"]) -> None:
         query, generation = _pressed(update)
         if query.message is None:
@@ -72,6 +84,7 @@ def handlers(feedback: Feedback, studio: Studio) -> list[BaseHandler[Any, Any, A
         CallbackQueryHandler(on_down, pattern=r"^down:\d{1,18}$"),
         CallbackQueryHandler(on_again, pattern=r"^again:\d{1,18}$"),
         CallbackQueryHandler(on_refine, pattern=r"^refine:\d{1,18}$"),
+        CallbackQueryHandler(on_stop, pattern=r"^stop:\d{1,18}$"),
     ]
 
 
@@ -83,4 +96,4 @@ def _pressed(update: Update) -> tuple[CallbackQuery, int]:
 
 
 async def _toast(query: CallbackQuery, text: str, *, show_alert: bool = False) -> None:
-    await query.answer(say(language_of(query.from_user.language_code), text), show_alert=show_alert)
+    await toast(query, say(language_of(query.from_user.language_code), text), show_alert=show_alert)

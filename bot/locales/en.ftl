@@ -17,6 +17,7 @@ help =
 
     /optin and /optout: may your texts and ratings teach me here?
     /privacy: what I keep, and for how long.
+    /forget: erases everything of yours, at once.
 
 # --- Consent ---
 consent-yes = Yes, learn from mine
@@ -32,7 +33,7 @@ privacy =
 
     In groups I keep only what is addressed to me: commands, mentions, and replies to my messages.
 
-    /optin and /optout change your answer at any time.
+    /optin and /optout change your answer at any time. /forget erases everything of yours.
 
 # --- Writing ---
 prompt-empty = What about? Write it behind the command, like this: /{ $command } green tea
@@ -49,6 +50,22 @@ rating-thanks = Thank you, that counts.
 rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may also learn from it.
 rating-taken-back = Taken back.
 error = Something went wrong on my side, and I have noted it. Please try again.
+
+# --- Stopping, confirming, being shut out ---
+stopped = ⏹ Stopped. Ask again whenever you like.
+stop-not-yours = Only the one who asked can stop that.
+stop-too-late = That text is finished already.
+orphan-removed = That was a leftover; I have taken it away. Your text comes in another message.
+button-old = That button is from an older message. Write to me anew, or see /help.
+queue-full = Very many people are asking at the moment. Please try again in a few minutes.
+banned = The admins have shut you out of this bot. Please write to them if you think that is a mistake.
+confirm-yes = Yes, do it
+confirm-no = No, leave it
+confirm-expired = That question is too old, or has been answered. Send the command again.
+confirm-not-yours = Only the one who was asked can answer that.
+confirm-dropped = Left as it was.
+forget-confirm = This erases your prompts, the texts I wrote for you and your ratings, in every chat, at once and for good. Shall I?
+forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } ratings are erased. The next training does without them.
 
 # --- For admins ---
 admin-only = Only the admins of this bot may do that.
@@ -85,6 +102,36 @@ promote-done = { $version } serves from now on.
 rollback-done = Done: { $version } serves now.
 rollback-nothing = There is nothing to go back to: { $version } is the first version that served.
 
+# --- The house ---
+admin-forwarded = Please type that yourself; I do not take forwarded commands.
+rollback-confirm = Take { $leaves } out of service and let { $comes } answer?
+backup-done = Backup { $name } is made and verified.
+backup-failed = The backup could not be made; the log says why. Make room on the disk and try /backup again.
+audit =
+    What was done, newest first (UTC · who · what):
+    { $list }
+audit-empty = Nothing has been done yet.
+ban-usage = Whom? Write /ban and the number under a text, for example /ban #12, or a numeric Telegram id.
+ban-confirm = Shut out { $person }, and leave their texts and ratings out of all learning?
+ban-done = { $person } is shut out. /unban with the same number lets them in again.
+ban-already = They are shut out already.
+unban-done = { $person } is let in again.
+unban-nobody = They are not shut out.
+health =
+    { $checks }
+
+    Version: { $version } · on trial: { $canary }
+    Waiting prompts: { $waiting } · given up: { $dead }
+    Last training: { $trained }
+    Newest backup: { $backup }
+    Free disk: { NUMBER($free, maximumFractionDigits: 1) } GiB · people with consent: { $people }
+health-disk = Disk
+health-updates = Last heard from Telegram
+health-queue = Prompts
+health-engine = Engine
+alarm-dead-letter = ⚠️ I had to give up an update ({ $update }, { $error }), so somebody may miss an answer. /health counts such cases; the log says more.
+alarm-backup = ⚠️ Tonight's backup could not be made; the log says why. Make room on the disk, then /backup.
+
 # --- Verdicts ---
 verdict-promoted = ✅ Run { $run }: promoted. { $version } answers from now on. { $reason }
 verdict-canary = 🐤 Run { $run }: canary. { $why ->
@@ -115,6 +162,7 @@ reason-one_rater = All ratings come from one person. A second one will help.
 reason-cancelled = It was cancelled.
 reason-interrupted = It was cut off twice. /retrain tries again.
 reason-trainer = The training broke off; the log says why. /retrain tries again.
+reason-stalled = The training stood still for too long and was ended. /retrain tries again; if it happens again, choose a smaller model.
 reason-engine = The engine did not take the new version; the log says why. /retrain tries again.
 reason-disk = The disk could not be written; the log says why. Make room, then /retrain.
 reason-memory = There was not enough memory. Free some, or choose a smaller model, then /retrain.
@@ -125,3 +173,4 @@ menu-help = What I can do
 menu-optin = Let me learn from you here
 menu-optout = Do not let me learn from you here
 menu-privacy = What I keep, and your choice
+menu-forget = Erase everything of mine

@@ -17,6 +17,7 @@ help =
 
     /optin 和 /optout：你的文字和评价可以教我吗？
     /privacy：我保存什么、保存多久。
+    /forget：立即删除你的全部内容。
 
 # --- 同意 ---
 consent-yes = 可以，向我学习
@@ -32,7 +33,7 @@ privacy =
 
     在群里，我只保存对我说的话：命令、提及和对我消息的回复。
 
-    你随时可以用 /optin 和 /optout 改变选择。
+    你随时可以用 /optin 和 /optout 改变选择。/forget 会删除你的全部内容。
 
 # --- 写作 ---
 prompt-empty = 写什么呢？请写在命令后面，例如：/{ $command } 绿茶
@@ -49,6 +50,22 @@ rating-thanks = 谢谢，已计入。
 rating-thanks-no-consent = 谢谢，已计数。用 /optin 我还可以从中学习。
 rating-taken-back = 已撤回。
 error = 我这边出了点问题，已经记下来了。请再试一次。
+
+# --- 停止、确认、被拒绝 ---
+stopped = ⏹ 已停止。随时可以再问我。
+stop-not-yours = 只有提出要求的人可以停止它。
+stop-too-late = 那段文字已经写完了。
+orphan-removed = 那是一条残留消息，我已经删掉了。你的文字会出现在另一条消息里。
+button-old = 这个按钮属于一条旧消息。请重新写给我，或者看看 /help。
+queue-full = 现在问的人非常多。请过几分钟再试。
+banned = 管理员已禁止你使用这个机器人。如果你认为弄错了，请联系他们。
+confirm-yes = 是的，执行
+confirm-no = 不，保持原样
+confirm-expired = 这个问题太旧了，或者已经回答过。请再发一次命令。
+confirm-not-yours = 只有被问到的人可以回答。
+confirm-dropped = 保持原样。
+forget-confirm = 这会立即并永久删除你在所有聊天里的要求、我为你写的文字和你的评价。确定吗？
+forget-done = 好了。你的内容一点也没有留下：已删除 { $texts } 段文字和 { $ratings } 个评价。下一次训练将不含它们。
 
 # --- 管理员 ---
 admin-only = 只有这个机器人的管理员可以这样做。
@@ -85,6 +102,36 @@ promote-done = 从现在起由 { $version } 服务。
 rollback-done = 好了：现在由 { $version } 服务。
 rollback-nothing = 没有可以回到的版本：{ $version } 是第一个服务的版本。
 
+# --- 运维 ---
+admin-forwarded = 请亲自输入；我不接受转发的命令。
+rollback-confirm = 让 { $leaves } 停止服务，改由 { $comes } 回答吗？
+backup-done = 备份 { $name } 已完成并通过验证。
+backup-failed = 备份没有做成；日志里有原因。请腾出磁盘空间，再试 /backup。
+audit =
+    做过的事，从新到旧（UTC · 谁 · 什么）：
+    { $list }
+audit-empty = 还没有做过什么。
+ban-usage = 要禁止谁？请写 /ban 和文字下面的编号，例如 /ban #12，或者一个数字 Telegram id。
+ban-confirm = 禁止 { $person }，并在所有学习中排除其文字和评价吗？
+ban-done = 已禁止 { $person }。用 /unban 加同样的编号可以恢复。
+ban-already = 此人已被禁止。
+unban-done = 已恢复 { $person }。
+unban-nobody = 此人没有被禁止。
+health =
+    { $checks }
+
+    版本：{ $version } · 试用：{ $canary }
+    等待中的要求：{ $waiting } · 已放弃：{ $dead }
+    上次训练：{ $trained }
+    最新备份：{ $backup }
+    剩余磁盘：{ NUMBER($free, maximumFractionDigits: 1) } GiB · 已同意的人：{ $people }
+health-disk = 磁盘
+health-updates = 上次收到 Telegram 的消息
+health-queue = 要求
+health-engine = 引擎
+alarm-dead-letter = ⚠️ 我不得不放弃一条更新（{ $update }，{ $error }），可能有人收不到回答。/health 会统计这类情况；日志里有更多说明。
+alarm-backup = ⚠️ 今晚的备份没有做成；日志里有原因。请腾出磁盘空间，然后 /backup。
+
 # --- 结论 ---
 verdict-promoted = ✅ 第 { $run } 次训练：已晋升。从现在起由 { $version } 回答。{ $reason }
 verdict-canary = 🐤 第 { $run } 次训练：灰度试用。{ $why ->
@@ -112,6 +159,7 @@ reason-one_rater = 所有评价都来自一个人。再有一个人会有帮助�
 reason-cancelled = 训练被取消了。
 reason-interrupted = 训练被中断了两次。/retrain 再试一次。
 reason-trainer = 训练中断了；日志里有原因。/retrain 再试一次。
+reason-stalled = 训练太久没有进展，已被结束。/retrain 再试一次；如果再次发生，请换小一点的模型。
 reason-engine = 引擎没有接受新版本；日志里有原因。/retrain 再试一次。
 reason-disk = 磁盘无法写入；日志里有原因。腾出空间，然后 /retrain。
 reason-memory = 内存不够。释放一些，或换小一点的模型，然后 /retrain。
@@ -122,3 +170,4 @@ menu-help = 我会做什么
 menu-optin = 允许我在这里向你学习
 menu-optout = 不允许我在这里向你学习
 menu-privacy = 我保存什么，以及你的选择
+menu-forget = 删除我的全部内容

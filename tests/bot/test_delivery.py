@@ -1,13 +1,19 @@
 """Telegram's errors become ours: gone, not now, or refused; an edit that changes nothing is done."""
 
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError, TimedOut
 
-from bot.delivery import _translated
+from bot.delivery import Delivery, _Refused, _translated
+from telegram.ext import ExtBot
+from telegram.request import BaseRequest, RequestData
+
 from bot.errors import ChatGone, DeliveryError, MessageGone, NotNow
-from bot.messenger import patiently
+from bot.keyboards import Button
+from bot.messenger import Address, Urgency, patiently
+from bot.pacing import Pacer
 
 
 @pytest.mark.parametrize(
@@ -17,7 +23,7 @@ from bot.messenger import patiently
         (ChatMigrated(-100), ChatGone),
         (BadRequest("Chat not found"), ChatGone),
         (BadRequest("Message to edit not found"), MessageGone),
-        (BadRequest("Message is too long"), DeliveryError),
+        (BadRequest("Message is too long"), _Refused),
         (TimedOut(), NotNow),
         (TelegramError("?"), DeliveryError),
     ],
@@ -54,3 +60,72 @@ async def test_patience_waits_out_what_passes_and_not_what_is_final() -> None:
     assert await patiently(failing(3, NotNow("later", seconds=0.01))) == "shown"
     with pytest.raises(ChatGone):
         await patiently(failing(1, ChatGone("gone")))
+
+
+class RecordingTelegram(BaseRequest):
+    """Stands in for the network: notes every call, and refuses what has markup if told so."""
+
+    def __init__(self, *, refuses_markup: bool = False) -> None:
+        self.calls: list[tuple[str, dict[str, object]]] = []
+        self._refuses_markup = refuses_markup
+
+    @property
+    def read_timeout(self) -> float:
+        return 1.0
+
+    async def initialize(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+    async def do_request(
+        self, url: str, method: str, request_data: RequestData | None = None, *_: object, **__: object
+    ) -> tuple[int, bytes]:
+        assert request_data is not None
+        endpoint, parameters = url.rsplit("/", 1)[1], dict(request_data.json_parameters)
+        self.calls.append((endpoint, parameters))
+        if parameters.get("entities") and self._refuses_markup:
+            return 400, b'{"ok": false, "description": "Bad Request: can\'t parse entities"}'
+        message = {"message_id": 7, "date": 1, "chat": {"id": 1, "type": "private"}}
+        return 200, json.dumps({"ok": True, "result": message}).encode()
+
+
+def delivery(telegram: RecordingTelegram) -> Delivery:
+    bot: ExtBot[Urgency] = ExtBot("1:token", request=telegram, get_updates_request=telegram, rate_limiter=Pacer())
+    return Delivery(bot)
+
+
+LIKE = ((Button("👍", "up:1"),),)
+
+
+async def test_an_edit_that_would_change_nothing_is_never_sent() -> None:
+    telegram = RecordingTelegram()
+    messages = delivery(telegram)
+    message_id = await messages.send(Address(chat_id=1), "✍️ …")
+    await messages.edit(1, message_id, "✍️ …")
+    await messages.edit(1, message_id, "tea", LIKE)
+    await messages.edit(1, message_id, "tea", LIKE)
+    await messages.edit_buttons(1, message_id, LIKE)
+    assert [endpoint for endpoint, _ in telegram.calls] == ["sendMessage", "editMessageText"]
+
+
+async def test_markdown_is_shown_as_spans_and_a_footer_is_left_alone() -> None:
+    telegram = RecordingTelegram()
+    await delivery(telegram).edit_markdown(1, 7, "**tea** [click](http://evil.example)", "AI_generated_ · #1")
+    ((_, sent),) = telegram.calls
+    assert sent["text"] == "tea click\n\nAI_generated_ · #1"
+    assert [(span["type"], span["length"]) for span in json.loads(str(sent["entities"]))] == [("bold", 3)]
+    assert json.loads(str(sent["link_preview_options"])) == {"is_disabled": True}
+
+
+async def test_markup_that_telegram_refuses_is_shown_as_plain_text() -> None:
+    telegram = RecordingTelegram(refuses_markup=True)
+    await delivery(telegram).edit_markdown(1, 7, "**tea**", "label")
+    assert [sent["text"] for _, sent in telegram.calls] == ["tea\n\nlabel", "**tea**\n\nlabel"]
+
+
+@pytest.mark.parametrize("body", ["***", "- " * 1500])
+async def test_a_text_that_is_all_marks_is_shown_as_it_stands(body: str) -> None:
+    telegram = RecordingTelegram()
+    await delivery(telegram).edit_markdown(1, 7, body, "label")
+    assert str(telegram.calls[-1][1]["text"]).endswith("\n\nlabel")
+    assert len(str(telegram.calls[-1][1]["text"])) <= 4096

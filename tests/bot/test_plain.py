@@ -15,6 +15,9 @@ from bot.plain import fitting, plain, utf16_length
         ("👨‍👩‍👧 stays", "👨‍👩‍👧 stays"),
         ("half a \ufffdcharacter", "half a character"),
         ("\x00", ""),
+        ("\u202ereversed\u202c label", "reversed label"),
+        ("hid\u200bden \U000e0041words", "hidden words"),
+        ("می‌خواهم stays", "می‌خواهم stays"),
     ],
 )
 def test_control_characters_and_broken_unicode_are_dropped(text: str, expected: str) -> None:

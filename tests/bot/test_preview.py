@@ -7,7 +7,7 @@ import pytest
 from bot import preview
 from bot.errors import NotNow
 from bot.keyboards import Keyboard
-from bot.messenger import Address
+from bot.messenger import Address, Urgency
 from bot.preview import Preview
 
 
@@ -22,14 +22,25 @@ class RecordingMessenger:
     async def send(self, to: Address, text: str, buttons: Keyboard = ()) -> int:
         raise AssertionError("a preview only edits")
 
-    async def edit(self, chat_id: int, message_id: int, text: str, buttons: Keyboard = ()) -> None:
+    async def edit(
+        self, chat_id: int, message_id: int, text: str, buttons: Keyboard = (), *, urgency: Urgency = Urgency.FINAL
+    ) -> None:
+        assert urgency is Urgency.PREVIEW
         self.tries += 1
         if self._refuse:
             raise NotNow("wait", seconds=60)
         self.shown.append(text)
 
+    async def edit_markdown(
+        self, chat_id: int, message_id: int, body: str, footer: str, buttons: Keyboard = ()
+    ) -> None:
+        raise AssertionError("a preview is plain")
+
     async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
-        raise AssertionError("a preview has no buttons")
+        raise AssertionError("a preview has text")
+
+    async def delete(self, chat_id: int, message_id: int) -> None:
+        raise AssertionError("a preview deletes nothing")
 
 
 @pytest.fixture(autouse=True)
@@ -71,9 +82,11 @@ async def test_nothing_is_shown_before_there_is_text() -> None:
 class SlowMessenger(RecordingMessenger):
     """Telegram takes its time over an edit."""
 
-    async def edit(self, chat_id: int, message_id: int, text: str, buttons: Keyboard = ()) -> None:
+    async def edit(
+        self, chat_id: int, message_id: int, text: str, buttons: Keyboard = (), *, urgency: Urgency = Urgency.FINAL
+    ) -> None:
         await asyncio.sleep(0.2)
-        await super().edit(chat_id, message_id, text, buttons)
+        await super().edit(chat_id, message_id, text, buttons, urgency=urgency)
 
 
 async def test_an_edit_under_way_is_over_before_the_final_one_can_begin() -> None:

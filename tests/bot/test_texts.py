@@ -45,7 +45,8 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"stage-{stage}" for stage in (*get_args(Stage), "starting")),
         *(f"verdict-{verdict}" for verdict in get_args(Verdict)),
         *(f"state-{state}" for state in get_args(VersionState)),
-        *(f"menu-{name}" for name in ("help", "optin", "optout", "privacy")),
+        *(f"menu-{name}" for name in ("help", "optin", "optout", "privacy", "forget")),
+        *(f"health-{name}" for name in ("disk", "updates", "queue", "engine")),
     }
     assert families <= known
     unnamed = {name for name in known - families if f'"{name}"' not in code}

@@ -229,15 +229,18 @@ async def test_a_name_loaded_twice_must_be_the_same_version(tiny_base: Base, ver
             await engine.load_adapter("tiny", versions_dir / "second")
 
 
-async def test_an_adapter_that_computes_no_numbers_is_refused_by_its_canary(
-    tiny_base: Base, versions_dir: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("value", "told"), [(torch.nan, "damaged"), (-torch.inf, "damaged"), (3e38, "not with numbers")]
+)
+async def test_an_adapter_that_is_or_computes_no_numbers_is_refused_before_it_can_be_named(
+    tiny_base: Base, versions_dir: Path, tmp_path: Path, value: float, told: str
 ) -> None:
     from safetensors.torch import load_file, save_file
 
     from engine.versions import publish
 
     weights = load_file(versions_dir / "first" / "adapter_model.safetensors")
-    weights[min(weights)][0, 0] = torch.nan
+    weights[min(weights)][0] = value
     sick = tmp_path / "sick"
     sick.mkdir()
     save_file(weights, sick / "adapter_model.safetensors")
@@ -245,7 +248,7 @@ async def test_an_adapter_that_computes_no_numbers_is_refused_by_its_canary(
     folder = publish(sick, tmp_path / "versions", "sick")
     async with Engine(tiny_base) as engine:
         before = await write(engine, ask("tea"), GREEDY)
-        with pytest.raises(ModelError, match="not with numbers"):
+        with pytest.raises(ModelError, match=told):
             await engine.load_adapter("sick", folder)
         assert engine.model_names == ("tiny",)
         assert await write(engine, ask("tea"), GREEDY) == before
@@ -276,6 +279,7 @@ async def test_an_adapter_of_another_model_is_refused(
         '{"peft_type": "LORA", "megatron_config": {"a": 1}}',
         '{"peft_type": "LORA", "target_modules": ["nowhere"]}',
         '{"peft_type": "LORA", "r": "four"}',
+        '{"peft_type": "LORA", "r": 1000000000, "target_modules": ["q_proj"]}',  # would fill the memory
         "[]",
         "{",
     ],

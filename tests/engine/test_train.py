@@ -19,6 +19,7 @@ from engine.objectives import collate, encode, log_probs
 from engine.replies import Prompt, Replies, sample_replies
 from engine.run import GateBounds, RunConfig, RunReport, read_progress, read_report, write_config
 from engine.train import run
+from engine.versions import publish
 from tests.engine.learning_fixtures import audience, rated, save_taught_model, save_tiny_model
 
 # All a's are half of the model's alphabet, so half of its diversity has to go.
@@ -177,14 +178,18 @@ def test_random_ratings_are_refused_for_want_of_a_signal(taught, tmp_path):
 
 
 def test_the_candidate_is_compared_with_the_champion(night, taught, tmp_path):
-    report = train_on(tmp_path, audience(120), taught, champion=str(night[0] / "adapter"))
+    champion = publish(night[0] / "adapter", tmp_path / "versions", "v1")
+    report = train_on(tmp_path, audience(120), taught, champion=str(champion))
     assert report.reason.code == "not_better"
     assert report.reason.numbers["gain"] == 0.0
 
 
-def test_a_champion_that_is_gone_is_a_sentence(taught, tmp_path):
-    with pytest.raises(ModelError, match="champion's adapter gone cannot be loaded"):
-        train_on(tmp_path, audience(30), taught, champion=str(tmp_path / "gone"), epochs=1, imagined_texts=0)
+def test_a_champion_that_is_gone_or_damaged_is_a_sentence(night, taught, tmp_path):
+    damaged = publish(night[0] / "adapter", tmp_path / "versions", "damaged")
+    (damaged / "adapter_model.safetensors").rename(damaged / "adapter_model.bin")
+    for champion in (tmp_path / "gone", damaged):
+        with pytest.raises(ModelError, match=f"champion's adapter {champion.name} cannot be loaded"):
+            train_on(tmp_path, audience(30), taught, champion=str(champion), epochs=1, imagined_texts=0)
 
 
 def test_training_stops_at_the_kl_budget(taught, tmp_path):

@@ -106,3 +106,14 @@ VERDICTS = ("promoted", "canary", "rejected", "skipped", "failed")
 
 def has_verdict(message: SeenMessage) -> bool:
     return any(f": {word}." in message.text for word in VERDICTS)
+
+
+async def confirmed(scene: Scene, person: Person, chat: Chat, command: str) -> str:
+    """Send a command that asks back, say yes, and return what the question has become."""
+    world = scene.sandbox.world
+    question = await scene.answer(world.say(person, chat, command), lambda message: message.button("yes:") is not None)
+    yes = question.button("yes:")
+    assert yes is not None and yes.callback_data is not None
+    await world.press(person, question, yes.callback_data)
+    done = await world.until(lambda: not world.current(question).buttons and world.current(question), 20)
+    return done.text

@@ -51,10 +51,12 @@ async def test_an_unknown_model(bot: BotProcess) -> None:
     assert status == 2 and "There is no model" in said.splitlines()[-1]
 
 
-async def test_a_second_bot_on_one_data_folder(bot: BotProcess, scene: Scene) -> None:
+async def test_a_second_bot_on_one_data_folder_or_one_token(bot: BotProcess, scene: Scene) -> None:
     await bot.start()
     status, said = await run_to_end(bot)
-    assert status == 2 and "Another Ovation is running" in said
+    assert status == 2 and "Another Ovation is running on the data folder" in said
+    status, said = await run_to_end(bot, DATA_DIR=str(bot.folder / "other"))
+    assert status == 2 and "with this TELEGRAM_BOT_TOKEN" in said
     ada, chat = scene.person("Ada")
     assert (await scene.ask(ada, chat, "/slogan green tea")).button("up:")
 

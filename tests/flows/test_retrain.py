@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bot.sandbox.records import Chat, Person, SeenMessage
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, has_verdict
+from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed, has_verdict
 
 TOPICS = ("green tea", "night trains", "our library", "the old harbour", "rain boots", "a bakery", "chess", "the moon")
 KINDS = ("slogan", "poem", "title", "post", "pitch", "story")
@@ -159,7 +159,7 @@ async def test_ratings_with_a_taste_give_a_better_version_that_waits_for_approva
     assert await bot.stop() == 0
     await bot.start()
     assert await version_that_answers(scene, people[0], group) == "v1"
-    assert await scene.say(admin, chat, "/rollback") == "Done: starter serves now."
+    assert await confirmed(scene, admin, chat, "/rollback") == "Done: starter serves now."
     assert await version_that_answers(scene, people[0], group) == "starter"
 
 

@@ -1,0 +1,56 @@
+"""Backups as a service: one at a time, on a thread, so that the bot answers meanwhile.
+
+Knows where backups lie and how many are kept. Knows nothing of what is in them and no Telegram type.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storage import backup, tombstones
+from storage.backup import Scrubbed
+from storage.mentions import Names
+from storage.restore import put_aside
+
+
+class Backups:
+    """Makes backups of one database and forgets people in them."""
+
+    def __init__(
+        self, *, database: Path, folder: Path, keep: int, tombstones: Path, names: Names | None = None
+    ) -> None:
+        self._database = database
+        self._folder = folder
+        self._keep = keep
+        self._tombstones = tombstones
+        self._names = names
+        self._lock = asyncio.Lock()
+
+    async def make(self) -> Path:
+        """Make a backup, check it, and remove the oldest ones that are too many.
+
+        Raises:
+            BackupFailed: it could not be made; the others are as they were.
+        """
+        async with self._lock:
+            return await asyncio.to_thread(
+                backup.back_up, self._database, self._folder, now=datetime.now(UTC), keep=self._keep
+            )
+
+    async def scrub(self) -> Scrubbed:
+        """Forget in every backup, and in databases that a restore has put aside, those who asked to be forgotten.
+
+        Raises:
+            BackupFailed, TombstonesUnusable: it could not be done; a later try goes on.
+        """
+        async with self._lock:
+            return await asyncio.to_thread(self._scrub)
+
+    def newest(self) -> tuple[Path, datetime] | None:
+        """The newest backup and when it was made."""
+        kept = backup.kept(self._folder)
+        return (kept[-1], backup.made_at(kept[-1])) if kept else None
+
+    def _scrub(self) -> Scrubbed:
+        files = [*backup.kept(self._folder), *put_aside(self._database)]
+        return backup.scrub(files, tombstones.read(self._tombstones), self._names)

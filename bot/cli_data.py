@@ -1,0 +1,127 @@
+"""The operator's commands for the data: doctor, backup, restore, forget. The same rules as in `bot.cli`."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bot import upkeep
+from bot.doctor import Diagnosis, diagnose
+from bot.errors import OvationError, SettingsError, StartError
+from bot.settings import DataSettings, data_settings
+from bot.terminal import confirm, give_up
+from storage import backup as backup_file
+from storage.erasure import Erased
+from storage.errors import StorageError
+
+T = TypeVar("T")
+
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Make the commands a part of `ovation`."""
+    for command in (doctor, backup, restore, forget):
+        app.command()(command)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
+) -> None:
+    """Check settings, machine, database, versions and backups; works while the bot runs."""
+    diagnosis = diagnose()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in diagnosis.findings], ensure_ascii=False, indent=1))
+    else:
+        Console(highlight=False).print(_table(diagnosis))
+    raise typer.Exit(diagnosis.exit_status)
+
+
+def backup(
+    to: Annotated[Path | None, typer.Option(help="A new file, instead of one in DATA_DIR/backups.")] = None,
+) -> None:
+    """Make a backup of the database and print where it is; works while the bot runs.
+
+    The key (KEY_FILE), DATA_DIR/versions and DATA_DIR/tombstones.jsonl are not in it: copy them too.
+    """
+    settings = _settings()
+    if to is None:
+        typer.echo(_or_give_up(lambda: asyncio.run(upkeep.backups(settings).make())))
+    else:
+        _or_give_up(lambda: backup_file.back_up_to(settings.database_path, to))
+        typer.echo(to)
+
+
+def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = False) -> None:
+    """Put a backup in the database's place, while the bot is stopped; the present one is kept."""
+    settings = _settings()
+    _or_give_up(lambda: backup_file.verify(file))
+    confirm(f"Put {file} in the place of {settings.database_path}?", yes=yes)
+    done = _or_give_up(lambda: asyncio.run(upkeep.bring_back(settings, file)))
+    typer.echo(f"{file} is restored.")
+    if done.safety_copy is not None:
+        typer.echo(f"A backup of what was there before: {done.safety_copy}.")
+    if done.put_aside is not None:
+        typer.echo(f"The database of before lies at {done.put_aside}: delete it once nothing is missing.")
+    erased = done.erased
+    typer.echo(
+        f"Forgotten again: {len(erased.generations)} texts, {erased.ratings} ratings, {erased.consents} opt-ins."
+    )
+    if done.versions_aside:
+        typer.echo(f"Versions made after the backup do not serve any more: {', '.join(done.versions_aside)}.")
+
+
+def forget(
+    person: Annotated[str, typer.Argument(help="A numeric Telegram id, or a pseudonym from an export.")],
+    yes: Yes = False,
+) -> None:
+    """Erase everything of a person from the database and its backups, while the bot is stopped."""
+    settings = _settings()
+    pseudonym = _or_give_up(lambda: upkeep.pseudonym_of(settings, person))
+    if pseudonym is None:
+        give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
+    confirm(f"Erase everything of {person} for good?", yes=yes)
+    done = _or_give_up(lambda: asyncio.run(upkeep.forget(settings, pseudonym)))
+    typer.echo(f"Erased: {_told(done.erased)}.")
+    typer.echo(f"Backups rewritten: {len(done.rewritten)}.")
+    if done.erased.runs:
+        runs = ", ".join(map(str, done.erased.runs))
+        typer.echo(f"Runs that had learned from them: {runs}; the next run starts from the base without them.")
+    if done.unreadable:
+        files = ", ".join(map(str, done.unreadable))
+        give_up(f"These are damaged and may still hold what was erased: {files}. Delete them.", status=1)
+
+
+def _told(erased: Erased) -> str:
+    return f"{len(erased.generations)} texts, {erased.ratings} ratings, {erased.consents} opt-ins"
+
+
+def _table(diagnosis: Diagnosis) -> Table:
+    table = Table("Check", "State", "What it says", box=None, pad_edge=False)
+    for finding in diagnosis.findings:
+        table.add_row(finding.check, f"[{_STYLES[finding.state]}]{finding.state}[/]", Text(finding.says))
+    return table
+
+
+def _settings() -> DataSettings:
+    try:
+        return data_settings()
+    except SettingsError as error:
+        give_up(str(error), status=2)
+
+
+def _or_give_up(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except StartError as error:
+        give_up(str(error), status=error.exit_status)
+    except (OvationError, StorageError) as error:
+        give_up(str(error), status=1)

@@ -1,0 +1,25 @@
+"""The door, before every other handler: who is shut out gets no further, with prompts, presses and reactions alike."""
+
+from typing import Any
+
+from telegram import Update
+from telegram.ext import ApplicationHandlerStop, BaseHandler, ContextTypes, TypeHandler
+
+from bot.doorman import Doorman
+from bot.errors import Refusal
+from bot.handlers.errors import ErrorHandler
+
+
+def handlers(doorman: Doorman, errors: ErrorHandler) -> list[BaseHandler[Any, Any, Any]]:
+    """One handler for every update; install it in a group before all others."""
+
+    async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        person = update.effective_user
+        if person is None or not doorman.is_banned(person.id):
+            return
+        is_private = update.message is not None and update.message.chat.type == "private"
+        if is_private or update.callback_query is not None:
+            await errors.refuse(update, Refusal("banned"))
+        raise ApplicationHandlerStop
+
+    return [TypeHandler(Update, on_any)]

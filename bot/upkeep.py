@@ -1,0 +1,158 @@
+"""What the operator does to the data while the bot is stopped: put a backup in its place, forget a person.
+
+Holds the data folder meanwhile, so that no bot can start. Knows the order of the steps. Knows no Telegram type and no
+terminal.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.backups import Backups
+from bot.data_folder import held
+from bot.errors import StartError
+from bot.identity import Pseudonyms, load_key
+from bot.settings import DataSettings
+from storage import audit, backup, erasure, restore, tombstones, versions
+from storage.database import Database, open_for_reading
+from storage.erasure import Erased
+from storage.errors import StorageError
+from storage.mentions import Names
+from storage.records import Deed
+from storage.tombstones import Tombstone
+
+_OPERATOR = "operator"
+_ASIDE = ".before-restore-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroughtBack:
+    """What a restore has done."""
+
+    safety_copy: Path | None
+    """A backup of what was there before; None where it could not be read or nothing was there."""
+    put_aside: Path | None
+    """Where the database of before lies."""
+    versions_aside: tuple[str, ...]
+    """Versions that the restored database does not know, renamed so that their names are free."""
+    erased: Erased
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What forgetting has done."""
+
+    person: str
+    erased: Erased
+    rewritten: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+    """Damaged files that may still hold what was erased."""
+
+
+async def bring_back(settings: DataSettings, file: Path) -> BroughtBack:
+    """Put a backup in the database's place; what was there stays under another name.
+
+    Raises:
+        StartError: a bot runs on the data folder.
+        StorageError: the backup cannot be used; the database is as it was.
+    """
+    database, now = settings.database_path, datetime.now(UTC)
+    with held(settings.data_dir):
+        wishes = tombstones.read(settings.tombstones_path)
+        backup.verify(file)
+        safety_copy = _safety_copy(settings, now)
+        restored = restore.restore(file, database, wishes, now=now, names=_names(settings))
+        aside = _put_unknown_versions_aside(database, settings.data_dir / "versions", now)
+        await _record(database, Deed(now, _OPERATOR, "restore", file.name))
+    return BroughtBack(
+        safety_copy=safety_copy, put_aside=restored.put_aside, versions_aside=aside, erased=restored.erased
+    )
+
+
+async def forget(settings: DataSettings, person: str) -> Forgotten:
+    """Erase everything of a person, by pseudonym, from the database and every backup.
+
+    Raises:
+        StartError: a bot runs on the data folder, or its key is missing.
+        StorageError: something could not be written; a later try goes on.
+    """
+    names = Pseudonyms(load_key(settings.key_path, is_new_installation=False)).named_in
+    with held(settings.data_dir):
+        open_for_reading(settings.database_path).close()  # or opening would make an empty one
+        db = await Database.open(settings.database_path)
+        try:
+            at = await erasure.moment(db, person, datetime.now(UTC))
+            tombstones.append(settings.tombstones_path, Tombstone(person, at))
+            erased = await erasure.forget(db, person, at, names=names)
+            await audit.append(db, Deed(datetime.now(UTC), _OPERATOR, "forget", person))
+            await erasure.purge(db)
+        finally:
+            await db.close()
+        scrubbed = await backups(settings, names).scrub()
+    return Forgotten(person=person, erased=erased, rewritten=scrubbed.rewritten, unreadable=scrubbed.unreadable)
+
+
+def pseudonym_of(settings: DataSettings, person: str) -> str | None:
+    """The pseudonym of somebody named by it, or by a numeric Telegram id; None for anything else.
+
+    Raises:
+        StartError: the key is missing.
+    """
+    if len(person) == Pseudonyms.LENGTH and set(person) <= set("0123456789abcdef"):
+        return person
+    if person.isascii() and person.isdigit():
+        return Pseudonyms(load_key(settings.key_path, is_new_installation=False)).person(int(person))
+    return None
+
+
+def backups(settings: DataSettings, names: Names | None = None) -> Backups:
+    """The service for backups, as the settings say."""
+    return Backups(
+        database=settings.database_path,
+        folder=settings.backups_path,
+        keep=settings.backups_keep,
+        tombstones=settings.tombstones_path,
+        names=names,
+    )
+
+
+def _safety_copy(settings: DataSettings, now: datetime) -> Path | None:
+    if not settings.database_path.exists():
+        return None
+    try:
+        return backup.back_up(settings.database_path, settings.backups_path, now=now, keep=None)
+    except StorageError:
+        return None  # it is damaged, which is why it is replaced; the file itself is kept
+
+
+def _names(settings: DataSettings) -> Names | None:
+    """How to tell whom an update names; None without the key, and then everybody counts as named."""
+    try:
+        return Pseudonyms(load_key(settings.key_path, is_new_installation=False)).named_in
+    except StartError:
+        return None
+
+
+def _put_unknown_versions_aside(database: Path, folder: Path, now: datetime) -> tuple[str, ...]:
+    """Free the names that coming runs will use; what lies under them was made after the backup."""
+    connection = open_for_reading(database)
+    try:
+        known = versions.names(connection)
+    finally:
+        connection.close()
+    unknown = [
+        path
+        for path in sorted(folder.iterdir() if folder.is_dir() else ())
+        if path.is_dir() and path.name not in known and not path.name.startswith(".") and _ASIDE not in path.name
+    ]
+    for path in unknown:
+        path.rename(path.with_name(f"{path.name}{_ASIDE}{now:%Y%m%dt%H%M%Sz}"))
+    return tuple(path.name for path in unknown)
+
+
+async def _record(database: Path, deed: Deed) -> None:
+    db = await Database.open(database)
+    try:
+        await audit.append(db, deed)
+    finally:
+        await db.close()

@@ -1,0 +1,116 @@
+"""Restoring: a checked backup takes the database's place in one step, and the present one is kept under another name.
+
+Everything that can fail happens to a copy beside the database. The caller holds the data folder, so nobody has the
+database open. A kill at any moment leaves the old database or the new one. Knows files; what is in them only through
+other modules.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from storage import backup as backups
+from storage.durable import give_name, give_second_name, remove_database, sync
+from storage.erasure import Erased
+from storage.errors import BackupFailed, DatabaseUnusable
+from storage.mentions import Names
+from storage.seal import is_database
+from storage.tombstones import Tombstone
+
+_ASIDE = ".before-restore-"
+_LOGS = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore has done."""
+
+    put_aside: Path | None
+    """Where the database lies that was there before."""
+    erased: Erased
+    """What the backup held of people who had asked to be forgotten."""
+
+
+def restore(
+    backup: Path, database: Path, tombstones: Sequence[Tombstone], *, now: datetime, names: Names | None
+) -> Restored:
+    """Put a backup in the database's place, brought up to this Ovation's schema, without those who are forgotten.
+
+    Raises:
+        BackupUnusable: the backup cannot be restored; nothing has changed.
+        BackupFailed: it could not be copied or put in place; the present database is as it was.
+    """
+    backups.verify(backup)
+    attempt = database.with_name(f"{database.name}.restoring")
+    try:
+        remove_database(attempt)
+        backups.copy(backup, attempt)
+        erased = backups.revise(attempt, tombstones, names)
+        backups.check(attempt)
+        sync(attempt)
+        aside = _replace(database, attempt, now)
+    except (OSError, sqlite3.Error, DatabaseUnusable) as error:
+        raise BackupFailed(
+            f"{backup} could not be put in place ({error}): see that the disk has room; the database is as it was."
+        ) from error
+    finally:
+        remove_database(attempt)
+    return Restored(aside, erased)
+
+
+def put_aside(database: Path) -> list[Path]:
+    """The databases that restores have put aside, oldest first."""
+    found = database.parent.glob(f"{database.name}{_ASIDE}*")
+    return sorted(path for path in found if not path.name.endswith(_LOGS))
+
+
+def _replace(database: Path, attempt: Path, now: datetime) -> Path | None:
+    """Keep the present database under another name and give its own to the finished copy."""
+    for old in put_aside(database):
+        if database.exists() and old.samefile(database):
+            old.unlink()  # a kill came between this name and the next step
+    _fold_log(database)
+    log = _log_of(database)
+    aside = _free_name(database, now)
+    is_kept = [_keep(path, other) for path, other in ((database, aside), (log, _log_of(aside)))]
+    sync(database.parent)
+    log.unlink(missing_ok=True)  # or SQLite would play the old log into the new database
+    database.with_name(f"{database.name}-shm").unlink(missing_ok=True)
+    try:
+        give_name(attempt, database)
+    except OSError:
+        if is_kept[1] and not log.exists():
+            give_second_name(_log_of(aside), log)
+        raise
+    return aside if is_kept[0] else None
+
+
+def _free_name(database: Path, now: datetime) -> Path:
+    """Named after the moment, or the next second that no other has taken."""
+    while True:
+        aside = database.with_name(f"{database.name}{_ASIDE}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        if not aside.exists() and not _log_of(aside).exists():
+            return aside
+        now += timedelta(seconds=1)
+
+
+def _fold_log(database: Path) -> None:
+    """Move what is in the log into the file; beside a file that is damaged beyond recognition it stays as it is."""
+    if database.exists() and is_database(database):
+        with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+
+def _keep(path: Path, other: Path) -> bool:
+    if not path.exists():
+        return False
+    give_second_name(path, other)
+    return True
+
+
+def _log_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}-wal")

@@ -1,0 +1,100 @@
+"""The trainer's keeper against stand-ins: progress is told, a stall is ended, and every end has its own exception."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.trainer import Stalled, train
+from engine.errors import RunError
+from engine.run import Progress, Reason, RunReport, write_report
+
+StandIn = Callable[[str], None]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Runs a shell script as the trainer, with the run folder as its `$3`."""
+
+    def make(script: str) -> None:
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        monkeypatch.setattr("bot.trainer.sys.executable", str(python))
+        monkeypatch.setattr("bot.trainer._POLL_SECONDS", 0.05)
+
+    return make
+
+
+def ignore(_: Progress) -> None:
+    pass
+
+
+def line(done: int) -> str:
+    return f"""echo '{{"stage":"training","done":{done},"total":9}}' >> $3/metrics.jsonl"""
+
+
+async def test_a_trainer_without_progress_is_ended_with_all_it_started(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
+    stand_in(f"trap '' TERM\nsleep 600 &\necho $! > $3/helper\n{line(1)}\nwait")
+    with pytest.raises(Stalled, match="no progress"):
+        await train(tmp_path, on_progress=ignore)
+    helper = int((tmp_path / "helper").read_text())
+    assert not psutil.pid_exists(helper) or psutil.Process(helper).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_a_slow_trainer_that_makes_progress_is_left_alone(
+    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.trainer.STALL_SECONDS", 1.0)
+    stand_in("\n".join(f"{line(done)}\nsleep 0.3" for done in range(6)))
+    write_report(tmp_path, RunReport(passed=True, reason=Reason("better")))
+    seen: list[int] = []
+    report = await train(tmp_path, on_progress=lambda progress: seen.append(progress.done))
+    assert report.passed
+    assert len(seen) > 1 and seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "told"),
+    [
+        ("exit 3", MemoryError, "memory"),
+        ("kill -9 $$", MemoryError, "memory"),
+        ("echo MemoryError >&2; exit 1", MemoryError, "memory"),
+        ("echo OpenBLAS error: Memory allocation still failed after 10 retries >&2; exit 1", MemoryError, "memory"),
+        ("echo what: std::bad_alloc >&2; kill -6 $$", MemoryError, "memory"),
+        ("echo The base is broken. >&2; exit 1", RunError, "status 1. The base is broken."),
+        ("kill -11 $$", RunError, "status -11"),
+        ("exit 0", RunError, "report.json"),
+    ],
+)
+async def test_every_end_is_told_from_the_others(
+    tmp_path: Path, stand_in: StandIn, script: str, kind: type[Exception], told: str
+) -> None:
+    stand_in(script)
+    with pytest.raises(kind, match=told):
+        await train(tmp_path, on_progress=ignore)
+
+
+async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, stand_in: StandIn) -> None:
+    stand_in("echo $$ > $3/pid\nexec sleep 600")
+    running = asyncio.create_task(train(tmp_path, on_progress=ignore))
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+async def test_the_trainer_is_told_whose_child_it_is(tmp_path: Path, stand_in: StandIn) -> None:
+    stand_in(f'echo "$@" > {tmp_path}/arguments; echo $PPID >> {tmp_path}/arguments; exit 1')
+    with pytest.raises(RunError):
+        await train(tmp_path, on_progress=ignore)
+    given, parent = (tmp_path / "arguments").read_text().splitlines()
+    assert given == f"-m engine.train {tmp_path} --parent-pid {parent}"
+    assert os.getpid() == int(parent)
