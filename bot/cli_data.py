@@ -125,3 +125,5 @@ def _or_give_up(action: Callable[[], T]) -> T:
         give_up(str(error), status=error.exit_status)
     except (OvationError, StorageError) as error:
         give_up(str(error), status=1)
+    except OSError as error:
+        give_up(f"{error.filename}: {error.strerror}. See `ovation doctor`.", status=1)

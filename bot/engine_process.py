@@ -126,12 +126,13 @@ class EngineProcess:
             began = loop.time()
             why = await life
             self.is_healthy = False
-            is_steady = loop.time() - began >= _STEADY_SECONDS
-            pause = _FIRST_PAUSE_SECONDS if is_steady else min(2 * pause, LONGEST_PAUSE_SECONDS)
+            if loop.time() - began >= _STEADY_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
             logger.error("%s It is started again in %.1f seconds.", why, pause)
             assert self._child is not None, "it has lived"
             await kill_child(self._child)
             await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             self.restarts += 1
             life = self._live(on_ready, patience)
 

@@ -74,10 +74,12 @@ class Intake:
     async def _queue_up(self, update_id: int, body: str) -> None:
         try:
             update = Update.de_json(json.loads(body), self._bot)
+            if update.update_id != update_id:
+                raise ValueError("the body is another update's")
         except _UNREADABLE as error:
             await self._alarm.bury(update_id, f"unreadable: {type(error).__name__}")
-            return
-        await self._queue.put(update)
+        else:
+            await self._queue.put(update)
 
 
 def id_of(raw: object) -> int | None:

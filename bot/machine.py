@@ -88,8 +88,8 @@ def _kind_of_file_system(path: Path, mounts: Path) -> str | None:
     except OSError:
         return None
     found, best = None, -1
-    for line in lines:
-        _, place, kind, *_ = line.split(" ")
+    for line in filter(None, lines):
+        _, place, kind, *_ = line.split()
         mounted = Path(place.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
         if path.is_relative_to(mounted) and len(mounted.parts) >= best:
             found, best = kind, len(mounted.parts)

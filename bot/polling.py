@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 LONG_POLL_SECONDS = 10
 """Telegram answers an idle poll after this long; a broken connection is noticed a little later."""
 
-CONFLICT_SECONDS = 20.0
+CONFLICT_SECONDS = 10.0
 """A bot that finds another poller in place for so long after its start gives up; one that was there first stays."""
 
 _SILENCE_SECONDS = 5.0

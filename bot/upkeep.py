@@ -59,7 +59,6 @@ async def bring_back(settings: DataSettings, file: Path) -> BroughtBack:
     database, now = settings.database_path, datetime.now(UTC)
     with held(settings.data_dir):
         wishes = tombstones.read(settings.tombstones_path)
-        backup.verify(file)
         safety_copy = _safety_copy(settings, now)
         restored = restore.restore(file, database, wishes, now=now, names=_names(settings))
         aside = _put_unknown_versions_aside(database, settings.data_dir / "versions", now)

@@ -62,7 +62,9 @@ class Adapters:
         if failure is not None:
             self.delete(key)
             logger.warning("The adapter %s is refused: %s", folder.name, failure)
-            raise ModelError(f"The adapter {folder.name} is damaged or does not fit the base; train it anew.") from failure
+            raise ModelError(
+                f"The adapter {folder.name} is damaged or does not fit the base; train it anew."
+            ) from failure
         return key
 
     def activate(self, key: str | None) -> None:

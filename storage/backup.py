@@ -27,6 +27,7 @@ from storage.tombstones import Tombstone
 _NAME = re.compile(r"ovation-\d{8}T\d{6}Z\.db")
 _FORMAT = "ovation-%Y%m%dT%H%M%SZ.db"
 _ATTEMPT = ".ovation-backup-"
+_RUSH = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def back_up(database: Path, folder: Path, *, now: datetime, keep: int | None) ->
     """
     with _at_work(folder):
         target = _free_name(folder, now)
-        _make(database, target)
+        _make(database, target, is_live=True)
         for old in kept(folder)[: -keep or None] if keep is not None else []:
             if old != target:
                 old.unlink()
@@ -65,7 +66,7 @@ def back_up_to(database: Path, target: Path) -> None:
     if target.exists():
         raise BackupFailed(f"{target} exists already: choose another name for the backup.")
     with _at_work(target.parent):
-        _make(database, target)
+        _make(database, target, is_live=True)
 
 
 def kept(folder: Path) -> list[Path]:
@@ -117,19 +118,20 @@ def scrub(files: Iterable[Path], tombstones: Sequence[Tombstone], names: Names |
                 unreadable.append(file)
                 continue
             if _is_touched(file, tombstones, names):
-                _make(file, file, tombstones, names)
+                _make(file, file, tombstones, names, is_live=False)
                 rewritten.append(file)
     return Scrubbed(tuple(rewritten), tuple(unreadable))
 
 
-def copy(source: Path, target: Path) -> None:
-    """Write a consistent copy of a database, of this moment, to a name that is free; also while others write to it.
+def copy(source: Path, target: Path, *, is_live: bool) -> None:
+    """Write a consistent copy of a database, of this moment, to a name that is free; of a live one also while others
+    write to it.
 
     Raises:
         sqlite3.Error, OSError: it could not be written.
     """
     make_private(target)
-    with closing(_reading(source)) as connection:
+    with closing(_reading(source, is_live=is_live)) as connection:
         connection.execute("VACUUM INTO ?", (str(target),))
 
 
@@ -164,11 +166,13 @@ def check(copied: Path) -> None:
         raise DatabaseUnusable(f"the copy is damaged ({fault})")
 
 
-def _make(source: Path, target: Path, tombstones: Sequence[Tombstone] = (), names: Names | None = None) -> None:
+def _make(
+    source: Path, target: Path, tombstones: Sequence[Tombstone] = (), names: Names | None = None, *, is_live: bool
+) -> None:
     """Copy a database, forget people in the copy, check, seal and name it."""
     attempt = target.with_name(f"{_ATTEMPT}{uuid.uuid4().hex}")
     try:
-        copy(source, attempt)
+        copy(source, attempt, is_live=is_live)
         if tombstones:
             revise(attempt, tombstones, names)
         check(attempt)
@@ -183,17 +187,23 @@ def _is_touched(file: Path, tombstones: Sequence[Tombstone], names: Names | None
         return bool(pending(connection)) or erasure.is_touched(connection, tombstones, names)
 
 
-def _reading(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+def _reading(file: Path, *, is_live: bool = False) -> sqlite3.Connection:
+    """A connection that only reads; one to a file at rest leaves nothing beside it."""
+    logs = (file.with_name(f"{file.name}{suffix}") for suffix in ("-wal", "-journal"))
+    is_alone = not is_live and not any(log.exists() and log.stat().st_size for log in logs)
+    how = "mode=ro&immutable=1" if is_alone else "mode=ro"
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
     return connection
 
 
 def _free_name(folder: Path, now: datetime) -> Path:
-    """Named after the moment, or the next second that no backup has taken."""
-    while (target := folder / now.astimezone(UTC).strftime(_FORMAT)).exists():
-        now += timedelta(seconds=1)
-    return target
+    """Named after the moment, or a little later where backups come faster than one a second."""
+    moment = now.astimezone(UTC).replace(microsecond=0)
+    taken = [made_at(path) for path in kept(folder)]
+    while rushed := [at for at in taken if moment <= at < moment + _RUSH]:
+        moment = max(rushed) + timedelta(seconds=1)
+    return folder / moment.strftime(_FORMAT)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def fault_of(connection: sqlite3.Connection) -> str | None:
     """The first damage in a file, or rows that refer to nothing; None where all is well."""
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
-        return str(verdict)
+        return str(verdict).splitlines()[-1]  # the lines before it only name the database
     row = connection.execute("PRAGMA foreign_key_check").fetchone()
     return None if row is None else f"a row of {row[0]} refers to one of {row[2]} that is missing"
 

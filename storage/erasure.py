@@ -49,6 +49,7 @@ class Erased:
     placeholders: tuple[tuple[int, int], ...] = ()
     """(chat id, message id) of the messages in which a text was still to come."""
     ratings: int = 0
+    """Verdicts: theirs on any text, and anybody's on these."""
     consents: int = 0
     updates: int = 0
     """Updates that nobody had handled yet."""

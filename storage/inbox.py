@@ -89,3 +89,12 @@ async def backlog(db: Database, *, now: datetime) -> tuple[int, float, int]:
     )
     age = 0.0 if oldest is None else (now - datetime.fromisoformat(oldest)).total_seconds()
     return count, age, dead
+
+
+async def beat(db: Database) -> None:
+    """Write something small: whether the disk takes writes can only be found out by writing.
+
+    Raises:
+        DatabaseUnusable: it does not.
+    """
+    await db.write(lambda c: c.execute("UPDATE pulse SET beats = beats + 1"))

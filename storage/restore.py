@@ -22,7 +22,7 @@ from storage.seal import is_database
 from storage.tombstones import Tombstone
 
 _ASIDE = ".before-restore-"
-_LOGS = ("-wal", "-shm", "-journal")
+_LOGS = ("-wal", "-journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def restore(
     attempt = database.with_name(f"{database.name}.restoring")
     try:
         remove_database(attempt)
-        backups.copy(backup, attempt)
+        backups.copy(backup, attempt, is_live=False)
         erased = backups.revise(attempt, tombstones, names)
         backups.check(attempt)
         sync(attempt)
@@ -65,7 +65,7 @@ def restore(
 def put_aside(database: Path) -> list[Path]:
     """The databases that restores have put aside, oldest first."""
     found = database.parent.glob(f"{database.name}{_ASIDE}*")
-    return sorted(path for path in found if not path.name.endswith(_LOGS))
+    return sorted(path for path in found if not path.name.endswith((*_LOGS, "-shm")))
 
 
 def _replace(database: Path, attempt: Path, now: datetime) -> Path | None:
@@ -74,43 +74,42 @@ def _replace(database: Path, attempt: Path, now: datetime) -> Path | None:
         if database.exists() and old.samefile(database):
             old.unlink()  # a kill came between this name and the next step
     _fold_log(database)
-    log = _log_of(database)
     aside = _free_name(database, now)
-    is_kept = [_keep(path, other) for path, other in ((database, aside), (log, _log_of(aside)))]
+    is_kept = database.exists()
+    if is_kept:
+        give_second_name(database, aside)
+    both = [(_beside(database, suffix), _beside(aside, suffix)) for suffix in _LOGS]
+    logs = [(log, other) for log, other in both if log.exists()]
+    for log, other in logs:
+        give_second_name(log, other)
     sync(database.parent)
-    log.unlink(missing_ok=True)  # or SQLite would play the old log into the new database
-    database.with_name(f"{database.name}-shm").unlink(missing_ok=True)
+    for suffix in (*_LOGS, "-shm"):
+        _beside(database, suffix).unlink(missing_ok=True)  # or SQLite would play the old log into the new database
     try:
         give_name(attempt, database)
     except OSError:
-        if is_kept[1] and not log.exists():
-            give_second_name(_log_of(aside), log)
+        for log, other in logs:
+            give_second_name(other, log)
         raise
-    return aside if is_kept[0] else None
+    return aside if is_kept else None
 
 
 def _free_name(database: Path, now: datetime) -> Path:
     """Named after the moment, or the next second that no other has taken."""
     while True:
         aside = database.with_name(f"{database.name}{_ASIDE}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-        if not aside.exists() and not _log_of(aside).exists():
+        if not any(_beside(aside, suffix).exists() for suffix in ("", *_LOGS)):
             return aside
         now += timedelta(seconds=1)
 
 
 def _fold_log(database: Path) -> None:
-    """Move what is in the log into the file; beside a file that is damaged beyond recognition it stays as it is."""
+    """Move what is in the log into the file, as the last one to close it does; beside a file that is damaged beyond
+    recognition it stays as it is."""
     if database.exists() and is_database(database):
         with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(database, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _keep(path: Path, other: Path) -> bool:
-    if not path.exists():
-        return False
-    give_second_name(path, other)
-    return True
-
-
-def _log_of(database: Path) -> Path:
-    return database.with_name(f"{database.name}-wal")
+def _beside(database: Path, suffix: str) -> Path:
+    return database.with_name(f"{database.name}{suffix}")

@@ -108,11 +108,6 @@ async def see_slot(db: Database, *, at: datetime) -> None:
     await db.write(lambda c: c.execute("UPDATE slots SET seen_at = ?", (at.isoformat(),)))
 
 
-async def touch(db: Database) -> None:
-    """Write what stands there already: whether the disk takes writes can only be found out by writing."""
-    await db.write(lambda c: c.execute("UPDATE slots SET seen_at = seen_at"))
-
-
 async def last_success(db: Database) -> datetime | None:
     """When the last run ended that was neither skipped nor failed."""
     (at,) = await db.read(

@@ -79,7 +79,8 @@ class BotApi:
         self.context.state.feed.nudge()
         if not answered:
             return Hangs() if fault is not None and fault.kind == "hang" else CutsOff()
-        return JSONResponse(outcome.body(), outcome.status)
+        # escaped to ASCII, as Telegram does
+        return Response(json.dumps(outcome.body()), outcome.status, media_type="application/json")
 
     async def _carry_out(self, method: str, values: Values, fault: Fault | None) -> Outcome:
         name = BY_LOWER_NAME.get(method.lower())

@@ -40,7 +40,8 @@ class BotChild:
     @property
     def log(self) -> str:
         """Everything the bot has logged."""
-        return (self.folder / "bot.log").read_text(encoding="utf-8")
+        file = self.folder / "bot.log"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
 
     async def start(self) -> None:
         """Start the bot and wait until it is ready.
@@ -48,12 +49,10 @@ class BotChild:
         Raises:
             StartError: it ended before that, or took too long.
         """
-        with (self.folder / "bot.log").open("ab") as log:
-            before = self._readied()
-            self.process = process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bot", cwd=self.folder, env=self.environment, stderr=log,
-                stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+        before = self._readied()
+        await self.spawn()
+        process = self.process
+        assert process is not None, "it has just been spawned"
         try:
             await self.sandbox.world.until(
                 lambda: self._readied() > before or process.returncode is not None, START_SECONDS
@@ -63,6 +62,14 @@ class BotChild:
         if process.returncode is not None:
             last = " ".join(self.log.splitlines()[-_LAST_LINES:])
             raise StartError(f"The bot did not start: {last}", exit_status=1)
+
+    async def spawn(self) -> None:
+        """Start the bot and do not wait."""
+        with (self.folder / "bot.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bot", cwd=self.folder, env=self.environment, stderr=log,
+                stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
 
     def _readied(self) -> int:
         """How often a bot in this folder has said that it is ready; a long poll is a call only once it has ended."""

@@ -1,5 +1,6 @@
 """Pseudonyms are stable under one key, and the key is guarded."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,21 @@ def test_a_pseudonym_is_stable_under_its_key_and_tells_nothing_without_it() -> N
     one, other = Pseudonyms(b"1" * 32), Pseudonyms(b"2" * 32)
     assert one.person(42) == Pseudonyms(b"1" * 32).person(42)
     assert len({one.person(42), one.person(43), one.chat(42), other.person(42)}) == 4
+
+
+def test_everybody_whom_an_update_names_is_found_however_deep() -> None:
+    names = Pseudonyms(b"1" * 32)
+    update = {
+        "update_id": 7,
+        "message": {
+            "from": {"id": 1, "is_bot": False},
+            "chat": {"id": -100},
+            "reply_to_message": {"from": {"id": 2}, "text": "9", "entities": [{"user": {"id": 3}}]},
+            "is_topic_message": True,
+        },
+        "callback_query": {"id": "123", "from": {"id": True}},
+    }
+    assert names.named_in(json.dumps(update)) == {names.person(id_) for id_ in (1, 2, 3, -100)}
 
 
 def test_a_new_installation_makes_a_key_that_only_its_owner_can_read(tmp_path: Path) -> None:

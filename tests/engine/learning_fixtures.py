@@ -1,9 +1,12 @@
 """Tiny random models of several architectures, and datasets with a taste in them."""
 
+import json
+import math
 import random
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     GPT2Config,
@@ -64,6 +67,25 @@ def save_tiny_model(folder: Path, architecture: str = "llama") -> Path:
         model = {"llama": LlamaForCausalLM, "qwen3": Qwen3ForCausalLM}[architecture](config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_greedy_model(folder: Path) -> Path:
+    """A tiny model with an embedding of half a gigabyte, all zeros, which lies on disk as a hole."""
+    save_tiny_model(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 4_000_000}))
+    header, end = {}, 0
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping
+    shapes["model.embed_tokens.weight"][0] = 4_000_000
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [begin, end]}
+    encoded = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        file.truncate(8 + len(encoded) + end)
     return folder
 
 

@@ -254,6 +254,27 @@ async def test_an_adapter_that_is_or_computes_no_numbers_is_refused_before_it_ca
         assert await write(engine, ask("tea"), GREEDY) == before
 
 
+async def test_an_adapter_of_a_wider_base_is_refused(tiny_base: Base, versions_dir: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from engine.versions import publish
+
+    weights = load_file(versions_dir / "first" / "adapter_model.safetensors")
+    wider = {name: weight.repeat(1, 2) if "lora_A" in name else weight.repeat(2, 1) for name, weight in weights.items()}
+    (tmp_path / "wider").mkdir()
+    save_file(wider, tmp_path / "wider" / "adapter_model.safetensors")
+    config = (versions_dir / "first" / "adapter_config.json").read_bytes()
+    (tmp_path / "wider" / "adapter_config.json").write_bytes(config)
+    folder = publish(tmp_path / "wider", tmp_path / "versions", "wider")
+    async with Engine(tiny_base) as engine:
+        await engine.load_adapter("first", versions_dir / "first")
+        before = await write(engine, ask("tea"), GREEDY, model="first")
+        with pytest.raises(ModelError, match="does not fit"):
+            await engine.load_adapter("wider", folder)
+        assert engine.model_names == ("tiny", "first")
+        assert await write(engine, ask("tea"), GREEDY, model="first") == before
+
+
 async def test_an_adapter_of_another_model_is_refused(
     tiny_base: Base, tiny_model_folder: Path, versions_dir: Path, tmp_path: Path
 ) -> None:

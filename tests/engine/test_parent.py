@@ -30,8 +30,7 @@ def has_ended(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.parametrize("child", ["plain", "deaf"])
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(("child", "end"), [("plain", signal.SIGKILL), ("deaf", signal.SIGTERM)])
 def test_a_child_ends_soon_after_its_parent(child: str, end: signal.Signals) -> None:
     command = [sys.executable, "-c", PARENT, CHILD, child]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:

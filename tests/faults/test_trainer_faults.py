@@ -1,7 +1,6 @@
 """A trainer that runs out of memory, or whose bot is killed: the run has a clear end, and the champion serves on."""
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,53 +12,33 @@ import pytest
 
 from bot.bulletin import verdict_sentence
 from bot.nightly import Nightly, Policy
-from bot.sandbox.server import Sandbox
 from bot.switchboard import Switchboard
 from engine.client import EngineClient
+from engine.run import Reason, RunReport, write_report
+from engine.versions import verify
 from storage.database import Database
-from tests.bot.test_nightly import Night, engine, rate
-from tests.engine.learning_fixtures import save_tiny_model
+from tests.bot.test_nightly import Night, rate
+from tests.engine.learning_fixtures import save_greedy_model
 from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, has_verdict
 
 
-def save_greedy_model(folder: Path) -> Path:
-    """A tiny model with an embedding of half a gigabyte, which lies on disk as a hole."""
-    save_tiny_model(folder)
-    config = json.loads((folder / "config.json").read_text())
-    rows, width = 4_000_000, config["hidden_size"]
-    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": rows}))
-    weights = folder / "model.safetensors"
-    with weights.open("r+b") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        rest = file.read()
-    name = "model.embed_tokens.weight"
-    old_begin, old_end = header[name]["data_offsets"]
-    kept = rest[:old_begin] + rest[old_end:]
-    for entry in header.values():
-        if "data_offsets" in entry:
-            entry["data_offsets"] = [
-                offset - (old_end - old_begin if offset >= old_end else 0) for offset in entry["data_offsets"]
-            ]
-    header[name] = {"dtype": "F16", "shape": [rows, width], "data_offsets": [len(kept), len(kept) + 2 * rows * width]}
-    encoded = json.dumps(header).encode()
-    with weights.open("wb") as file:
-        file.write(len(encoded).to_bytes(8, "little") + encoded + kept)
-        file.truncate(8 + len(encoded) + len(kept) + 2 * rows * width)
-    return folder
+def engine(_: httpx.Request) -> httpx.Response:
+    """Stands in at the engine's HTTP border: one base, and every version is taken."""
+    return httpx.Response(200, json={"data": [{"id": "starter"}]})
 
 
 @pytest.fixture
-async def nights(tmp_path: Path) -> AsyncIterator[Callable[[Path], Night]]:
-    """Makes nights for a model; the engine is a stand-in, the trainer is real."""
+async def nights(tmp_path: Path) -> AsyncIterator[Callable[[], Night]]:
+    """Makes nights over one database, as one bot after another does."""
     db = await Database.open(tmp_path / "ovation.db")
     started: list[Nightly] = []
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
         switchboard = Switchboard(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
         await switchboard.install()
+        policy = Policy(model=str(tmp_path / "model"), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0)
 
-        def night(model: Path) -> Night:
-            policy = Policy(model=str(model), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0)
+        def night() -> Night:
             started.append(Nightly(db=db, switchboard=switchboard, data_dir=tmp_path, policy=policy))
             return Night(db, started[-1])
 
@@ -69,18 +48,107 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[[Path], Night]]:
     await db.close()
 
 
-@pytest.mark.parametrize("megabytes", [600, 1000])
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a shell script in the place of Python, for the trainer."""
+
+    def replace(script: str) -> None:
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr("bot.trainer.sys.executable", str(path))
+
+    return replace
+
+
 async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_champion_serves_on(
-    nights: Callable[[Path], Night], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int
+    nights: Callable[[], Night], tmp_path: Path, python: Callable[[str], None]
 ) -> None:
-    night = nights(save_greedy_model(tmp_path / "model"))
+    night = nights()
     await rate(night.db, 20)
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nulimit -v {megabytes * 1024}\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    monkeypatch.setattr("bot.trainer.sys.executable", str(python))
+    save_greedy_model(tmp_path / "model")
+    python(f'ulimit -v 1024000\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"')
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "memory", "starter")
     assert "not enough memory" in verdict_sentence(run, "en")
     assert not (tmp_path / "runs" / "00001" / "dataset.jsonl").exists()
-    monkeypatch.undo()
+
+
+async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_may_begin(
+    nights: Callable[[], Night], python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
+    night = nights()
+    await rate(night.db, 20)
+    python("kill -STOP $$")
+    run = await night.run()
+    assert (run.verdict, run.reason, run.version) == ("failed", "stalled", "starter")
+    assert "stood still" in verdict_sentence(run, "en") and "没有进展" in verdict_sentence(run, "zh")
+    assert await night.nightly.begin() is not None
+
+
+@pytest.mark.parametrize(
+    ("point", "trainings"), [("bot.nightly.versions.add", 2), ("bot.switchboard.Switchboard.crown", 1)]
+)
+async def test_a_run_cut_off_while_its_version_takes_over_is_seen_through_by_the_next_start(
+    nights: Callable[[], Night], tmp_path: Path, python: Callable[[str], None], point: str, trainings: int
+) -> None:
+    night = nights()
+    await rate(night.db, 20)
+    write_report(tmp_path, RunReport(passed=True, reason=Reason("better", {"gain": 0.1})))
+    python(
+        f"echo once >> {tmp_path}/trainings\n"
+        "mkdir $3/adapter\n"
+        "head -c 100 /dev/urandom > $3/adapter/adapter_model.safetensors\n"
+        f"cp {tmp_path}/report.json $3"
+    )
+    reached = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(point, hang)
+        assert await night.nightly.begin() is not None
+        await reached.wait()
+        await night.nightly.close()
+    again = nights()
+    await again.nightly.resume()
+    run = await asyncio.wait_for(again.ended.get(), 60)
+    assert (run.verdict, run.reason, run.version, run.attempts) == ("promoted", "better", "v1", 2)
+    assert len((tmp_path / "trainings").read_text().splitlines()) == trainings
+    verify(tmp_path / "versions" / "v1")
+    assert [folder.name for folder in (tmp_path / "versions").iterdir()] == ["v1"]
+
+
+def trainers(folder: Path) -> list[int]:
+    """The trainers that work in a bot's folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        command = process.info["cmdline"] or []
+        is_ours = "engine.train" in command and any(word.startswith(str(folder)) for word in command)
+        if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process.pid)
+    return found
+
+
+async def test_a_killed_bot_takes_its_trainer_with_it_and_the_next_ends_the_run(bot: BotProcess, scene: Scene) -> None:
+    await bot.start(MIN_RATINGS="2")
+    db = await Database.open(bot.folder / "data" / "ovation.db")
+    await rate(db, 20)
+    await db.close()
+    admin, chat = scene.person("Root", person_id=ADMIN_ID)
+    world = scene.sandbox.world
+    asked = world.say(admin, chat, "/retrain")
+    await world.until(lambda: trainers(bot.folder), 30)
+    (first,) = trainers(bot.folder)
+    await bot.stop(signal.SIGKILL)
+    await world.until(lambda: not trainers(bot.folder), 30)
+    await bot.start()
+    await world.until(lambda: trainers(bot.folder), 30)
+    (second,) = trainers(bot.folder)
+    assert first != second
+    await scene.answer(asked, has_verdict, seconds=120)
+    (run,) = await bot.export("runs")
+    assert run["verdict"] in {"rejected", "skipped", "promoted"}

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sqlite3
 from typing import Any
 
 from bot.sandbox.records import SeenMessage
@@ -18,6 +20,7 @@ def send_raw(sandbox: Sandbox, *updates: dict[str, Any]) -> None:
     for update in updates:
         (kind,) = [name for name in update if name != "update_id"] or ["nothing"]
         queue.pending.append(Waiting(update["update_id"], kind, queue._clock(), update.get(kind, {})))
+        queue._next_id = max(queue._next_id, update["update_id"] + 1)
     queue._wake()
 
 
@@ -114,9 +117,6 @@ async def test_garbage_is_buried_or_answered_and_never_stops_the_bot(
 async def test_an_update_that_ends_the_process_each_time_is_given_up(
     bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
-    import signal
-    import sqlite3
-
     await bot.start()
     ada, chat = scene.person("Ada")
     await scene.ask(ada, chat, "/slogan black tea")

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from storage.database import open_for_reading
 from storage.migrations import migrate
 from tests.storage.conftest import NOON
 
@@ -49,7 +50,7 @@ def write_history(path: Path, *, texts: int, seed: int, begin: datetime = NOON) 
 
 def rows_of(path: Path, person: str) -> int:
     """Rows that name a person, bans and the audit aside."""
-    with opened(path) as connection:
+    with closing(open_for_reading(path)) as connection:
         return sum(
             connection.execute(f"SELECT count(*) FROM {table} WHERE {column} = ?", (person,)).fetchone()[0]
             for table, column in (

@@ -236,6 +236,7 @@ def test_people_are_forgotten_in_a_database_that_was_put_aside_too(live: Path, f
     stones = [Tombstone("ada", NIGHT)]
     assert backup.scrub(restore.put_aside(live), stones, None) == Scrubbed((aside,))
     assert rows_of(aside, "ada") == 0
+    assert len(list(live.parent.glob(f"{aside.name}*"))) == 1, "nothing is left beside it"
 
 
 async def test_what_only_the_log_held_is_put_aside_too_and_never_played_into_the_restored_database(
@@ -292,7 +293,7 @@ def test_a_restore_that_fails_at_any_step_leaves_the_database_as_it_was(
     made = back_up(live, folder)
     crashed = _crashed_copy(live, tmp_path / "crashed" / "ovation.db")
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(restore if hasattr(restore, step) else backup, step, full)

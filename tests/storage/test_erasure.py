@@ -180,9 +180,9 @@ async def test_a_failing_erasure_erases_nothing(db: Database, tmp_path: Path) ->
     assert len(await db.read(generations.all_delivered)) == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 5])  # with 5, deleting alone leaves 20 copies in SQLite 3.40
 async def test_no_byte_of_an_erased_person_is_left_in_any_file(tmp_path: Path, seed: int) -> None:
-    write_history(tmp_path / "ovation.db", texts=250, seed=seed)
+    write_history(tmp_path / "ovation.db", texts=400, seed=seed)
     db = await Database.open(tmp_path / "ovation.db")
     await erasure.forget(db, "ada", LATER, names=named_in)
     assert await erasure.purge(db)

@@ -1,0 +1,67 @@
+"""`kill -9` at random moments under load, again and again: what is lost, what is doubled, which rating is wrong.
+
+The bot and every process that it started die at once, also while starting. `python -m benchmarks.kills 1000` prints
+the toll; the tests do twenty.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from benchmarks.crowd import Crowd, Toll
+from bot.sandbox.child import BotChild
+from bot.sandbox.server import Sandbox
+
+_LONGEST_LIFE_SECONDS = 2.5
+_SETTLE_SECONDS = 300.0
+
+
+async def kill_again_and_again(
+    sandbox: Sandbox, bot: BotChild, *, kills: int, seed: int, size: int = 24, prompts_per_second: float = 2.0
+) -> Toll:
+    """Let a crowd use a bot that is killed `kills` times, then let it live, and reckon."""
+    rng = random.Random(seed)
+    crowd = Crowd(sandbox, size, seed)
+    await bot.start()
+    acting = asyncio.create_task(crowd.act(prompts_per_second=prompts_per_second, reactions_per_second=8.0))
+    for _ in range(kills):
+        await asyncio.sleep(rng.uniform(0.0, _LONGEST_LIFE_SECONDS))
+        await kill_family(bot)
+        await bot.spawn()
+    acting.cancel()
+    await asyncio.gather(acting, return_exceptions=True)
+    await kill_family(bot)
+    await bot.start()
+    return await crowd.reckon(bot, seconds=_SETTLE_SECONDS)
+
+
+async def kill_family(bot: BotChild) -> None:
+    """SIGKILL to the bot and to all that it started, at once."""
+    assert bot.process is not None, "killed only once it has been started"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(bot.process.pid)
+        for member in [family, *family.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.send_signal(signal.SIGKILL)
+    await bot.process.wait()
+
+
+async def _main(kills: int, engine_url: str | None) -> Toll:
+    settings = {"PROMPTS_PER_HOUR": "0", "QUEUE_LIMIT": "100000"} | ({"ENGINE_URL": engine_url} if engine_url else {})
+    with tempfile.TemporaryDirectory() as folder:
+        async with Sandbox() as sandbox:
+            bot = BotChild(sandbox, Path(folder), settings)
+            try:
+                return await kill_again_and_again(sandbox, bot, kills=kills, seed=1)
+            finally:
+                await bot.stop()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{asyncio.run(_main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))}\n")

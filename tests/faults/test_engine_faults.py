@@ -1,0 +1,81 @@
+"""The real engine hangs, is killed or finds no memory: it is replaced, and the prompt is answered all the same."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot import engine_process
+from bot.engine_process import EngineProcess, free_port
+from bot.errors import StartError
+from engine.chat import Message, Reply, Sampling
+from engine.client import EngineClient
+from engine.errors import EngineUnavailable
+from tests.engine.learning_fixtures import save_greedy_model
+
+ASK = [Message("user", "Write a slogan on green tea")]
+SHORT = Sampling(max_tokens=8, temperature=0.0)
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient() as client:
+        yield client
+
+
+async def nothing() -> None:
+    """Nothing has to be done when the engine is ready."""
+
+
+async def answer(client: EngineClient) -> Reply:
+    """Ask until there is an answer, as the composer does."""
+    while True:
+        try:
+            return await client.complete(ASK, SHORT, model="starter")
+        except EngineUnavailable:
+            await asyncio.sleep(0.1)
+
+
+async def test_an_engine_that_hangs_or_is_killed_for_memory_is_replaced_and_the_prompt_is_answered(
+    http: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine_process, "PULSE_SECONDS", 0.1)
+    monkeypatch.setattr(engine_process, "LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("engine.client.HEALTH_SECONDS", 0.3)
+    port = free_port()
+    client = EngineClient(f"http://127.0.0.1:{port}", http=http)
+    engine = EngineProcess(model="starter", port=port, versions=tmp_path, client=client)
+    try:
+        await engine.start(nothing)
+        before = await answer(client)
+        for number, why in ((signal.SIGSTOP, "hangs"), (signal.SIGKILL, "memory ran out")):
+            assert engine._child is not None
+            os.kill(engine._child.pid, number)
+            assert (await answer(client)).text == before.text
+            assert any(why in line for line in caplog.messages)
+        assert engine.restarts == 2
+    finally:
+        await engine.stop()
+
+
+async def test_an_engine_that_finds_no_memory_at_the_start_says_so_in_one_sentence(
+    http: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nulimit -v 1024000\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    model = save_greedy_model(tmp_path / "model")
+    monkeypatch.setattr("bot.engine_process.sys.executable", str(python))
+    port = free_port()
+    client = EngineClient(f"http://127.0.0.1:{port}", http=http)
+    engine = EngineProcess(model=str(model), port=port, versions=tmp_path, client=client)
+    try:
+        with pytest.raises(StartError, match="did not start. The machine ran out of memory"):
+            await engine.start(nothing)
+    finally:
+        await engine.stop()
