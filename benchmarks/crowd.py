@@ -6,6 +6,7 @@ the tests under faults.
 """
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -94,10 +95,8 @@ class Crowd:
         def is_quiet() -> bool:
             return not world.updates.pending and all(self._finished(asked) for asked in self.asked)
 
-        try:
+        with contextlib.suppress(TimeoutError):  # the counts tell
             await world.until(is_quiet, seconds)
-        except TimeoutError:
-            pass  # the counts tell
         stored = await self._stored(bot)
         answers = [self._finished(asked) for asked in self.asked]
         orphans = sum(len([a for a in world.answers(asked) if a.button("stop:")]) for asked in self.asked)

@@ -19,16 +19,16 @@ from bot import data_folder
 from bot.alarm import Alarm
 from bot.backups import Backups
 from bot.bulletin import Bulletin
+from bot.cleaning import Cleaning
 from bot.composer import Composer
 from bot.confirmations import Confirmations
 from bot.connections import introduce, open_engine, open_health, receive
 from bot.consent import Consent
 from bot.delivery import Delivery
 from bot.doorman import Doorman
-from bot.errors import OvationError
 from bot.feedback import Feedback
 from bot.forgetting import Forgetting
-from bot.handlers import admin, commands, confirm, door, generate, operator, privacy, rate
+from bot.handlers import admin, commands, confirm, door, generate, operator, privacy, rate, rework
 from bot.handlers.admin import AdminCommands
 from bot.handlers.errors import ErrorHandler
 from bot.handlers.guard import Guard
@@ -49,7 +49,6 @@ from bot.telegram_app import TelegramApplication, build_application, build_bot, 
 from bot.vitals import Vitals
 from storage import inbox
 from storage.database import Database
-from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -156,16 +155,18 @@ async def _furnish(
     house = OperatorCommands(
         db=db, delivery=delivery, confirmations=confirmations, doorman=doorman, health=health, backups=ground.backups
     )
+    cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
     forgetting = Forgetting(
-        db=db, pseudonyms=pseudonyms, studio=studio, messenger=delivery, file=ground.settings.tombstones_path,
-        backups=ground.backups,
+        db=db, pseudonyms=pseudonyms, studio=studio, nightly=nightly, messenger=delivery,
+        file=ground.settings.tombstones_path, cleaning=cleaning,
     )  # fmt: skip
     stack.push_async_callback(forgetting.close)
     kinds = load_kinds()
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
         generate.handlers(studio, kinds),
-        rate.handlers(feedback, studio),
+        rate.handlers(feedback),
+        rework.handlers(studio),
         privacy.handlers(Consent(db=db, pseudonyms=pseudonyms), forgetting, confirmations, delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         admin.handlers(learning, guard),
@@ -173,7 +174,7 @@ async def _furnish(
         commands.handlers(kinds, delivery),
     ]
     install(application, door.handlers(doorman, errors), parts, on_error=errors)
-    await _keep_time(ground, nightly, bulletin)
+    await _keep_time(ground, nightly, bulletin, cleaning)
     return studio
 
 
@@ -214,7 +215,7 @@ def _learning(ground: _Ground, switchboard: Switchboard) -> tuple[Nightly, Bulle
     return nightly, bulletin
 
 
-async def _keep_time(ground: _Ground, nightly: Nightly, bulletin: Bulletin) -> None:
+async def _keep_time(ground: _Ground, nightly: Nightly, bulletin: Bulletin, cleaning: Cleaning) -> None:
     """Finish the run that was cut off, make up for a missed night, and wait for the next."""
     settings, db = ground.settings, ground.db
     await nightly.resume()
@@ -222,22 +223,9 @@ async def _keep_time(ground: _Ground, nightly: Nightly, bulletin: Bulletin) -> N
 
     async def run_slot(slot: str) -> None:
         await inbox.forget_old(db, now=datetime.now(UTC))
-        await _back_up(ground)
+        await cleaning.nightly()
         await nightly.begin(slot=slot)
 
     schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
     await schedule.start()
     ground.stack.callback(schedule.stop)
-
-
-async def _back_up(ground: _Ground) -> None:
-    """The nightly backup; where it fails the admins hear of it, and the night goes on."""
-    if not ground.settings.backups_keep:
-        return
-    try:
-        made = await ground.backups.make()
-    except (OvationError, StorageError, OSError) as error:
-        logger.error("no backup tonight: %s", error)
-        ground.alarm.tell("alarm-backup")
-    else:
-        logger.info("backup %s is made and verified", made.name)

@@ -75,9 +75,7 @@ class Bulletin:
         for admin in self._admin_ids:
             language = await generations.language_in(self._db, admin) or "en"
             try:
-                await patiently(
-                    partial(self._messenger.send, Address(chat_id=admin), verdict_sentence(run, language))
-                )
+                await patiently(partial(self._messenger.send, Address(chat_id=admin), verdict_sentence(run, language)))
             except DeliveryError as error:
                 logger.warning("run %d: an admin cannot be told: %s", run.id, error)
 

@@ -25,6 +25,7 @@ from bot.telegram_app import TelegramApplication
 from bot.vitals import Vitals
 from bot.webhook import Webhook
 from engine.client import EngineClient
+from engine.errors import EngineUnavailable
 from storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -64,11 +65,13 @@ async def open_engine(
         await process.start(switchboard.install)
         vitals.engine_restarts.set_function(lambda: process.restarts)
         return switchboard
-    while not await client.is_ready():
-        logger.warning("the engine at %s does not answer; trying again in %.0f seconds", url, _RETRY_SECONDS)
-        await asyncio.sleep(_RETRY_SECONDS)
-    await switchboard.install()
-    return switchboard
+    while True:
+        try:
+            await switchboard.install()
+            return switchboard
+        except EngineUnavailable as error:
+            logger.warning("%s Trying %s again in %.0f seconds.", error, url, _RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def receive(

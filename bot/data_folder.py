@@ -24,7 +24,7 @@ def held(folder: Path) -> Iterator[None]:
         StartError: another bot holds it, or it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
     except OSError as error:
         raise StartError(f"The data folder {folder} cannot be written ({error.strerror}): set DATA_DIR.") from error

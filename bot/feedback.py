@@ -68,6 +68,7 @@ class Feedback:
         *,
         update_id: int,
         chat_id: int,
+        message_id: int,
         person_id: int,
         generation_id: int,
         button: Literal["up", "down"],
@@ -76,10 +77,10 @@ class Feedback:
         """Record 👍 or 👎; the same again takes it back.
 
         Raises:
-            Refusal: the button belongs to no generation of this chat.
+            Refusal: the button belongs to no generation that this message shows.
         """
-        generation = await generations.by_id(self._db, generation_id)
-        if generation is None or generation.delivery.chat_id != chat_id:
+        generation = await generations.by_message(self._db, chat_id=chat_id, message_id=message_id)
+        if generation is None or generation.id != generation_id:  # a number may be given out again after a restore
             raise Refusal("generation-unknown")
         rater = self._pseudonyms.person(person_id)
         recorded = await ratings.press(

@@ -83,9 +83,7 @@ class Health:
     async def told(self, language: str) -> str:
         """What /health says in chat."""
         checks = await self.ready()
-        lines = [
-            f"{'✅' if check.is_ok else '❌'} {say(language, f'health-{check.name}')} · {check.says}" for check in checks
-        ]
+        lines = [_line(check, language) for check in checks]
         _, _, dead = await inbox.backlog(self._db, now=datetime.now(UTC))
         trained_at, newest = await runs.last_success(self._db), self._backups.newest()
         return say(
@@ -127,6 +125,10 @@ class Health:
 
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self._db.path.parent).free
+
+
+def _line(check: Check, language: str) -> str:
+    return f"{'✅' if check.is_ok else '❌'} {say(language, f'health-{check.name}')} · {check.says}"
 
 
 def _moment(at: datetime | None) -> str:

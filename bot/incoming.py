@@ -89,10 +89,17 @@ async def reply(delivery: Delivery, to: Incoming, words: str, buttons: Keyboard 
     return await patiently(lambda: delivery.send(address, words, buttons))
 
 
-async def toast(query: CallbackQuery, words: str = "", *, show_alert: bool = False) -> None:
-    """Answer a press. One that is too old to be answered has had its effect all the same."""
+def pressed(update: Update) -> tuple[CallbackQuery, int]:
+    """The query, and the generation that its button names; the handler's pattern has checked the form."""
+    query = update.callback_query
+    assert query is not None and query.data is not None, "a callback handler gets callback queries with data"
+    return query, int(query.data.partition(":")[2])
+
+
+async def toast(query: CallbackQuery, text: str, *, show_alert: bool = False, **values: str | float) -> None:
+    """Answer a press with a sentence of the locales. One that is too old to be answered has had its effect."""
     try:
-        await query.answer(words, show_alert=show_alert)
+        await query.answer(say(language_of(query.from_user.language_code), text, **values), show_alert=show_alert)
     except TelegramError as error:
         logger.info("a press could not be answered: %s", type(error).__name__)
 

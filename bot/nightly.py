@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,6 +124,14 @@ class Nightly:
         self._cancelled = True
         self._task.cancel()
         return True
+
+    async def start_over(self, learned: Collection[int]) -> None:
+        """Begin the present run anew, with the consents of now, if it is among those that learned from erased texts."""
+        run = await self.running()
+        if run is not None and run.id in learned and self._may_cancel:
+            logger.info("run %d starts over without what was erased", run.id)
+            await self.close()
+            self._conduct_soon(run)
 
     async def close(self) -> None:
         """Stop at once; a run under way stays open and is resumed at the next start."""

@@ -22,7 +22,6 @@ from bot.errors import NotNow
 from bot.messenger import Urgency
 
 
-
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most `calls` in any `seconds`; the last `kept` of them are for those who cannot be turned away."""

@@ -63,8 +63,9 @@ class Poller:
         pause = _FIRST_PAUSE_SECONDS
         reign = _Reign()
         while True:
-            while self._processor.pending > MAX_PENDING:
+            if self._processor.pending > MAX_PENDING:
                 await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+                continue
             try:
                 raws = await self._fetch(offset)
                 await self._intake.take(raws)

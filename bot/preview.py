@@ -1,8 +1,8 @@
 """The preview: a growing text shown by edits, seldom enough not to flood a chat.
 
 At most one edit is under way; what arrives meanwhile is merged into the next. A preview that cannot be shown, or finds
-no room among more urgent calls, is dropped, since the final text follows. Groups get fewer edits than private chats, because Telegram counts 20 messages
-a minute in a group, edits included.
+no room among more urgent calls, is dropped, since the final text follows. Groups get fewer edits than private chats,
+because Telegram counts 20 messages a minute in a group, edits included.
 """
 
 import asyncio

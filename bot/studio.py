@@ -80,7 +80,9 @@ class Studio:
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
-        earlier = await self._earlier(request, generation)
+        earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=request.message_id)
+        if earlier is None or earlier.id != generation:
+            raise Refusal("generation-unknown")
         await self._accept(request, earlier.kind, earlier.messages, parent=earlier.id)
 
     async def refine(self, request: Request, shown_in: int, wish: str) -> bool:
@@ -149,12 +151,6 @@ class Studio:
         if len(topic) > MAX_TOPIC_CHARACTERS:
             raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
         return topic
-
-    async def _earlier(self, request: Request, generation: int) -> Generation:
-        earlier = await generations.by_id(self._db, generation)
-        if earlier is None or earlier.delivery.chat_id != request.chat_id:
-            raise Refusal("generation-unknown")
-        return earlier
 
     async def _accept(self, request: Request, kind: str, messages: tuple[Turn, ...], *, parent: int | None) -> None:
         now = datetime.now(UTC)

@@ -39,7 +39,7 @@ class Vitals:
         self.unfinished = gauge("generations_unfinished", "Prompts accepted and not answered yet.")
         self.wal_bytes = gauge("wal_bytes", "Size of the write-ahead log.")
         self.free_disk_bytes = gauge("free_disk_bytes", "Free space where the data lies.")
-        self.last_training_success = gauge("last_training_success_timestamp_seconds", "End of the last run with a verdict.")
+        self.last_training_success = gauge("last_training_success_timestamp_seconds", "End of the last whole run.")
         self.last_backup = gauge("last_backup_timestamp_seconds", "Time of the newest backup.")
         self.consented_people = gauge("consented_people", "People whose opt-in stands in at least one chat.")
         self.engine_restarts = gauge("engine_restarts", "How often our engine had to be started again.")

@@ -9,7 +9,7 @@ Knows SQLite and durability. Knows no table.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,19 +30,13 @@ _PRAGMAS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
-    transaction: Callable[[sqlite3.Connection], Any]
-    outcome: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
 class Database:
     """The facts on disk. Open with `await Database.open(path)`, close with `await db.close()`."""
 
     def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
         self.path = path
         self._connection: aiosqlite.Connection | None = connection
-        self._waiting: list[_Write] = []
+        self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._committer: asyncio.Task[None] | None = None
 
     @classmethod
@@ -74,16 +68,14 @@ class Database:
         """
         if self._connection is None:
             raise DatabaseClosed("The database is closed.")
-        write = _Write(transaction)
-        write.outcome.add_done_callback(lambda done: done.exception())  # a caller that was cancelled never asks
-        self._waiting.append(write)
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((transaction, outcome))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_waiting(), name="committer")
         try:
-            result: T = await asyncio.shield(write.outcome)
+            return await outcome
         except sqlite3.OperationalError as error:
             raise DatabaseUnusable(f"The database cannot be written: {error}.") from error
-        return result
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Run `question`, which must not write."""
@@ -108,13 +100,15 @@ class Database:
         assert connection is not None, "close waits for the committer"
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            transactions = [write.transaction for write in batch]
-            outcomes = await connection._execute(_committed, connection._conn, transactions)
-            for write, outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, _Raised):
-                    write.outcome.set_exception(outcome.error)
+            transactions = [transaction for transaction, _ in batch]
+            results = await connection._execute(_committed, connection._conn, transactions)
+            for (_, outcome), result in zip(batch, results, strict=True):
+                if outcome.done():
+                    continue  # its caller was cancelled and does not wait; the write stands all the same
+                if isinstance(result, _Raised):
+                    outcome.set_exception(result.error)
                 else:
-                    write.outcome.set_result(outcome)
+                    outcome.set_result(result)
         self._committer = None
 
     async def _on_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -19,9 +19,11 @@ async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: dateti
     """Commit a batch of (update_id, body) in one transaction; ids seen before are ignored. How many were new."""
     rows = [(update_id, at.isoformat(), body) for update_id, body in updates]
     return await db.write(
-        lambda c: c.executemany(
-            "INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
-        ).rowcount
+        lambda c: (
+            c.executemany(
+                "INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
+            ).rowcount
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""People as pseudonyms: when they were first seen, and where they have opted in, and who is shut out. Knows no Telegram id and no name."""
+"""People as pseudonyms: when they came, where they have opted in, and who is shut out. Knows no id and no name."""
 
 import sqlite3
 from datetime import datetime
@@ -50,8 +50,9 @@ async def has_consented(db: Database, person: str, chat: str) -> bool:
 async def ban(db: Database, person: str, *, at: datetime) -> bool:
     """Shut a person out; False when they were already."""
     return await db.write(
-        lambda c: c.execute("INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat())).rowcount
-        == 1
+        lambda c: (
+            c.execute("INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat())).rowcount == 1
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""The operator's commands for learning: /retrain, /models, /promote, /approve, /rollback. The guard stands before them."""
+"""The operator's commands for learning: /retrain, /models, /promote, /approve, /rollback, behind the guard."""
 
 from typing import Any
 

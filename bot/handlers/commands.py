@@ -9,7 +9,6 @@ from bot.delivery import Delivery
 from bot.incoming import Incoming, answer, incoming, toast
 from bot.keyboards import consent_buttons
 from bot.kinds import Kinds
-from bot.texts import language_of, say
 
 
 def handlers(kinds: Kinds, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
@@ -41,19 +40,20 @@ def handlers(kinds: Kinds, delivery: Delivery) -> list[BaseHandler[Any, Any, Any
         if message is not None:
             await answer(delivery, message, "text-only")
 
-    async def on_old_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query = update.callback_query
-        if query is not None:
-            await toast(query, say(language_of(query.from_user.language_code), "button-old"), show_alert=True)
-
     only_new = filters.UpdateType.MESSAGE
     return [
         CommandHandler("start", on_start, filters=only_new),
         CommandHandler("help", on_help, filters=only_new),
         MessageHandler(only_new & filters.COMMAND, on_unknown),
-        CallbackQueryHandler(on_old_button),
+        CallbackQueryHandler(_on_old_button),
         MessageHandler(only_new & filters.ChatType.PRIVATE & ~filters.TEXT & ~filters.StatusUpdate.ALL, on_other),
     ]
+
+
+async def _on_old_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+    query = update.callback_query
+    if query is not None:
+        await toast(query, "button-old", show_alert=True)
 
 
 def _menu(message: Incoming, kinds: Kinds) -> str:

@@ -36,7 +36,7 @@ def handlers(
         else:
             await audit.append(db, Deed(datetime.now(UTC), pseudonyms.person(person_id), done.action, done.detail))
             words = say(language, done.text, **done.values)
-        await toast(query)
+        await toast(query, "confirm-heard")
         await patiently(lambda: delivery.edit(chat_id, message_id, words))
 
     return [CallbackQueryHandler(on_answer, pattern=r"^(yes|no):[\w-]{16}$")]

@@ -73,13 +73,13 @@ class ErrorHandler:
 
     async def _say(self, update: Update, text: str, values: dict[str, str | int]) -> None:
         user, message, query = update.effective_user, update.message, update.callback_query
-        sentence = say(language_of(user.language_code if user else None), text, **values)
-        try:
-            if query is not None:
-                await toast(query, sentence, show_alert=True)
-            elif message is not None:
-                topic = message.message_thread_id if message.is_topic_message else None
-                address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic)
+        if query is not None:
+            await toast(query, text, show_alert=True, **values)
+        elif message is not None:
+            sentence = say(language_of(user.language_code if user else None), text, **values)
+            topic = message.message_thread_id if message.is_topic_message else None
+            address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic)
+            try:
                 await self._delivery.send(address, sentence)
-        except DeliveryError as again:
-            logger.warning("a sentence could not be shown: %s", type(again).__name__)
+            except DeliveryError as again:
+                logger.warning("a sentence could not be shown: %s", type(again).__name__)

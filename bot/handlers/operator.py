@@ -1,4 +1,4 @@
-"""The operator's commands for the house: /health, /backup, /audit, /ban, /unban. The guard stands before them."""
+"""The operator's commands for the house: /health, /backup, /audit, /ban, /unban, behind the guard."""
 
 import logging
 from typing import Any

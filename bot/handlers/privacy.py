@@ -1,4 +1,4 @@
-"""Consent and forgetting: /optin, /optout, /privacy, /forget and the buttons. A consent is one person's, for one chat."""
+"""Consent and forgetting: /optin, /optout, /privacy, /forget and the buttons. A consent is for one person and chat."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -14,7 +14,6 @@ from bot.delivery import Delivery
 from bot.forgetting import Forgetting
 from bot.incoming import answer, ask_first, incoming, toast
 from bot.keyboards import consent_buttons
-from bot.texts import language_of, say
 
 Choice = Callable[[int, int, datetime], Awaitable[str]]
 """A person's id, a chat's id and the moment; returns the id of the sentence to answer with."""
@@ -52,7 +51,7 @@ def handlers(
             return
         choose = consent.give if (query.data or "").startswith("optin:") else consent.withdraw
         text = await choose(query.from_user.id, query.message.chat.id, datetime.now(UTC))
-        await toast(query, say(language_of(query.from_user.language_code), text), show_alert=True)
+        await toast(query, text, show_alert=True)
 
     return [
         command("optin", consent.give),

@@ -63,6 +63,7 @@ confirm-yes = Yes, do it
 confirm-no = No, leave it
 confirm-expired = That question is too old, or has been answered. Send the command again.
 confirm-not-yours = Only the one who was asked can answer that.
+confirm-heard = One moment.
 confirm-dropped = Left as it was.
 forget-confirm = This erases your prompts, the texts I wrote for you and your ratings, in every chat, at once and for good. Shall I?
 forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } ratings are erased. The next training does without them.
@@ -130,6 +131,7 @@ health-updates = Last heard from Telegram
 health-queue = Prompts
 health-engine = Engine
 alarm-dead-letter = ⚠️ I had to give up an update ({ $update }, { $error }), so somebody may miss an answer. /health counts such cases; the log says more.
+alarm-unreadable-backup = ⚠️ Backup { $name } is damaged, so I cannot erase forgotten people in it. Please delete it.
 alarm-backup = ⚠️ Tonight's backup could not be made; the log says why. Make room on the disk, then /backup.
 
 # --- Verdicts ---

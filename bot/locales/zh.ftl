@@ -63,6 +63,7 @@ confirm-yes = 是的，执行
 confirm-no = 不，保持原样
 confirm-expired = 这个问题太旧了，或者已经回答过。请再发一次命令。
 confirm-not-yours = 只有被问到的人可以回答。
+confirm-heard = 请稍等。
 confirm-dropped = 保持原样。
 forget-confirm = 这会立即并永久删除你在所有聊天里的要求、我为你写的文字和你的评价。确定吗？
 forget-done = 好了。你的内容一点也没有留下：已删除 { $texts } 段文字和 { $ratings } 个评价。下一次训练将不含它们。
@@ -130,6 +131,7 @@ health-updates = 上次收到 Telegram 的消息
 health-queue = 要求
 health-engine = 引擎
 alarm-dead-letter = ⚠️ 我不得不放弃一条更新（{ $update }，{ $error }），可能有人收不到回答。/health 会统计这类情况；日志里有更多说明。
+alarm-unreadable-backup = ⚠️ 备份 { $name } 已损坏，我无法在其中删除被遗忘的人。请删除它。
 alarm-backup = ⚠️ 今晚的备份没有做成；日志里有原因。请腾出磁盘空间，然后 /backup。
 
 # --- 结论 ---

@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError, TimedOut
-
-from bot.delivery import Delivery, _Refused, _translated
 from telegram.ext import ExtBot
 from telegram.request import BaseRequest, RequestData
 
+from bot.delivery import Delivery, _Refused, _translated
 from bot.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.keyboards import Button
 from bot.messenger import Address, Urgency, patiently

@@ -16,7 +16,7 @@ OTHER = "987654321:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 def line(error: Exception, message: str = "it failed", *values: object) -> str:
     try:
         raise error
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever was given
         record = logging.LogRecord("x", logging.ERROR, "f", 1, message, values, sys.exc_info())
     assert Discretion(OWN).filter(record)
     return logging.Formatter("%(message)s").format(record)

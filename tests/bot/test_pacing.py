@@ -29,9 +29,15 @@ class Telegram:
         self.names: list[str] = []
 
     def call(
-        self, pacer: Pacer, chat: int | None, *, urgency: Urgency | None = None, name: str = "", endpoint: str = "sendMessage",
+        self,
+        pacer: Pacer,
+        chat: int | None,
+        *,
+        urgency: Urgency | None = None,
+        name: str = "",
+        endpoint: str = "sendMessage",
         error: Exception | None = None,
-    ) -> "asyncio.Task[object]":  # fmt: skip
+    ) -> "asyncio.Task[object]":
         async def arrive() -> bool:
             await asyncio.sleep((len(self.seen) % 5) * 0.01)
             self.seen.append((asyncio.get_running_loop().time(), chat or 0))

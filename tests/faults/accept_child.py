@@ -1,4 +1,4 @@
-"""A child for the disk tests: accepts batches of updates as the bot does, and prints a batch's number once it is durable."""
+"""A child for the disk tests: accepts batches as the bot does, and prints the number of each once it is durable."""
 
 import asyncio
 import sys
@@ -12,18 +12,24 @@ from storage.errors import StorageError
 BATCH = 5
 
 
+def say(word: object) -> None:
+    """At once, for the next moment may be the last."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
 async def main(path: Path, batches: int) -> None:
     """Accept `batches` batches; a refusal is printed and the batch is not tried again."""
     db = await Database.open(path)
     (done,) = await db.read(lambda c: c.execute("SELECT coalesce(max(update_id) + 1, 0) FROM inbox").fetchone())
-    print("open", flush=True)
+    say("open")
     for number in range(done // BATCH + 1, done // BATCH + 1 + batches):
         updates = [(number * BATCH + index, f'{{"update_id": {number * BATCH + index}}}') for index in range(BATCH)]
         try:
             await inbox.accept(db, updates, at=datetime.now(UTC))
-            print(number, flush=True)
+            say(number)
         except StorageError as error:
-            print(f"refused {number}: {error}", flush=True)
+            say(f"refused {number}: {error}")
     await db.close()
 
 

@@ -56,11 +56,12 @@ async def test_updates_that_come_five_times_and_out_of_order_count_once(
     send_raw(sandbox, *[prompt] * 5)
     await sandbox.world.until(lambda: len(answered(sandbox, chat)) >= 2, 30)
     shown = answered(sandbox, chat)[-1]
-    base = {"chat": {"id": chat.id, "type": "private"}, "message_id": shown.id, "user": {"id": ada.id, "is_bot": False, "first_name": "Ada"}}  # fmt: skip
+    user = {"id": ada.id, "is_bot": False, "first_name": "Ada"}
+    base = {"chat": {"id": chat.id, "type": "private"}, "message_id": shown.id, "user": user, "old_reaction": []}
 
     def reaction(update_id: int, date: int, *emojis: str) -> dict[str, Any]:
         new = [{"type": "emoji", "emoji": emoji} for emoji in emojis]
-        return {"update_id": update_id, "message_reaction": {**base, "date": date, "old_reaction": [], "new_reaction": new}}
+        return {"update_id": update_id, "message_reaction": {**base, "date": date, "new_reaction": new}}
 
     late = reaction(800_000_011, 1_790_000_020, "👎")
     send_raw(sandbox, late, reaction(800_000_010, 1_790_000_010, "👍"), late, late)
