@@ -123,7 +123,7 @@ def _translated() -> Iterator[None]:
             raise MessageGone("The message to edit is gone.") from error
         if "chat not found" in wording:
             raise ChatGone("The chat does not exist any more.") from error
-        raise _Refused(f"Telegram refuses the message: {error.message}.") from error
+        raise _Refused("Telegram refuses the message as it is.") from error  # its own words may quote the text
     except NetworkError as error:
         is_unknown = not isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         raise NotNow("Telegram cannot be reached.", seconds=_NETWORK_PAUSE_SECONDS, is_unknown=is_unknown) from error

@@ -67,6 +67,7 @@ class Studio:
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._failing: set[int] = set()
+        self._arriving = 0
 
     async def write(self, request: Request, kind: Kind, topic: str) -> None:
         """Accept a prompt of a kind.
@@ -153,38 +154,41 @@ class Studio:
         return topic
 
     async def _accept(self, request: Request, kind: str, messages: tuple[Turn, ...], *, parent: int | None) -> None:
-        now = datetime.now(UTC)
-        author = self._pseudonyms.person(request.person_id)
-        await self._check_limits(author, now)
-        accepted = await generations.accept(
-            self._db,
-            NewGeneration(
-                update_id=request.update_id,
-                kind=kind,
-                chat=self._pseudonyms.chat(request.chat_id),
-                author=author,
-                messages=messages,
-                seed=request.update_id % 2**31,  # the same update gives the same text, also after a crash
-                created_at=now,
-                parent=parent,
-                delivery=Delivery(
-                    chat_id=request.chat_id,
-                    reply_to=request.message_id,
-                    language=request.language,
-                    thread_id=request.thread_id,
-                ),
-            ),
-        )
-        if accepted is not None:
-            self._begin(accepted)
-
-    async def _check_limits(self, author: str, now: datetime) -> None:
-        if len(self._tasks) >= self._queue_limit:
+        if len(self._tasks) + self._arriving >= self._queue_limit:
             raise Refusal("queue-full")
+        self._arriving += 1
+        try:
+            await self._check_pace(request.person_id)
+            accepted = await generations.accept(self._db, self._new(request, kind, messages, parent))
+            if accepted is not None:
+                self._begin(accepted)
+        finally:
+            self._arriving -= 1
+
+    async def _check_pace(self, person_id: int) -> None:
         if self._prompts_per_hour:
-            recent = await generations.count_since(self._db, author, since=now - timedelta(hours=1))
+            since = datetime.now(UTC) - timedelta(hours=1)
+            recent = await generations.count_since(self._db, self._pseudonyms.person(person_id), since=since)
             if recent >= self._prompts_per_hour:
                 raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
+
+    def _new(self, request: Request, kind: str, messages: tuple[Turn, ...], parent: int | None) -> NewGeneration:
+        return NewGeneration(
+            update_id=request.update_id,
+            kind=kind,
+            chat=self._pseudonyms.chat(request.chat_id),
+            author=self._pseudonyms.person(request.person_id),
+            messages=messages,
+            seed=request.update_id % 2**31,  # the same update gives the same text, also after a crash
+            created_at=datetime.now(UTC),
+            parent=parent,
+            delivery=Delivery(
+                chat_id=request.chat_id,
+                reply_to=request.message_id,
+                language=request.language,
+                thread_id=request.thread_id,
+            ),
+        )
 
     def _begin(self, generation: Generation) -> None:
         if generation.id not in self._tasks:

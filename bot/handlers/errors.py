@@ -23,7 +23,8 @@ from storage.errors import StorageError
 logger = logging.getLogger(__name__)
 
 HUSH_SECONDS = 30.0
-"""A person who floods a chat reads each refusal once in so long; the rest are dropped without a word."""
+HUSH_AFTER = 2
+"""A person who floods a chat reads the same refusal so often in so long; the rest are dropped without a word."""
 
 _REMEMBERED = 10_000
 
@@ -36,7 +37,7 @@ class ErrorHandler:
         self._delivery = delivery
         self._alarm = alarm
         self._vitals = vitals
-        self._said: TTLCache[tuple[int, int, str], bool] = TTLCache(_REMEMBERED, HUSH_SECONDS)
+        self._said: TTLCache[tuple[int, int, str], int] = TTLCache(_REMEMBERED, HUSH_SECONDS)
 
     async def __call__(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
         """Answer a refusal, put off what the disk refused, bury what is broken."""
@@ -54,13 +55,14 @@ class ErrorHandler:
             await self._bury(update, error)
 
     async def refuse(self, update: Update, refusal: Refusal) -> None:
-        """Say why not, unless the same was said to the same person in this chat just now."""
+        """Say why not, unless the same person has just read the same here again and again."""
         self._vitals.refused.inc()
         user, chat = update.effective_user, update.effective_chat
-        key = (chat.id if chat else 0, user.id if user else 0, refusal.text)
-        if update.callback_query is None and self._said.get(key):
+        key = (chat.id if chat else 0, user.id if user else 0, f"{refusal.text} {refusal.values}")
+        times = self._said.get(key, 0)
+        if update.callback_query is None and times >= HUSH_AFTER:
             return
-        self._said[key] = True
+        self._said[key] = times + 1
         await self._say(update, refusal.text, refusal.values)
 
     async def _bury(self, update: Update, error: Exception | None) -> None:

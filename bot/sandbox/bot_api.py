@@ -6,7 +6,7 @@ Knows how calls arrive, are recorded, refused and answered; what each method doe
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -45,13 +45,13 @@ class Outcome:
 
 @dataclass(slots=True)
 class BotApi:
-    """The stand-in for api.telegram.org for one bot. `calls` grows by one with every answered request."""
+    """The stand-in for api.telegram.org for one bot. `calls` gets every answered request; a deque may bound it."""
 
     token: str
     context: Context
     faults: Faults = field(default_factory=Faults)
     flood_gate: FloodGate | None = None
-    calls: list[Call] = field(default_factory=list)
+    calls: MutableSequence[Call] = field(default_factory=list)
 
     def routes(self) -> list[Route]:
         """The routes to mount at the server's root."""

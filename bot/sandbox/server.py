@@ -6,7 +6,8 @@ Runs inside the current event loop. Knows how to start and stop; the routes are 
 import errno
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -72,8 +73,8 @@ class Sandbox:
         return f"http://{host}:{self._port}"
 
     @property
-    def calls(self) -> list[Call]:
-        """Every answered request of the bot, oldest first."""
+    def calls(self) -> Sequence[Call]:
+        """Every answered request of the bot, oldest first, as far as they are kept."""
         return self._api.calls
 
     @property
@@ -84,6 +85,10 @@ class Sandbox:
     def calls_of(self, method: str) -> list[Call]:
         """The calls of one method."""
         return [call for call in self.calls if call.method.lower() == method.lower()]
+
+    def keep_calls(self, count: int) -> None:
+        """Keep only so many of the newest calls from now on; a day's worth would fill the memory."""
+        self._api.calls = deque(self._api.calls, maxlen=count)
 
     def publish_panel(self, panel: Mapping[str, object]) -> None:
         """Show this in the page's side panel; see `page` for the fields it draws. Replaces what was there."""

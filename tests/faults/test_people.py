@@ -1,0 +1,188 @@
+"""People who flood, pry, are shut out, change their minds or want to be forgotten: a sentence each, and no more."""
+
+import asyncio
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.records import Chat, SeenMessage
+from bot.sandbox.server import Sandbox
+from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed
+from tests.flows.test_rating import values
+
+
+def answered(sandbox: Sandbox, chat: Chat) -> list[SeenMessage]:
+    return [message for message in sandbox.world.messages(chat) if message.button("up:")]
+
+
+async def test_one_person_who_floods_is_refused_and_holds_up_nobody(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start(PROMPTS_PER_HOUR="3")
+    (mallory, his), (ada, hers) = scene.person("Mallory"), scene.person("Ada")
+    for number in range(300):
+        sandbox.world.say(mallory, his, f"/slogan spam {number}")
+    assert (await scene.ask(ada, hers, "/slogan green tea")).button("up:")
+    await sandbox.world.until(lambda: not sandbox.world.updates.pending or None, 30)
+    await sandbox.world.until(lambda: len(answered(sandbox, his)) == 3 or None, 60)
+    refusals = [message for message in sandbox.world.messages(his) if "limit here" in message.text]
+    assert 1 <= len(refusals) <= 2
+
+
+async def test_a_full_queue_is_a_polite_refusal(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
+    await bot.start(QUEUE_LIMIT="2")
+    people = [scene.person(f"Person {number}") for number in range(6)]
+    asked = [sandbox.world.say(person, chat, "/story the lighthouse") for person, chat in people]
+    for one in asked:
+        await scene.answer(one, lambda answer: answer.button("up:") is not None or "try again in a few" in answer.text)
+    refused = [one for one in asked if "try again in a few" in sandbox.world.answers(one)[0].text]
+    assert 1 <= len(refused) <= 4
+
+
+async def test_strangers_and_wrong_names_do_nothing(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
+    await bot.start()
+    ada, chat = scene.person("Ada")
+    root, private = scene.person("Root", person_id=ADMIN_ID)
+    for command in ("retrain", "models", "promote v1", "approve", "rollback", "health", "backup", "audit", "ban #1"):
+        sandbox.world.say(ada, chat, f"/{command}")
+    group = sandbox.world.add_group("Tea lovers", bot_admin=True)
+    sandbox.world.join(root, group)
+    assert "in our private chat" in await scene.say(root, group, "/audit")
+    for name in ("../../etc/passwd", "/etc/passwd", "..%2e/x", "v1\x00", "x" * 300, "v1/../starter", "~root"):
+        assert "I know no version" in await scene.say(root, private, f"/promote {name}")
+    assert "Nothing has been done yet" in await scene.say(root, private, "/audit")
+    told = [message.text for message in sandbox.world.messages(chat) if message.sender.id == sandbox.world.bot.id]  # type: ignore[union-attr]
+    assert set(told) == {"Only the admins of this bot may do that."}
+
+
+async def test_destructive_commands_ask_first_and_the_question_is_one_persons_once(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    root, private = scene.person("Root", person_id=ADMIN_ID)
+    ada, hers = scene.person("Ada")
+    shown = await scene.ask(ada, hers, "/slogan green tea")
+    question = await scene.answer(sandbox.world.say(root, private, "/ban #1"), lambda m: m.button("yes:") is not None)
+    yes, no = question.button("yes:"), question.button("no:")
+    assert yes is not None and no is not None and yes.callback_data and no.callback_data
+    forged = await sandbox.world.press(root, question, no.callback_data)
+    assert forged is not None
+    assert await sandbox.world.until(lambda: sandbox.world.current(question).text == "Left as it was." or None, 10)
+
+    assert "is shut out" in await confirmed(scene, root, private, "/ban #1")
+    pressed = await sandbox.world.press(ada, shown, "up:1")
+    assert pressed is not None and "shut you out" in (pressed.text or "")
+    assert "shut you out" in await scene.say(ada, hers, "/slogan black tea")
+    sandbox.world.react(ada, shown, ["👍"])
+    assert "let in again" in await scene.say(root, private, f"/unban {ada.id}")
+    assert (await scene.ask(ada, hers, "/slogan white tea")).button("up:")
+    await values(bot)
+    trail = await scene.say(root, private, "/audit")
+    assert "unban" in trail.splitlines()[1] and "ban" in trail.splitlines()[2] and str(ada.id) not in trail
+
+
+async def test_a_text_that_is_being_written_is_stopped_by_its_author_only(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    world = sandbox.world
+    group = world.add_group("Tea lovers", bot_admin=True)
+    ada, bob = world.add_person("Ada"), world.add_person("Bob")
+    for person in (ada, bob):
+        world.join(person, group)
+    # three of its edits are held back, so that it is still being written
+    sandbox.faults.refuse("editMessageText", 429, times=1, retry_after_seconds=3)
+    asked = world.say(ada, group, "/story the lighthouse")
+    placeholder = await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
+    no = await world.press(bob, placeholder, "stop:1")
+    assert no is not None and "Only the one who asked" in (no.text or "")
+    await world.press(ada, placeholder, "stop:1")
+    await world.until(lambda: world.current(placeholder).text.startswith("⏹") or None, 20)
+    await asyncio.sleep(1)
+    assert world.current(placeholder).buttons == () and await bot.export("generations") == []
+    late = await scene.ask(ada, group, "/slogan green tea")
+    old = await world.press(ada, late, "up:2")
+    assert old is not None
+
+
+async def find(folder: Path, word: str) -> list[str]:
+    """Files below a folder that hold a word, read by another process."""
+    found = subprocess.run(["grep", "-rlaF", word, str(folder)], capture_output=True, check=False)
+    return found.stdout.decode().splitlines()
+
+
+async def test_forgetting_erases_everything_at_once_also_what_is_being_written_and_in_backups(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    (ada, hers), (bob, his) = scene.person("Ada"), scene.person("Bob")
+    root, private = scene.person("Root", person_id=ADMIN_ID)
+    message = await scene.ask(ada, hers, "/write zanzibarcloves")
+    await scene.ask(bob, his, "/slogan black tea")
+    sandbox.world.react(ada, message, ["👍"])
+    await values(bot, 1.0)
+    assert "is made and verified" in await scene.say(root, private, "/backup")
+    data = bot.folder / "data"
+    assert await find(data, "zanzibarcloves")
+
+    sandbox.faults.refuse("editMessageText", 429, times=1, retry_after_seconds=4)
+    asked = sandbox.world.say(ada, hers, "/story zanzibarcloves again")
+    await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
+    assert (await confirmed(scene, ada, hers, "/forget")).startswith("Done. Nothing of yours is kept")
+    await asyncio.sleep(3)
+    assert not any(answer.button("up:") for answer in sandbox.world.answers(asked))
+    assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
+    for _ in range(100):
+        if not await find(data, "zanzibarcloves"):
+            break
+        await asyncio.sleep(0.2)
+    assert await find(data, "zanzibarcloves") == []
+    assert "zanzibarcloves" not in bot.log
+    assert await bot.stop() == 0
+    assert await find(data, "zanzibarcloves") == []
+
+
+async def test_a_consent_taken_back_before_the_run_keeps_every_row_of_it_out(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start(MIN_RATINGS="1")
+    people = [scene.person(f"Person {number}") for number in range(3)]
+    root, private = scene.person("Root", person_id=ADMIN_ID)
+    for person, chat in people:
+        await scene.opt_in(person, chat)
+        message = await scene.ask(person, chat, "/slogan green tea")
+        sandbox.world.react(person, message, ["👍"])
+    await values(bot, 1.0, 1.0, 1.0)
+    await scene.say(*people[0], "/optout")
+    await scene.say(root, private, "/retrain")
+    await sandbox.world.until(lambda: "skipped" in sandbox.world.messages(private)[-1].text or None, 60)
+    connection = sqlite3.connect(f"file:{bot.folder / 'data' / 'ovation.db'}?mode=ro", uri=True)
+    try:
+        learned = [row[0] for row in connection.execute("SELECT generation FROM lineage ORDER BY generation")]
+    finally:
+        connection.close()
+    assert learned == [2, 3]
+
+
+@pytest.mark.parametrize("level", ["DEBUG"])
+async def test_no_token_prompt_key_or_person_is_ever_in_the_log(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, level: str
+) -> None:
+    await bot.start(LOG_LEVEL=level)
+    ada, chat = scene.person("Ada")
+    for method in ("getUpdates", "sendMessage", "editMessageText", "answerCallbackQuery"):
+        sandbox.faults.refuse(method, 400, description="Bad Request: something about zanzibarcloves")
+        sandbox.faults.refuse(method, 502)
+        sandbox.faults.cut(method)
+    sandbox.world.say(ada, chat, "/write zanzibarcloves")
+    message = await scene.ask(ada, chat, "/write zanzibarcloves once more")
+    await sandbox.world.press(ada, message, message.button("up:").callback_data)  # type: ignore[union-attr, arg-type]
+    sandbox.world.react(ada, message, ["👍"])
+    await values(bot, 1.0)
+    await bot.stop()
+    key = (bot.folder / "data.key").read_text().strip()
+    for secret in (sandbox.token, sandbox.token.partition(":")[2], "zanzibarcloves", key, str(ada.id)):
+        assert secret not in bot.log
+    assert "DEBUG" in bot.log or "INFO" in bot.log
