@@ -6,9 +6,9 @@ the tests under faults.
 """
 
 import asyncio
-import contextlib
 import json
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,6 +21,9 @@ from storage.database import open_for_reading
 
 EMOJIS = ("👍", "👎", "🔥", "💩", "❤", "🥱")
 KINDS = ("slogan", "title", "poem", "write")
+
+LOOK_SECONDS = 0.2
+"""How often the crowd sees which of its prompts have been answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +45,31 @@ class Toll:
 
 @dataclass(slots=True)
 class Crowd:
-    """People in private chats and in one group. `act` does one thing, `reckon` waits for the end and counts."""
+    """People in private chats, and every eighth in a group. `act` lets them do things, `reckon` waits and counts."""
 
     sandbox: Sandbox
     size: int
     seed: int
+    groups: int = 1
     people: list[tuple[Person, Chat]] = field(init=False)
     asked: list[SeenMessage] = field(default_factory=list)
+    waiting: list[SeenMessage] = field(default_factory=list)
+    """What was asked and not answered when somebody looked last."""
+    reactions: int = 0
+    """How many reactions the bot has to hear of."""
+    _texts: dict[int, list[SeenMessage]] = field(default_factory=dict)
+    """For each chat, the finished texts."""
     _rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         """Everybody arrives."""
         self._rng = random.Random(self.seed)
         world = self.sandbox.world
-        group = world.add_group("The crowd", bot_admin=True)
+        groups = [world.add_group(f"Crowd {number}", bot_admin=True) for number in range(self.groups)]
         self.people = []
         for number in range(self.size):
             person = world.add_person(f"Person {number}", self._rng.choice(["en", "zh"]))
+            group = groups[number // 8 % self.groups]
             world.join(person, group)
             self.people.append((person, group if number % 8 == 0 else world.private_chat(person)))
 
@@ -66,39 +77,67 @@ class Crowd:
         """Somebody asks for something."""
         person, chat = self._rng.choice(self.people)
         text = f"/{self._rng.choice(KINDS)} topic {len(self.asked)}"
-        self.asked.append(self.sandbox.world.say(person, chat, text))
+        asked = self.sandbox.world.say(person, chat, text)
+        self.asked.append(asked)
+        self.waiting.append(asked)
 
     def react(self) -> None:
         """Somebody reacts, changes their mind, or takes a reaction back, on a finished text of their chat."""
         person, chat = self._rng.choice(self.people)
-        finished = [message for message in self.sandbox.world.messages(chat) if message.button("up:")]
-        if finished:
+        texts = self._texts.get(chat.id)
+        if texts:
             emojis = self._rng.sample(EMOJIS, 1) if self._rng.random() < 0.8 else []
-            self.sandbox.world.react(person, self._rng.choice(finished[-20:]), emojis)
+            before = self.sandbox.world.current(self._rng.choice(texts[-20:]))
+            self.reactions += self.sandbox.world.react(person, before, emojis) is not before
+
+    def look(self) -> int:
+        """See which prompts have been answered since the last look; how many."""
+        still = []
+        for asked in self.waiting:
+            answers = self._finished(asked)
+            self._texts.setdefault(asked.chat.id, []).extend(answers)
+            if not answers:
+                still.append(asked)
+        answered = len(self.waiting) - len(still)
+        self.waiting = still
+        return answered
 
     async def act(self, *, prompts_per_second: float, reactions_per_second: float) -> None:
         """Prompt and react at random moments until cancelled."""
 
-        async def again(do: Callable[[], None], rate: float) -> None:
+        async def again(do: Callable[[], object], rate: float) -> None:
+            due = time.monotonic()
             while True:
-                await asyncio.sleep(self._rng.expovariate(rate))
+                due += self._rng.expovariate(rate)
+                await asyncio.sleep(due - time.monotonic())
                 do()
+
+        async def keep_looking() -> None:
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                self.look()
 
         async with asyncio.TaskGroup() as group:
             group.create_task(again(self.prompt, prompts_per_second))
             group.create_task(again(self.react, reactions_per_second))
+            group.create_task(keep_looking())
+
+    async def settle(self, *, seconds: float) -> bool:
+        """Wait until everything is answered and every update taken, at most so long; whether it came to that."""
+        deadline = time.monotonic() + seconds
+        while self.waiting or self.sandbox.world.updates.pending:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+            self.look()
+        return True
 
     async def reckon(self, bot: BotChild, *, seconds: float) -> Toll:
         """Wait until everything is answered and every update taken, at most so long, then count."""
-        world = self.sandbox.world
-
-        def is_quiet() -> bool:
-            return not world.updates.pending and all(self._finished(asked) for asked in self.asked)
-
-        with contextlib.suppress(TimeoutError):  # the counts tell
-            await world.until(is_quiet, seconds)
+        await self.settle(seconds=seconds)  # the counts tell
         stored = await self._stored(bot)
         answers = [self._finished(asked) for asked in self.asked]
+        world = self.sandbox.world
         orphans = sum(len([a for a in world.answers(asked) if a.button("stop:")]) for asked in self.asked)
         return Toll(
             prompts=len(self.asked),

@@ -14,8 +14,11 @@ from apscheduler.triggers.cron import CronTrigger
 
 from storage import runs
 from storage.database import Database
+from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 60.0
 
 _LOOK_BACK = timedelta(days=8)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -80,6 +83,15 @@ class Schedule:
             self._scheduler.shutdown(wait=False)
 
     async def _look(self) -> None:
+        """Run the slot that is due; where the disk refuses, try again soon: the slot is still due then."""
+        try:
+            await self._run_due()
+        except StorageError as error:
+            logger.error("the clock cannot be read or a run not begun: %s", error)
+            again = datetime.now(UTC) + timedelta(seconds=RETRY_SECONDS)
+            self._scheduler.add_job(self._look, "date", run_date=again)
+
+    async def _run_due(self) -> None:
         now = datetime.now(UTC)
         slot = missed_slot(self._trigger, since=self._since, now=now)
         if slot is not None:

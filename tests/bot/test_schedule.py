@@ -1,5 +1,6 @@
 """Each slot is run once: at its hour, late after downtime, never twice, in the zone's own time."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from bot.schedule import Schedule, cron_trigger, missed_slot
 from storage import runs
 from storage.database import Database
+from storage.errors import DatabaseUnusable
 
 
 def at(text: str) -> datetime:
@@ -22,6 +24,8 @@ def at(text: str) -> datetime:
         ("2026-11-20 04:00", "2026-11-23 12:00", "2026-11-23 03:30"),
         ("2026-11-23 03:30:00.1", "2026-11-23 12:00", None),
         ("2020-01-01 00:00", "2026-11-23 12:00", "2026-11-23 03:30"),
+        ("2026-11-23 05:00", "2026-11-23 03:35", None),  # the clock was set back
+        ("2038-01-19 03:00", "2038-01-20 12:00", "2038-01-20 03:30"),
     ],
 )
 def test_the_latest_missed_slot_is_made_up_for(since: str, now: str, slot: str | None) -> None:
@@ -69,3 +73,28 @@ async def test_a_slot_slept_through_is_run_at_the_start_and_only_once(tmp_path: 
         await db.close()
     now = datetime.now(UTC)
     assert len(started) == 1 and now - at(started[0]) < timedelta(hours=1, minutes=1)
+
+
+async def test_a_slot_that_the_disk_refuses_is_tried_again_and_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.schedule.RETRY_SECONDS", 0.05)
+    db = await Database.open(tmp_path / "ovation.db")
+    tries: list[str] = []
+
+    async def run_slot(slot: str) -> None:
+        tries.append(slot)
+        if len(tries) < 3:
+            raise DatabaseUnusable("The disk is full.")
+
+    schedule = Schedule(db=db, line="0 * * * *", timezone="UTC", run_slot=run_slot)
+    try:
+        await runs.last_slot(db, default=datetime.now(UTC) - timedelta(hours=2))
+        await schedule.start()
+        async with asyncio.timeout(10):
+            while len(tries) < 3:
+                await asyncio.sleep(0.01)
+    finally:
+        schedule.stop()
+        await db.close()
+    assert len(set(tries)) == 1
