@@ -1,0 +1,333 @@
+"""The stage of the state machine: one bot process, its Telegram, three people and an admin.
+
+Everything that somebody does here is told to the model, and `check` compares. Knows what the bot shows and exports,
+and of its database only whether something still waits there.
+"""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from benchmarks.kills import kill_family
+from bot.export import What, lines
+from bot.identity import Pseudonyms, load_key
+from bot.sandbox.checker import check_calls
+from bot.sandbox.records import Chat, Person, SeenMessage
+from bot.sandbox.server import Sandbox
+from engine.reward import DOWN, UP, value_of_reactions
+from engine.versions import publish
+from storage import versions
+from storage.database import Database, open_for_reading
+from storage.records import Version
+from tests.faults.model import Model, Text, Word
+from tests.flows.conftest import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
+
+NAMES = ("Ada", "Bob", "Eve")
+GROUPS = ("tea", "chess", "trains")
+BASE = "starter"
+VERSION = "of-the-state-machine"
+PATIENCE_SECONDS = 90.0
+
+_READY = " ready: @"
+_WAITING = """
+    SELECT (SELECT count(*) FROM inbox WHERE state = 'new'),
+        (SELECT count(*) FROM generations WHERE state IN ('accepted', 'placed', 'written'))
+"""
+_TRACES = """
+    SELECT (SELECT count(*) FROM generations WHERE author = :person)
+        + (SELECT count(*) FROM ratings WHERE rater = :person)
+"""
+
+
+class Stage:
+    """A bot that has been started. Call `open` first and `close` last; every deed leaves it running or starting."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.sandbox = Sandbox(admin_id=ADMIN_ID)
+        self.bot = BotProcess(self.sandbox, folder)
+        self.bot.settings |= {"PROMPTS_PER_HOUR": "0", **settings}
+        self.model = Model(BASE)
+        self._data = folder / "data"
+        self._world = self.sandbox.world
+        self._scene = Scene(self.sandbox)
+        self._stack = AsyncExitStack()
+        self._presses: list[asyncio.Task[object]] = []
+        self._lives = 0
+
+    async def open(self) -> None:
+        """Everybody arrives, and the bot starts on data that knows a second version."""
+        key = load_key(self._data.with_name("data.key"), is_new_installation=True)
+        self._pseudonym = Pseudonyms(key).person
+        await add_version(self._data)
+        await self._stack.enter_async_context(self.sandbox)
+        self._people = {name: self._world.add_person(name) for name in NAMES}
+        self._admin = self._world.add_person("Root", id=ADMIN_ID)
+        self._groups = {title: self._world.add_group(title, bot_admin=True) for title in GROUPS}
+        for group in self._groups.values():
+            for person in self._people.values():
+                self._world.join(person, group)
+        await self._rise()
+        await self._ready()
+
+    async def close(self, *, in_order: bool) -> None:
+        """End all of it; `in_order` settles and looks once more before that."""
+        try:
+            if in_order:
+                await self.settle()
+                assert await self.bot.stop() == 0
+                with self._database() as database:
+                    assert [tuple(row) for row in database.execute("PRAGMA integrity_check")] == [("ok",)]
+                    assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+                if METHOD_TABLE.exists():
+                    assert check_calls(self.sandbox.calls, METHOD_TABLE) == []
+        finally:
+            if self.bot.process is not None:
+                await kill_family(self.bot)
+            for press in self._presses:
+                press.cancel()
+            await self._stack.aclose()
+
+    # What people do
+
+    async def prompt(self, who: str, where: str, kind: str) -> None:
+        """Ask for a text, in a group or in private."""
+        person = self._people[who]
+        chat = self._groups.get(where) or self._world.private_chat(person)
+        self.model.ask(person, self._world.say(person, chat, f"/{kind} topic {len(self.model.texts)}"))
+
+    async def refine(self, who: str, pick: int) -> None:
+        """Reply to a finished text with a wish."""
+        text, person = self._pick(who, pick), self._people[who]
+        if text is None or (shown := await self._finished(text)) is None or text.is_forgotten:
+            return
+        wish = self._world.say(person, shown.chat, f"wish {len(self.model.texts)}", reply_to=shown)
+        self.model.ask(person, wish, parent=text)
+
+    async def again(self, who: str, pick: int) -> None:
+        """Press 🔁 under a finished text, once."""
+        text, person = self._pick(who, pick), self._people[who]
+        if text is None or (shown := await self._finished(text)) is None or text.is_forgotten:
+            return
+        if all((other.asked.chat, other.asked.id) != (shown.chat, shown.id) for other in self.model.texts):
+            await self._press(person, shown, f"again:{number_of(shown)}")
+            self.model.ask(person, shown, parent=text)
+
+    async def react(self, who: str, pick: int, emojis: list[str]) -> None:
+        """React to a text or its placeholder, or take every reaction back."""
+        text, person = self._pick(who, pick), self._people[who]
+        if text is None:
+            return
+        await self._until(lambda: text.is_forgotten or self._world.answers(text.asked))
+        if answers := finished_of(self._world.answers(text.asked)) or self._world.answers(text.asked)[-1:]:
+            before = answers[0].emojis_of(person.id)
+            after = self._world.react(person, answers[0], emojis).emojis_of(person.id)
+            if before != after:
+                self.model.rate(person, answers[0], Word("reaction", value_of_reactions(after), "".join(after)))
+
+    async def press(self, who: str, pick: int, button: str) -> None:
+        """Press 👍 or 👎 under a finished text."""
+        text, person = self._pick(who, pick), self._people[who]
+        if text is not None and (shown := await self._finished(text)) is not None:
+            await self._press(person, shown, f"{button}:{number_of(shown)}")
+            value, emoji = (UP, "👍") if button == "up" else (DOWN, "👎")
+            self.model.rate(person, shown, Word("button", value, emoji))
+
+    async def forget(self, who: str, cut: float | None) -> None:
+        """/forget and yes to it; `cut` kills the bot so many seconds later, and it is all forgotten or nothing is."""
+        person = self._people[who]
+        await self._taken()
+        had_traces = self._has_traces(person)
+        await self._confirm(person, "/forget", cut)
+        await self._taken()
+        if cut is None:
+            assert not self._has_traces(person), f"{who} was forgotten, and is not"
+        if had_traces and not self._has_traces(person):
+            self.model.forget(person, lambda text: len(finished_of(self._world.answers(text.asked))))
+
+    # What befalls the bot
+
+    async def crash(self, pause: float) -> None:
+        """SIGKILL to all of it, perhaps while it starts; it is started again."""
+        await asyncio.sleep(pause)
+        await kill_family(self.bot)
+        await self._rise()
+
+    async def restart(self, pause: float) -> None:
+        """SIGTERM with whatever is under way; it is started again."""
+        await self._ready()
+        await asyncio.sleep(pause)
+        assert await self.bot.stop() == 0
+        await self._rise()
+
+    async def swap(self, cut: float | None) -> None:
+        """The admin promotes the other version or rolls back to it; `cut` kills the bot in the middle."""
+        await self._ready()
+        unfinished = [text for text in self.model.texts if not finished_of(self._world.answers(text.asked))]
+        if self.model.champion == BASE:
+            asked = self._world.say(self._admin, self._world.private_chat(self._admin), f"/promote {VERSION}")
+            await self._cut(cut)
+            await self._until(lambda: self._world.answers(asked))
+        else:
+            await self._confirm(self._admin, "/rollback", cut)
+        await self._taken()
+        with self._database() as database:
+            champion = versions.any_champion(database)
+        assert champion in {self.model.champion, VERSION, BASE} and (cut is not None or champion != self.model.champion)
+        self.model.crown(champion, unfinished)
+
+    async def flood(self, method: str, times: int) -> None:
+        """Telegram asks to wait, so often."""
+        self.sandbox.faults.refuse(method, 429, times=times, retry_after_seconds=1)
+
+    async def settle(self) -> None:
+        """Wait until nothing is left to do, and compare."""
+        await self._taken(and_written=True)
+        self.check()
+
+    # What must hold
+
+    def check(self) -> None:
+        """Compare what is seen and exported with the model; nothing may be under way."""
+        shown = {text: finished_of(self._world.answers(text.asked)) for text in self.model.texts}
+        for text, answers in shown.items():
+            assert len(answers) == text.stands, f"{len(answers)} answers, not {text.stands}, to {text.asked}"
+        chats = {text.asked.chat for text in self.model.texts}
+        answers = [answer for chat in chats for answer in finished_of(self._world.messages(chat))]
+        assert len(answers) == sum(text.stands for text in self.model.texts), "a text answers nobody"
+        standing = {text: shown[text][0] for text in self.model.texts if not text.is_forgotten}
+        for text, answer in standing.items():
+            assert version_of(answer) in text.versions, f"{version_of(answer)} wrote for {text}"
+        self._check_generations(standing)
+        self._check_ratings(standing)
+
+    def _check_generations(self, standing: dict[Text, SeenMessage]) -> None:
+        numbers = {text: number_of(answer) for text, answer in standing.items()}
+        expected = {
+            number: (self._pseudonym(text.author.id), numbers[text.parent] if text.parent else None)
+            for text, number in numbers.items()
+        }
+        exported = self._export(What.GENERATIONS)
+        assert {row["generation"]: (row["author"], row["parent"]) for row in exported} == expected
+
+    def _check_ratings(self, standing: dict[Text, SeenMessage]) -> None:
+        expected = {
+            (number_of(answer), self._pseudonym(person_id)): (word.value, word.emoji)
+            for answer in standing.values()
+            for person_id, word in self.model.verdicts(answer).items()
+        }
+        exported = self._export(What.RATINGS)
+        assert {(row["generation"], row["rater"]): (row["value"], row["emoji"]) for row in exported} == expected
+
+    # How
+
+    def _pick(self, who: str, pick: int) -> Text | None:
+        """A late text of those that a person can see."""
+        own = self._world.private_chat(self._people[who])
+        seen = [text for text in self.model.texts if text.asked.chat in (own, *self._groups.values())]
+        return seen[-1 - pick % len(seen)] if seen else None
+
+    async def _finished(self, text: Text) -> SeenMessage | None:
+        """The text as it is shown, once it is; None where it is forgotten."""
+        await self._until(lambda: text.is_forgotten or finished_of(self._world.answers(text.asked)))
+        return next(iter(finished_of(self._world.answers(text.asked))), None)
+
+    async def _press(self, person: Person, message: SeenMessage, data: str) -> None:
+        """Press and do not wait; the bot may be dead."""
+        press = self._world.press(person, message, data, timeout_seconds=PATIENCE_SECONDS)
+        self._presses.append(asyncio.create_task(press))
+        await asyncio.sleep(0)
+
+    async def _confirm(self, person: Person, command: str, cut: float | None) -> None:
+        await self._ready()
+        asked = self._world.say(person, self._world.private_chat(person), command)
+        question = await self._scene.answer(asked, lambda message: message.button("yes:") is not None)
+        yes = question.button("yes:")
+        assert yes is not None and yes.callback_data is not None
+        await self._press(person, question, yes.callback_data)
+        await self._cut(cut)
+        if cut is None:
+            await self._until(lambda: not self._world.current(question).buttons)
+
+    async def _cut(self, cut: float | None) -> None:
+        if cut is not None:
+            await self.crash(cut)
+
+    async def _rise(self) -> None:
+        self._lives = self.bot.log.count(_READY)
+        await self.bot.spawn()
+
+    async def _ready(self) -> None:
+        await self._until(lambda: self.bot.log.count(_READY) > self._lives)
+
+    async def _taken(self, *, and_written: bool = False) -> None:
+        """Wait until the bot has handled every update, and perhaps finished every text."""
+        await self._ready()
+        await self._until(lambda: not self._world.updates.pending and not any(self._waiting()[: 1 + and_written]))
+
+    async def _until(self, check: Callable[[], object]) -> None:
+        """Wait for something that must come true while the bot lives."""
+        process = self.bot.process
+        assert process is not None
+        with contextlib.suppress(TimeoutError):
+            await self._world.until(lambda: check() or process.returncode is not None, PATIENCE_SECONDS)
+        assert check(), f"not in {PATIENCE_SECONDS:.0f} seconds, or the bot ended: {process.returncode}"
+
+    def _waiting(self) -> tuple[int, ...]:
+        with self._database() as database:
+            return tuple(database.execute(_WAITING).fetchone())
+
+    def _has_traces(self, person: Person) -> bool:
+        with self._database() as database:
+            return bool(database.execute(_TRACES, {"person": self._pseudonym(person.id)}).fetchone()[0])
+
+    def _export(self, what: What) -> list[dict[str, Any]]:
+        with self._database() as database:
+            return [json.loads(line) for line in lines(database, what)]
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        with closing(open_for_reading(self._data / "ovation.db")) as database:
+            yield database
+
+
+async def add_version(data: Path) -> None:
+    """A database in which a second version waits, and the version: an adapter that adds nothing."""
+    adapter = data.with_name("adapter")
+    adapter.mkdir()
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"], "layers_to_transform": [0]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    layer = "base_model.model.model.layers.0.self_attn.q_proj"
+    weights = {f"{layer}.lora_A.weight": np.ones((1, 192)), f"{layer}.lora_B.weight": np.zeros((192, 1))}
+    save_file({name: value.astype(np.float32) for name, value in weights.items()}, adapter / "adapter_model.safetensors")
+    publish(adapter, data / "versions", VERSION)
+    now = datetime.now(UTC)
+    database = await Database.open(data / "ovation.db")
+    await versions.register_base(database, BASE, at=now)
+    await versions.add(database, Version(name=VERSION, base=BASE, run=None, state="candidate", created_at=now))
+    await database.close()
+
+
+def finished_of(messages: tuple[SeenMessage, ...]) -> tuple[SeenMessage, ...]:
+    """Those that show a finished text."""
+    return tuple(message for message in messages if message.button("up:"))
+
+
+def number_of(answer: SeenMessage) -> int:
+    """The number of the text that a finished answer shows."""
+    button = answer.button("up:")
+    assert button is not None and button.callback_data is not None
+    return int(button.callback_data.removeprefix("up:"))
+
+
+def version_of(answer: SeenMessage) -> str:
+    """The version that the footer names."""
+    return answer.text.rsplit("\n\n", 1)[1].split(" · ")[-2]

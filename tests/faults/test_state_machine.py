@@ -1,0 +1,17 @@
+"""Prompts, ratings, /forget, swaps, floods, kills and restarts in any order: what must hold holds once it settles."""
+
+import httpx
+import pytest
+
+from tests.faults.machine import run_histories
+from tests.faults.stage import VERSION
+
+HISTORIES = 6
+
+
+@pytest.mark.timeout(600)
+def test_in_whatever_order_things_happen_texts_and_ratings_are_as_people_see_them(engine_url: str) -> None:
+    try:
+        run_histories(HISTORIES, seed_number=1, settings_of_bot={"ENGINE_URL": engine_url})
+    finally:
+        httpx.post(f"{engine_url}/v1/unload_lora_adapter", json={"lora_name": VERSION})
