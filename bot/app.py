@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import httpx
 from telegram.ext import ExtBot
 
-from bot import data_folder
+from bot import data_folder, machine
 from bot.alarm import Alarm
 from bot.backups import Backups
 from bot.bulletin import Bulletin
@@ -26,6 +26,7 @@ from bot.connections import introduce, open_engine, open_health, receive
 from bot.consent import Consent
 from bot.delivery import Delivery
 from bot.doorman import Doorman
+from bot.errors import StartError
 from bot.feedback import Feedback
 from bot.forgetting import Forgetting
 from bot.handlers import admin, commands, confirm, door, generate, operator, privacy, rate, rework
@@ -109,6 +110,7 @@ async def _run(settings: Settings) -> None:
 async def _lay_ground(settings: Settings, stack: AsyncExitStack) -> _Ground:
     """Hold the folder and the token, open the database, and make what needs no network."""
     token = settings.telegram_bot_token.get_secret_value()
+    _look_at_machine(settings)
     stack.enter_context(data_folder.held(settings.data_dir))
     stack.enter_context(data_folder.token_held(token, str(settings.telegram_api_url)))
     is_new = not settings.database_path.exists()
@@ -128,6 +130,19 @@ async def _lay_ground(settings: Settings, stack: AsyncExitStack) -> _Ground:
         settings=settings, stack=stack, db=db, pseudonyms=pseudonyms, vitals=vitals, bot=bot, delivery=delivery,
         alarm=alarm, backups=backups,
     )  # fmt: skip
+
+
+def _look_at_machine(settings: Settings) -> None:
+    """Refuse a disk on which SQLite's promises do not hold, and warn of a library with a known bug.
+
+    Raises:
+        StartError: the data folder is on a network file system.
+    """
+    disk, library = machine.file_system(settings.data_dir), machine.sqlite()
+    if disk.state == "failed":
+        raise StartError(disk.says)
+    if library.state != "ok":
+        logger.warning("SQLite %s", library.says)
 
 
 async def _furnish(

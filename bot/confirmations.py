@@ -18,12 +18,16 @@ _MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done: the sentence to say and the values in it, and for the audit the action and its detail."""
+    """What was done: the sentence to say and the values in it, and for the audit the action and its detail.
+
+    `is_nameless` keeps the one who said yes out of the audit.
+    """
 
     text: str
     values: dict[str, str | float]
     action: str
     detail: str = ""
+    is_nameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from bot.errors import StartError
 from engine.client import EngineClient
 from engine.errors import EngineError
 from engine.memory import NO_MEMORY
+from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ async def _prepare(on_ready: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await on_ready()
-        except Exception:
+        except (EngineError, StorageError, OSError):
             logger.exception("the engine is not made ready yet; trying again in %.0f s", LONGEST_PAUSE_SECONDS)
         else:
             return

@@ -62,7 +62,7 @@ class Forgetting:
                 await self._messenger.delete(chat_id, message_id)
         self._clean_soon()
         values: dict[str, str | float] = {"texts": len(erased.generations), "ratings": erased.ratings}
-        return Done("forget-done", values, "forget")
+        return Done("forget-done", values, "forget", is_nameless=True)
 
     async def close(self) -> None:
         """Wait for nothing; what is cut off is done in the night."""

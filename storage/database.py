@@ -66,12 +66,13 @@ class Database:
             DatabaseUnusable: the disk is full, read-only or failing, or another program holds the file; nothing was
                 written, and a later try may succeed.
         """
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             raise DatabaseClosed("The database is closed.")
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((transaction, outcome))
         if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_waiting(), name="committer")
+            self._committer = asyncio.create_task(self._commit_waiting(connection), name="committer")
         try:
             return await outcome
         except sqlite3.OperationalError as error:
@@ -95,9 +96,7 @@ class Database:
         if connection is not None:
             await asyncio.shield(connection.close())
 
-    async def _commit_waiting(self) -> None:
-        connection = self._connection
-        assert connection is not None, "close waits for the committer"
+    async def _commit_waiting(self, connection: aiosqlite.Connection) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             transactions = [transaction for transaction, _ in batch]

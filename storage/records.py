@@ -163,7 +163,7 @@ class Deed:
 
     at: datetime
     actor: str
-    """A pseudonym, or "operator"."""
+    """A pseudonym, "operator", or "somebody" who is forgotten now."""
     action: str
     detail: str = ""
     """A version, a run, a pseudonym; never what people wrote."""

@@ -34,7 +34,8 @@ def handlers(
         if done is None:
             words = say(language, "confirm-dropped")
         else:
-            await audit.append(db, Deed(datetime.now(UTC), pseudonyms.person(person_id), done.action, done.detail))
+            actor = "somebody" if done.is_nameless else pseudonyms.person(person_id)
+            await audit.append(db, Deed(datetime.now(UTC), actor, done.action, done.detail))
             words = say(language, done.text, **done.values)
         await toast(query, "confirm-heard")
         await patiently(lambda: delivery.edit(chat_id, message_id, words))

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import aiosqlite
@@ -41,6 +42,38 @@ async def test_cancelled_writers_are_whole_or_absent_and_block_nobody(db: Databa
     assert {row[:-1] for row in rows if row.endswith("a")} == {row[:-1] for row in rows if row.endswith("b")}
     assert await db.read(lambda c: c.in_transaction) is False
     assert len(rows) >= 400
+
+
+async def test_writes_that_wait_share_a_commit_and_one_that_fails_takes_none_along(db: Database) -> None:
+    commits: list[str] = []
+    await db.read(lambda c: c.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None))
+
+    def insert(name: str, *, fails: bool = False) -> Callable[[sqlite3.Connection], None]:
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO people VALUES (?, 'now')", (name,))
+            if fails:
+                raise ValueError(name)
+
+        return write
+
+    writes = [db.write(insert(f"p{number}", fails=number == 7)) for number in range(50)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    await db.read(lambda c: c.set_trace_callback(None))
+    assert [type(each) for each in outcomes].count(ValueError) == 1 and isinstance(outcomes[7], ValueError)
+    rows = await db.read(lambda c: {row[0] for row in c.execute("SELECT person FROM people")})
+    assert rows == {f"p{number}" for number in range(50)} - {"p7"}
+    assert 1 <= len(commits) <= 3
+
+
+async def test_closing_waits_for_what_was_asked_before(tmp_path: Path) -> None:
+    db = await Database.open(tmp_path / "ovation.db")
+    writing = asyncio.create_task(db.write(lambda c: c.execute("INSERT INTO people VALUES ('ada', 'now')")))
+    await asyncio.sleep(0)
+    await db.close()
+    await writing
+    connection = open_for_reading(tmp_path / "ovation.db")
+    assert connection.execute("SELECT count(*) FROM people").fetchone()[0] == 1
+    connection.close()
 
 
 async def test_the_private_call_that_we_rely_on_runs_on_the_connections_own_thread(db: Database) -> None:
