@@ -132,6 +132,7 @@ class Settings(DataSettings):
     tenure_days: float = Field(7.0, ge=0)
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
+    pacing: Literal["on", "off"] = "on"
     health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -40,6 +40,7 @@ _SETTINGS = {
     "MIN_RATINGS": "20",
     "TENURE_DAYS": "0",  # everybody in the demo is new
     "PROMPTS_PER_HOUR": "0",
+    "PACING": "off",  # the stand-in holds nobody back, and an evening would last hours
 }
 
 

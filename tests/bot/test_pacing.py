@@ -122,3 +122,15 @@ async def test_chats_that_have_gone_quiet_are_forgotten(monkeypatch: pytest.Monk
     await asyncio.sleep(0.25)
     await telegram.call(pacer, 4)
     assert len(pacer._chats) == 1
+
+
+async def test_without_limits_a_chat_waits_only_where_telegram_asks_for_it() -> None:
+    pacer, telegram = Pacer(limits=False), Telegram()
+    await asyncio.gather(*(telegram.call(pacer, -1, urgency=Urgency.PREVIEW) for _ in range(20)))
+    assert fullest(telegram.seen, 0.3) == 20
+    with pytest.raises(RetryAfter):
+        await telegram.call(pacer, -1, error=RetryAfter(1))
+    waiting = telegram.call(pacer, -1)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await waiting

@@ -38,7 +38,7 @@ def engine_url() -> Iterator[str]:
 async def bot(sandbox: Sandbox, tmp_path: Path, engine_url: str) -> AsyncIterator[BotProcess]:
     """A bot that is not started yet, beside the shared engine; ended after the test if it still runs."""
     process = BotProcess(sandbox, tmp_path)
-    process.settings |= {"ENGINE_URL": engine_url, "PROMPTS_PER_HOUR": "0"}
+    process.settings |= {"ENGINE_URL": engine_url, "PROMPTS_PER_HOUR": "0", "PACING": "on"}
     yield process
     if process.process is not None:
         await process.stop(signal.SIGTERM)

@@ -15,18 +15,22 @@ from typing import ClassVar
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.faults.stage import GROUPS, NAMES, Stage
 
 STEPS = 20
 
 _LOG_LINES = 30
+_FIRST_PROMPTS = 3
 _WHO = st.sampled_from(NAMES)
 _WHERE = st.sampled_from(("private", "private", *GROUPS))
+_KIND = st.sampled_from(("slogan", "poem", "story", "write"))
+_EMOJI = st.sampled_from(("👍", "👎", "🔥", "💩", "🤔", "", ""))
+"""None, too, which takes back what is there."""
 _PICK = st.integers(0, 3)
-_PAUSE = st.sampled_from((0.0, 0.1, 0.5))
-_CUT = st.sampled_from((None, None, 0.0, 0.01, 0.05))
+_PAUSE = st.sampled_from((0.0, 0.03, 0.1, 0.5))
+_CUT = st.sampled_from((None, None, 0.0, 0.01, 0.02, 0.05))
 
 
 class Machine(RuleBasedStateMachine):
@@ -42,27 +46,28 @@ class Machine(RuleBasedStateMachine):
         self._runner = asyncio.Runner()
         self._folder = tempfile.TemporaryDirectory(prefix="ovation-machine-")
         self._stage = Stage(Path(self._folder.name), self.settings_of_bot)
-        self._do(self._stage.open())
+        try:
+            self._do(self._stage.open())
+        except BaseException:
+            self.teardown()
+            raise
 
-    @rule(who=_WHO, where=_WHERE, kind=st.sampled_from(("slogan", "poem", "story", "write")))
+    @initialize(prompts=st.lists(st.tuples(_WHO, _WHERE, _KIND), min_size=_FIRST_PROMPTS, max_size=_FIRST_PROMPTS))
+    def begin(self, prompts: list[tuple[str, str, str]]) -> None:
+        for prompt in prompts:
+            self.prompt(*prompt)
+
+    @rule(who=_WHO, where=_WHERE, kind=_KIND)
     def prompt(self, who: str, where: str, kind: str) -> None:
         self._do(self._stage.prompt(who, where, kind), who, where, kind)
 
-    @rule(who=_WHO, pick=_PICK)
-    def refine(self, who: str, pick: int) -> None:
-        self._do(self._stage.refine(who, pick), who, pick)
+    @rule(who=_WHO, pick=_PICK, by_button=st.booleans())
+    def follow(self, who: str, pick: int, by_button: bool) -> None:
+        self._do(self._stage.again(who, pick) if by_button else self._stage.refine(who, pick), who, pick)
 
-    @rule(who=_WHO, pick=_PICK)
-    def again(self, who: str, pick: int) -> None:
-        self._do(self._stage.again(who, pick), who, pick)
-
-    @rule(who=_WHO, pick=_PICK, emoji=st.sampled_from("👍👎🔥💩🤔"))
+    @rule(who=_WHO, pick=_PICK, emoji=_EMOJI)
     def react(self, who: str, pick: int, emoji: str) -> None:
-        self._do(self._stage.react(who, pick, [emoji]), who, pick, emoji)
-
-    @rule(who=_WHO, pick=_PICK)
-    def unreact(self, who: str, pick: int) -> None:
-        self._do(self._stage.react(who, pick, []), who, pick)
+        self._do(self._stage.react(who, pick, emoji), who, pick, emoji or "nothing")
 
     @rule(who=_WHO, pick=_PICK, button=st.sampled_from(("up", "down")))
     def press(self, who: str, pick: int, button: str) -> None:

@@ -54,9 +54,9 @@ class Stage:
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.sandbox = Sandbox(admin_id=ADMIN_ID)
         self.bot = BotProcess(self.sandbox, folder)
-        self.bot.settings |= {"PROMPTS_PER_HOUR": "0", **settings}
         self.model = Model(BASE)
         self._data = folder / "data"
+        self._settings = {"PROMPTS_PER_HOUR": "0", **settings}
         self._world = self.sandbox.world
         self._scene = Scene(self.sandbox)
         self._stack = AsyncExitStack()
@@ -69,6 +69,7 @@ class Stage:
         self._pseudonym = Pseudonyms(key).person
         await add_version(self._data)
         await self._stack.enter_async_context(self.sandbox)
+        self.bot.settings |= {"TELEGRAM_API_URL": self.sandbox.url, **self._settings}
         self._people = {name: self._world.add_person(name) for name in NAMES}
         self._admin = self._world.add_person("Root", id=ADMIN_ID)
         self._groups = {title: self._world.add_group(title, bot_admin=True) for title in GROUPS}
@@ -121,15 +122,15 @@ class Stage:
             await self._press(person, shown, f"again:{number_of(shown)}")
             self.model.ask(person, shown, parent=text)
 
-    async def react(self, who: str, pick: int, emojis: list[str]) -> None:
-        """React to a text or its placeholder, or take every reaction back."""
+    async def react(self, who: str, pick: int, emoji: str) -> None:
+        """React to a text or its placeholder; with nothing, take the reaction back."""
         text, person = self._pick(who, pick), self._people[who]
         if text is None:
             return
         await self._until(lambda: text.is_forgotten or self._world.answers(text.asked))
         if answers := finished_of(self._world.answers(text.asked)) or self._world.answers(text.asked)[-1:]:
             before = answers[0].emojis_of(person.id)
-            after = self._world.react(person, answers[0], emojis).emojis_of(person.id)
+            after = self._world.react(person, answers[0], [emoji] if emoji else []).emojis_of(person.id)
             if before != after:
                 self.model.rate(person, answers[0], Word("reaction", value_of_reactions(after), "".join(after)))
 
@@ -185,7 +186,8 @@ class Stage:
         self.model.crown(champion, unfinished)
 
     async def flood(self, method: str, times: int) -> None:
-        """Telegram asks to wait, so often."""
+        """Telegram asks to wait, so often from now on."""
+        self.sandbox.faults.clear()
         self.sandbox.faults.refuse(method, 429, times=times, retry_after_seconds=1)
 
     async def settle(self) -> None:
@@ -307,7 +309,9 @@ async def add_version(data: Path) -> None:
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     layer = "base_model.model.model.layers.0.self_attn.q_proj"
     weights = {f"{layer}.lora_A.weight": np.ones((1, 192)), f"{layer}.lora_B.weight": np.zeros((192, 1))}
-    save_file({name: value.astype(np.float32) for name, value in weights.items()}, adapter / "adapter_model.safetensors")
+    save_file(
+        {name: value.astype(np.float32) for name, value in weights.items()}, adapter / "adapter_model.safetensors"
+    )
     publish(adapter, data / "versions", VERSION)
     now = datetime.now(UTC)
     database = await Database.open(data / "ovation.db")

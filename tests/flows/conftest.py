@@ -23,7 +23,8 @@ class BotProcess(BotChild):
     """`python -m bot` against a sandbox, with an admin, and the `ovation` command beside it."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        super().__init__(sandbox, folder, {"ADMIN_IDS": str(ADMIN_ID), "TENURE_DAYS": "0", "OMP_NUM_THREADS": "2"})
+        settings = {"ADMIN_IDS": str(ADMIN_ID), "TENURE_DAYS": "0", "OMP_NUM_THREADS": "2", "PACING": "off"}
+        super().__init__(sandbox, folder, settings)
 
     async def start(self, **settings: str) -> None:
         """Start with more settings, and wait until it polls."""
