@@ -3,12 +3,13 @@
 # make test    set up and run every test
 # make lint    ruff, mypy --strict and import-linter
 # make bench   the side-by-side benchmarks (tables in benchmarks/RESULTS.md)
+# make soak    a thousand kills, a day's updates, ten minutes without network (hours; tables in the same file)
 # make clean   remove the environment and caches; never your data
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test lint bench clean help
+.PHONY: demo run test lint bench soak clean help
 
 help:
 	@grep '^# make' Makefile | cut -c3-
@@ -38,6 +39,10 @@ lint: .venv/.installed
 bench: .venv/.installed
 	$(BIN)/pip install --quiet --editable ".[test,bench]"
 	$(BIN)/python -m benchmarks
+
+soak: .venv/.installed
+	$(BIN)/pip install --quiet --editable ".[test,bench]"
+	$(BIN)/python -m benchmarks.soak
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

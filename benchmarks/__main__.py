@@ -1,21 +1,31 @@
-"""`make bench`: measure everything, print it, and write RESULTS.md."""
+"""`make bench`: measure everything, print it, and write RESULTS.md. With names, measure only those tables."""
+
+import sys
 
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import learning, operation, serving
+from benchmarks import learning, operation, reliability, serving
 from benchmarks.tables import write_results
+
+_MEASURES = {
+    "operation": operation.measure,
+    "serving": serving.measure,
+    "reliability": reliability.measure,
+    "learning": learning.measure,
+}
 
 
 def main() -> None:
-    """One measurement after the other, so that none disturbs another."""
+    """One measurement after the other, so that none disturbs another; each is written down at once."""
+    names = sys.argv[1:] or list(_MEASURES)
+    if unknown := [name for name in names if name not in _MEASURES]:
+        sys.exit(f"There is no {' or '.join(unknown)} here; choose among {', '.join(_MEASURES)}.")
     console = Console()
-    tables = []
-    for measure in (operation.measure, serving.measure, learning.measure):
-        table = measure()
-        tables.append(table)
+    for name in names:
+        table = _MEASURES[name]()
         console.print(Markdown(table.markdown()))
-    write_results(tables)
+        write_results([table])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from benchmarks.tables import Row
 from bot.export import What, lines
 from bot.sandbox.child import BotChild
 from bot.sandbox.records import Chat, Person, SeenMessage
@@ -41,6 +42,14 @@ class Toll:
     def is_clean(self) -> bool:
         """Nothing lost, nothing doubled, every rating right."""
         return not (self.lost or self.answered_twice or self.wrong_ratings)
+
+    def rows(self, name: str) -> list[Row]:
+        """As rows of a table."""
+        answered = f"{self.prompts}, {self.lost}, {self.answered_twice}"
+        return [
+            (f"{name}: prompts, lost and answered twice", answered, "–, 0, 0"),
+            ("… ratings that stand, and wrong ones", f"{self.ratings}, {self.wrong_ratings}", "–, 0"),
+        ]
 
 
 @dataclass(slots=True)

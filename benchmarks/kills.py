@@ -1,16 +1,13 @@
 """`kill -9` at random moments under load, again and again: what is lost, what is doubled, which rating is wrong.
 
-The bot and every process that it started die at once, also while starting. `python -m benchmarks.kills 1000` prints
-the toll; the tests do twenty.
+The bot and every process that it started die at once, also while starting. `make soak` does a thousand kills, the
+tests do twenty.
 """
 
 import asyncio
 import contextlib
 import random
 import signal
-import sys
-import tempfile
-from pathlib import Path
 
 import psutil
 
@@ -23,13 +20,13 @@ _SETTLE_SECONDS = 300.0
 
 
 async def kill_again_and_again(
-    sandbox: Sandbox, bot: BotChild, *, kills: int, seed: int, size: int = 24, prompts_per_second: float = 2.0
+    sandbox: Sandbox, bot: BotChild, *, kills: int, seed: int, size: int = 24, groups: int = 1
 ) -> Toll:
     """Let a crowd use a bot that is killed `kills` times, then let it live, and reckon."""
     rng = random.Random(seed)
-    crowd = Crowd(sandbox, size, seed)
+    crowd = Crowd(sandbox, size, seed, groups)
     await bot.start()
-    acting = asyncio.create_task(crowd.act(prompts_per_second=prompts_per_second, reactions_per_second=8.0))
+    acting = asyncio.create_task(crowd.act(prompts_per_second=2.0, reactions_per_second=8.0))
     for _ in range(kills):
         await asyncio.sleep(rng.uniform(0.0, _LONGEST_LIFE_SECONDS))
         await kill_family(bot)
@@ -50,18 +47,3 @@ async def kill_family(bot: BotChild) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.send_signal(signal.SIGKILL)
     await bot.process.wait()
-
-
-async def _main(kills: int, engine_url: str | None) -> Toll:
-    settings = {"PROMPTS_PER_HOUR": "0", "QUEUE_LIMIT": "100000"} | ({"ENGINE_URL": engine_url} if engine_url else {})
-    with tempfile.TemporaryDirectory() as folder:
-        async with Sandbox() as sandbox:
-            bot = BotChild(sandbox, Path(folder), settings)
-            try:
-                return await kill_again_and_again(sandbox, bot, kills=kills, seed=1)
-            finally:
-                await bot.stop()
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{asyncio.run(_main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))}\n")

@@ -1,5 +1,6 @@
 """Tables of measurements as Markdown. Knows rows and columns, not what they mean."""
 
+import math
 import platform
 import statistics
 from collections.abc import Sequence
@@ -8,9 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-import torch
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+
+_HEAD = "# Results\n\nMade by `make bench`, those of the soak by `make soak`.\n"
+
+Row = tuple[str, str, str]
+"""What was measured, how it came out, and the goal, which may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +35,37 @@ class Table:
 
 def middle(values: Sequence[float]) -> str:
     """Median with the range, as text."""
-    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+    return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
+
+
+def number(value: float) -> str:
+    """Three digits that count."""
+    short = f"{value:.3g}"
+    return f"{float(short):,.0f}" if abs(value) >= 1000 else short
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that so many percent do not exceed."""
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
 
 
 def write_results(tables: Sequence[Table]) -> None:
-    """Replace RESULTS.md by these tables and the machine that they were measured on."""
+    """Put these tables into RESULTS.md, each in the place of the last one of its title; the others stay."""
+    before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    sections = {part.partition("\n")[0]: f"## {part.strip()}\n" for part in before.split("\n## ")[1:]}
+    sections |= {table.title: f"{table.markdown()}\n{_machine()}\n" for table in tables}
+    RESULTS.write_text("\n".join([_HEAD, *sections.values()]), encoding="utf-8")
+
+
+def _machine() -> str:
+    import torch  # noqa: PLC0415 - seconds that only this line needs
+
     memory = psutil.virtual_memory().total / 2**30
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    machine = (
+    return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} on {psutil.cpu_count()} cores ({platform.machine()}), "
         f"{memory:.0f} GiB, {device}; Python {platform.python_version()}, torch {torch.__version__}."
     )
-    head = f"# Results\n\nMade by `make bench`. {machine}\n\n"
-    RESULTS.write_text(head + "\n".join(table.markdown() for table in tables), encoding="utf-8")
 
 
 def _line(cells: Sequence[str]) -> str:

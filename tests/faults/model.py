@@ -79,3 +79,20 @@ def last_word(words: list[Word]) -> Word:
         elif word.value is not None or stands.source == "reaction":
             stands = word
     return stands
+
+
+def finished_of(messages: tuple[SeenMessage, ...]) -> tuple[SeenMessage, ...]:
+    """Those that show a finished text."""
+    return tuple(message for message in messages if message.button("up:"))
+
+
+def number_of(answer: SeenMessage) -> int:
+    """The number of the text that a finished answer shows."""
+    button = answer.button("up:")
+    assert button is not None and button.callback_data is not None
+    return int(button.callback_data.removeprefix("up:"))
+
+
+def version_of(answer: SeenMessage) -> str:
+    """The version that the footer names."""
+    return answer.text.rsplit("\n\n", 1)[1].split(" · ")[-2]

@@ -1,4 +1,4 @@
-"""The stage of the state machine: one bot process, its Telegram, three people and an admin.
+"""The stage of the state machine: one bot process, its Telegram, two people and an admin.
 
 Everything that somebody does here is told to the model, and `check` compares. Knows what the bot shows and exports,
 and of its database only whether something still waits there.
@@ -10,31 +10,25 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from safetensors.numpy import save_file
 
 from benchmarks.kills import kill_family
 from bot.export import What, lines
 from bot.identity import Pseudonyms, load_key
 from bot.sandbox.checker import check_calls
-from bot.sandbox.records import Chat, Person, SeenMessage
+from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
 from engine.reward import DOWN, UP, value_of_reactions
-from engine.versions import publish
 from storage import versions
-from storage.database import Database, open_for_reading
-from storage.records import Version
-from tests.faults.model import Model, Text, Word
+from storage.database import open_for_reading
+from tests.faults.model import Model, Text, Word, finished_of, number_of, version_of
+from tests.faults.props import BASE, VERSION, add_version
 from tests.flows.conftest import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
 
-NAMES = ("Ada", "Bob", "Eve")
+NAMES = ("Ada", "Bob")
 GROUPS = ("tea", "chess", "trains")
-BASE = "starter"
-VERSION = "of-the-state-machine"
+BUTTONS = {"up": Word("button", UP, "👍"), "down": Word("button", DOWN, "👎")}
 PATIENCE_SECONDS = 90.0
 
 _READY = " ready: @"
@@ -122,36 +116,30 @@ class Stage:
             await self._press(person, shown, f"again:{number_of(shown)}")
             self.model.ask(person, shown, parent=text)
 
-    async def react(self, who: str, pick: int, emoji: str) -> None:
-        """React to a text or its placeholder; with nothing, take the reaction back."""
+    async def rate(self, who: str, pick: int, words: list[str]) -> None:
+        """Say one thing after another to a text: press "up" or "down", react with an emoji, or with "nothing"."""
         text, person = self._pick(who, pick), self._people[who]
         if text is None:
             return
         await self._until(lambda: text.is_forgotten or self._world.answers(text.asked))
-        if answers := finished_of(self._world.answers(text.asked)) or self._world.answers(text.asked)[-1:]:
-            before = answers[0].emojis_of(person.id)
-            after = self._world.react(person, answers[0], [emoji] if emoji else []).emojis_of(person.id)
-            if before != after:
-                self.model.rate(person, answers[0], Word("reaction", value_of_reactions(after), "".join(after)))
-
-    async def press(self, who: str, pick: int, button: str) -> None:
-        """Press 👍 or 👎 under a finished text."""
-        text, person = self._pick(who, pick), self._people[who]
-        if text is not None and (shown := await self._finished(text)) is not None:
-            await self._press(person, shown, f"{button}:{number_of(shown)}")
-            value, emoji = (UP, "👍") if button == "up" else (DOWN, "👎")
-            self.model.rate(person, shown, Word("button", value, emoji))
+        for word in words:
+            if word not in BUTTONS:
+                self._react(person, text, word)
+            elif (shown := await self._finished(text)) is not None:
+                await self._press(person, shown, f"{word}:{number_of(shown)}")
+                self.model.rate(person, shown, BUTTONS[word])
 
     async def forget(self, who: str, cut: float | None) -> None:
         """/forget and yes to it; `cut` kills the bot so many seconds later, and it is all forgotten or nothing is."""
         person = self._people[who]
         await self._taken()
-        had_traces = self._has_traces(person)
+        if not self._has_traces(person):
+            return
         await self._confirm(person, "/forget", cut)
         await self._taken()
         if cut is None:
             assert not self._has_traces(person), f"{who} was forgotten, and is not"
-        if had_traces and not self._has_traces(person):
+        if not self._has_traces(person):
             self.model.forget(person, lambda text: len(finished_of(self._world.answers(text.asked))))
 
     # What befalls the bot
@@ -203,8 +191,8 @@ class Stage:
         for text, answers in shown.items():
             assert len(answers) == text.stands, f"{len(answers)} answers, not {text.stands}, to {text.asked}"
         chats = {text.asked.chat for text in self.model.texts}
-        answers = [answer for chat in chats for answer in finished_of(self._world.messages(chat))]
-        assert len(answers) == sum(text.stands for text in self.model.texts), "a text answers nobody"
+        total = sum(len(finished_of(self._world.messages(chat))) for chat in chats)
+        assert total == sum(text.stands for text in self.model.texts), "a text answers nobody"
         standing = {text: shown[text][0] for text in self.model.texts if not text.is_forgotten}
         for text, answer in standing.items():
             assert version_of(answer) in text.versions, f"{version_of(answer)} wrote for {text}"
@@ -241,6 +229,15 @@ class Stage:
         """The text as it is shown, once it is; None where it is forgotten."""
         await self._until(lambda: text.is_forgotten or finished_of(self._world.answers(text.asked)))
         return next(iter(finished_of(self._world.answers(text.asked))), None)
+
+    def _react(self, person: Person, text: Text, emoji: str) -> None:
+        """React to a text or, while there is none, to its placeholder, which may turn out to be nobody's."""
+        answers = self._world.answers(text.asked)
+        for answer in finished_of(answers)[:1] or answers[-1:]:
+            before = answer.emojis_of(person.id)
+            after = self._world.react(person, answer, [] if emoji == "nothing" else [emoji]).emojis_of(person.id)
+            if before != after:
+                self.model.rate(person, answer, Word("reaction", value_of_reactions(after), "".join(after)))
 
     async def _press(self, person: Person, message: SeenMessage, data: str) -> None:
         """Press and do not wait; the bot may be dead."""
@@ -299,39 +296,3 @@ class Stage:
     def _database(self) -> Iterator[sqlite3.Connection]:
         with closing(open_for_reading(self._data / "ovation.db")) as database:
             yield database
-
-
-async def add_version(data: Path) -> None:
-    """A database in which a second version waits, and the version: an adapter that adds nothing."""
-    adapter = data.with_name("adapter")
-    adapter.mkdir()
-    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"], "layers_to_transform": [0]}
-    (adapter / "adapter_config.json").write_text(json.dumps(config))
-    layer = "base_model.model.model.layers.0.self_attn.q_proj"
-    weights = {f"{layer}.lora_A.weight": np.ones((1, 192)), f"{layer}.lora_B.weight": np.zeros((192, 1))}
-    save_file(
-        {name: value.astype(np.float32) for name, value in weights.items()}, adapter / "adapter_model.safetensors"
-    )
-    publish(adapter, data / "versions", VERSION)
-    now = datetime.now(UTC)
-    database = await Database.open(data / "ovation.db")
-    await versions.register_base(database, BASE, at=now)
-    await versions.add(database, Version(name=VERSION, base=BASE, run=None, state="candidate", created_at=now))
-    await database.close()
-
-
-def finished_of(messages: tuple[SeenMessage, ...]) -> tuple[SeenMessage, ...]:
-    """Those that show a finished text."""
-    return tuple(message for message in messages if message.button("up:"))
-
-
-def number_of(answer: SeenMessage) -> int:
-    """The number of the text that a finished answer shows."""
-    button = answer.button("up:")
-    assert button is not None and button.callback_data is not None
-    return int(button.callback_data.removeprefix("up:"))
-
-
-def version_of(answer: SeenMessage) -> str:
-    """The version that the footer names."""
-    return answer.text.rsplit("\n\n", 1)[1].split(" · ")[-2]

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.faults.machine import run_histories
-from tests.faults.stage import VERSION
+from tests.faults.props import VERSION
 
 HISTORIES = 6
 

@@ -1,0 +1,143 @@
+"""The stand-in for Telegram, an engine and the bot as one set, to be watched and harmed from outside.
+
+The engine stands beside the bot (ENGINE_URL), so that either can be ended alone. Knows processes, and the numbers
+that the bot tells of itself; knows nothing of what people do.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot.engine_process import free_port
+from bot.sandbox.child import BotChild
+from bot.sandbox.flood import FloodLimits
+from bot.sandbox.server import Sandbox
+from bot.sandbox.world import World
+
+DISK = "/var/tmp"
+"""Where the data lies: on a disk, which the folder for temporary files may not be."""
+
+SETTINGS = {"PROMPTS_PER_HOUR": "0", "QUEUE_LIMIT": "100000"}
+"""Few people ask as much as many do, and an outage makes a long queue."""
+
+_PAUSE_SECONDS = 0.05
+
+
+class Engine:
+    """`python -m engine.serve` with the starter, always on the same port."""
+
+    def __init__(self) -> None:
+        self._port = free_port()
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "engine.serve", "--port", str(self._port), "--parent-pid", str(os.getpid()),
+            stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        async with httpx.AsyncClient() as http:
+            while self._process.returncode is None:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await http.get(f"{self.url}/health")).is_success:
+                        return
+                await asyncio.sleep(_PAUSE_SECONDS)
+        raise RuntimeError("the engine did not start")
+
+    async def kill(self) -> None:
+        """End it without a word, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs. The bot is started by whoever uses the stage, and ended with it."""
+
+    sandbox: Sandbox
+    engine: Engine
+    bot: BotChild
+
+    @property
+    def process(self) -> psutil.Process:
+        """The bot's process."""
+        assert self.bot.process is not None, "it has been started"
+        return psutil.Process(self.bot.process.pid)
+
+    @property
+    def memory_mib(self) -> float:
+        """What the bot holds in memory."""
+        return float(self.process.memory_info().rss) / 2**20
+
+    @property
+    def wal_bytes(self) -> int:
+        """The size of the write-ahead log now."""
+        log = self.bot.folder / "data" / "ovation.db-wal"
+        return log.stat().st_size if log.exists() else 0
+
+    async def vitals(self) -> Mapping[str, float]:
+        """The bot's numbers; those of a histogram's buckets by name and bound."""
+        address = re.findall(r"health at (http://\S+)", self.bot.log)[-1]
+        async with httpx.AsyncClient(timeout=30.0) as http:
+            text = (await http.get(f"{address}/metrics")).raise_for_status().text
+        families = text_string_to_metric_families(text)
+        samples = [sample for family in families for sample in family.samples]
+        return {sample.name + sample.labels.get("le", ""): sample.value for sample in samples}
+
+    @asynccontextmanager
+    async def without_network(self) -> AsyncIterator[None]:
+        """For as long as the block runs, nobody listens where Telegram was; people go on all the same."""
+        await self.sandbox.__aexit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.sandbox.world.updates._closed = False
+            await self.sandbox.__aenter__()
+
+    @asynccontextmanager
+    async def without_engine(self) -> AsyncIterator[None]:
+        """For as long as the block runs there is no engine; then there is a new one, which answers already."""
+        await self.engine.kill()
+        try:
+            yield
+        finally:
+            await self.engine.start()
+
+
+@asynccontextmanager
+async def staged(engine: Engine, *, flood_limits: FloodLimits | None = None) -> AsyncIterator[Stage]:
+    """A fresh world and a bot that is not started yet, beside a running engine."""
+    world = World(clock=lambda: datetime.now(UTC))  # to the microsecond, which the wire does not show
+    with tempfile.TemporaryDirectory(dir=DISK) as folder:
+        async with Sandbox(world=world, flood_limits=flood_limits) as sandbox:
+            bot = BotChild(sandbox, Path(folder), {**SETTINGS, "ENGINE_URL": engine.url})
+            try:
+                yield Stage(sandbox, engine, bot)
+            finally:
+                if bot.process is not None:
+                    await bot.stop()
+
+
+@asynccontextmanager
+async def running_engine() -> AsyncIterator[Engine]:
+    """An engine for a while."""
+    engine = Engine()
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.kill()
