@@ -81,6 +81,7 @@ class Composer:
             return to.message_id
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         address = Address(chat_id=to.chat_id, reply_to=to.reply_to, thread_id=to.thread_id)
+        self._vitals.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
         message_id = await patiently(
             lambda: self._messenger.send(address, f"{kind.emoji} …", stop_button(generation.id)),
             on_unknown=self._vitals.unknown_sends.inc,

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 ALLOWED_UPDATES = ("message", "callback_query", "message_reaction", "my_chat_member")
 """Asked for by name: Telegram leaves reactions out of its default."""
 
-MAX_PENDING = 20_000
+MAX_PENDING = 2_000
 """With more updates than this in hand, no more are fetched for the moment; Telegram keeps them."""
 
 _AT_ONCE = 64
@@ -45,7 +45,13 @@ class Intake:
     """Takes updates as Telegram sent them."""
 
     def __init__(
-        self, *, db: Database, bot: ExtBot[Urgency], queue: "asyncio.Queue[object]", vitals: Vitals, alarm: Alarm
+        self,
+        *,
+        db: Database,
+        bot: ExtBot[Urgency],
+        queue: "asyncio.Queue[object]",
+        vitals: Vitals,
+        alarm: Alarm,
     ) -> None:
         self._db = db
         self._bot = bot
@@ -54,26 +60,28 @@ class Intake:
         self._alarm = alarm
 
     async def take(self, raws: Sequence[object]) -> None:
-        """Commit a batch of updates, all or none, and queue them for handling; nothing that is no update is kept.
+        """Commit a batch of updates, all or none, and queue what is new; nothing that is no update is kept.
 
         Raises:
             StorageError: they cannot be stored; Telegram must not be told that they were.
         """
-        bodies = {id_: json.dumps(raw) for raw in raws if (id_ := id_of(raw)) is not None}
-        new = await inbox.accept(self._db, list(bodies.items()), at=datetime.now(UTC))
-        self._vitals.accepted.inc(new)
-        self._vitals.duplicate_updates.inc(len(bodies) - new)
-        for update_id, body in bodies.items():
-            await self._queue_up(update_id, body)
+        updates = {id_: raw for raw in raws if (id_ := id_of(raw)) is not None}
+        bodies = [(update_id, json.dumps(raw)) for update_id, raw in updates.items()]
+        new = await inbox.accept(self._db, bodies, at=datetime.now(UTC))
+        self._vitals.accepted.inc(len(new))
+        self._vitals.duplicate_updates.inc(len(updates) - len(new))
+        for update_id, raw in updates.items():
+            if update_id in new:
+                await self._queue_up(update_id, raw)
 
     async def take_up(self) -> None:
         """Queue what the last process accepted and did not handle, oldest first."""
         for update_id, body in await inbox.unfinished(self._db):
-            await self._queue_up(update_id, body)
+            await self._queue_up(update_id, json.loads(body))
 
-    async def _queue_up(self, update_id: int, body: str) -> None:
+    async def _queue_up(self, update_id: int, raw: Any) -> None:  # noqa: ANN401 - whatever was sent
         try:
-            update = Update.de_json(json.loads(body), self._bot)
+            update = Update.de_json(raw, self._bot)
             if update.update_id != update_id:
                 raise ValueError("the body is another update's")
         except _UNREADABLE as error:
@@ -107,6 +115,7 @@ class InboxProcessor(BaseUpdateProcessor):
         self._chats: dict[int, tuple[asyncio.Lock, int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._claimed: set[int] = set()
+        """Taken for handling by this process: one attempt is one process that tried, however often the disk refused."""
         self._deferred: set[int] = set()
         self._is_closing = False
 
@@ -153,7 +162,7 @@ class InboxProcessor(BaseUpdateProcessor):
                 self._alarm.dead_letter(number, "cut off too often")
             if claim != "taken":
                 return
-            self._claimed.add(number)  # one attempt is one process that tried, however often the disk refused
+            self._claimed.add(number)
         await coroutine
         if number not in self._deferred:
             await inbox.finish(self._db, number)

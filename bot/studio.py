@@ -192,25 +192,25 @@ class Studio:
 
     def _begin(self, generation: Generation) -> None:
         if generation.id not in self._tasks:
-            self._keep(generation, self._produce(generation.id))
+            self._keep(generation, self._produce(generation))
 
     def _keep(self, generation: Generation, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work, name=f"generation {generation.id}")
         self._tasks[generation.id] = task
         task.add_done_callback(partial(self._done, generation))
 
-    async def _produce(self, number: int) -> None:
+    async def _produce(self, accepted: Generation) -> None:
         """See one generation to its end; a disk that refuses is waited out."""
+        generation: Generation | None = accepted
         async with self._room:
-            while True:
+            while generation is not None and generation.state not in ENDED:
                 try:
-                    generation = await generations.by_id(self._db, number)
-                    if generation is not None and generation.state not in ENDED:
-                        await self._composer.produce(generation)
-                    return
+                    await self._composer.produce(generation)
+                    break
                 except StorageError as error:
-                    logger.warning("generation %d is put off: %s", number, error)
+                    logger.warning("generation %d is put off: %s", accepted.id, error)
                     await asyncio.sleep(_RETRY_SECONDS)
+                    generation = await generations.by_id(self._db, accepted.id)
 
     def _done(self, generation: Generation, task: asyncio.Task[None]) -> None:
         del self._tasks[generation.id]

@@ -1,5 +1,6 @@
 """The inbox: what Telegram sent, committed before Telegram may forget it. Knows ids and bodies, nothing of them."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,16 +16,22 @@ _KEEP_IDS = timedelta(days=7)
 Claim = Literal["taken", "over", "buried"]
 
 
-async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: datetime) -> int:
-    """Commit a batch of (update_id, body) in one transaction; ids seen before are ignored. How many were new."""
-    rows = [(update_id, at.isoformat(), body) for update_id, body in updates]
-    return await db.write(
-        lambda c: (
-            c.executemany(
-                "INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
-            ).rowcount
+async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: datetime) -> frozenset[int]:
+    """Commit a batch of (update_id, body) in one transaction; ids seen before are ignored. The ids that were new."""
+
+    def insert(connection: sqlite3.Connection) -> frozenset[int]:
+        known = connection.execute(
+            "SELECT update_id FROM inbox WHERE update_id IN (SELECT value FROM json_each(?))",
+            (json.dumps([update_id for update_id, _ in updates]),),
         )
-    )
+        new = dict(updates)
+        for (update_id,) in known.fetchall():
+            del new[update_id]
+        rows = [(update_id, at.isoformat(), body) for update_id, body in new.items()]
+        connection.executemany("INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, ?)", rows)
+        return frozenset(new)
+
+    return await db.write(insert)
 
 
 async def claim(db: Database, update_id: int) -> Claim:

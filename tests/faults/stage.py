@@ -205,8 +205,8 @@ class Stage:
             number: (self._pseudonym(text.author.id), numbers[text.parent] if text.parent else None)
             for text, number in numbers.items()
         }
-        exported = self._export(What.GENERATIONS)
-        assert {row["generation"]: (row["author"], row["parent"]) for row in exported} == expected
+        rows = self._export(What.GENERATIONS)
+        assert_same({row["generation"]: (row["author"], row["parent"]) for row in rows}, expected)
 
     def _check_ratings(self, standing: dict[Text, SeenMessage]) -> None:
         expected = {
@@ -214,8 +214,8 @@ class Stage:
             for answer in standing.values()
             for person_id, word in self.model.verdicts(answer).items()
         }
-        exported = self._export(What.RATINGS)
-        assert {(row["generation"], row["rater"]): (row["value"], row["emoji"]) for row in exported} == expected
+        rows = self._export(What.RATINGS)
+        assert_same({(row["generation"], row["rater"]): (row["value"], row["emoji"]) for row in rows}, expected)
 
     # How
 
@@ -296,3 +296,9 @@ class Stage:
     def _database(self) -> Iterator[sqlite3.Connection]:
         with closing(open_for_reading(self._data / "ovation.db")) as database:
             yield database
+
+
+def assert_same(exported: dict[Any, Any], expected: dict[Any, Any]) -> None:
+    """Fail with what differs: exported, and expected."""
+    differing = {key: (exported.get(key), expected.get(key)) for key in exported.keys() | expected.keys()}
+    assert exported == expected, {key: pair for key, pair in differing.items() if pair[0] != pair[1]}
