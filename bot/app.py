@@ -160,7 +160,7 @@ async def _furnish(
     feedback = Feedback(db=db, pseudonyms=pseudonyms, messenger=delivery)
     stack.push_async_callback(feedback.close)
     nightly, bulletin = _learning(ground, switchboard)
-    doorman = Doorman(db=db, pseudonyms=pseudonyms)
+    doorman = Doorman(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
     await doorman.open()
     confirmations = Confirmations()
     guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)

@@ -162,7 +162,7 @@ async def test_an_engine_that_cannot_start_again_is_tried_until_it_can(keeping: 
 
 async def test_versions_that_cannot_be_loaded_after_a_restart_are_tried_again(keeping: Keeping) -> None:
     await keeping.engine.start(keeping.on_ready)
-    keeping.failures = [EngineUnavailable("It broke off."), RuntimeError("nobody foresaw this")]
+    keeping.failures = [EngineUnavailable("It broke off."), OSError("the disk is away")]
     os.kill(keeping.pid, signal.SIGKILL)
     await keeping.until_replaced()
     assert keeping.readied == 2
