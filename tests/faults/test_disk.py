@@ -49,7 +49,7 @@ def test_a_kill_at_any_system_call_of_accepting_keeps_what_was_acknowledged(tmp_
     database = tmp_path / "ovation.db"
     run_child(database, 1)
     acknowledged: list[int] = []
-    for when in (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40):
+    for when in (1, 2, 3, 5, 8, 12, 18, 26, 40):
         printed = run_child(database, 3, inject=f"{call}:signal=SIGKILL:when={when}")
         acknowledged += [int(line) for line in printed if line.isdigit()]
         assert set(acknowledged) <= set(stored_batches(database))

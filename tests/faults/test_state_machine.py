@@ -6,7 +6,7 @@ import pytest
 from tests.faults.machine import run_histories
 from tests.faults.props import VERSION
 
-HISTORIES = 6
+HISTORIES = 4
 
 
 @pytest.mark.timeout(600)
