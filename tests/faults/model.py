@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from bot.sandbox.records import Person, SeenMessage
 
@@ -96,3 +96,9 @@ def number_of(answer: SeenMessage) -> int:
 def version_of(answer: SeenMessage) -> str:
     """The version that the footer names."""
     return answer.text.rsplit("\n\n", 1)[1].split(" · ")[-2]
+
+
+def assert_same(exported: dict[Any, Any], expected: dict[Any, Any]) -> None:
+    """Fail with what differs: exported, and expected."""
+    differing = {key: (exported.get(key), expected.get(key)) for key in exported.keys() | expected.keys()}
+    assert exported == expected, {key: pair for key, pair in differing.items() if pair[0] != pair[1]}

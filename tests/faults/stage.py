@@ -22,7 +22,7 @@ from bot.sandbox.server import Sandbox
 from engine.reward import DOWN, UP, value_of_reactions
 from storage import versions
 from storage.database import open_for_reading
-from tests.faults.model import Model, Text, Word, finished_of, number_of, version_of
+from tests.faults.model import Model, Text, Word, assert_same, finished_of, number_of, version_of
 from tests.faults.props import BASE, VERSION, add_version
 from tests.flows.conftest import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
 
@@ -296,9 +296,3 @@ class Stage:
     def _database(self) -> Iterator[sqlite3.Connection]:
         with closing(open_for_reading(self._data / "ovation.db")) as database:
             yield database
-
-
-def assert_same(exported: dict[Any, Any], expected: dict[Any, Any]) -> None:
-    """Fail with what differs: exported, and expected."""
-    differing = {key: (exported.get(key), expected.get(key)) for key in exported.keys() | expected.keys()}
-    assert exported == expected, {key: pair for key, pair in differing.items() if pair[0] != pair[1]}
