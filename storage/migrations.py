@@ -160,7 +160,17 @@ _SECOND = (
     "INSERT INTO pulse VALUES (1, 0)",
 )
 
-MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (("0001 the loop", _FIRST), ("0002 trust", _SECOND))
+_THIRD = (
+    # A verdict is settled from all that one person said to one text.
+    "CREATE INDEX rating_events_of_person ON rating_events (generation, rater)",
+    "DROP INDEX rating_events_generation",
+)
+
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("0001 the loop", _FIRST),
+    ("0002 trust", _SECOND),
+    ("0003 verdicts", _THIRD),
+)
 
 
 def pending(connection: sqlite3.Connection) -> list[str]:

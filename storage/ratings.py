@@ -1,13 +1,15 @@
 """Ratings: every event as it came, and the verdict that stands per generation and rater.
 
-Events are ordered by (at, update_id), not by arrival, because Telegram may deliver them out of order. Emoji reactions
-and buttons are one rating: the last one stands. A reaction that is taken back, or that says nothing, clears a rating
-only where that rating was itself a reaction. Knows values, not what an emoji means.
+The verdict is what the person's events come to in their own order, by (at, update_id), and never in that of arrival:
+Telegram may deliver them in another one, and reactions do not wait for presses. Emoji reactions and buttons are one
+rating: the last one stands. The same button again takes it back. A reaction that is taken back, or that says nothing,
+clears a rating only where that rating was itself a reaction. Knows values, not what an emoji means.
 """
 
 import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cmp_to_key
 
 from storage import generations
 from storage.database import Database
@@ -28,32 +30,39 @@ _CURRENT = """
 
 
 async def record(db: Database, event: RatingEvent) -> None:
-    """Append a reaction and make it the current verdict if it is the newest."""
+    """Append a reaction, and settle the verdict anew."""
     await db.write(lambda c: record_in(c, event))
 
 
-def record_in(connection: sqlite3.Connection, event: RatingEvent) -> None:
-    """`record` as a part of a larger transaction."""
-    if _append(connection, event):
-        _settle(connection, event)
+def record_in(connection: sqlite3.Connection, event: RatingEvent) -> RatingEvent:
+    """`record` as a part of a larger transaction. Returns what stood right after this event.
+
+    A repeated delivery of one update changes nothing.
+    """
+    _append(connection, event)
+    stands = after = replace(event, source="reaction", value=None, emoji="")
+    for said in sorted(_said(connection, event), key=cmp_to_key(_compare)):
+        stands = _after(stands, said)
+        if said.update_id == event.update_id:
+            after = stands
+    connection.execute(
+        "INSERT INTO ratings (update_id, generation, rater, source, value, emoji, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (generation, rater) DO UPDATE SET source = excluded.source, value = excluded.value,"
+        " emoji = excluded.emoji, at = excluded.at, update_id = excluded.update_id",
+        _values(stands),
+    )
+    return after
 
 
 async def press(db: Database, event: RatingEvent) -> RatingEvent:
-    """Record a button: the same button again takes the rating back. Returns the event as it was recorded.
+    """Record a button. Returns what stood right after it; no value where it took the rating back.
 
-    A press has no date of Telegram's, only ours; so it is never taken for older than what stood when it came. A
-    repeated delivery of one update changes nothing.
+    A press has no date of Telegram's, only ours; so it is never taken for older than what stood when it came.
     """
 
     def write(connection: sqlite3.Connection) -> RatingEvent:
-        recorded = event
-        standing = _standing(connection, event)
-        if standing is not None:
-            recorded = replace(event, at=max(event.at, datetime.fromisoformat(standing["at"])))
-            if standing["source"] == "button" and standing["value"] == event.value:
-                recorded = replace(recorded, value=None, emoji="")
-        record_in(connection, recorded)
-        return recorded
+        latest = max([event.at, *(said.at for said in _said(connection, event))])
+        return record_in(connection, replace(event, at=latest))
 
     return await db.write(write)
 
@@ -98,55 +107,48 @@ def current(connection: sqlite3.Connection) -> list[Rating]:
     ]
 
 
-def _append(connection: sqlite3.Connection, event: RatingEvent) -> bool:
-    """Append to the log of events; False when this update was recorded before."""
+def _append(connection: sqlite3.Connection, event: RatingEvent) -> None:
     connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", (event.rater, event.at.isoformat()))
-    cursor = connection.execute(
+    connection.execute(
         "INSERT INTO rating_events (update_id, generation, rater, source, value, emoji, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         _values(event),
     )
-    return cursor.rowcount == 1
 
 
-def _settle(connection: sqlite3.Connection, event: RatingEvent) -> None:
-    standing = _standing(connection, event)
-    if standing is not None:
-        if not _is_newer(event, standing):
-            return
-        if event.source == "reaction" and event.value is None and standing["source"] == "button":
-            return
-    connection.execute(
-        "INSERT INTO ratings (update_id, generation, rater, source, value, emoji, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (generation, rater) DO UPDATE SET source = excluded.source, value = excluded.value,"
-        " emoji = excluded.emoji, at = excluded.at, update_id = excluded.update_id",
-        _values(event),
+def _said(connection: sqlite3.Connection, event: RatingEvent) -> list[RatingEvent]:
+    """Everything that this person has said to this text."""
+    rows = connection.execute(
+        "SELECT * FROM rating_events WHERE generation = ? AND rater = ?", (event.generation, event.rater)
     )
+    return [RatingEvent(**{**dict(row), "at": datetime.fromisoformat(row["at"])}) for row in rows]
 
 
-def _is_newer(event: RatingEvent, standing: sqlite3.Row) -> bool:
-    """Whether the event came after the verdict that stands.
+def _after(stands: RatingEvent, said: RatingEvent) -> RatingEvent:
+    """What stands after another event."""
+    if said.source == stands.source == "button" and said.value == stands.value:
+        return replace(said, value=None, emoji="")
+    if said.source == "reaction" and said.value is None and stands.source == "button":
+        return stands
+    return said
+
+
+def _compare(one: RatingEvent, other: RatingEvent) -> int:
+    """Above 0 where `one` came after `other`.
 
     Two reactions have Telegram's dates. A press has our clock's, so beside a reaction it is compared by update id
     where the two dates are close; far apart, the dates decide, since Telegram starts its ids anew after a quiet week.
     """
-    later = event.at - datetime.fromisoformat(standing["at"])
-    is_one_clock = event.source == standing["source"] == "reaction"
+    later = one.at - other.at
+    is_one_clock = one.source == other.source == "reaction"
     if later and (is_one_clock or abs(later) > CLOCK_TOLERANCE):
-        return later > timedelta(0)
-    return event.update_id > int(standing["update_id"])
+        return 1 if later > timedelta(0) else -1
+    return one.update_id - other.update_id
 
 
 def _values(event: RatingEvent) -> tuple[int | float | str | None, ...]:
     at = event.at.isoformat()
     return event.update_id, event.generation, event.rater, event.source, event.value, event.emoji, at
-
-
-def _standing(connection: sqlite3.Connection, event: RatingEvent) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM ratings WHERE generation = ? AND rater = ?", (event.generation, event.rater)
-    ).fetchone()
-    return row
 
 
 def _tally(connection: sqlite3.Connection, generation: int) -> Tally:

@@ -158,11 +158,12 @@ class Stage:
         await self._rise()
 
     async def swap(self, cut: float | None) -> None:
-        """The admin promotes the other version or rolls back to it; `cut` kills the bot in the middle."""
+        """The admin promotes the other version or rolls back to it, and asks for a text; `cut` kills in the middle."""
         await self._ready()
+        office = self._world.private_chat(self._admin)
         unfinished = [text for text in self.model.texts if not finished_of(self._world.answers(text.asked))]
         if self.model.champion == BASE:
-            asked = self._world.say(self._admin, self._world.private_chat(self._admin), f"/promote {VERSION}")
+            asked = self._world.say(self._admin, office, f"/promote {VERSION}")
             await self._cut(cut)
             await self._until(lambda: self._world.answers(asked))
         else:
@@ -172,6 +173,7 @@ class Stage:
             champion = versions.any_champion(database)
         assert champion in {self.model.champion, VERSION, BASE} and (cut is not None or champion != self.model.champion)
         self.model.crown(champion, unfinished)
+        self.model.ask(self._admin, self._world.say(self._admin, office, "/slogan a new broom"))
 
     async def flood(self, method: str, times: int) -> None:
         """Telegram asks to wait, so often from now on."""

@@ -71,6 +71,25 @@ async def test_the_same_button_again_takes_the_rating_back(db: Database) -> None
     assert recorded.value is None and tally == Tally() and await current(db) == []
 
 
+async def test_reactions_that_overtake_a_press_leave_what_it_took_back(db: Database) -> None:
+    for number, order in enumerate(itertools.permutations(range(3))):
+        generation = await delivered(db, number + 1)
+        down = [event(generation.id, -1.0, source="button")]
+        reactions = [event(generation.id, None, seconds=1), event(generation.id, None, seconds=1)]
+        said = down + reactions
+        for index in order:
+            await (ratings.press if said[index].source == "button" else ratings.record)(db, said[index])
+        again = await ratings.press(db, event(generation.id, -1.0, source="button", seconds=2))
+        assert again.value is None
+    assert await current(db) == []
+
+
+async def test_a_repeated_press_is_answered_as_it_was(db: Database) -> None:
+    generation = await delivered(db, 1)
+    up = event(generation.id, 1.0, source="button")
+    assert [(await ratings.press(db, up)).value for _ in range(2)] == [1.0, 1.0]
+
+
 async def test_taking_a_reaction_back_leaves_a_later_button(db: Database) -> None:
     generation = await delivered(db, 1)
     await ratings.record(db, event(generation.id, -1.0))
