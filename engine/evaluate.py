@@ -11,6 +11,7 @@ from peft import PeftModelForCausalLM
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from engine import ranks
 from engine.dataset import Example
 from engine.gate import Measurements
 from engine.model import Base
@@ -41,7 +42,7 @@ def divergence(model: PeftModelForCausalLM, rows: Sequence[Encoded], *, pad_id: 
     steadier than the sampled tokens' log-ratio.
     """
     totals = torch.zeros(len(rows))
-    for group in micro_batches(rows, size=64, max_tokens=max_tokens):
+    for group in ranks.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
         batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
         logits, owners = completion_logits(model, batch)
         with model.disable_adapter():
@@ -50,19 +51,19 @@ def divergence(model: PeftModelForCausalLM, rows: Sequence[Encoded], *, pad_id: 
         per_token = (policy.exp() * (policy - base)).sum(-1)  # (N,)
         sums = torch.zeros(len(group), device=per_token.device).index_add(0, owners, per_token)
         totals[torch.tensor(group)] = sums.cpu()
-    return totals
+    return ranks.total(totals)
 
 
 @torch.no_grad()
 def cross_entropy(model: CausalModel, rows: Sequence[Encoded], *, pad_id: int, max_tokens: int) -> float:
     """The model's surprise at the rows' completions, nats a token, over all tokens."""
-    total, tokens = 0.0, 0
-    for group in micro_batches(rows, size=64, max_tokens=max_tokens):
+    total = 0.0
+    for group in ranks.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
         batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
         logits, _ = completion_logits(model, batch)
         total += float(F.cross_entropy(logits, completion_targets(batch), reduction="sum"))
-        tokens += len(logits)
-    return total / max(1, tokens)
+    tokens = sum(len(row.completion) for row in rows)
+    return float(ranks.total(torch.tensor(total, dtype=torch.float64))) / max(1, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def fit_judge(base: Base, examples: Sequence[Example], rows: Sequence[Encoded], 
         votes=torch.tensor([3.0 * example.weight for example in examples], dtype=torch.float64),
         groups=torch.tensor([numbers[example.group] for example in examples]),
     )
-    return Judge(fit(features, labels), find_signal(features, labels, seed=config.seed))
+    return ranks.by_first(lambda: Judge(fit(features, labels), find_signal(features, labels, seed=config.seed)))
 
 
 def likings(judge: Judge, base: Base, replies: Replies, config: RunConfig) -> Tensor:
@@ -96,7 +97,7 @@ def likings(judge: Judge, base: Base, replies: Replies, config: RunConfig) -> Te
     features = text_features(
         base.model, replies.rows, pad_id=int(base.tokenizer.pad_token_id), max_tokens=config.max_batch_tokens
     )
-    return judge.head.draws(features, count=JUDGE_DRAWS, seed=config.seed)
+    return ranks.by_first(lambda: judge.head.draws(features, count=JUDGE_DRAWS, seed=config.seed))
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from engine import ranks
 from engine.errors import RunError
 from engine.objectives import (
     Encoded,
@@ -99,10 +100,10 @@ def reference_log_probs(model: PreTrainedModel, rows: Sequence[Encoded], config:
     """log p(completion | prompt) of every row under the model as it is, (n,), nats."""
     results = torch.zeros(len(rows))
     with torch.no_grad():
-        for group in micro_batches(rows, size=64, max_tokens=config.max_batch_tokens):
+        for group in ranks.share(list(micro_batches(rows, size=64, max_tokens=config.max_batch_tokens))):
             batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
             results[torch.tensor(group)] = log_probs(model, batch).cpu()
-    return results
+    return ranks.total(results)
 
 
 def fit_adapter(
@@ -135,13 +136,14 @@ def fit_adapter(
         loss = _backward(model, data, chosen, anchors, config, pad_id)
         if not math.isfinite(loss):
             raise RunError("The loss is not a finite number: lower learning_rate in config.json and run again.")
+        ranks.sum_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         optimizer.step()
         warm_up.step()
         optimizer.zero_grad()
         curves.loss.append(loss)
         report(step, steps, loss)
-        is_last = step == steps or time.monotonic() > deadline
+        is_last = step == steps or ranks.by_first(lambda: time.monotonic() > deadline)
         if is_last or step % CHECK_STEPS == 0:
             curves.kl.append(measure_kl())
             if not curves.kl[-1] <= config.kl_budget:
@@ -186,14 +188,14 @@ def _backward(
     config: RunConfig,
     pad_id: int,
 ) -> float:
-    """Add the gradients of one step's loss, in pieces that fit the token budget; returns the loss."""
+    """Add the gradients of this process's share of a step's loss, in pieces that fit the token budget.
+
+    Every piece is divided among the processes row by row, so that the pieces are the same for any number of them.
+    Returns the loss of the whole step.
+    """
     total = 0.0
     for group in micro_batches([data.rows[i] for i in chosen], size=len(chosen), max_tokens=config.max_batch_tokens):
-        indices = torch.tensor([chosen[i] for i in group])
-        batch = collate([data.rows[i] for i in indices.tolist()], pad_id=pad_id, device=model.device)
-        ratios = log_probs(model, batch) - data.references[indices].to(model.device)
-        weights = data.signed_weights[indices].to(model.device)
-        loss = kto_loss(ratios, weights, z0=kl_baseline(ratios), beta=config.beta).sum() / len(chosen)
+        loss = _rated_loss(model, data, torch.tensor([chosen[i] for i in group]), config, pad_id) / len(chosen)
         loss.backward()
         total += loss.item()
     for group in micro_batches(anchors, size=len(anchors), max_tokens=config.max_batch_tokens):
@@ -201,20 +203,38 @@ def _backward(
         loss = ANCHOR_WEIGHT * _anchor_loss(model, rows, pad_id) * (len(rows) / len(anchors))
         loss.backward()
         total += loss.item()
-    return total
+    return float(ranks.total(torch.tensor(total, dtype=torch.float64)))
+
+
+def _rated_loss(
+    model: PeftModelForCausalLM, data: TrainingSet, piece: Tensor, config: RunConfig, pad_id: int
+) -> Tensor:
+    """This process's share of the KTO loss, summed over the rows whose numbers the piece holds; z0 is that of all."""
+    places = torch.tensor(ranks.share(range(len(piece))), dtype=torch.long)
+    mine = piece[places]
+    ratios = torch.zeros(0, device=model.device, requires_grad=True)  # a small piece may leave this process nothing
+    if len(mine):
+        batch = collate([data.rows[i] for i in mine.tolist()], pad_id=pad_id, device=model.device)
+        ratios = log_probs(model, batch) - data.references[mine].to(model.device)
+    everybodys = ratios.new_zeros(len(piece)).index_copy(0, places.to(model.device), ratios.detach())
+    z0 = kl_baseline(ranks.total(everybodys))
+    return kto_loss(ratios, data.signed_weights[mine].to(model.device), z0=z0, beta=config.beta).sum()
 
 
 def _anchor_loss(model: PeftModelForCausalLM, rows: Sequence[Encoded], pad_id: int) -> Tensor:
-    """KL(base || policy) on the base's own texts, nats a token.
+    """This process's share of KL(base || policy) on the base's own texts, nats a token of all rows.
 
     In expectation this is the plain likelihood of those texts up to a constant, without the noise of which token the
     base happened to draw; its gradient is 0 where training starts.
     """
-    batch = collate(rows, pad_id=pad_id, device=model.device)
+    mine, tokens = ranks.share(rows), sum(len(row.completion) for row in rows)
+    if not mine:
+        return torch.zeros((), device=model.device, requires_grad=True)
+    batch = collate(mine, pad_id=pad_id, device=model.device)
     with torch.no_grad(), model.disable_adapter():
         base = F.log_softmax(completion_logits(model, batch)[0], dim=-1)
     policy = F.log_softmax(completion_logits(model, batch)[0], dim=-1)
-    return F.kl_div(policy, base, reduction="batchmean", log_target=True)
+    return F.kl_div(policy, base, reduction="sum", log_target=True) / tokens
 
 
 def _optimizer(

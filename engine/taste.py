@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from engine import ranks
 from engine.objectives import Encoded, collate, micro_batches
 
 MAX_COMPONENTS = 256
@@ -82,8 +83,8 @@ class Signal:
 def text_features(model: PreTrainedModel, rows: Sequence[Encoded], *, pad_id: int, max_tokens: int) -> Tensor:
     """What the head sees of each row's completion, (n, 4 H), on the CPU. The model's adapters, if any, must be off."""
     middle = math.ceil(model.config.get_text_config().num_hidden_layers / 2)
-    features: list[Tensor | None] = [None] * len(rows)
-    for group in micro_batches(rows, size=64, max_tokens=max_tokens):
+    features = torch.zeros((len(rows), 4 * model.config.get_text_config().hidden_size))
+    for group in ranks.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
         batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
         states = model.base_model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True, use_cache=False
@@ -98,9 +99,8 @@ def text_features(model: PreTrainedModel, rows: Sequence[Encoded], *, pad_id: in
             # As wide as the others, so that it weighs as much under the common prior.
             lengths.float().log().expand(-1, embedded.shape[-1]),
         ]
-        for i, row in zip(group, torch.cat(blocks, dim=1).cpu(), strict=True):
-            features[i] = row
-    return torch.stack([row for row in features if row is not None])
+        features[torch.tensor(group)] = torch.cat(blocks, dim=1).cpu()
+    return ranks.total(features)
 
 
 def fit(features: Tensor, labels: Labels) -> TasteHead:

@@ -4,7 +4,8 @@ The verbs in order: load, fit a judge, imagine, train, replay, judge, save. Know
 nothing of Telegram or the database. Ends with a report (exit 0, whatever the verdict) or one sentence on stderr (exit
 1; 2 when called wrongly; 3 when memory ran out). With `--parent-pid` it ends when its parent has ended. SIGTERM keeps
 its default action and so ends it at once, in the middle of a kernel if need be: what others read is written under
-another name and renamed when whole.
+another name and renamed when whole. Under torchrun all processes do the same, each its share of what is expensive; the
+first samples the texts, and it alone writes.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ import torch
 from peft import PeftModelForCausalLM
 from safetensors import SafetensorError
 
+from engine import ranks
 from engine.chat_template import ChatTemplate
 from engine.dataset import DataCard, Example, examples_of, read_dataset
 from engine.errors import EngineError, ModelError
@@ -82,7 +84,8 @@ def main(arguments: Sequence[str]) -> int:
     os.nice(NICENESS)
     keep_memory()
     try:
-        run(run_dir)
+        with ranks.joined():
+            run(run_dir)
     except EngineError as error:
         return _complain(str(error))
     except OSError as error:
@@ -102,9 +105,7 @@ def run(run_dir: Path) -> RunReport:
         ModelError: the base or the champion cannot be loaded.
     """
     started = time.monotonic()
-    for stale in (METRICS_FILE, REPORT_FILE, REPORT_PAGE):
-        (run_dir / stale).unlink(missing_ok=True)
-    shutil.rmtree(run_dir / ADAPTER_FOLDER, ignore_errors=True)
+    _clear(run_dir)
     config = read_config(run_dir)
     examples, card = examples_of(read_dataset(run_dir / DATASET_FILE))
     reason = reason_to_skip(examples, card.raters, config)
@@ -113,8 +114,7 @@ def run(run_dir: Path) -> RunReport:
     else:
         report = RunReport(passed=False, reason=reason, counts=counts_of(card))
     report = dataclasses.replace(report, seconds=round(time.monotonic() - started, 1))
-    write_page(run_dir / REPORT_PAGE, report, config)
-    write_report(run_dir, report)
+    _write_down(run_dir, report, config)
     return report
 
 
@@ -226,7 +226,9 @@ class Trainer:
         return [by_group[group] for group in chosen]
 
     def _sample(self, model: CausalModel, prompts: Sequence[Prompt], *, count: int, seed: int) -> Replies:
-        return sample_replies(model, self._base, prompts, config=self._config, count=count, seed=seed)
+        return ranks.by_first(
+            lambda: sample_replies(model, self._base, prompts, config=self._config, count=count, seed=seed)
+        )
 
     def _replay(self, model: CausalModel, prompts: Sequence[Prompt]) -> Replies:
         return self._sample(model, prompts, count=self._config.replay_texts, seed=self._config.seed)
@@ -257,6 +259,7 @@ class Trainer:
         model.set_adapter(CANDIDATE)
         return replies
 
+    @ranks.first_only
     def _save(self, model: PeftModelForCausalLM) -> None:
         """Write the candidate's adapter so that it appears whole or not at all."""
         partial = self._dir / f"{ADAPTER_FOLDER}.partial"
@@ -266,8 +269,23 @@ class Trainer:
         (partial / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         partial.rename(self._dir / ADAPTER_FOLDER)
 
+    @ranks.first_only
     def _progress(self, stage: Stage, done: int, total: int, loss: float | None = None) -> None:
         append_progress(self._dir / METRICS_FILE, Progress(stage, done, total, loss))
+
+
+@ranks.first_only
+def _clear(run_dir: Path) -> None:
+    """Remove what an earlier run left."""
+    for stale in (METRICS_FILE, REPORT_FILE, REPORT_PAGE):
+        (run_dir / stale).unlink(missing_ok=True)
+    shutil.rmtree(run_dir / ADAPTER_FOLDER, ignore_errors=True)
+
+
+@ranks.first_only
+def _write_down(run_dir: Path, report: RunReport, config: RunConfig) -> None:
+    write_page(run_dir / REPORT_PAGE, report, config)
+    write_report(run_dir, report)
 
 
 def _complain(sentence: str, *, status: int = 1) -> int:
@@ -276,4 +294,4 @@ def _complain(sentence: str, *, status: int = 1) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    ranks.leave(main(sys.argv[1:]))
