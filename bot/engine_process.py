@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 from bot.children import describe_end, kill_child, ran_out_of_memory, stop_child
 from bot.errors import StartError
@@ -50,10 +51,12 @@ def free_port() -> int:
 class EngineProcess:
     """Keeps `python -m engine.serve` running; `on_ready` is awaited each time it has (re)started."""
 
-    def __init__(self, *, model: str, port: int, versions: Path, client: EngineClient) -> None:
+    def __init__(
+        self, *, model: str, port: int, versions: Path, client: EngineClient, quantize: Literal["none", "int8"] = "none"
+    ) -> None:
         self._command = (
             sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
-            "--versions", str(versions.absolute()), "--parent-pid", str(os.getpid()),
+            "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()),
         )  # fmt: skip
         self._client = client
         self._child: asyncio.subprocess.Process | None = None

@@ -56,6 +56,12 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _key(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError("must be letters, digits and signs without blanks, as the server's operator gave it")
+    return value
+
+
 def _address(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
@@ -120,7 +126,9 @@ class Settings(DataSettings):
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
     model: str = Field("starter", min_length=1)
+    quantize: Literal["none", "int8"] = "none"
     engine_url: HttpUrl | None = None
+    engine_key: Annotated[SecretStr | None, AfterValidator(_key)] = None
     webhook_url: HttpUrl | None = None
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret)] = None
     webhook_listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8443"
@@ -141,6 +149,12 @@ class Settings(DataSettings):
     def _webhook_is_whole(self) -> Self:
         if self.webhook_url is not None and self.webhook_secret is None:
             raise ValueError("WEBHOOK_URL needs a WEBHOOK_SECRET, so that only Telegram can send updates")
+        return self
+
+    @model_validator(mode="after")
+    def _key_has_a_door(self) -> Self:
+        if self.engine_key is not None and self.engine_url is None:
+            raise ValueError("ENGINE_KEY is for the server at ENGINE_URL, which is not set")
         return self
 
 

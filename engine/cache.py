@@ -4,7 +4,7 @@ Knows tensors only: rows, and columns of which every row uses the last so many (
 requests or sampling. Sliding-window models work, as every layer keeps all columns and the model's mask hides the
 old ones; models with another state than keys and values (Mamba and its like) do not.
 
-Every number in the buffers is finite: masked columns get a weight of exactly zero, and zero times NaN is NaN.
+Every number left of a row's end is finite: masked columns get a weight of exactly zero, and zero times NaN is NaN.
 """
 
 from typing import Self, cast
@@ -48,7 +48,7 @@ class RowsLayer(DynamicLayer):
         if rows > self._buffers[0].shape[0] or self._end < width:
             self._reallocate(rows * 5 // 4, width, after=_SPARE_COLUMNS)
         for buffer, states in zip(self._buffers, other._live(), strict=True):
-            buffer[self._rows : rows] = 0
+            buffer[self._rows : rows, :, : self._end - other.width] = 0
             buffer[self._rows : rows, :, self._end - other.width : self._end] = states
         self._rows, self._start = rows, self._end - width
         self._refresh()
@@ -70,7 +70,8 @@ class RowsLayer(DynamicLayer):
         moved = []
         for buffer in self._buffers:
             _, heads, _, head_dim = buffer.shape
-            larger = buffer.new_zeros(row_capacity, heads, width + after, head_dim)
+            larger = buffer.new_empty(row_capacity, heads, width + after, head_dim)
+            larger[: self._rows, :, : width - self.width] = 0
             larger[: self._rows, :, width - self.width : width] = buffer[: self._rows, :, self._start : self._end]
             moved.append(larger)
         self._buffers = (moved[0], moved[1])

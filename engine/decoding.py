@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from engine import written_out
 from engine.cache import RowsCache
 from engine.chat import Sampling
 from engine.sampling import RowSampler, draw
@@ -34,7 +35,10 @@ class Row:
 
 
 class Batch:
-    """Rows that share a forward pass. `rows` is in the order of the cache's rows, which changes when rows leave."""
+    """Rows that share a forward pass, always with the same adapter active.
+
+    `rows` is in the order of the cache's rows, which changes when rows leave.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
@@ -43,6 +47,8 @@ class Batch:
         parameters = inspect.signature(model.forward).parameters
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._takes_positions = "position_ids" in parameters
+        self._is_written_out = written_out.can_step(model)
+        self._step: written_out.Step | None = None
         self.rows: list[Row] = []
 
     @torch.inference_mode()
@@ -83,14 +89,26 @@ class Batch:
         lengths = [row.cached + (1 if row.cached else len(row.prompt)) for row in rows]
         columns = torch.arange((cache.width if cache.layers else 0) + new, device=self._device)
         padding = len(columns) - torch.tensor(lengths, device=self._device).unsqueeze(1)  # (rows, 1)
-        inputs: dict[str, Tensor] = {}
-        if min(lengths) < len(columns):
-            inputs["attention_mask"] = (columns >= padding).long()  # (rows, all columns)
-        if self._takes_positions:
-            inputs["position_ids"] = (columns[-new:] - padding).clamp(min=0)  # (rows, new columns)
+        hidden = columns < padding if min(lengths) < len(columns) else None  # (rows, all columns)
+        positions = (columns[-new:] - padding).clamp(min=0)  # (rows, new columns)
         ids = ids.to(self._device)
-        output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **inputs, **self._options)
-        tokens = draw(output.logits[:, -1], [row.sampler for row in rows])
+        if self._is_written_out and cache.layers:
+            self._step = self._step or written_out.Step(self._model)
+            logits = self._step(ids, positions, hidden, cache)
+        else:
+            logits = self._own_forward(ids, positions, hidden, cache)
+        tokens = draw(logits, [row.sampler for row in rows])
         for row, length, token in zip(rows, lengths, tokens, strict=True):
             row.cached, row.newest = length, token
         return tokens
+
+    def _own_forward(self, ids: Tensor, positions: Tensor, hidden: Tensor | None, cache: RowsCache) -> Tensor:
+        """The model's forward pass; the logits (rows, vocab) after the last column."""
+        inputs: dict[str, Tensor] = {}
+        if hidden is not None:
+            inputs["attention_mask"] = (~hidden).long()
+        if self._takes_positions:
+            inputs["position_ids"] = positions
+        output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **inputs, **self._options)
+        logits: Tensor = output.logits[:, -1]
+        return logits

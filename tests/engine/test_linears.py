@@ -1,0 +1,104 @@
+"""pytest tests/engine/test_linears.py: packed layers say the same, eight-bit ones nearly, and both carry adapters."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+
+from engine.adapters import Adapters
+from engine.linears import Int8Linear, PackedLinear, pack, quantize
+from tests.engine.conftest import save_adapter
+
+SIZES = {
+    "vocab_size": 512, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "tie_word_embeddings": True,
+}  # fmt: skip
+IDS = torch.arange(1, 25).view(2, 12)
+
+
+def qwen() -> PreTrainedModel:
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(Qwen3Config(**SIZES)).eval()
+
+
+def logits(model: PreTrainedModel) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(input_ids=IDS).logits
+
+
+def stored_bytes(model: nn.Module) -> int:
+    """Of every tensor that the modules hold, each once."""
+    tensors = [value for module in model.modules() for value in [*vars(module).values(), *module._parameters.values()]]
+    return sum({t.data_ptr(): t.nbytes for t in tensors if isinstance(t, torch.Tensor) and not t.is_mkldnn}.values())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_a_packed_layer_gives_what_the_dense_one_gives(has_bias: bool) -> None:
+    dense = nn.Linear(48, 80, bias=has_bias)
+    packed = PackedLinear(dense)
+    for shape in [(1, 1, 48), (3, 48), (70, 2, 48)]:
+        given = torch.randn(shape)
+        assert torch.allclose(packed(given), dense(given), atol=1e-5)
+    assert torch.equal(packed.weight, dense.weight)
+
+
+def test_a_packed_model_says_the_same() -> None:
+    model = qwen()
+    expected = logits(model)
+    pack(model)
+    assert all(isinstance(m, PackedLinear) for m in model.modules() if isinstance(m, nn.Linear))
+    assert torch.allclose(logits(model), expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_an_eight_bit_row_does_not_depend_on_its_company() -> None:
+    layer = Int8Linear(nn.Linear(64, 96))
+    rows = torch.randn(40, 64) * torch.logspace(-3, 3, 40).unsqueeze(1)
+    together = layer(rows)
+    assert all(torch.equal(layer(row.unsqueeze(0))[0], result) for row, result in zip(rows, together, strict=True))
+
+
+@torch.inference_mode()
+def test_an_eight_bit_layer_is_off_by_about_the_step_of_its_grid() -> None:
+    dense = nn.Linear(256, 128)
+    given = torch.randn(32, 256)
+    expected = dense(given) - dense.bias
+    error = (Int8Linear(dense)(given) - dense.bias - expected).norm() / expected.norm()
+    assert error < 0.02
+    assert torch.equal(Int8Linear(dense)(torch.zeros(1, 256))[0], dense.bias)
+
+
+def test_an_eight_bit_model_is_a_quarter_as_large_and_says_nearly_the_same() -> None:
+    model = qwen()
+    expected, size = logits(model), stored_bytes(model)
+    quantize(model)
+    assert stored_bytes(model) <= 0.4 * size
+    assert model.lm_head.quantized.data_ptr() == model.model.embed_tokens.quantized.data_ptr()
+    difference = torch.nn.functional.kl_div(
+        logits(model).log_softmax(-1), expected.log_softmax(-1), log_target=True, reduction="none"
+    ).sum(-1)
+    assert difference.mean() < 1e-3
+
+
+@pytest.mark.parametrize("prepare", [pack, quantize])
+def test_an_adapter_works_over_stored_weights(prepare: object, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(tmp_path / "base")
+    folder = save_adapter(tmp_path / "base", tmp_path / "adapter", seed=1)
+
+    def written(prepared: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        model = LlamaForCausalLM.from_pretrained(tmp_path / "base").eval()
+        if prepared:
+            prepare(model)  # type: ignore[operator]
+        adapters = Adapters(model)
+        key = adapters.load(folder)
+        base = logits(model)
+        adapters.activate(key)
+        return base, logits(model)
+
+    (base, tuned), (base_stored, tuned_stored) = written(False), written(True)
+    moved = (tuned - base).norm()
+    assert moved > 1 and (tuned_stored - tuned).norm() < 0.05 * moved and (base_stored - base).norm() < 0.05 * moved
