@@ -10,11 +10,12 @@ import contextlib
 import logging
 from contextlib import aclosing
 from datetime import UTC, datetime
-from http.client import NOT_FOUND
+from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 
 from bot.errors import DeliveryError, MessageGone
 from bot.keyboards import rating_buttons, stop_button
 from bot.kinds import MIN_P, TEMPERATURE, TOP_P, Kinds
+from bot.line import Line, Ticket
 from bot.messenger import Address, Messenger, patiently
 from bot.plain import TELEGRAM_LIMIT, fitting, plain, utf16_length
 from bot.preview import Preview
@@ -30,9 +31,17 @@ from storage.records import Generation
 
 logger = logging.getLogger(__name__)
 
+MAX_AT_ONCE = 64
+"""Texts that the engine is asked for at one time, as many as it writes at once unless told otherwise; the others wait
+in line."""
 ENGINE_PATIENCE_SECONDS = 600.0
-"""A prompt waits this long for an engine that is busy or restarting, then ends with a sentence."""
+"""A prompt waits this long for an engine that is away, counted anew whenever a busy one asks it to wait, then ends with
+a sentence."""
+BUSY_PATIENCE_SECONDS = 3600.0
+"""And this long in all, once it is its turn."""
 
+_TOO_LONG = frozenset({BAD_REQUEST, REQUEST_ENTITY_TOO_LARGE})
+"""How a server refuses what we ask for, which is always well-formed; other refusals are about keys and the like."""
 _PAUSE_SECONDS = 1.0
 _EMPTY_TRIES = 3
 
@@ -58,6 +67,7 @@ class Composer:
         self._kinds = kinds
         self._label = label
         self._vitals = vitals
+        self._line = Line(MAX_AT_ONCE)
 
     async def produce(self, generation: Generation) -> None:
         """Take a generation from where it stands to delivered, or to failed with a sentence in the chat."""
@@ -69,7 +79,8 @@ class Composer:
             await self._delete(generation.delivery.chat_id, stray.message_id)  # stopped or forgotten meanwhile
         except (RequestError, EngineUnavailable, ModelError) as error:
             logger.warning("generation %d failed: %s", generation.id, type(error).__name__)
-            await self.fail(generation, "failed-too-long" if isinstance(error, RequestError) else "failed-engine")
+            is_too_long = isinstance(error, RequestError) and error.status in _TOO_LONG
+            await self.fail(generation, "failed-too-long" if is_too_long else "failed-engine")
         except DeliveryError as error:
             logger.warning("generation %d cannot be shown: %s", generation.id, error)
             await self._end(generation, delivered=False)
@@ -94,34 +105,49 @@ class Composer:
         """The final text and its version, from the record or from the engine."""
         if generation.text is not None and generation.version is not None:
             return generation.text, generation.version
-        deadline = asyncio.get_running_loop().time() + ENGINE_PATIENCE_SECONDS
-        while True:
-            version = self._switchboard.version_for(generation.chat)
-            try:
-                text = await self._compose(generation, message_id, version)
-                break
-            except EngineBusy as error:
-                pause = error.retry_after_seconds
-            except EngineUnavailable:
-                pause = _PAUSE_SECONDS
-            except RequestError as error:
-                if error.status != NOT_FOUND:
-                    raise
-                pause = _PAUSE_SECONDS
-                await self._switchboard.repair()
-            if asyncio.get_running_loop().time() + pause > deadline:
-                raise EngineUnavailable("The engine did not answer in time.")
-            await asyncio.sleep(pause)
+        to = generation.delivery
+        async with Preview(self._messenger, to.chat_id, message_id, stop_button(generation.id)) as preview:
+            with self._line.place(generation.author) as ticket:
+                preview.meanwhile = lambda: self._place_in_words(ticket, to.language)
+                await ticket.turn.wait()
+                text, version = await self._composed(generation, ticket, preview)
         if not await generations.write_text(self._db, generation.id, text=text, version=version):
             raise _Unwanted(message_id)
         return text, version
 
-    async def _compose(self, generation: Generation, message_id: int, version: str) -> str:
+    def _place_in_words(self, ticket: Ticket, language: str) -> str:
+        ahead = self._line.ahead_of(ticket)
+        return "" if ahead is None else say(language, "queue-ahead", ahead=ahead)
+
+    async def _composed(self, generation: Generation, ticket: Ticket, preview: Preview) -> tuple[str, str]:
+        """The text and its version from the engine, however often it has to be asked."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while True:
+            version = self._switchboard.version_for(generation.chat)
+            pause = _PAUSE_SECONDS
+            try:
+                return await self._compose(generation, version, ticket, preview), version
+            except EngineBusy as error:
+                pause = max(error.retry_after_seconds, _PAUSE_SECONDS)
+                ticket.wait(seconds=pause)
+            except EngineUnavailable:
+                ticket.queued = None
+            except RequestError as error:
+                if error.status != NOT_FOUND:
+                    raise
+                await self._switchboard.repair()
+            patience_ends = max(began, ticket.told_at) + ENGINE_PATIENCE_SECONDS
+            if clock() + pause > min(patience_ends, began + BUSY_PATIENCE_SECONDS):
+                raise EngineUnavailable("The engine did not answer in time.")
+            await asyncio.sleep(pause)
+
+    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Preview) -> str:
         """Let the model write, showing the text as it grows; an empty answer is tried again with another seed."""
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
-        to = generation.delivery
         for attempt in range(_EMPTY_TRIES):
+            preview.start_over()
             sampling = Sampling(
                 max_tokens=kind.max_tokens,
                 temperature=TEMPERATURE,
@@ -129,11 +155,12 @@ class Composer:
                 min_p=MIN_P,
                 seed=generation.seed + attempt,
             )
-            async with (
-                Preview(self._messenger, to.chat_id, message_id, stop_button(generation.id)) as preview,
-                aclosing(self._engine.stream(messages, sampling, model=version)) as pieces,
-            ):
+            stream = self._engine.stream(
+                messages, sampling, model=version, user=ticket.name, on_queued=lambda ahead: ticket.wait(queued=ahead)
+            )
+            async with aclosing(stream) as pieces:
                 async for piece in pieces:
+                    ticket.queued = None
                     if isinstance(piece, Reply):
                         text = plain(piece.text)
                         self._vitals.tokens.inc(piece.completion_tokens)

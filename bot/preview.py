@@ -1,4 +1,4 @@
-"""The preview: a growing text shown by edits, seldom enough not to flood a chat.
+"""The preview: a growing text, or how long it may be until there is one, shown by edits, seldom enough for any chat.
 
 At most one edit is under way; what arrives meanwhile is merged into the next. A preview that cannot be shown, or finds
 no room among more urgent calls, is dropped, since the final text follows. Groups get fewer edits than private chats,
@@ -6,6 +6,7 @@ because Telegram counts 20 messages a minute in a group, edits included.
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,10 +17,17 @@ from bot.plain import TELEGRAM_LIMIT, fitting, plain
 
 PRIVATE_INTERVAL_SECONDS = 1.0
 GROUP_INTERVAL_SECONDS = 4.0
+PATIENCE_SECONDS = 3.0
+"""Nobody wants to read that they have to wait when they hardly do."""
+NEWS_INTERVALS = 10
+"""So many intervals lie between two words on how long it may still be."""
 
 
 class Preview:
-    """Use as `async with Preview(…) as preview`, then `preview.add(piece)` for every piece."""
+    """Use as `async with Preview(…) as preview`, then `preview.add(piece)` for every piece.
+
+    As long as there is no text, `preview.meanwhile` is asked for words to show in its place; "" is none.
+    """
 
     def __init__(self, messenger: Messenger, chat_id: int, message_id: int, buttons: Keyboard = ()) -> None:
         self._messenger = messenger
@@ -27,6 +35,7 @@ class Preview:
         self._chat_id = chat_id
         self._message_id = message_id
         self._text = ""
+        self.meanwhile: Callable[[], str] = str
         self._task: asyncio.Task[None] | None = None
         self._is_over = asyncio.Event()
 
@@ -48,21 +57,29 @@ class Preview:
         """More text has arrived."""
         self._text += piece
 
+    def start_over(self) -> None:
+        """What has arrived is not to be; another text begins."""
+        self._text = ""
+
     async def _keep_showing(self) -> None:
+        clock = asyncio.get_running_loop().time
         interval = PRIVATE_INTERVAL_SECONDS if self._chat_id > 0 else GROUP_INTERVAL_SECONDS
-        shown = ""
-        pause = interval
+        shown, pause, news_at = "", interval, clock() + PATIENCE_SECONDS
         while not await self._over_within(pause):
             pause = interval
-            text = plain(self._text)
-            if not text or text == shown:
+            if text := plain(self._text):
+                words = fitting(text, TELEGRAM_LIMIT - 2) + " …"
+            elif clock() >= news_at:
+                words, news_at = self.meanwhile(), clock() + NEWS_INTERVALS * interval
+            else:
+                continue
+            if words in ("", shown):
                 continue
             try:
-                beginning = fitting(text, TELEGRAM_LIMIT - 2) + " …"
                 await self._messenger.edit(
-                    self._chat_id, self._message_id, beginning, self._buttons, urgency=Urgency.PREVIEW
+                    self._chat_id, self._message_id, words, self._buttons, urgency=Urgency.PREVIEW
                 )
-                shown = text
+                shown = words
             except NotNow as error:
                 pause = max(error.seconds, interval)
             except DeliveryError:

@@ -25,8 +25,6 @@ from storage.records import Delivery, Generation, NewGeneration, Turn
 logger = logging.getLogger(__name__)
 
 MAX_TOPIC_CHARACTERS = 2000
-MAX_AT_ONCE = 32
-"""Generations in production at one time; the others wait in the database."""
 
 ENDED = ("delivered", "failed")
 
@@ -64,8 +62,9 @@ class Studio:
         self._pseudonyms = pseudonyms
         self._prompts_per_hour = prompts_per_hour
         self._queue_limit = queue_limit
-        self._room = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._authors: dict[int, str] = {}
+        """Of the generations that have a task."""
         self._failing: set[int] = set()
         self._arriving = 0
 
@@ -73,7 +72,7 @@ class Studio:
         """Accept a prompt of a kind.
 
         Raises:
-            Refusal: the topic is empty or too long, or the person has asked too often.
+            Refusal: the topic is empty or too long, the person has asked too often, or too many texts are coming.
         """
         topic = self._checked(topic, kind)
         instruction = kind.instruction[language_of_topic(topic)]
@@ -154,8 +153,7 @@ class Studio:
         return topic
 
     async def _accept(self, request: Request, kind: str, messages: tuple[Turn, ...], *, parent: int | None) -> None:
-        if len(self._tasks) + self._arriving >= self._queue_limit:
-            raise Refusal("queue-full")
+        self._check_room(request.person_id)
         self._arriving += 1
         try:
             await self._check_pace(request.person_id)
@@ -164,6 +162,14 @@ class Studio:
                 self._begin(accepted)
         finally:
             self._arriving -= 1
+
+    def _check_room(self, person_id: int) -> None:
+        """Let nobody have more texts coming than there are places left, so that there is one for others."""
+        places = self._queue_limit - len(self._tasks) - self._arriving
+        author = self._pseudonyms.person(person_id)
+        of_author = sum(other == author for other in self._authors.values())
+        if of_author >= places:
+            raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
 
     async def _check_pace(self, person_id: int) -> None:
         if self._prompts_per_hour:
@@ -197,23 +203,23 @@ class Studio:
     def _keep(self, generation: Generation, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work, name=f"generation {generation.id}")
         self._tasks[generation.id] = task
+        self._authors[generation.id] = generation.author
         task.add_done_callback(partial(self._done, generation))
 
     async def _produce(self, accepted: Generation) -> None:
         """See one generation to its end; a disk that refuses is waited out."""
         generation: Generation | None = accepted
-        async with self._room:
-            while generation is not None and generation.state not in ENDED:
-                try:
-                    await self._composer.produce(generation)
-                    break
-                except StorageError as error:
-                    logger.warning("generation %d is put off: %s", accepted.id, error)
-                    await asyncio.sleep(_RETRY_SECONDS)
-                    generation = await generations.by_id(self._db, accepted.id)
+        while generation is not None and generation.state not in ENDED:
+            try:
+                await self._composer.produce(generation)
+                break
+            except StorageError as error:
+                logger.warning("generation %d is put off: %s", accepted.id, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                generation = await generations.by_id(self._db, accepted.id)
 
     def _done(self, generation: Generation, task: asyncio.Task[None]) -> None:
-        del self._tasks[generation.id]
+        del self._tasks[generation.id], self._authors[generation.id]
         if task.cancelled() or (error := task.exception()) is None:
             return
         logger.error("%s broke off", task.get_name(), exc_info=error)

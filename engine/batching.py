@@ -1,6 +1,6 @@
 """The engine in this process: an async face over one thread that owns the model.
 
-Knows versions by name, messages, sampling and the bounded queue. Knows nothing of HTTP, chats or people.
+Knows versions by name, messages, sampling, and who may still wait. Knows users as mere words, nothing of HTTP or chats.
 The thread gets jobs and tasks through one queue, between rounds, and reports once a round through the event loop.
 """
 
@@ -8,92 +8,34 @@ import asyncio
 import contextlib
 import importlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from engine.chat import FinishReason, Message, Sampling
+from engine.chat import Message, Sampling
 from engine.chat_template import ChatTemplate
-from engine.errors import EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
+from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, ModelError, RequestError
+from engine.fair_queue import ahead
+from engine.generation import Generation
+from engine.kv_budget import default_kv_tokens
 from engine.model import Base
-from engine.scheduler import Job, Progress, Scheduler
+from engine.pace import Pace
+from engine.scheduler import Scheduler
 from engine.versions import check_name, verify
 from engine.worker import Worker
+from engine.writing import Job, Progress
 
 STUCK_SECONDS: Final = 120.0
 """A round that lasts longer is stuck. Reading a long prompt on a slow CPU takes a good part of a minute, and a client
 of ours waits no longer than this for a word."""
-SILENCE_SECONDS: Final = 600.0
-"""A request that hears nothing for so long, in the queue or out of it, ends with an error."""
 
 _CANARY = (Message("user", "Hello!"),)
 _STOP_SECONDS = 1.0
-_PIECES_PER_SECOND = 500
+_PIECES_PER_SECOND = 250
 """Over all streams: a piece of text costs server and client together half a millisecond. One stream gets every token
-as it comes; among 64, each gets a piece about 8 times a second."""
-
-
-class Generation:
-    """One answer being written. Iterate `deltas`; `cancel` when nobody wants the rest."""
-
-    def __init__(self, job: Job, version: str) -> None:
-        self.version = version
-        self.prompt_tokens = len(job.prompt)
-        self.completion_tokens = 0
-        self.finish_reason: FinishReason | None = None
-        self.is_started = False
-        self._job = job
-        self._error: EngineError | None = None
-        self._pieces: list[str] = []
-        self._wake = asyncio.Event()
-        self._woken_at = 0.0
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether it ended with an error."""
-        return self._error is not None
-
-    async def deltas(self) -> AsyncGenerator[str, None]:
-        """The text in pieces, as they come; several rounds in one piece when the reader is slower.
-
-        Raises:
-            EngineError: the engine stopped, the model failed, or nothing came for `SILENCE_SECONDS`.
-        """
-        is_over = False
-        while not is_over:
-            await self._woken()
-            self._wake.clear()
-            is_over = self.finish_reason is not None or self.is_failed
-            if text := "".join(self._pieces):
-                self._pieces.clear()
-                yield text
-        if self._error is not None:
-            raise self._error
-
-    async def _woken(self) -> None:
-        try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                await self._wake.wait()
-        except TimeoutError as error:
-            self.cancel()
-            raise EngineUnavailable("The engine has been silent for too long; ask again later.") from error
-
-    def cancel(self) -> None:
-        """Free the row within a step; a finished generation stays as it is."""
-        self._job.is_cancelled = True
-
-    def take(self, progress: Progress, *, now: float, pause_seconds: float) -> None:
-        """Note what a round brought; wake the reader once `pause_seconds` have passed since the last piece."""
-        self.is_started = True
-        self.completion_tokens += progress.tokens
-        self.finish_reason, self._error = progress.finish_reason, progress.error
-        if progress.text:
-            self._pieces.append(progress.text)
-        if (self._pieces and now >= self._woken_at + pause_seconds) or progress.is_last:
-            self._woken_at = now
-            self._wake.set()
+as it comes; among 64, each gets a piece about 4 times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +48,30 @@ class _Version:
 class Engine:
     """The base and its versions, ready for requests between `__aenter__` and `__aexit__`.
 
-    `max_batch` rows are written at once; `max_queue` more may wait.
+    `max_batch` rows are written at once, and all of them together hold no more than `kv_tokens` tokens' keys and values
+    (by default, what fits into a quarter of the free memory); `max_queue` more requests may wait. The model takes up to
+    `threads` of the CPU, or what torch is set to.
     """
 
-    def __init__(self, base: Base, *, max_queue: int = 256, max_batch: int = 64) -> None:
+    def __init__(
+        self,
+        base: Base,
+        *,
+        max_queue: int = 256,
+        max_batch: int = 64,
+        kv_tokens: int | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.base_name = base.name
         self.context_tokens = base.context_tokens
+        self.kv_tokens = kv_tokens or default_kv_tokens(base)
         self._capacity = max_batch + max_queue
         self._template = ChatTemplate(base.tokenizer)
-        self._worker = Worker(Scheduler(base, max_batch=max_batch), report=self._deliver, ended=self._fail_all)
+        self._scheduler = Scheduler(base, max_batch=max_batch, kv_tokens=self.kv_tokens, threads=threads)
+        self._worker = Worker(self._scheduler, report=self._deliver, ended=self._fail_all)
         self._versions: dict[str, _Version] = {}
         self._generations: dict[Job, Generation] = {}
+        self._pace = Pace()
         self._loading = asyncio.Lock()
         self._is_closing = False
         self._is_idle = asyncio.Event()
@@ -164,47 +119,103 @@ class Engine:
     @property
     def waiting(self) -> int:
         """How many requests have no row yet."""
-        return sum(not generation.is_started for generation in self._generations.values())
+        return len(self._waiting())
 
     @property
     def running(self) -> int:
         """How many requests are being written."""
         return len(self._generations) - self.waiting
 
+    @property
+    def row_limit(self) -> int:
+        """How many may be written at once now; fewer than `max_batch` for a while after memory has run out."""
+        return self._scheduler.row_limit
+
+    @property
+    def kv_reserved(self) -> int:
+        """How many of `kv_tokens` those that are being written may come to hold."""
+        return self._scheduler.kv_reserved
+
     def submit(
-        self, messages: Sequence[Message], sampling: Sampling, *, model: str, fills_context: bool = False
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        model: str,
+        fills_context: bool = False,
+        user: str | None = None,
+        timeout_seconds: float | None = None,
     ) -> Generation:
         """Queue a request for the version `model`.
 
-        With `fills_context`, `max_tokens` is lowered to what the prompt leaves of the context.
+        With `fills_context`, `max_tokens` is lowered to what the prompt leaves of the context. Rows are dealt out
+        fairly between users. After `timeout_seconds` the answer ends with `DeadlineExceeded`, wherever it stands.
 
         Raises:
             RequestError: there is no such version (status 404), the chat template refuses the messages, or prompt and
-                answer do not fit the context.
-            EngineBusy: too many requests wait.
+                answer do not fit the context or the memory for keys and values.
+            EngineBusy: too many requests wait, or too many of this user's.
             EngineUnavailable: the engine has stopped.
         """
         if model not in self.model_names:
             raise RequestError(f"There is no model {model!r}; there are {', '.join(self.model_names)}.", status=404)
         if not self.is_alive:
             raise EngineUnavailable("The engine is stopping; ask again when it is back.")
-        if len(self._generations) >= self._capacity:
-            raise EngineBusy(f"{self.waiting} requests are waiting already; try again in a moment.")
+        self._check_room(user)
         prompt = self._template.encode(messages)
-        room = self.context_tokens - len(prompt)
-        if fills_context and room > 0:
-            sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
-        if sampling.max_tokens > room:
-            raise RequestError(
-                f"The messages have {len(prompt)} tokens and max_tokens is {sampling.max_tokens}, but together they may"
-                f" be {self.context_tokens} tokens at most; shorten the messages or ask for less."
-            )
+        sampling = self._fitted(sampling, len(prompt), fills_context=fills_context)
         version = self._versions.get(model)
-        job = Job(prompt, sampling, version.adapter if version else None)
+        job = Job(prompt, sampling, version.adapter if version else None, user)
+        loop = asyncio.get_running_loop()
+        if not self._generations:
+            self._pace.begin(loop.time())
         generation = self._generations[job] = Generation(job, model)
+        if timeout_seconds is not None:
+            generation.timer = loop.call_later(timeout_seconds, self._expire, job, timeout_seconds)
         self._is_idle.clear()
         self._worker.submit(job)
         return generation
+
+    def ahead_of(self, generation: Generation) -> int:
+        """How many waiting requests get a row before this one, at most; 0 when it waits no more."""
+        waiting = self._waiting()
+        if generation.job not in waiting:
+            return 0
+        return ahead([job.person for job in waiting], waiting.index(generation.job))
+
+    def _waiting(self) -> list[Job]:
+        """The requests that have no row yet, in the order of asking."""
+        return [job for job, generation in self._generations.items() if not generation.is_started]
+
+    def _check_room(self, user: str | None) -> None:
+        """Let a user have no more requests waiting than there are places left.
+
+        So one user alone gets half of the places, two get a third each, and the rest is there for newcomers (dynamic
+        thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+        """
+        waiting = self._waiting()
+        of_user = 0 if user is None else sum(job.user == user for job in waiting)
+        if of_user < self._capacity - len(self._generations):
+            return
+        seconds = self._pace.seconds_for(of_user or len(waiting), asyncio.get_running_loop().time())
+        theirs = f", {of_user} of them for the same user" if of_user else ""
+        raise EngineBusy(
+            f"{len(waiting)} requests are waiting already{theirs}; try again in {seconds} s.",
+            retry_after_seconds=seconds,
+        )
+
+    def _fitted(self, sampling: Sampling, prompt_tokens: int, *, fills_context: bool) -> Sampling:
+        """The sampling with a `max_tokens` for which there is room; RequestError if there is none."""
+        most = min(self.context_tokens, self.kv_tokens)
+        room = most - prompt_tokens
+        if fills_context and room > 0:
+            return replace(sampling, max_tokens=min(sampling.max_tokens, room))
+        if sampling.max_tokens > room:
+            raise RequestError(
+                f"The messages have {prompt_tokens} tokens and max_tokens is {sampling.max_tokens}, but together they"
+                f" may be {most} tokens at most; shorten the messages or ask for less."
+            )
+        return sampling
 
     async def load_adapter(self, name: str, folder: Path) -> None:
         """Load the version folder `folder` beside the others; it can be asked for when this returns.
@@ -244,10 +255,17 @@ class Engine:
         for step in progress:
             if generation := self._generations.get(step.job):
                 generation.take(step, now=now, pause_seconds=pause_seconds)
-            if step.is_last:
-                self._generations.pop(step.job, None)
+                if step.is_last:
+                    del self._generations[step.job]
+                    self._pace.finish(now)
         if not self._generations:
             self._is_idle.set()
+
+    def _expire(self, job: Job, seconds: float) -> None:
+        """End an answer whose time is over; its row is free before the next step."""
+        job.is_cancelled = True
+        error = DeadlineExceeded(f"The answer was not complete within {seconds:g} s; allow more time or ask for less.")
+        self._deliver([Progress(job, error=error)])
 
     def _fail_all(self) -> None:
         """The thread has ended. Called on the loop, so no request can slip in between the end and this."""

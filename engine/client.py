@@ -1,31 +1,29 @@
 """A client for our engine, for vLLM, and for any other server that speaks OpenAI's chat completions.
 
 Knows HTTP and the wire format, torch-free. Knows nothing of models, chats or people. Only OpenAI's own fields are
-sent unless a request uses more than they can say, so that strict servers work too. Exceptions of httpx end here.
+sent unless a request uses more than they can say, so that strict servers work too; what a server still does not know
+is learned from its refusal (`engine.dialect`). Exceptions of httpx end here.
 """
 
 import contextlib
-import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from httpx_sse import SSEError, aconnect_sse
+from httpx_sse import EventSource, SSEError, aconnect_sse
 
-from engine.chat import FinishReason, Message, Reply, Sampling
-from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
+from engine.answers import UNREADABLE, Answer, Failed, parsed, raise_for_status, readable
+from engine.chat import Message, Reply, Sampling
+from engine.dialect import ALREADY_LOADED, Dialect, named_like, refused_adapter
+from engine.errors import EngineError, EngineUnavailable, RequestError
+from engine.queue_news import Overheard
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0
 """Longest silence before the first token, or between two: a full queue may stand before us."""
 LOAD_SECONDS: Final = 120.0
 HEALTH_SECONDS: Final = 2.0
-
-_DEFAULT_RETRY_SECONDS = 1.0
-_ALREADY_LOADED = "already been loaded"  # vLLM's words; names of versions are never used twice, so all is well
-_UNREADABLE = "The engine's answer cannot be read; is the address that of an OpenAI-compatible server?"
 
 
 class EngineClient:
@@ -37,41 +35,58 @@ class EngineClient:
     def __init__(self, base_url: str, *, http: httpx.AsyncClient) -> None:
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._http = http
+        self._dialect = Dialect()
 
     async def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, model: str
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        model: str,
+        user: str | None = None,
+        on_queued: Callable[[int], None] = lambda _: None,
     ) -> AsyncGenerator[str | Reply, None]:
         """The answer's text piece by piece, and last the whole `Reply`.
 
-        Close it (`contextlib.aclosing`) to stop early: the server then stops writing. The reply's usage is 0 where
-        the server does not tell.
+        `user` says whose request it is, so that a server can be fair. While the request waits for its turn,
+        `on_queued` hears now and then how many are before it, if the server tells. Close the generator
+        (`contextlib.aclosing`) to stop early: the server then stops writing. The reply's usage is 0 where the server
+        does not tell.
 
         Raises:
             EngineBusy: the server's queue is full.
             RequestError: the server refuses the request (status 404: it has no such model).
             EngineUnavailable: it cannot be reached, is silent for too long, or broke off in the middle.
         """
-        answer = _Answer(model)
+        answer = Answer(model)
         body = _body(messages, sampling, model) | {"stream": True, "stream_options": {"include_usage": True}}
-        url = f"{self._root}/v1/chat/completions"
-        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        if user is not None:
+            body["user"] = user
         with _translated():
-            async with aconnect_sse(self._http, "POST", url, json=body, timeout=timeout) as events:
-                await _raise_for_status(events.response)
-                is_whole = False
+            async with self._opened(body) as events:
+                events.response.stream = Overheard(events.response.stream, on_queued)
+                is_done = False
                 async for event in events.aiter_sse():  # to its very end, so that the connection can be used again
-                    is_whole = is_whole or event.data == "[DONE]"
-                    if not is_whole and (text := answer.take(_json(event.data))):
+                    is_done = is_done or event.data == "[DONE]"
+                    if not is_done and (text := answer.take(parsed(event.data))):
                         yield text
-        if not is_whole:
+        if not (is_done or answer.has_ended):
             raise EngineUnavailable("The engine broke off in the middle of its answer; ask again.")
         yield answer.reply()
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, model: str) -> Reply:
         """The whole answer at once; raises as `stream` does."""
-        response = await self._send("POST", "/v1/chat/completions", _body(messages, sampling, model), ANSWER_SECONDS)
-        answer = _Answer(model)
-        answer.take(_json(response.text))
+        body = _body(messages, sampling, model)
+        while True:
+            said = self._dialect.translated(body)
+            try:
+                response = await self._send("POST", "/v1/chat/completions", said, ANSWER_SECONDS)
+                break
+            except RequestError as refusal:
+                if not self._dialect.learns_from(refusal, said):
+                    raise
+        answer = Answer(model)
+        answer.take(parsed(response.text))
         return answer.reply()
 
     async def is_ready(self) -> bool:
@@ -90,27 +105,52 @@ class EngineClient:
         Raises:
             EngineUnavailable: the server cannot be reached or is not of this kind.
         """
-        response = await self._send("GET", "/v1/models", None, HEALTH_SECONDS)
-        with _readable():
-            entries = _json(response.text)["data"]
+        once = {"Connection": "close"}  # a server that fails to list them hangs up without a word
+        response = await self._send("GET", "/v1/models", None, HEALTH_SECONDS, headers=once)
+        with readable():
+            entries = parsed(response.text)["data"]
             names = [(entry.get("parent") is not None, str(entry["id"])) for entry in entries]
         if not names:
-            raise EngineUnavailable("The engine serves no model; start it with one.")
+            raise Failed("The engine serves no model; start it with one.")
         return tuple(name for _, name in sorted(names, key=lambda named: named[0]))
+
+    async def find_base(self, model: str = "") -> str:
+        """Learn what the server calls its base; returns our name for it, by which requests may ask for it.
+
+        `model` is what MODEL says. It picks among the names that the server lists; where the list has it not, as that
+        of `transformers serve`, it is asked for by itself. Without it the first of the list is the base.
+
+        Raises:
+            EngineUnavailable: the server cannot be reached, or has nothing of that name.
+        """
+        try:
+            names = await self.models()
+        except (Failed, RequestError):  # it has no list to show
+            if not model:
+                raise
+            names = ()
+        listed = named_like(model, names) if model else names[0]
+        self._dialect = Dialect(listed or await self._tried(model, names))
+        return self._dialect.base
 
     async def load_adapter(self, name: str, folder: Path) -> None:
         """Load the version in `folder`, a path on the server's machine; requests may then name it.
 
         Raises:
-            ModelError: the server refuses the adapter, or to load any; what served before serves on.
+            NoAdapters: the server was not started so that it could load it.
+            ModelError: the server refuses the adapter; what served before serves on.
             EngineUnavailable: the server cannot be reached.
         """
         body = {"lora_name": name, "lora_path": str(folder)}
         try:
             await self._send("POST", "/v1/load_lora_adapter", body, LOAD_SECONDS)
         except RequestError as error:
-            if _ALREADY_LOADED not in str(error):
-                raise ModelError(_why_not(error)) from error
+            if ALREADY_LOADED not in str(error):
+                raise refused_adapter(str(error), error.status) from error
+        except Failed as error:  # vLLM's word for an adapter that does not fit, or an engine that dies
+            if not await self.is_ready():
+                raise
+            raise refused_adapter(str(error), httpx.codes.INTERNAL_SERVER_ERROR) from error
 
     async def unload_adapter(self, name: str) -> None:
         """Forget a version; running requests are finished. One that is not loaded is no error.
@@ -123,52 +163,48 @@ class EngineClient:
             await self._send("POST", "/v1/unload_lora_adapter", {"lora_name": name}, LOAD_SECONDS)
         except RequestError as error:
             if name in await self.models():
-                raise ModelError(_why_not(error)) from error
+                raise refused_adapter(str(error), error.status) from error
+
+    async def _tried(self, model: str, names: Sequence[str]) -> str:
+        """`model` if the server answers to it, or else the first of the names."""
+        unbiased = EngineClient(self._root, http=self._http)  # requests under way go on in the dialect learned before
+        try:
+            await unbiased.complete([Message("user", "Hello")], Sampling(max_tokens=1), model=model)
+        except EngineError as error:
+            if names and isinstance(error, RequestError):
+                return names[0]
+            raise EngineUnavailable(f"The engine does not answer as MODEL={model}: {error}") from error
+        return model
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, body: dict[str, Any]) -> AsyncIterator[EventSource]:
+        """The events of an answer that has begun."""
+        url = f"{self._root}/v1/chat/completions"
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        while True:
+            said = self._dialect.translated(body)
+            async with aconnect_sse(self._http, "POST", url, json=said, timeout=timeout) as events:
+                try:
+                    await raise_for_status(events.response)
+                except RequestError as refusal:
+                    if self._dialect.learns_from(refusal, said):
+                        continue
+                    raise
+                yield events
+                return
 
     async def _get(self, path: str) -> httpx.Response:
         with _translated():
             return await self._http.get(self._root + path, timeout=HEALTH_SECONDS)
 
-    async def _send(self, method: str, path: str, body: object, seconds: float) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, body: object, seconds: float, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         with _translated():
-            response = await self._http.request(method, self._root + path, json=body, timeout=timeout)
-        await _raise_for_status(response)
+            response = await self._http.request(method, self._root + path, json=body, timeout=timeout, headers=headers)
+        await raise_for_status(response)
         return response
-
-
-@dataclass(slots=True)
-class _Answer:
-    """A reply in the making, from chunks or from one whole completion."""
-
-    model: str
-    pieces: list[str] = field(default_factory=list)
-    finish_reason: FinishReason = "stop"
-    usage: dict[str, int] = field(default_factory=dict)
-
-    def take(self, chunk: dict[str, Any]) -> str:
-        """Add a chunk (or a whole completion) and return its text."""
-        if "error" in chunk:
-            raise EngineUnavailable(f"The engine broke off: {_message_of(chunk)}")
-        with _readable():
-            self.usage = chunk.get("usage") or self.usage
-            text = ""
-            for choice in chunk["choices"]:
-                text += (choice.get("delta") or choice.get("message") or {}).get("content") or ""
-                if choice.get("finish_reason") == "length":
-                    self.finish_reason = "length"
-        self.pieces.append(text)
-        return text
-
-    def reply(self) -> Reply:
-        """The whole of it."""
-        return Reply(
-            text="".join(self.pieces),
-            model=self.model,
-            prompt_tokens=int(self.usage.get("prompt_tokens") or 0),
-            completion_tokens=int(self.usage.get("completion_tokens") or 0),
-            finish_reason=self.finish_reason,
-        )
 
 
 def _body(messages: Sequence[Message], sampling: Sampling, model: str) -> dict[str, Any]:
@@ -202,63 +238,4 @@ def _translated() -> Iterator[None]:
     except (httpx.TransportError, httpx.StreamError) as error:
         raise EngineUnavailable("The connection to the engine broke; ask again.") from error
     except (SSEError, httpx.InvalidURL, httpx.DecodingError) as error:
-        raise EngineUnavailable(_UNREADABLE) from error
-
-
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    """JSON of another shape than OpenAI's as EngineUnavailable."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EngineUnavailable(_UNREADABLE) from error
-
-
-def _json(text: str) -> dict[str, Any]:
-    with _readable():
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            raise TypeError(f"an object was expected, not {type(value).__name__}")
-    return value
-
-
-async def _raise_for_status(response: httpx.Response) -> None:
-    """The server's refusal as an exception with its own words."""
-    if response.is_success:
-        return
-    with _translated():
-        await response.aread()
-    try:
-        message = _message_of(json.loads(response.text))
-    except ValueError:
-        message = f"The engine answered with status {response.status_code}."
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        raise EngineBusy(message, retry_after_seconds=_retry_after(response))
-    if response.is_client_error:
-        raise RequestError(message, status=response.status_code)
-    raise EngineUnavailable(message)
-
-
-def _message_of(value: object) -> str:
-    """The sentence in an error object: OpenAI's, vLLM's older flat one, or FastAPI's `detail`."""
-    if isinstance(value, dict):
-        for key in ("error", "message", "detail"):
-            if key in value:
-                return _message_of(value[key])
-    return str(value)
-
-
-def _retry_after(response: httpx.Response) -> float:
-    try:
-        return max(float(response.headers.get("Retry-After", "")), 0.0)
-    except ValueError:
-        return _DEFAULT_RETRY_SECONDS
-
-
-def _why_not(error: RequestError) -> str:
-    if error.status == httpx.codes.NOT_FOUND and str(error) == "Not Found":  # the path, not the adapter
-        return (
-            "The server does not load adapters while it runs; start vLLM with --enable-lora and"
-            " VLLM_ALLOW_RUNTIME_LORA_UPDATING=True."
-        )
-    return str(error)
+        raise EngineUnavailable(UNREADABLE) from error

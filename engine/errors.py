@@ -2,9 +2,11 @@
 
 EngineError
 ├── ModelError          a model, tokenizer or adapter cannot be loaded, or a manifest does not match
+│   └── NoAdapters      the server was started so that it loads none; the adapter may be good
 ├── RequestError        the caller asked for something impossible (HTTP 400; 404 for an unknown model)
 ├── EngineBusy          the queue is full; try again after `retry_after_seconds` (HTTP 429)
 ├── EngineUnavailable   the engine cannot be reached or broke off in the middle
+├── DeadlineExceeded    the answer was not complete in the time that the caller gave (HTTP 504)
 └── RunError            a training run cannot go on; the run folder says why
 """
 
@@ -15,6 +17,10 @@ class EngineError(Exception):
 
 class ModelError(EngineError):
     """A model or adapter cannot be loaded."""
+
+
+class NoAdapters(ModelError):
+    """The server was started so that it loads no adapter, or cannot see its folder; the adapter may be good."""
 
 
 class RequestError(EngineError):
@@ -35,6 +41,10 @@ class EngineBusy(EngineError):
 
 class EngineUnavailable(EngineError):
     """The engine cannot be reached or broke off in the middle of an answer."""
+
+
+class DeadlineExceeded(EngineError):
+    """The answer was not complete in the time that the caller gave."""
 
 
 class RunError(EngineError):

@@ -17,8 +17,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from engine.batching import Engine, Generation
-from engine.errors import EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
+from engine.batching import Engine
+from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
+from engine.generation import Generation
 from engine.metrics import CONTENT_TYPE, Metrics, Served
 from engine.protocol import (
     SSE_DONE,
@@ -28,12 +29,18 @@ from engine.protocol import (
     error_object,
     parse_chat,
     parse_load,
+    parse_timeout,
     parse_unload,
     sse,
 )
+from engine.queue_news import queued
 from engine.versions import locate
 
 MAX_BODY_BYTES = 4 << 20
+QUEUE_NEWS_SECONDS = 2.0
+"""A stream that waits for its turn is told this often how many are before it."""
+QUEUE_NEWS_PER_SECOND = 100
+"""And less often where very many wait, for counting costs."""
 
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; nobody reads it."""
@@ -68,15 +75,21 @@ class _Api:
         self._started_at = int(time.time())
 
     async def chat(self, request: Request) -> Response:
+        timeout_seconds = parse_timeout(request.headers.get("X-Server-Timeout"))
         asked = parse_chat(await _body(request))
         try:
             generation = self._engine.submit(
-                asked.messages, asked.sampling, model=asked.model, fills_context=asked.fills_context
+                asked.messages,
+                asked.sampling,
+                model=asked.model,
+                fills_context=asked.fills_context,
+                user=asked.user,
+                timeout_seconds=timeout_seconds,
             )
         except EngineBusy:
             self._metrics.count_rejected()
             raise
-        answer = _Answer(generation, asked, self._metrics)
+        answer = _Answer(self._engine, generation, asked, self._metrics)
         return _Events(answer) if asked.is_stream else await answer.whole(request)
 
     async def models(self, _: Request) -> Response:
@@ -122,7 +135,8 @@ class _Api:
 class _Answer:
     """One generation on its way to its client, who may leave at any time."""
 
-    def __init__(self, generation: Generation, asked: ChatRequest, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, generation: Generation, asked: ChatRequest, metrics: Metrics) -> None:
+        self._engine = engine
         self._generation = generation
         self._includes_usage = asked.includes_usage
         self._completion = Completion(asked.model)
@@ -145,6 +159,8 @@ class _Answer:
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The answer as server-sent events; an error after the first event is an event too, and the last."""
         yield self._completion.first_chunk()
+        while not (await self._generation.starts_within(self._news_seconds()) or self._engine.is_stuck):
+            yield queued(self._engine.ahead_of(self._generation))
         try:
             async for delta in self._deltas():
                 yield self._completion.text_chunk(delta)
@@ -161,6 +177,9 @@ class _Answer:
         """Free the row if it is still written, and count the request."""
         self._generation.cancel()
         self._metrics.count(Served(self._generation, self._first_token_seconds))
+
+    def _news_seconds(self) -> float:
+        return max(QUEUE_NEWS_SECONDS, self._engine.waiting / QUEUE_NEWS_PER_SECOND)
 
     async def _deltas(self) -> AsyncGenerator[str, None]:
         async for delta in self._generation.deltas():
@@ -208,6 +227,8 @@ def _status(error: EngineError) -> int:
             return HTTPStatus.TOO_MANY_REQUESTS
         case EngineUnavailable():
             return HTTPStatus.SERVICE_UNAVAILABLE
+        case DeadlineExceeded():
+            return HTTPStatus.GATEWAY_TIMEOUT
         case _:
             return HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -218,6 +239,8 @@ async def _engine_error(_: Request, error: Exception) -> Response:
     headers = {}
     if isinstance(error, EngineBusy):
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+    if isinstance(error, DeadlineExceeded):
+        headers["X-Should-Retry"] = "false"  # else OpenAI's own client asks for the same again, twice
     return JSONResponse(error_object(str(error), status=status), status_code=status, headers=headers)
 
 

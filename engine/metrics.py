@@ -3,13 +3,15 @@
 Knows numbers and versions' names. Knows nothing of texts, people or HTTP routes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from engine.batching import Engine, Generation
+from engine.batching import Engine
+from engine.generation import Generation
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -44,12 +46,16 @@ class Metrics:
             buckets=_FIRST_TOKEN_SECONDS,
             registry=registry,
         )
-        running = Gauge("ovation_engine_requests_running", "Requests being written.", registry=registry)
-        running.set_function(lambda: engine.running)
-        waiting = Gauge("ovation_engine_requests_waiting", "Requests that have no row yet.", registry=registry)
-        waiting.set_function(lambda: engine.waiting)
-        versions = Gauge("ovation_engine_versions", "Versions that can be asked for.", registry=registry)
-        versions.set_function(lambda: len(engine.model_names))
+
+        def gauge(name: str, help_: str, read: Callable[[], float]) -> None:
+            Gauge(f"ovation_engine_{name}", help_, registry=registry).set_function(read)
+
+        gauge("requests_running", "Requests being written.", lambda: engine.running)
+        gauge("requests_waiting", "Requests that have no row yet.", lambda: engine.waiting)
+        gauge("row_limit", "Requests that may be written at once; memory decides.", lambda: engine.row_limit)
+        gauge("kv_tokens_reserved", "Tokens' keys and values that they may hold.", lambda: engine.kv_reserved)
+        gauge("kv_tokens_limit", "Tokens' keys and values that there is room for.", lambda: engine.kv_tokens)
+        gauge("versions", "Versions that can be asked for.", lambda: len(engine.model_names))
 
     def count(self, served: Served) -> None:
         """Note the end of a request."""

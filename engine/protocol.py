@@ -5,6 +5,7 @@ does not know are ignored, as OpenAI's server ignores them; fields that it knows
 """
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -18,7 +19,16 @@ from engine.errors import RequestError
 
 MAX_STOP_STRINGS = 16
 
-_ERROR_TYPES = {404: "not_found_error", 429: "rate_limit_error", 500: "server_error", 503: "server_error"}
+MAX_USER_CHARACTERS = 256
+MAX_TIMEOUT_SECONDS = 86_400.0
+
+_ERROR_TYPES = {
+    404: "not_found_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    503: "server_error",
+    504: "timeout_error",
+}
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -41,6 +51,9 @@ class _Turn(_Body):
 
 class _StreamOptions(_Body):
     include_usage: bool = False
+
+
+_User = Annotated[str | None, Field(max_length=MAX_USER_CHARACTERS)]
 
 
 def _as_list(value: object) -> object:
@@ -67,6 +80,8 @@ class _ChatBody(_Body):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: Literal[1] | None = None
+    user: _User = None
+    safety_identifier: _User = None
 
 
 class _LoadBody(_Body):
@@ -89,6 +104,8 @@ class ChatRequest:
     """No number of tokens was given: the answer may take what the prompt leaves of the context."""
     is_stream: bool
     includes_usage: bool
+    user: str | None = None
+    """For whom it is asked, in the caller's words; OpenAI's newer name for it is `safety_identifier`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +143,25 @@ def parse_chat(body: bytes) -> ChatRequest:
         fills_context=max_tokens is None,
         is_stream=bool(chat.stream),
         includes_usage=chat.stream_options is not None and chat.stream_options.include_usage,
+        user=chat.safety_identifier or chat.user or None,
     )
+
+
+def parse_timeout(header: str | None) -> float | None:
+    """Read the header `X-Server-Timeout`: how many seconds the answer may take in all; None: as long as it takes.
+
+    Raises:
+        RequestError: it is not a number above 0 and at most a day.
+    """
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+        raise RequestError(f"X-Server-Timeout is {header!r}, but it must be a number of seconds, at most a day's.")
+    return seconds
 
 
 def parse_load(body: bytes) -> AdapterRequest:

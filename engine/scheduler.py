@@ -1,24 +1,30 @@
 """Rounds of work: admit waiting jobs, step every version's batch in turn, turn tokens into text.
 
-Knows the model, adapters by key, batches and text streams. Knows nothing of threads, asyncio, HTTP or the names of
-versions. One thread calls it; only `Job.is_cancelled` may be set by others.
+Knows the model, adapters by key, batches and who is next. Knows nothing of threads, asyncio, HTTP or the names of
+versions. One thread calls it; only `Job.is_cancelled` may be set by others, who may also read the figures.
+
+When memory runs out in a batch, its texts leave it and wait at the head of the queue, and half as many rows as there
+were may be written at once; from then on one more every `_RECOVERY_ROUNDS`.
 """
 
 import logging
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from tokenizers import Tokenizer
 
-from engine.chat import FinishReason, Sampling
+from engine.chat import Sampling
 from engine.decoding import Batch, Row
-from engine.errors import EngineError, EngineUnavailable, ModelError
+from engine.errors import EngineUnavailable, ModelError
+from engine.fair_queue import FairQueue
+from engine.kv_budget import KvBudget
+from engine.linears import products_a_token
+from engine.memory import is_out_of_memory
 from engine.model import Base
 from engine.sampling import NOT_FINITE
-from engine.text_stream import TextStream
+from engine.writing import Job, Progress, Writing
 
 if TYPE_CHECKING:
     from engine.adapters import Adapters
@@ -27,76 +33,35 @@ logger = logging.getLogger(__name__)
 
 _PREFILL_TOKENS = 4096
 """At most so many prompt tokens, padding included, are read in one round, for the others wait meanwhile."""
+_RECOVERY_ROUNDS = 64
+_PRODUCTS_A_THREAD = 300_000_000
+"""Multiplications, some 3 ms of one thread. Two threads on two cores gained nothing on 160 M and 1.2 times on 1.6 G."""
 _CANARY_TOKENS = 8
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """One request, as the scheduler sees it."""
-
-    prompt: Sequence[int]
-    sampling: Sampling
-    adapter: str | None = None
-    """The key of its version's adapter; None: the base."""
-    is_cancelled: bool = False
-    """May be set from any thread; the job's row is free before the next step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What one round brought to one job. The last has a finish reason or an error."""
-
-    job: Job
-    text: str = ""
-    tokens: int = 0
-    finish_reason: FinishReason | None = None
-    error: EngineError | None = None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the job is over."""
-        return self.finish_reason is not None or self.error is not None
-
-
-@dataclass(slots=True, eq=False)
-class _Writing:
-    """A job whose row is in a batch."""
-
-    job: Job
-    row: Row
-    text: TextStream
-    tokens: int = 0
-
-    def take(self, token: int, end_tokens: frozenset[int]) -> Progress:
-        """Add the newest token and say what it means for the job."""
-        if token == NOT_FINITE:
-            name = "The base model" if self.job.adapter is None else "This version"
-            return Progress(self.job, error=ModelError(f"{name} computes values that are not numbers; roll it back."))
-        self.tokens += 1
-        sampling = self.job.sampling
-        is_end = token in end_tokens and not sampling.ignore_eos
-        text = "" if is_end else self.text.push(token)
-        if is_end or self.text.is_stopped:
-            return Progress(self.job, text + self.text.finish(), 1, "stop")
-        if self.tokens >= sampling.max_tokens:
-            return Progress(self.job, text + self.text.finish(), 1, "length")
-        return Progress(self.job, text, 1)
-
-
 class Scheduler:
-    """Continuous batching for one base and its adapters: `max_batch` rows over all versions together."""
+    """Continuous batching for one base and its adapters: over all versions together, `max_batch` rows and
+    `kv_tokens` tokens' keys and values."""
 
-    def __init__(self, base: Base, *, max_batch: int) -> None:
+    def __init__(self, base: Base, *, max_batch: int, kv_tokens: int, threads: int | None = None) -> None:
         self._model = base.model
+        self._threads = threads
+        self._products = products_a_token(base.model)
         self._end_tokens = base.end_tokens
         # Its own copy, for a tokenizer refuses to be used by two threads at once.
         self._tokenizer = Tokenizer.from_str(base.tokenizer.backend_tokenizer.to_str())
         self._adapters: Adapters | None = None  # with the first `load`, for PEFT takes a while to import
         self._max_batch = max_batch
-        self._waiting: deque[Job] = deque()
+        self._kv = KvBudget(kv_tokens)
+        self._waiting: FairQueue[Writing] = FairQueue()
         self._batches: dict[str | None, Batch] = {}
-        self._writing: dict[Row, _Writing] = {}
+        self._writing: dict[Row, Writing] = {}
         self._retiring: set[str] = set()
+        self._rounds = 0
+        self.row_limit = max_batch
+        """How many rows may be written at once: `max_batch`, and fewer for a while after memory has run out."""
+        self.kv_reserved = 0
+        """How many tokens' keys and values the rows in hand may come to hold."""
 
     @property
     def is_idle(self) -> bool:
@@ -104,8 +69,8 @@ class Scheduler:
         return not self._waiting and not self._batches and not self._retiring
 
     def add(self, job: Job) -> None:
-        """Let a job wait for a row."""
-        self._waiting.append(job)
+        """Let a job wait for a row; alone it must fit into `kv_tokens`."""
+        self._waiting.add(Writing(job, self._tokenizer), person=job.person, cost=job.reach)
 
     def run_round(self) -> list[Progress]:
         """Admit whom there is room for, write one token of every other row; return what changed, in order."""
@@ -115,6 +80,8 @@ class Scheduler:
             progress += self._step(adapter)
         self._batches = {adapter: batch for adapter, batch in self._batches.items() if batch.rows}
         self._free_retired()
+        self._recover()
+        self.kv_reserved = self._kv.reserved
         return progress
 
     def load(self, folder: Path, canary_prompt: Sequence[int]) -> str:
@@ -151,72 +118,101 @@ class Scheduler:
         return row.newest != NOT_FINITE
 
     def _free_retired(self) -> None:
-        used = {*self._batches, *(job.adapter for job in self._waiting)}
+        if not self._retiring:
+            return
+        used = {*self._batches, *(writing.job.adapter for writing in self._waiting.items())}
         for adapter in self._retiring - used:
             assert self._adapters is not None, "only loaded adapters retire"
             self._adapters.delete(adapter)
         self._retiring &= used
 
     def _admit(self) -> list[Progress]:
-        """Move waiting jobs into batches, first come first served, and write their first token."""
-        gone = [job for job in self._waiting if job.is_cancelled]
-        progress = [Progress(job, finish_reason="cancelled") for job in gone]
-        self._waiting = deque(job for job in self._waiting if not job.is_cancelled)
-        newcomers: dict[str | None, list[Job]] = {}
-        for job in self._next_jobs():
-            newcomers.setdefault(job.adapter, []).append(job)
-        for adapter, jobs in newcomers.items():
-            rows = [Row(job.prompt, job.sampling) for job in jobs]
-            for row, job in zip(rows, jobs, strict=True):
-                self._writing[row] = _Writing(job, row, TextStream(self._tokenizer, job.sampling.stop))
+        """Move waiting jobs into batches, as the queue says and as there is room, and write their first token."""
+        gone = self._waiting.remove(lambda writing: writing.job.is_cancelled)
+        progress = [Progress(writing.job, finish_reason="cancelled") for writing in gone]
+        newcomers: dict[str | None, list[Row]] = {}
+        for writing in self._next():
+            row = writing.row()
+            self._writing[row] = writing
+            newcomers.setdefault(writing.job.adapter, []).append(row)
+        for adapter, rows in newcomers.items():
             self._batches.setdefault(adapter, Batch(self._model))
             progress += self._advance(adapter, rows)
         return progress
 
-    def _next_jobs(self) -> list[Job]:
-        """Take as many jobs off the queue as rows and prefill allow, at least one if a row is free."""
-        jobs: list[Job] = []
+    def _next(self) -> list[Writing]:
+        """Take those off the queue who get a row now, and reserve for them; nobody is let past whose turn it is."""
+        chosen: list[Writing] = []
         widest = 0
-        while self._waiting and len(self._writing) + len(jobs) < self._max_batch:
-            widest = max(widest, len(self._waiting[0].prompt))
-            if jobs and widest * (len(jobs) + 1) > _PREFILL_TOKENS:
+        while (writing := self._waiting.peek()) and len(self._writing) + len(chosen) < self.row_limit:
+            widest = max(widest, writing.unread)
+            is_too_much = chosen and widest * (len(chosen) + 1) > _PREFILL_TOKENS
+            if is_too_much or not self._kv.fits(writing.job.adapter, writing.job.reach):
                 break
-            jobs.append(self._waiting.popleft())
-        return jobs
+            self._kv.take(writing.job.adapter, writing.job.reach)
+            chosen.append(self._waiting.pop())
+        return chosen
 
     def _step(self, adapter: str | None) -> list[Progress]:
         """Free the rows of cancelled jobs, then write one token of every other row."""
         batch = self._batches[adapter]
-        gone = [self._writing[row] for row in batch.rows if self._writing[row].job.is_cancelled]
+        gone = [row for row in batch.rows if self._writing[row].job.is_cancelled]
+        progress = [Progress(self._writing[row].job, finish_reason="cancelled") for row in gone]
         self._leave(adapter, gone)
-        progress = [Progress(writing.job, finish_reason="cancelled") for writing in gone]
         return progress + self._advance(adapter) if batch.rows else progress
 
     def _advance(self, adapter: str | None, newcomers: Sequence[Row] = ()) -> list[Progress]:
         """Compute the next token of the newcomers, or else of every row, and let the finished leave."""
         batch = self._batches[adapter]
         rows = list(newcomers or batch.rows)
+        tokens, ran_out = None, False
+        self._spread(sum(self._writing[row].unread for row in rows) if newcomers else len(rows))
         try:
             if self._adapters is not None:
                 self._adapters.activate(adapter)
             tokens = batch.join(rows) if newcomers else batch.step()
-        except RuntimeError:  # torch's, out of memory included; what is repaired is repaired outside this block
+        except (RuntimeError, MemoryError) as error:  # torch's; what is repaired is repaired outside this block
+            ran_out = is_out_of_memory(error)
             logger.exception("A batch of %d rows failed.", len(rows))
-            tokens = None
         if tokens is None:
-            return self._fail({*batch.rows, *rows}, adapter)
-        writings = [self._writing[row] for row in rows]
-        progress = [writing.take(token, self._end_tokens) for writing, token in zip(writings, tokens, strict=True)]
-        self._leave(adapter, [w for w, p in zip(writings, progress, strict=True) if p.is_last])
+            return self._repair(adapter, list(dict.fromkeys([*batch.rows, *rows])), ran_out=ran_out)
+        progress = [self._writing[row].take(token, self._end_tokens) for row, token in zip(rows, tokens, strict=True)]
+        self._leave(adapter, [row for row, step in zip(rows, progress, strict=True) if step.is_last])
         return progress
 
-    def _leave(self, adapter: str | None, writings: Sequence[_Writing]) -> None:
-        self._batches[adapter].drop([writing.row for writing in writings])
-        for writing in writings:
-            del self._writing[writing.row]
+    def _spread(self, tokens: int) -> None:
+        """Use as many of `threads` as the next forward pass has work for; more would only wait for each other."""
+        if self._threads is not None:
+            torch.set_num_threads(min(1 + tokens * self._products // _PRODUCTS_A_THREAD, self._threads))
 
-    def _fail(self, rows: set[Row], adapter: str | None) -> list[Progress]:
-        """End the jobs of a batch whose forward pass failed; the other versions go on."""
+    def _leave(self, adapter: str | None, rows: Sequence[Row]) -> None:
+        self._batches[adapter].drop(rows)
+        for row in rows:
+            self._forget(row)
+
+    def _forget(self, row: Row) -> Writing:
+        writing = self._writing.pop(row)
+        self._kv.give_back(writing.job.adapter, writing.job.reach)
+        return writing
+
+    def _repair(self, adapter: str | None, rows: Sequence[Row], *, ran_out: bool) -> list[Progress]:
+        """Start a batch anew whose forward pass failed; the other versions go on.
+
+        For want of memory its texts go back to the queue. They end if that was not it, or if there was but one row.
+        """
+        in_hand = len(self._writing)
         self._batches[adapter] = Batch(self._model)
+        lost = [self._forget(row) for row in rows]
+        if ran_out and in_hand > 1:
+            self.row_limit, self._rounds = in_hand // 2, 0
+            for writing in lost:
+                self._waiting.put_back(writing)
+            return []
         error = EngineUnavailable("The model could not compute this answer; ask again, or ask for less.")
-        return [Progress(self._writing.pop(row).job, error=error) for row in rows]
+        return [Progress(writing.job, error=error) for writing in lost]
+
+    def _recover(self) -> None:
+        """Let one more row be written at once after a while without a want of memory."""
+        self._rounds += 1
+        if self._rounds >= _RECOVERY_ROUNDS and self.row_limit < self._max_batch:
+            self.row_limit, self._rounds = self.row_limit + 1, 0

@@ -38,6 +38,9 @@ _FLUSH_SECONDS = 0.5
 """Time for the last bytes to leave."""
 _BACKLOG = 2048
 """Connections that may wait to be accepted, as many as uvicorn allows."""
+_SPINS = "1000"
+"""How long GNU's OpenMP waits in a loop for its other threads. By default so long that two processes on two cores slow
+each other down by a factor of ten and more."""
 _SWITCH_SECONDS = 0.001
 """How long the model's thread may keep the interpreter while HTTP waits; Python's own 5 ms delay first tokens."""
 
@@ -76,7 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--versions", type=Path, help="the only folder that adapters may be loaded from")
     parser.add_argument("--max-queue", type=_in_range(0, 1 << 20), default=256, help="requests that may wait (256)")
     parser.add_argument("--max-batch", type=_in_range(1, 4096), default=64, help="requests written at once (64)")
-    parser.add_argument("--threads", type=_in_range(1, 1024), help="CPU threads for the model (default: all but one)")
+    parser.add_argument(
+        "--kv-tokens",
+        type=_in_range(1, 1 << 40),
+        help="tokens whose keys and values may be in memory (default: what a quarter of the free memory holds)",
+    )
+    parser.add_argument("--quantize", choices=("none", "int8"), default="none", help="int8: a quarter of the memory")
+    parser.add_argument("--threads", type=_in_range(1, 1024), help="most CPU threads for the model (all)")
     parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this parent process has ended")
     return parser
 
@@ -105,20 +114,28 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
     """What needs torch: load the model, then serve it."""
+    os.putenv("GOMP_SPINCOUNT", _SPINS)  # read when torch loads OpenMP
     import torch  # noqa: PLC0415 - the errors above must not wait for it
     from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415
 
     from engine.batching import Engine  # noqa: PLC0415
     from engine.http_app import build_app  # noqa: PLC0415
-    from engine.model import load_base  # noqa: PLC0415
+    from engine.model import load_to_serve  # noqa: PLC0415
 
     sys.setswitchinterval(_SWITCH_SECONDS)
-    torch.set_num_threads(options.threads or max((os.cpu_count() or 1) - 1, 1))
+    threads = options.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
     disable_progress_bar()
-    base = load_base(options.model)
+    base = load_to_serve(options.model, in_int8=options.quantize == "int8")
 
     async def run() -> int:
-        async with Engine(base, max_queue=options.max_queue, max_batch=options.max_batch) as engine:
+        async with Engine(
+            base,
+            max_queue=options.max_queue,
+            max_batch=options.max_batch,
+            kv_tokens=options.kv_tokens,
+            threads=threads,
+        ) as engine:
             return await _serve(engine, build_app(engine, versions_dir=options.versions), listener)
 
     return asyncio.run(run())

@@ -15,7 +15,8 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from engine.errors import EngineError, EngineUnavailable
-from engine.scheduler import Job, Progress, Scheduler
+from engine.scheduler import Scheduler
+from engine.writing import Job, Progress
 
 logger = logging.getLogger(__name__)
 

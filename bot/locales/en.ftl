@@ -57,6 +57,15 @@ stop-not-yours = Only the one who asked can stop that.
 stop-too-late = That text is finished already.
 orphan-removed = That was a leftover; I have taken it away. Your text comes in another message.
 button-old = That button is from an older message. Write to me anew, or see /help.
+queue-ahead = ⏳ { $ahead ->
+        [0] You are next.
+        [one] One text is before yours.
+       *[other] { $ahead } texts are before yours.
+    } It will be written here as soon as it is your turn.
+queue-yours = { $texts ->
+        [one] A text of yours is
+       *[other] { $texts } texts of yours are
+    } coming already, and many people are asking. Please wait until you have got some.
 queue-full = Very many people are asking at the moment. Please try again in a few minutes.
 banned = The admins have shut you out of this bot. Please write to them if you think that is a mistake.
 confirm-yes = Yes, do it

@@ -57,6 +57,11 @@ stop-not-yours = 只有提出要求的人可以停止它。
 stop-too-late = 那段文字已经写完了。
 orphan-removed = 那是一条残留消息，我已经删掉了。你的文字会出现在另一条消息里。
 button-old = 这个按钮属于一条旧消息。请重新写给我，或者看看 /help。
+queue-ahead = ⏳ { $ahead ->
+        [0] 下一个就是你。
+       *[other] 前面还有 { $ahead } 篇。
+    }轮到你时，就会写在这里。
+queue-yours = 你已经有 { $texts } 篇正在写，现在问的人很多。请等其中几篇写好再来。
 queue-full = 现在问的人非常多。请过几分钟再试。
 banned = 管理员已禁止你使用这个机器人。如果你认为弄错了，请联系他们。
 confirm-yes = 是的，执行

@@ -79,6 +79,40 @@ async def test_nothing_is_shown_before_there_is_text() -> None:
     assert messenger.shown == []
 
 
+async def test_a_wait_is_told_seldom_and_only_when_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "PATIENCE_SECONDS", 0.3)
+    messenger = RecordingMessenger()
+    asked = []
+
+    def ahead() -> str:
+        asked.append(len(asked))
+        return f"{9 - len(asked)} before you"
+
+    async with Preview(messenger, 1, 1) as shown:
+        shown.meanwhile = ahead
+        await asyncio.sleep(0.15)
+        assert messenger.shown == []
+        while len(messenger.shown) < 3:
+            await asyncio.sleep(0.01)
+        shown.add("tea")
+        while messenger.shown[-1] != "tea …":
+            await asyncio.sleep(0.01)
+        assert messenger.shown == ["8 before you", "7 before you", "6 before you", "tea …"]
+        shown.start_over()
+        await asyncio.sleep(0.1)
+        shown.add("milk")
+        while messenger.shown[-1] != "milk …":
+            await asyncio.sleep(0.01)
+
+
+async def test_a_wait_of_which_nothing_is_known_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "PATIENCE_SECONDS", 0.0)
+    messenger = RecordingMessenger()
+    async with Preview(messenger, 1, 1):
+        await asyncio.sleep(0.1)
+    assert messenger.tries == 0
+
+
 class SlowMessenger(RecordingMessenger):
     """Telegram takes its time over an edit."""
 

@@ -123,6 +123,22 @@ async def test_the_openai_client_gets_the_same_text_at_once_and_streamed(server:
     assert listed[0] == "tiny"
 
 
+async def test_the_openai_client_can_say_for_whom_it_asks_and_how_long_it_waits(
+    server: Server, http: httpx.AsyncClient
+) -> None:
+    failed = 'ovation_engine_requests_total{outcome="failed"'
+    before = await metric(http, failed)
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+        ask = client.chat.completions.create
+        for name in ("user", "safety_identifier"):
+            whole = await ask(model="tiny", messages=MESSAGES, max_tokens=4, **{name: "ada"})
+            assert whole.usage is not None and whole.usage.completion_tokens > 0
+        with pytest.raises(openai.InternalServerError, match="allow more time") as late:
+            await ask(model="tiny", messages=MESSAGES, extra_headers={"X-Server-Timeout": "0.001"})
+    assert late.value.status_code == 504
+    assert await metric(http, failed) == before + 1, "it does not ask again, as it does after other errors"
+
+
 async def test_the_openai_client_raises_its_own_errors(server: Server) -> None:
     async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
         with pytest.raises(openai.NotFoundError, match="no model 'gpt-9'"):
@@ -343,6 +359,7 @@ def serve(*options: str) -> subprocess.CompletedProcess[str]:
         (["--port", "x"], "--port"),
         (["--threads", "0"], "--threads"),
         (["--max-batch", "-1"], "--max-batch"),
+        (["--kv-tokens", "0"], "--kv-tokens"),
         (["--parent-pid", "0"], "--parent-pid"),
         (["--unknown"], "--unknown"),
     ],

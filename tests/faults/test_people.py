@@ -31,6 +31,17 @@ async def test_one_person_who_floods_is_refused_and_holds_up_nobody(
     assert 1 <= len(refusals) <= 2
 
 
+async def test_one_person_cannot_fill_the_queue(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
+    await bot.start(QUEUE_LIMIT="4")
+    (mallory, his), (ada, hers) = scene.person("Mallory"), scene.person("Ada")
+    asked = [sandbox.world.say(mallory, his, "/story the lighthouse") for _ in range(6)]
+    assert (await scene.ask(ada, hers, "/slogan green tea")).button("up:")
+    for one in asked[:2]:
+        await scene.answer(one, lambda answer: answer.button("up:") is not None)
+    refusals = [message for message in sandbox.world.messages(his) if "2 texts of yours are coming" in message.text]
+    assert refusals
+
+
 async def test_a_full_queue_is_a_polite_refusal(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
     await bot.start(QUEUE_LIMIT="2")
     people = [scene.person(f"Person {number}") for number in range(6)]

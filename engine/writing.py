@@ -1,0 +1,93 @@
+"""One request on its way through the scheduler: the job, what a round brings it, and the text as it grows.
+
+Knows token ids, sampling and text. Knows nothing of batches, queues or threads. A text can leave its batch at any
+moment and go on in another: the new row reads the prompt and all that is written, and draws the random numbers that
+would have come next. (vLLM calls this preemption by recomputation: Kwon et al., SOSP 2023, section 4.5.)
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from engine.chat import FinishReason, Sampling
+from engine.decoding import Row
+from engine.errors import EngineError, ModelError
+from engine.sampling import NOT_FINITE
+from engine.text_stream import TextStream
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request, as the scheduler sees it."""
+
+    prompt: Sequence[int]
+    sampling: Sampling
+    adapter: str | None = None
+    """The key of its version's adapter; None: the base."""
+    user: str | None = None
+    """Whose it is; None: somebody who asks for nothing else."""
+    is_cancelled: bool = False
+    """May be set from any thread; the job's row is free before the next step."""
+
+    @property
+    def person(self) -> Hashable:
+        """For whom turns are counted: the user, or else this job alone."""
+        return self if self.user is None else self.user
+
+    @property
+    def reach(self) -> int:
+        """The most tokens that prompt and answer may have together."""
+        return len(self.prompt) + self.sampling.max_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one round brought to one job. The last has a finish reason or an error."""
+
+    job: Job
+    text: str = ""
+    tokens: int = 0
+    finish_reason: FinishReason | None = None
+    error: EngineError | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the job is over."""
+        return self.finish_reason is not None or self.error is not None
+
+
+class Writing:
+    """A job and what is written of it, whether its row is in a batch or it waits for one."""
+
+    def __init__(self, job: Job, tokenizer: Tokenizer) -> None:
+        self.job = job
+        self._text = TextStream(tokenizer, job.sampling.stop)
+        self._written: list[int] = []
+
+    @property
+    def unread(self) -> int:
+        """How many tokens a new row has to read."""
+        return len(self.job.prompt) + len(self._written)
+
+    def row(self) -> Row:
+        """A new row that goes on where the text stands."""
+        row = Row([*self.job.prompt, *self._written], self.job.sampling)
+        for _ in self._written:
+            row.sampler.uniform()
+        return row
+
+    def take(self, token: int, end_tokens: frozenset[int]) -> Progress:
+        """Add the newest token and say what it means for the job."""
+        if token == NOT_FINITE:
+            name = "The base model" if self.job.adapter is None else "This version"
+            return Progress(self.job, error=ModelError(f"{name} computes values that are not numbers; roll it back."))
+        self._written.append(token)
+        sampling = self.job.sampling
+        is_end = token in end_tokens and not sampling.ignore_eos
+        text = "" if is_end else self._text.push(token)
+        if is_end or self._text.is_stopped:
+            return Progress(self.job, text + self._text.finish(), 1, "stop")
+        if len(self._written) >= sampling.max_tokens:
+            return Progress(self.job, text + self._text.finish(), 1, "length")
+        return Progress(self.job, text, 1)
