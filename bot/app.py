@@ -84,6 +84,12 @@ class _Ground:
     backups: Backups
 
 
+def _key(settings: Settings) -> dict[str, str]:
+    """What opens the engine's door, if it has a lock."""
+    key = settings.engine_key
+    return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+
+
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         ground = await _lay_ground(settings, stack)
@@ -93,7 +99,11 @@ async def _run(settings: Settings) -> None:
         await introduce(application)
         stack.push_async_callback(application.shutdown)
         http = await stack.enter_async_context(
-            httpx.AsyncClient(timeout=_ENGINE_TIMEOUT, limits=httpx.Limits(max_connections=None))
+            httpx.AsyncClient(
+                timeout=_ENGINE_TIMEOUT,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
+                headers=_key(settings),
+            )
         )
         switchboard = await open_engine(settings, stack, ground.db, http, ground.vitals)
         health = _health(ground, switchboard)

@@ -58,9 +58,13 @@ async def open_engine(
     client = EngineClient(url, http=http)
     versions = settings.data_dir / "versions"
     versions.mkdir(exist_ok=True)
-    switchboard = Switchboard(db=db, engine=client, folder=versions, canary_share=settings.canary_share)
+    switchboard = Switchboard(
+        db=db, engine=client, folder=versions, canary_share=settings.canary_share, model=settings.model
+    )
     if settings.engine_url is None:
-        process = EngineProcess(model=settings.model, port=port, versions=versions, client=client)
+        process = EngineProcess(
+            model=settings.model, quantize=settings.quantize, port=port, versions=versions, client=client
+        )
         stack.push_async_callback(process.stop)
         await process.start(switchboard.install)
         vitals.engine_restarts.set_function(lambda: process.restarts)
@@ -70,7 +74,7 @@ async def open_engine(
             await switchboard.install()
             return switchboard
         except EngineUnavailable as error:
-            logger.warning("%s Trying %s again in %.0f seconds.", error, url, _RETRY_SECONDS)
+            logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, _RETRY_SECONDS)
             await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from bot.errors import Refusal
 from engine.client import EngineClient
-from engine.errors import EngineError, ModelError
+from engine.errors import EngineError, ModelError, NoAdapters
+from engine.sources import version_name
 from engine.versions import verify
 from storage import versions
 from storage.database import Database
@@ -24,9 +25,12 @@ logger = logging.getLogger(__name__)
 class Switchboard:
     """Call `install` once the engine answers, and again whenever it has restarted."""
 
-    def __init__(self, *, db: Database, engine: EngineClient, folder: Path, canary_share: float) -> None:
+    def __init__(
+        self, *, db: Database, engine: EngineClient, folder: Path, canary_share: float, model: str = ""
+    ) -> None:
         self._db = db
         self.engine = engine
+        self._model = model
         self._folder = folder
         self._canary_share = canary_share
         self._champion = ""
@@ -58,13 +62,26 @@ class Switchboard:
     async def install(self) -> None:
         """Learn the base from the engine and load the champion and the canary into it.
 
-        A champion that is damaged or refused gives way to the champion before it, and at last to the base.
+        A champion that is damaged or refused gives way to the champion before it, and at last to the base. On a server
+        that loads no adapters at all the base answers, and what the database says stays as it is.
 
         Raises:
             EngineUnavailable: the engine is away; nothing has changed.
         """
-        self.base = (await self.engine.models())[0]
+        self.base = await self.engine.find_base(self._model)
+        if self._model and self.base != version_name(self._model):
+            logger.warning("the engine serves %s, but nights train adapters of MODEL=%s", self.base, self._model)
         await versions.register_base(self._db, self.base, at=datetime.now(UTC))
+        try:
+            await self._load_what_serves()
+        except NoAdapters as error:
+            logger.error("%s Until then the base answers.", error)
+            self._champion, self._canary = self.base, None
+        else:
+            await self._read()
+        logger.info("version %s serves", self._champion)
+
+    async def _load_what_serves(self) -> None:
         champion = await versions.in_state(self._db, self.base, "champion")
         while champion is not None and not await self._load(champion.name):
             fallback = await versions.previous_champion(self._db, self.base)
@@ -74,14 +91,12 @@ class Switchboard:
         canary = await versions.in_state(self._db, self.base, "canary")
         if canary is not None and not await self._load(canary.name):
             await versions.retire(self._db, canary.name)
-        await self._read()
-        logger.info("version %s serves", self._champion)
 
     async def repair(self) -> None:
         """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
         async with self._repairing:
             try:
-                if self._champion not in await self.engine.models():
+                if not {self._champion, self._canary or self._champion} <= set(await self.engine.models()):
                     await self.install()
             except EngineError as error:
                 logger.warning("the versions cannot be loaded again yet: %s", error)
@@ -140,9 +155,15 @@ class Switchboard:
         return version
 
     async def _load(self, name: str) -> bool:
-        """Load a version; False when it is damaged or refused, which is final, unlike an engine that is away."""
+        """Load a version; False when it is damaged or refused, which is final.
+
+        Raises:
+            EngineUnavailable, NoAdapters: the engine is away, or not started for adapters, which is not.
+        """
         try:
             await self._load_or_raise(name)
+        except NoAdapters:
+            raise
         except ModelError:
             logger.exception("version %s cannot serve", name)
             return False

@@ -4,10 +4,16 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 
+import httpx
 import psutil
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
 from bot.engine_process import free_port
+from bot.serving import listen, serving
 from tests.flows.conftest import BotProcess, Scene
 
 
@@ -28,3 +34,32 @@ async def test_the_bot_uses_the_engine_that_it_is_given(bot: BotProcess, scene: 
     assert psutil.Process(bot.process.pid).children() == []
     ada, chat = scene.person("Ada")
     assert "· starter ·" in (await scene.ask(ada, chat, "/slogan green tea")).text
+
+
+async def test_a_server_with_a_lock_gets_its_key_with_every_call(
+    bot: BotProcess, scene: Scene, engine_url: str
+) -> None:
+    unlocked = 0
+
+    async def door(request: Request) -> Response:
+        """Passes on to the engine who has the key."""
+        nonlocal unlocked
+        if request.headers.get("Authorization") != "Bearer sk-of-the-test":
+            return Response("no", status_code=401)
+        unlocked += 1
+        ahead = inside.build_request(request.method, request.url.path, content=await request.body())
+        answer = await inside.send(ahead, stream=True)
+        return StreamingResponse(
+            answer.aiter_raw(), answer.status_code, {"Content-Type": answer.headers["Content-Type"]}
+        )
+
+    app = Starlette(routes=[Route("/{path:path}", door, methods=["GET", "POST"])])
+    with listen("127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=engine_url, timeout=60) as inside, serving(app, listener):
+            await bot.start(ENGINE_URL=url, ENGINE_KEY="sk-of-the-test")
+            ada, chat = scene.person("Ada")
+            assert "· starter ·" in (await scene.ask(ada, chat, "/slogan green tea")).text
+            assert unlocked >= 2
+            assert "sk-of-the-test" not in bot.log
+            await bot.stop()

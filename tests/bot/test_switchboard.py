@@ -1,0 +1,92 @@
+"""The switchboard with an engine elsewhere: it is started otherwise, restarted, or calls the base something else."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot.switchboard import Switchboard
+from engine.client import EngineClient
+from engine.versions import publish
+from storage import versions
+from storage.database import Database
+from storage.records import Version
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Elsewhere:
+    """vLLM at its HTTP border: it has lost everything when `loaded` is cleared."""
+
+    def __init__(self) -> None:
+        self.loads_adapters = True
+        self.loaded: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/models":
+            entries = [{"id": "Acme/Tea-1B"}, *({"id": name, "parent": "Acme/Tea-1B"} for name in self.loaded)]
+            return httpx.Response(200, json={"data": entries})
+        if not self.loads_adapters:
+            return httpx.Response(404, json={"detail": "Not Found"})
+        self.loaded.append(Path(httpx.Response(200, content=request.content).json()["lora_path"]).name)
+        return httpx.Response(200, text="Success")
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    """v1 is the champion of tea-1b and v2 its canary."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    opened = await Database.open(tmp_path / "ovation.db")
+    await versions.register_base(opened, "tea-1b", at=NOW)
+    for name in ("v1", "v2"):
+        publish(adapter, tmp_path / "versions", name)
+        await versions.add(opened, Version(name=name, base="tea-1b", run=None, state="candidate", created_at=NOW))
+    await versions.crown(opened, "v1", at=NOW + timedelta(days=1))
+    await versions.make_canary(opened, "v2", at=NOW + timedelta(days=2))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def vllm() -> Elsewhere:
+    return Elsewhere()
+
+
+@pytest.fixture
+async def switchboard(db: Database, vllm: Elsewhere, tmp_path: Path) -> AsyncIterator[Switchboard]:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(vllm)) as http:
+        yield Switchboard(
+            db=db, engine=EngineClient("http://vllm", http=http), folder=tmp_path / "versions", canary_share=0.5,
+            model="/models/tea-1b",
+        )  # fmt: skip
+
+
+async def test_versions_stay_with_their_base_when_another_server_calls_it_otherwise(
+    switchboard: Switchboard, vllm: Elsewhere
+) -> None:
+    await switchboard.install()
+    assert (switchboard.base, switchboard.champion, switchboard.canary) == ("tea-1b", "v1", "v2")
+    assert vllm.loaded == ["v1", "v2"]
+
+
+async def test_a_server_that_loads_no_adapters_costs_no_version(switchboard: Switchboard, vllm: Elsewhere) -> None:
+    vllm.loads_adapters = False
+    await switchboard.install()
+    assert (switchboard.champion, switchboard.canary) == ("tea-1b", None)
+    vllm.loads_adapters = True
+    await switchboard.install()
+    assert (switchboard.champion, switchboard.canary) == ("v1", "v2")
+
+
+@pytest.mark.parametrize("left", [[], ["v1"], ["v2"]])
+async def test_whatever_a_server_has_lost_is_loaded_again(
+    switchboard: Switchboard, vllm: Elsewhere, left: list[str]
+) -> None:
+    await switchboard.install()
+    vllm.loaded = list(left)
+    await switchboard.repair()
+    assert {"v1", "v2"} <= set(vllm.loaded)
