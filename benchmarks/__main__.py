@@ -1,16 +1,19 @@
 """`make bench`: measure everything, print it, and write RESULTS.md. With names, measure only those tables."""
 
 import sys
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import learning, operation, reliability, serving
-from benchmarks.tables import write_results
+from benchmarks import compression, learning, operation, reliability, serving, waiting
+from benchmarks.tables import Table, write_results
 
-_MEASURES = {
+_MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
     "operation": operation.measure,
     "serving": serving.measure,
+    "waiting": waiting.measure,
+    "compression": compression.measure,
     "reliability": reliability.measure,
     "learning": learning.measure,
 }
@@ -23,9 +26,10 @@ def main() -> None:
         sys.exit(f"There is no {' or '.join(unknown)} here; choose among {', '.join(_MEASURES)}.")
     console = Console()
     for name in names:
-        table = _MEASURES[name]()
-        console.print(Markdown(table.markdown()))
-        write_results([table])
+        measured = _MEASURES[name]()
+        for table in measured if isinstance(measured, list) else [measured]:
+            console.print(Markdown(table.markdown()))
+            write_results([table])
 
 
 if __name__ == "__main__":

@@ -1,122 +1,82 @@
-"""Our engine through HTTP beside `model.generate`, one at a time and in static batches: same weights, same run."""
+"""Our engine through HTTP beside transformers' ways to write many texts: same weights, same run."""
 
 import asyncio
-import sys
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
-import httpx
-import torch
-from transformers import GenerationConfig
-
+from benchmarks.peers import Peer, continuous, one_at_a_time, save_qwen3, static_batch
+from benchmarks.served import serve
 from benchmarks.tables import Table, middle
-from bot.engine_process import free_port
-from engine.chat import Message, Reply, Sampling
-from engine.client import EngineClient
-from engine.model import Base, load_base
+from engine.model import load_base
 
-NEW_TOKENS = 64
 REPETITIONS = 5
-STREAMS = (1, 16, 64)
-TOPICS = ("green tea", "autumn rain", "night trains", "the chess club", "绿茶", "秋雨", "夜班火车", "初雪")
+CROWDS = (16, 64)
+COLUMNS = (
+    "",
+    "at once",
+    "tokens a second",
+    "times one at a time",
+    "times static batch",
+    "times transformers' continuous",
+)
+_GOALS = {16: ("≥ 12", "≥ 1.2", "≥ 4"), 64: ("≥ 25", "≥ 1.2", "≥ 4")}
 
 
-def measure() -> Table:
-    """Tokens a second for each number of simultaneous streams."""
-    base = load_base("starter")
-    _alone(base, count=4)  # the first calls warm caches up on either side
-    one = [_alone(base, count=4) for _ in range(REPETITIONS)]
-    rows = [["model.generate, one at a time", "1", middle(one), "1"]]
-    one_at_a_time = sorted(one)[REPETITIONS // 2]
-    for size in STREAMS[1:]:
-        batch = [_static(base, size) for _ in range(REPETITIONS)]
-        ratio = sorted(batch)[REPETITIONS // 2] / one_at_a_time
-        rows.append(["model.generate, static batch", str(size), middle(batch), f"{ratio:.1f}"])
-    del base
-    for size, speeds in asyncio.run(_through_http()).items():
-        ratio = sorted(speeds)[REPETITIONS // 2] / one_at_a_time
-        rows.append(["Ovation's engine, streaming over HTTP", str(size), middle(speeds), f"{ratio:.1f}"])
-    note = f"The starter, {NEW_TOKENS} new tokens a text, temperature 1; the peer is transformers' own `generate`."
-    note += f" Medians of {REPETITIONS}, with the range."
-    return Table("Serving", note, ["", "at once", "tokens a second", "times one at a time"], rows)
+def measure() -> list[Table]:
+    """Tokens a second, for the starter and for a model of 99 M parameters."""
+    with tempfile.TemporaryDirectory() as name:
+        large = save_qwen3(Path(name) / "qwen3-99m")
+        return [
+            _table("Serving", "The starter (2.6 M parameters)", "starter", tokens=64),
+            _table("Serving a larger model", "A Qwen3 of 99 M parameters, random weights", str(large), tokens=32),
+        ]
 
 
-def _prompts(base: Base, count: int) -> Sequence[str]:
-    turns = [[{"role": "user", "content": TOPICS[number % len(TOPICS)]}] for number in range(count)]
-    return [str(base.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)) for turn in turns]
-
-
-def _generate(base: Base, prompts: Sequence[str]) -> None:
-    base.tokenizer.padding_side = "left"
-    inputs = base.tokenizer(list(prompts), return_tensors="pt", padding=True, add_special_tokens=False)
-    inputs.pop("token_type_ids", None)
-    with torch.inference_mode():
-        base.model.generate(  # type: ignore[operator]
-            **inputs, generation_config=_as_ours(base)
+def _table(title: str, what: str, model: str, *, tokens: int) -> Table:
+    peers = _peers(model, tokens)
+    ours = asyncio.run(_through_http(model, tokens))
+    alone = statistics.median(peers["model.generate, one at a time"][1])
+    rows = [
+        [name, str(size), middle(speeds), f"{statistics.median(speeds) / alone:.1f}", "", ""]
+        for name, by_size in peers.items()
+        for size, speeds in by_size.items()
+    ]
+    for size, speeds in ours.items():
+        speed = statistics.median(speeds)
+        ratios = [speed / alone]
+        if size in CROWDS:
+            ratios += [speed / statistics.median(peers[name][size]) for name in _BATCHED]
+        goals = _GOALS.get(size, ("",))
+        cells = [f"{ratio:.1f} ({goal})" if goal else f"{ratio:.1f}" for ratio, goal in zip(ratios, goals, strict=True)]
+        rows.append(
+            ["Ovation's engine, streaming over HTTP", str(size), middle(speeds), *cells, *[""] * (3 - len(cells))]
         )
-
-
-def _as_ours(base: Base) -> GenerationConfig:
-    """The engine's settings here: from all tokens at temperature 1, and never ending early."""
-    return GenerationConfig(
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        max_new_tokens=NEW_TOKENS,
-        min_new_tokens=NEW_TOKENS,
-        eos_token_id=base.tokenizer.eos_token_id,
-        pad_token_id=base.tokenizer.pad_token_id,
+    note = (
+        f"{what}, {tokens} new tokens a text, temperature 1; the peers are transformers', in the process that measures,"
+        f" with torch's own number of threads. Medians of {REPETITIONS}, with the range; goals in brackets."
     )
+    return Table(title, note, COLUMNS, rows)
 
 
-def _alone(base: Base, *, count: int) -> float:
-    began = time.perf_counter()
-    for prompt in _prompts(base, count):
-        _generate(base, [prompt])
-    return count * NEW_TOKENS / (time.perf_counter() - began)
+_BATCHED: dict[str, Peer] = {
+    "model.generate, static batch": static_batch,
+    "transformers' continuous batching": continuous,
+}
 
 
-def _static(base: Base, size: int) -> float:
-    began = time.perf_counter()
-    _generate(base, _prompts(base, size))
-    return size * NEW_TOKENS / (time.perf_counter() - began)
+def _peers(model: str, tokens: int) -> dict[str, dict[int, Sequence[float]]]:
+    base = load_base(model)
+    one_at_a_time(base, 2, tokens)  # the first calls warm caches up on either side
+    speeds: dict[str, dict[int, Sequence[float]]] = {}
+    speeds["model.generate, one at a time"] = {1: [one_at_a_time(base, 4, tokens) for _ in range(REPETITIONS)]}
+    for name, peer in _BATCHED.items():
+        speeds[name] = {size: [peer(base, size, tokens) for _ in range(REPETITIONS)] for size in CROWDS}
+    return speeds
 
 
-async def _through_http() -> dict[int, list[float]]:
-    async with _engine() as client:
-        await _burst(client, 4)
-        return {size: [await _burst(client, size) for _ in range(REPETITIONS)] for size in STREAMS}
-
-
-async def _burst(client: EngineClient, size: int) -> float:
-    sampling = Sampling(max_tokens=NEW_TOKENS, ignore_eos=True)
-
-    async def one(number: int) -> int:
-        messages = [Message("user", TOPICS[number % len(TOPICS)])]
-        async for piece in client.stream(messages, sampling, model="starter"):
-            if isinstance(piece, Reply):
-                return piece.completion_tokens
-        return 0
-
-    began = time.perf_counter()
-    tokens = sum(await asyncio.gather(*(one(number) for number in range(size))))
-    return tokens / (time.perf_counter() - began)
-
-
-@asynccontextmanager
-async def _engine() -> AsyncIterator[EngineClient]:
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.serve", "--port", str(port), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) as http:
-            client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-            while not await client.is_ready():
-                await asyncio.sleep(0.2)
-            yield client
-    finally:
-        process.terminate()
-        await process.wait()
+async def _through_http(model: str, tokens: int) -> dict[int, list[float]]:
+    async with serve(model) as engine:
+        await engine.burst(4, tokens)
+        return {size: [await engine.burst(size, tokens) for _ in range(REPETITIONS)] for size in (1, *CROWDS)}
