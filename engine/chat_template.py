@@ -2,7 +2,8 @@
 
 Knows a tokenizer and messages. Knows nothing of models or sampling. Control tokens are the template's alone: where a
 message contains the text of one, say `<|im_end|>`, that text is read as ordinary characters. (Tokens that a
-tokenizer adds without calling them special, such as Qwen's `<think>`, stay what they are.)
+tokenizer adds without calling them special, such as Qwen's `<think>`, stay what they are.) Models that may think aloud
+first, and whose template lets one choose, are told not to: people get the text alone.
 """
 
 import re
@@ -50,7 +51,11 @@ class ChatTemplate:
     def _render(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            return str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+            return str(
+                self._tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
+                )
+            )
         except TemplateError as error:
             raise RequestError(f"The model's chat template refuses these messages: {error}.") from error
 

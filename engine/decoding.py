@@ -47,8 +47,8 @@ class Batch:
         parameters = inspect.signature(model.forward).parameters
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._takes_positions = "position_ids" in parameters
-        self._is_written_out = written_out.can_step(model)
-        self._step: written_out.Step | None = None
+        self._is_written_out = written_out.can_replace(model)
+        self._written_out: written_out.Forward | None = None
         self.rows: list[Row] = []
 
     @torch.inference_mode()
@@ -92,9 +92,9 @@ class Batch:
         hidden = columns < padding if min(lengths) < len(columns) else None  # (rows, all columns)
         positions = (columns[-new:] - padding).clamp(min=0)  # (rows, new columns)
         ids = ids.to(self._device)
-        if self._is_written_out and cache.layers:
-            self._step = self._step or written_out.Step(self._model)
-            logits = self._step(ids, positions, hidden, cache)
+        if self._is_written_out:
+            self._written_out = self._written_out or written_out.Forward(self._model)
+            logits = self._written_out(ids, positions, hidden, cache)
         else:
             logits = self._own_forward(ids, positions, hidden, cache)
         tokens = draw(logits, [row.sampler for row in rows])

@@ -21,7 +21,7 @@ import torch
 from peft import PeftModelForCausalLM
 from safetensors import SafetensorError
 
-from engine import ranks
+from engine import attention, ranks
 from engine.chat_template import ChatTemplate
 from engine.dataset import DataCard, Example, examples_of, read_dataset
 from engine.errors import EngineError, ModelError
@@ -135,6 +135,7 @@ class Trainer:
         self._config = config
         self._progress("loading", 0, 1)
         self._base = load_base(config.base)
+        attention.use(self._base.model)
         self._pad_id = int(self._base.tokenizer.pad_token_id)
 
     def train_and_judge(self, examples: Sequence[Example], card: DataCard) -> RunReport:

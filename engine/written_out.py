@@ -1,8 +1,8 @@
-"""One step of a model of Llama's shape, written out: the same numbers, without what every call looks up anew.
+"""The forward pass of models of Llama's shape, written out: the same numbers, without what every call looks up anew.
 
-transformers' forward pass spends most of a small model's step in Python: masks, wrappers, a norm of seven operations.
-Here only new tokens are read, one a row, on the CPU. Knows the layers of Llama, Mistral, Qwen2 and Qwen3, and PEFT's
-LoRA around their projections. Knows nothing of requests; models of any other shape are stepped by their own forward.
+transformers' own spends most of a small model's step in Python: masks, wrappers, a norm of seven operations. Knows the
+layers of Llama, Mistral, Qwen2 and Qwen3, and PEFT's LoRA around their projections. Knows nothing of requests; models
+of any other shape, and GPUs, take their own forward.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ _SHAPES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM
 _Operation = Callable[[Tensor], Tensor]
 
 
-def can_step(model: PreTrainedModel) -> bool:
-    """Whether a `Step` does for this model what its own forward would do."""
+def can_replace(model: PreTrainedModel) -> bool:
+    """Whether a `Forward` does for this model what its own forward would do."""
     config = model.config
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
@@ -34,38 +34,47 @@ def can_step(model: PreTrainedModel) -> bool:
     )
 
 
-class Step:
+class Forward:
     """A model as it is now, its active adapter included; make another one when that changes."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         body: Any = model.model
         self._embed, self._rotary = body.embed_tokens, body.rotary_emb
-        self._layers = [_Layer(layer) for layer in body.layers]
+        self._layers = [_Layer(layer, number) for number, layer in enumerate(body.layers)]
         self._norm, self._head = _norm(body.norm), _projection(model.lm_head)
 
     def __call__(self, ids: Tensor, positions: Tensor, hidden: Tensor | None, cache: RowsCache) -> Tensor:
-        """Read one new token a row.
+        """Read new tokens into `cache`; returns the logits (rows, vocab) after the last.
 
-        `ids` and `positions` are (rows, 1), `hidden` is (rows, columns), True where a row has no token, or None;
-        `cache` gets the new column. Returns the logits (rows, vocab).
+        `ids` and `positions` are (rows, new columns); `hidden` is (rows, all columns), True where a row has no token,
+        or None if each has one everywhere. The cache is empty, or one column is new.
         """
-        states = self._embed(ids)
-        cos, sin = self._rotary(states, position_ids=positions)  # (rows, 1, head_dim)
+        states = self._embed(ids)  # (rows, new columns, features)
+        cos, sin = self._rotary(states, position_ids=positions)  # (rows, new columns, head_dim)
         half = sin.shape[-1] // 2
         cos, sin = cos.unsqueeze(1), torch.cat((-sin[..., :half], sin[..., half:]), dim=-1).unsqueeze(1)
-        bias = None
-        if hidden is not None:
-            bias = states.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None, None]
-        states = states[:, 0]
-        for layer, kept in zip(self._layers, cache.layers, strict=True):
-            states = layer(states, cos, sin, bias, kept)
-        return self._head(self._norm(states))
+        bias = None if hidden is None else _bias(hidden, ids.shape[1], states)
+        for layer in self._layers:
+            states = layer(states, cos, sin, bias, cache)
+        return self._head(self._norm(states[:, -1]))
+
+
+def _bias(hidden: Tensor, new: int, states: Tensor) -> Tensor:
+    """What is added to the scores: (rows, 1, new columns, columns), 0 where a token sees a column.
+
+    A column without a token sees itself, for its numbers must be finite.
+    """
+    unseen = hidden[:, None, None]
+    if new > 1:
+        later = torch.ones(new, new, dtype=torch.bool, device=hidden.device).triu(diagonal=1)
+        unseen = (unseen | later) & ~torch.eye(new, dtype=torch.bool, device=hidden.device)
+    return states.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)
 
 
 class _Layer:
     """Attention and feed-forward network of one layer."""
 
-    def __init__(self, layer: Any) -> None:  # noqa: ANN401 - a module of transformers
+    def __init__(self, layer: Any, number: int) -> None:  # noqa: ANN401 - a module of transformers
         mixer, network = layer.self_attn, layer.mlp
         self._before, self._between = _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
         self._query, self._key, self._value = map(_projection, (mixer.q_proj, mixer.k_proj, mixer.v_proj))
@@ -73,25 +82,25 @@ class _Layer:
         self._norm_query = _norm(mixer.q_norm) if hasattr(mixer, "q_norm") else None
         self._norm_key = _norm(mixer.k_norm) if hasattr(mixer, "k_norm") else None
         self._gate, self._up, self._down = map(_projection, (network.gate_proj, network.up_proj, network.down_proj))
-        self._width, self._scaling, self._mixer = mixer.head_dim, mixer.scaling, mixer
+        self._width, self._scaling, self._mixer, self._number = mixer.head_dim, mixer.scaling, mixer, number
 
-    def __call__(self, states: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None, kept: Any) -> Tensor:  # noqa: ANN401
-        """(rows, features) -> (rows, features); `cos` and signed `sin` are (rows, 1, 1, head_dim)."""
+    def __call__(self, states: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None, cache: RowsCache) -> Tensor:
+        """(rows, new columns, features), the same back; `cos` and signed `sin` are (rows, 1, new columns, head_dim)."""
         normed = self._before(states)
-        heads = (len(normed), -1, 1, self._width)
+        heads = (*states.shape[:2], -1, self._width)
         query, key = self._query(normed).view(heads), self._key(normed).view(heads)
         if self._norm_query is not None and self._norm_key is not None:
             query, key = self._norm_query(query), self._norm_key(key)
-        key, value = kept.update(_rotated(key, cos, sin), self._value(normed).view(heads))
-        query = _rotated(query, cos, sin)
+        query, key = _rotated(query.transpose(1, 2), cos, sin), _rotated(key.transpose(1, 2), cos, sin)
+        key, value = cache.update(key, self._value(normed).view(heads).transpose(1, 2), self._number)
         mixed, _ = attention.attend(self._mixer, query, key, value, bias, scaling=self._scaling)
-        states = states + self._out(mixed.flatten(1))
+        states = states + self._out(mixed.flatten(2))
         normed = self._between(states)
         return states + self._down(F.silu(self._gate(normed)).mul_(self._up(normed)))
 
 
 def _rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (RoFormer, arXiv 2104.09864, equation 34) of (rows, heads, 1, head_dim)."""
+    """Rotary position embedding (RoFormer, arXiv 2104.09864, equation 34) of (rows, heads, new columns, head_dim)."""
     return heads * cos + heads.roll(heads.shape[-1] // 2, dims=-1) * sin
 
 
@@ -101,7 +110,7 @@ def _norm(layer: Any) -> _Operation:  # noqa: ANN401 - a module of transformers
 
 
 def _projection(layer: Any) -> _Operation:  # noqa: ANN401 - linear, or PEFT's LoRA around a linear
-    """(rows, in) -> (rows, out), with the active adapter in two operations where PEFT's own forward takes five."""
+    """(..., in) -> (..., out), with the active adapter in half the operations of PEFT's own forward."""
     if not hasattr(layer, "lora_A"):
         plain: _Operation = layer.forward
         return plain
@@ -117,5 +126,5 @@ def _projection(layer: Any) -> _Operation:  # noqa: ANN401 - linear, or PEFT's L
 
 def _adapted(base: _Operation, down: nn.Linear, up: nn.Linear, scaling: float) -> _Operation:
     """W x + scaling B A x (LoRA, arXiv 2106.09685, equation 3)."""
-    a, b = down.weight.t(), up.weight.t()
-    return lambda states: torch.addmm(base(states), states @ a, b, alpha=scaling)
+    a, b = down.weight.t(), up.weight.t() * scaling
+    return lambda states: base(states).add_((states @ a) @ b)

@@ -1,5 +1,6 @@
 """pytest tests/engine/test_batching_architectures.py: batches are right for any attention, not for Llama alone."""
 
+import copy
 import random
 
 import pytest
@@ -9,14 +10,17 @@ from transformers import (
     Gemma2Config,
     GPT2Config,
     GPTNeoXConfig,
+    LlamaConfig,
     MistralConfig,
     Phi3Config,
     PreTrainedConfig,
     PreTrainedModel,
+    Qwen2Config,
     Qwen3Config,
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from engine import attention, linears, written_out
 from engine.chat import Sampling
 from engine.decoding import Batch, Row
 
@@ -36,7 +40,15 @@ SIZES = {
     "eos_token_id": None,
 }
 CONFIGS: dict[str, PreTrainedConfig] = {
+    "llama, biases, scaled positions": LlamaConfig(
+        **SIZES,
+        attention_bias=True,
+        mlp_bias=True,
+        rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
+    ),
+    "qwen2": Qwen2Config(**{key: value for key, value in SIZES.items() if key != "head_dim"}),
     "qwen3": Qwen3Config(**SIZES),
+    "mistral": MistralConfig(**SIZES, sliding_window=None),
     "qwen3 with a sliding window": Qwen3Config(
         **SIZES, use_sliding_window=True, sliding_window=8, layer_types=["full_attention", "sliding_attention"]
     ),
@@ -65,10 +77,19 @@ def expected_tokens(model: PreTrainedModel, prompt: list[int], count: int) -> li
     return list(written[0, len(prompt) :].tolist())
 
 
+WRITTEN_OUT = {"llama, biases, scaled positions", "qwen2", "qwen3", "mistral"}
+
+
+@pytest.mark.parametrize("is_served", [False, True], ids=["plain", "as it is served"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_rows_that_come_and_go_get_the_tokens_that_generate_gives_them_alone(name: str) -> None:
+def test_rows_that_come_and_go_get_the_tokens_that_generate_gives_them_alone(name: str, is_served: bool) -> None:
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+    reference = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+    model = copy.deepcopy(reference)
+    if is_served:
+        attention.use(model)
+        linears.pack(model)
+        assert written_out.can_replace(model) == (name in WRITTEN_OUT)
     draw = random.Random(0)
     prompts = [[draw.randrange(3, VOCAB) for _ in range(draw.randint(1, 30))] for _ in range(10)]
     counts = [draw.randint(1, 20) for _ in prompts]
@@ -89,5 +110,5 @@ def test_rows_that_come_and_go_get_the_tokens_that_generate_gives_them_alone(nam
         joining = [waiting.pop() for _ in range(min(len(waiting), draw.choice([0, 0, 1, 3])))]
         if joining:
             note(joining, batch.join(joining))
-    expected = [expected_tokens(model, prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
+    expected = [expected_tokens(reference, prompt, count) for prompt, count in zip(prompts, counts, strict=True)]
     assert [written[row] for row in rows] == expected
