@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +127,13 @@ def server(
     running.process.terminate()
     running.process.wait(timeout=10)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the session's server."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        yield client
 
 
 def start_server(model_folder: Path, folder: Path, *options: str) -> Server:
