@@ -126,7 +126,7 @@ def _quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _replace(model: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> None:
-    """Put something else in the place of every module that is exactly of this kind; its memory is free at once."""
+    """Put something else in the place of every module that is exactly of this kind."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is kind:

@@ -1,6 +1,6 @@
-"""Memory: how to tell that it ran out, and one setting of the C library's allocator that training needs.
+"""Memory: how to tell that it ran out, and two words to the C library's allocator.
 
-Knows the words of Python, torch, numpy and the C library for it, and glibc; the setting does nothing elsewhere.
+Knows the words of Python, torch, numpy and the C library for it, and glibc; elsewhere the allocator is left alone.
 """
 
 import ctypes
@@ -30,6 +30,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 def tells_of_no_memory(line: str) -> bool:
     """Whether a last line on stderr says that memory ran out."""
     return any(words in line for words in (*_WORDS, NO_MEMORY))
+
+
+def return_memory() -> None:
+    """Give what is free back to the kernel: after much has been loaded and replaced, glibc would hold on to it."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def keep_memory() -> None:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from engine import attention, linears
 from engine.errors import ModelError
+from engine.memory import return_memory
 from engine.sources import STARTER_FOLDER, find_source, version_name
 
 __all__ = ["STARTER_FOLDER", "Base", "best_device", "load_base", "load_to_serve", "version_name"]
@@ -56,6 +57,10 @@ def load_to_serve(source: str, *, in_int8: bool = False) -> Base:
         linears.quantize(base.model)
     else:
         linears.pack(base.model)
+    if base.model.device.type == "cpu":
+        for parameter in base.model.parameters():  # the few that are left would keep the whole file mapped
+            parameter.data = parameter.data.clone()
+        return_memory()
     return base
 
 

@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         type=_in_range(1, 1 << 40),
         help="tokens whose keys and values may be in memory (default: what a quarter of the free memory holds)",
     )
-    parser.add_argument("--quantize", choices=("none", "int8"), default="none", help="int8: a quarter of the memory")
+    parser.add_argument(
+        "--quantize", choices=("none", "int8"), default="none", help="int8: weights in a quarter of the memory"
+    )
     parser.add_argument("--threads", type=_in_range(1, 1024), help="most CPU threads for the model (all)")
     parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this parent process has ended")
     return parser
