@@ -1,5 +1,7 @@
 """A person prompts; the text comes back labelled, streamed into one message, in private and in groups."""
 
+import psutil
+
 from bot.sandbox.server import Sandbox
 from tests.flows.conftest import BotProcess, Scene
 
@@ -69,3 +71,12 @@ async def test_long_answers_stream_into_the_placeholder(bot: BotProcess, scene: 
     assert [int(call.params["chat_id"]) for call in sandbox.calls_of("sendMessage")] == [chat.id]
     edits = sandbox.calls_of("editMessageText")
     assert {int(call.params["message_id"]) for call in edits} == {message.id}
+
+
+async def test_a_model_in_eight_bits_answers_too(bot: BotProcess, scene: Scene) -> None:
+    await bot.start(QUANTIZE="int8")
+    assert bot.process is not None
+    (engine,) = psutil.Process(bot.process.pid).children()
+    assert "int8" in engine.cmdline()
+    ada, chat = scene.person("Ada")
+    assert "· starter ·" in (await scene.ask(ada, chat, "/slogan green tea")).text
