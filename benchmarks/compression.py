@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from benchmarks.peers import TOPICS, save_qwen3
 from benchmarks.served import serve
@@ -38,7 +39,7 @@ def measure() -> Table:
 
 def _rows(name: str, model: str) -> list[list[str]]:
     plain, small = load_base(model), load_to_serve(model, in_int8=True)
-    sizes = [_stored_bytes(base) / 2**20 for base in (plain, small)]
+    sizes = [stored_bytes(base.model) / 2**20 for base in (plain, small)]
     losses, kl, agreement = _quality(plain, small)
     del plain, small
     tokens = TOKENS if model == "starter" else 16
@@ -54,11 +55,9 @@ def _rows(name: str, model: str) -> list[list[str]]:
     ]
 
 
-def _stored_bytes(base: Base) -> int:
-    """Of every tensor that the model's modules hold, each once."""
-    held = [
-        value for module in base.model.modules() for value in [*vars(module).values(), *module._parameters.values()]
-    ]
+def stored_bytes(model: PreTrainedModel) -> int:
+    """Of every tensor that the model's modules hold, each once; for models that are not packed."""
+    held = [value for module in model.modules() for value in [*vars(module).values(), *module._parameters.values()]]
     return sum({tensor.data_ptr(): tensor.nbytes for tensor in held if isinstance(tensor, Tensor)}.values())
 
 

@@ -1,7 +1,7 @@
 """Attention for one new token a row, as the CPU computes it fastest; everything else is left to PyTorch.
 
 Knows transformers' attention interface. Knows nothing of caches or batches. `scaled_dot_product_attention` splits its
-work for long queries; with one query a row, two batched matrix products take half its time, and need no copies of
+work for long queries; with one query a row, two batched matrix products are faster (decision 12), and need no copies of
 the keys and values where several query heads share them.
 """
 

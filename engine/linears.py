@@ -30,10 +30,6 @@ class _Stored(nn.Linear):
         self.in_features, self.out_features = dense.in_features, dense.out_features
         self.bias = dense.bias
 
-    @property
-    def weight(self) -> Tensor:  # type: ignore[override]  # a parameter in the parent
-        raise NotImplementedError
-
 
 class PackedLinear(_Stored):
     """float32 on the CPU with the weight laid out once for oneDNN's kernels instead of at every call."""
@@ -43,7 +39,7 @@ class PackedLinear(_Stored):
         self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(dense.weight.detach(), _PACKED_FOR_ROWS)
 
     @property
-    def weight(self) -> Tensor:  # type: ignore[override]
+    def weight(self) -> Tensor:  # type: ignore[override]  # a parameter in nn.Linear
         """The weight (out, in), unpacked anew at every access."""
         return self.packed.to_dense()
 

@@ -35,9 +35,9 @@ class _Call(Generic[T]):
             self.future.set_result(self.task(scheduler))
         except EngineError as error:
             self.future.set_exception(error)
-        except BaseException:  # the thread dies of it, and whoever waits must know
-            self.future.set_exception(EngineUnavailable("The engine failed and stopped; start it again."))
-            raise
+        finally:
+            if not self.future.done():  # the thread dies of something else, and whoever waits must know
+                self.future.set_exception(EngineUnavailable("The engine failed and stopped; start it again."))
 
 
 class Worker(threading.Thread):

@@ -9,6 +9,7 @@ Knows SQLite and durability. Knows no table.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,15 +49,16 @@ class Database:
         """
         connection = aiosqlite.connect(path, isolation_level=None)
         database = cls(connection, path)
-        try:
-            await connection
-            await database._on_thread(_prepare)
-        except sqlite3.DatabaseError as error:
-            await database.close()
-            raise DatabaseUnusable(f"The database {path} cannot be used ({error}); restore a backup of it.") from error
-        except BaseException:
-            await database.close()
-            raise
+        async with AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(database.close)
+            try:
+                await connection
+                await database._on_thread(_prepare)
+            except sqlite3.DatabaseError as error:
+                raise DatabaseUnusable(
+                    f"The database {path} cannot be used ({error}); restore a backup of it."
+                ) from error
+            on_failure.pop_all()
         return database
 
     async def write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:

@@ -200,8 +200,9 @@ def _apply(connection: sqlite3.Connection, name: str, statements: tuple[str, ...
             connection.execute(statement)
         connection.execute("INSERT INTO migrations VALUES (?, ?)", (name, datetime.now(UTC).isoformat()))
         connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        if connection.in_transaction:  # after some errors SQLite has rolled back by itself
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -9,10 +9,9 @@ import pytest
 
 from bot.switchboard import Switchboard
 from engine.client import EngineClient
-from engine.versions import publish
 from storage import versions
 from storage.database import Database
-from storage.records import Version
+from tests.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -40,12 +39,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    opened = await Database.open(tmp_path / "ovation.db")
-    await versions.register_base(opened, "tea-1b", at=NOW)
-    for name in ("v1", "v2"):
-        publish(adapter, tmp_path / "versions", name)
-        await versions.add(opened, Version(name=name, base="tea-1b", run=None, state="candidate", created_at=NOW))
-    await versions.crown(opened, "v1", at=NOW + timedelta(days=1))
+    opened = await open_reign(tmp_path, adapter, base="tea-1b", at=NOW)
     await versions.make_canary(opened, "v2", at=NOW + timedelta(days=2))
     yield opened
     await opened.close()

@@ -3,7 +3,10 @@
 import json
 import math
 import random
+import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -20,6 +23,7 @@ from transformers import (
 
 from engine.chat import Message
 from engine.dataset import RatedGeneration, Rating
+from engine.run import METRICS_FILE, read_progress
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
@@ -153,3 +157,12 @@ def conversation(tokenizer: PreTrainedTokenizerFast, text: str, topic: int) -> t
     turns = [{"role": "system", "content": "Write."}, {"role": "user", "content": f"topic {topic}"}]
     prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
     return [*prompt, *tokenizer(text)["input_ids"], tokenizer.eos_token_id], len(prompt)
+
+
+def wait_for_training(process: subprocess.Popen[Any], run_dir: Path) -> None:
+    """Wait until a run that is under way has come to its training."""
+    deadline = time.monotonic() + 120
+    while (seen := read_progress(run_dir / METRICS_FILE)) is None or seen.stage != "training":
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

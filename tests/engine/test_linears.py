@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
+from benchmarks.compression import stored_bytes
 from engine.adapters import Adapters
 from engine.linears import Int8Linear, PackedLinear, pack, quantize
 from tests.engine.conftest import save_adapter
@@ -26,12 +27,6 @@ def qwen() -> PreTrainedModel:
 def logits(model: PreTrainedModel) -> torch.Tensor:
     with torch.inference_mode():
         return model(input_ids=IDS).logits
-
-
-def stored_bytes(model: nn.Module) -> int:
-    """Of every tensor that the modules hold, each once."""
-    tensors = [value for module in model.modules() for value in [*vars(module).values(), *module._parameters.values()]]
-    return sum({t.data_ptr(): t.nbytes for t in tensors if isinstance(t, torch.Tensor) and not t.is_mkldnn}.values())
 
 
 @torch.inference_mode()

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from engine.run import (
     write_report,
 )
 from engine.train import main
-from tests.engine.learning_fixtures import audience, rated, save_tiny_model
+from tests.engine.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
 
 @pytest.fixture
@@ -111,11 +110,7 @@ def test_sigterm_in_the_middle_of_training_leaves_nothing_half_done(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-m", "engine.train", str(run_dir)], stderr=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 120
-        while (seen := read_progress(run_dir / "metrics.jsonl")) is None or seen.stage != "training":
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_training(process, run_dir)
         process.terminate()
         process.communicate(timeout=30)
     finally:

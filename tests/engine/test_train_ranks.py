@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from engine.dataset import RatedGeneration, write_dataset
-from engine.run import RunConfig, read_progress, read_report, write_config
-from tests.engine.learning_fixtures import audience, rated, save_tiny_model
+from engine.run import RunConfig, read_report, write_config
+from tests.engine.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
 ONE = [sys.executable, "-m", "engine.train"]
 TWO = [
@@ -117,11 +116,7 @@ def endless(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil
     launcher = subprocess.Popen([*TWO, str(run_dir)], stderr=subprocess.PIPE, text=True)
     workers: list[psutil.Process] = []
     try:
-        deadline = time.monotonic() + 120
-        while (seen := read_progress(run_dir / "metrics.jsonl")) is None or seen.stage != "training":
-            assert launcher.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_training(launcher, run_dir)
         workers = workers_of(launcher)
         assert len(workers) == 2
         yield launcher, workers, run_dir

@@ -19,7 +19,7 @@ from engine.errors import EngineUnavailable, ModelError
 from engine.versions import MANIFEST, publish, sweep, verify
 from storage import versions
 from storage.database import Database
-from storage.records import Version
+from tests.reign import open_reign
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MOST_STEPS = 60
@@ -204,12 +204,7 @@ async def champions(db: Database) -> list[str]:
 @pytest.fixture
 async def reign(adapter: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """A database in which v1 is the champion and v2 waits, both published."""
-    db = await Database.open(tmp_path / "ovation.db")
-    await versions.register_base(db, "starter", at=NOW)
-    for name in ("v1", "v2"):
-        publish(adapter, tmp_path / "versions", name)
-        await versions.add(db, Version(name=name, base="starter", run=None, state="candidate", created_at=NOW))
-    await versions.crown(db, "v1", at=NOW + timedelta(days=1))
+    db = await open_reign(tmp_path, adapter, base="starter", at=NOW)
     yield db
     await db.close()
 

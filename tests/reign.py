@@ -1,0 +1,20 @@
+"""Data with two published versions, as the tests of versions and of the switchboard need it."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from engine.versions import publish
+from storage import versions
+from storage.database import Database
+from storage.records import Version
+
+
+async def open_reign(folder: Path, adapter: Path, *, base: str, at: datetime) -> Database:
+    """A new database in `folder`, in which v1 is the champion since the day after `at` and v2 waits."""
+    database = await Database.open(folder / "ovation.db")
+    await versions.register_base(database, base, at=at)
+    for name in ("v1", "v2"):
+        publish(adapter, folder / "versions", name)
+        await versions.add(database, Version(name=name, base=base, run=None, state="candidate", created_at=at))
+    await versions.crown(database, "v1", at=at + timedelta(days=1))
+    return database
