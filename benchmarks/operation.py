@@ -25,7 +25,10 @@ def measure() -> Table:
         "memory of the engine process, MiB",
         "SIGTERM until exit, seconds",
     )
-    note = f"The starter, against the stand-in for Telegram on loopback; medians of {REPETITIONS}, with the range."
+    note = (
+        f"The starter, against the stand-in for Telegram on loopback; medians of {REPETITIONS}, with the range. A"
+        " prompt takes two calls, and Telegram's limit of 30 calls a second is kept."
+    )
     rows = [[name, middle([each[index] for each in measured])] for index, name in enumerate(names)]
     return Table("Operation", note, ["", ""], rows)
 
