@@ -12,28 +12,23 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from bot.charts import Satisfaction, draw_satisfaction
+from bot.charts import draw_satisfaction
 from bot.errors import StartError
 from bot.sandbox.audience import Audience
 from bot.sandbox.child import BotChild
 from bot.sandbox.errors import SandboxError
+from bot.sandbox.judges import Temper
 from bot.sandbox.observer import Observer
+from bot.sandbox.season import play_season
 from bot.sandbox.server import Sandbox
-from bot.sandbox.tastes import TASTES
+from bot.sandbox.tastes import TASTES, Taste
 
 ADMIN_ID = 42
 ROOM = "Tea room"
-RUN_SECONDS = 600.0
-PROMPTS_A_PERSON = 16
-RATERS_A_TEXT = 4
-_AT_ONCE = 12
 
 _SETTINGS = {
     "ADMIN_IDS": str(ADMIN_ID),
@@ -54,14 +49,19 @@ class Plan:
     once: bool
     chart: Path
     seed: int
+    taste: str | None = None
+    """The name of the audience's taste; None lets the seed choose."""
+    silence: float = 0.0
+    """The share of people who never react."""
 
 
 def run_demo(plan: Plan) -> None:
     """Run the demo: to the end of the last night, or until Ctrl-C where somebody sits at a terminal.
 
     Raises:
-        StartError: the port is taken, or the bot does not start.
+        StartError: there is no such taste, the port is taken, or the bot does not start.
     """
+    _taste_of(plan)  # a wrong name is told before anything starts
     try:
         asyncio.run(_demo(plan))
     except SandboxError as error:
@@ -90,7 +90,7 @@ async def _show(plan: Plan, console: Console, stop: asyncio.Event) -> None:
         console.print(f"The bot is ready. Open [bold]{sandbox.url}[/] in a browser; every tab is another person.")
         console.print(f"To /retrain, open {sandbox.url}/?as=admin and write to the bot in private.")
         if plan.audience:
-            await _season(plan, console, sandbox, observer)
+            await _play(plan, console, sandbox, observer)
         if stays:
             console.print("Ctrl-C ends the demo.")
             await stop.wait()
@@ -117,70 +117,22 @@ async def _stage(plan: Plan) -> AsyncIterator[tuple[Sandbox, Observer]]:
                     await bot.stop()
 
 
-async def _season(plan: Plan, console: Console, sandbox: Sandbox, observer: Observer) -> None:
-    """An audience uses the bot evening after evening; between two evenings it learns."""
+async def _play(plan: Plan, console: Console, sandbox: Sandbox, observer: Observer) -> None:
+    """An audience comes and uses the bot for some nights; the chart shows how they liked it."""
     assert sandbox.room is not None, "the demo's sandbox has a room"
-    taste = list(TASTES.values())[plan.seed % len(TASTES)]
-    audience = Audience(sandbox.world, sandbox.room, size=plan.audience, taste=taste, seed=plan.seed)
+    taste, temper = _taste_of(plan), Temper(lurkers=plan.silence)
+    audience = Audience(sandbox.world, sandbox.room, size=plan.audience, taste=taste, seed=plan.seed, temper=temper)
     await audience.opt_in()
     console.print(f"{plan.audience} people with a taste that the bot is not told are in the group “{ROOM}”.")
-    prompts = PROMPTS_A_PERSON * plan.audience
-    verdicts = []
-    with _progress(console) as bars:
-        for night in range(plan.nights + 1):
-            label = f"Evening {night + 1}"
-            bar = bars.add_task(f"{label}: people prompt and rate", total=prompts)
-            evening = await audience.evening(
-                prompts=prompts, raters_per_message=RATERS_A_TEXT, at_once=_AT_ONCE,
-                progress=partial(_advance, bars, bar),
-            )  # fmt: skip
-            version = await _serving(sandbox)
-            observer.evenings.append(Satisfaction(label, version, evening.likes, evening.dislikes))
-            if night < plan.nights:
-                bar = bars.add_task(f"Night {night + 1}: the bot learns", total=None)
-                verdicts.append(await _retrain(sandbox))
-                bars.update(bar, total=1, completed=1)
-    _report(console, observer.evenings, verdicts)
+    admin = sandbox.world.add_person("Admin", id=ADMIN_ID)
+    await play_season(audience, nights=plan.nights, admin=admin, sandbox=sandbox, observer=observer, console=console)
     title = f"{plan.audience} simulated people, {plan.nights} nights: how they like what the bot writes"
     draw_satisfaction(observer.evenings, plan.chart, title=title)
     console.print(f"The chart is in {plan.chart}; the hidden taste was “{taste.name}”.")
 
 
-async def _serving(sandbox: Sandbox) -> str:
-    """The version that answers now, as the admin reads it from a footer."""
-    admin = sandbox.world.add_person("Admin", id=ADMIN_ID)
-    asked = sandbox.world.say(admin, sandbox.world.private_chat(admin), "/title the state of things")
-    answer = await sandbox.world.until(
-        lambda: next((each for each in sandbox.world.answers(asked) if each.button("up:")), None), RUN_SECONDS
-    )
-    return answer.text.rpartition("\n\n")[2].split(" · ")[-2]
-
-
-async def _retrain(sandbox: Sandbox) -> str:
-    """The admin sends /retrain; returns the verdict as the admin reads it."""
-    admin = sandbox.world.add_person("Admin", id=ADMIN_ID)
-    asked = sandbox.world.say(admin, sandbox.world.private_chat(admin), "/retrain")
-    verdicts = ("promoted.", "canary.", "rejected.", "skipped.", "failed.")
-    answer = await sandbox.world.until(
-        lambda: next(
-            (each for each in sandbox.world.answers(asked) if any(word in each.text for word in verdicts)), None
-        ),
-        RUN_SECONDS,
-    )
-    return answer.text
-
-
-def _advance(bars: Progress, bar: TaskID, done: int, _total: int) -> None:
-    bars.update(bar, completed=done)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console)
-
-
-def _report(console: Console, evenings: list[Satisfaction], verdicts: list[str]) -> None:
-    table = Table("", "version", "ratings", "satisfaction", "that night")
-    for index, evening in enumerate(evenings):
-        verdict = verdicts[index] if index < len(verdicts) else ""
-        table.add_row(evening.label, evening.version, str(evening.ratings), f"{evening.share:.0%}", verdict)
-    console.print(table)
+def _taste_of(plan: Plan) -> Taste:
+    name = plan.taste or list(TASTES)[plan.seed % len(TASTES)]
+    if name not in TASTES:
+        raise StartError(f"There is no taste “{name}”: choose one of {', '.join(TASTES)}.")
+    return TASTES[name]
