@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from bot import cli_data
+from bot import cli_data, cli_learning
 from bot.errors import OvationError, SettingsError, StartError
-from bot.export import What, lines
+from bot.export import Format, What, kto, lines
 from bot.log import set_up_logging
 from bot.settings import Settings, data_settings, load_settings
 from bot.terminal import give_up
@@ -42,7 +42,7 @@ def run() -> None:
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0913, PLR0917 - one argument for each option
     audience: Annotated[int, typer.Option(min=0, max=200, help="Simulated people with a hidden taste.")] = 0,
     nights: Annotated[int, typer.Option(min=1, max=30, help="How many nights they use the bot.")] = 3,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the web chat; 0 takes a free one.")] = 8080,
@@ -51,12 +51,21 @@ def demo(
         "satisfaction.png"
     ),
     seed: Annotated[int, typer.Option(help="Another seed, another audience.")] = 1,
+    taste: Annotated[
+        str | None, typer.Option(help="What they like, such as brief or poetic; else by the seed.")
+    ] = None,
+    silence: Annotated[float, typer.Option(min=0, max=0.95, help="The share of them who never react.")] = 0.0,
 ) -> None:
     """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
     from bot.sandbox.demo import Plan, run_demo  # noqa: PLC0415 - the same
 
     try:
-        run_demo(Plan(audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed))
+        run_demo(
+            Plan(
+                audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste,
+                silence=silence,
+            )
+        )  # fmt: skip
     except (OvationError, StorageError) as error:
         give_up(str(error), status=getattr(error, "exit_status", 1))
 
@@ -64,19 +73,26 @@ def demo(
 @app.command()
 def export(
     what: Annotated[What, typer.Argument(help="ratings, generations or runs.")],
-    format: Annotated[str, typer.Option(help="jsonl: one JSON object a line.")] = "jsonl",  # noqa: A002 - the option's name
+    format: Annotated[  # noqa: A002 - the option's name
+        Format, typer.Option(help="jsonl: one JSON object a line; kto: ratings as TRL's KTO learns from them.")
+    ] = Format.JSONL,
 ) -> None:
-    """Print what is stored, one object a line; works while the bot runs."""
-    if format != "jsonl":
-        give_up(f"The format {format!r} does not exist: use --format jsonl.", status=2)
+    """Print what is stored, one object a line; works while the bot runs.
+
+    With `--format kto`: the texts whose author and raters agree to learning, each with the label of all its ratings.
+    """
+    if format is Format.KTO and what is not What.RATINGS:
+        give_up(f"Only ratings can be had as kto: use --format jsonl for {what}.", status=2)
     try:
-        connection = open_for_reading(data_settings().database_path)
+        settings = data_settings()
+        connection = open_for_reading(settings.database_path)
     except SettingsError as error:
         give_up(str(error), status=2)
     except StorageError as error:
         give_up(str(error), status=1)
     try:
-        for line in lines(connection, what):
+        rows = kto(connection, tenure_days=settings.tenure_days) if format is Format.KTO else lines(connection, what)
+        for line in rows:
             typer.echo(line)
     finally:
         connection.close()
@@ -90,6 +106,7 @@ def _settings() -> Settings:
 
 
 cli_data.register(app)
+cli_learning.register(app)
 
 
 def main() -> None:

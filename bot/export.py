@@ -1,10 +1,17 @@
-"""Exports: the facts as JSON lines, one object a line, read beside a running bot. Knows records and JSON, no model."""
+"""Exports: the facts as JSON lines, one object a line, read beside a running bot. Knows records and JSON, no model.
+
+Ratings also leave as what a run would make of them now, in the format that TRL's KTO learns from.
+"""
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 
+from bot.lessons import dataset_of
+from engine.dataset import examples_of
+from engine.exchange import kto_lines
 from storage import generations, ratings, runs
 
 
@@ -16,11 +23,25 @@ class What(StrEnum):
     RUNS = "runs"
 
 
+class Format(StrEnum):
+    """How it is printed."""
+
+    JSONL = "jsonl"
+    KTO = "kto"
+
+
 def lines(connection: sqlite3.Connection, what: What) -> Iterator[str]:
     """Every row of a kind, oldest first, as JSON."""
     rows = {What.RATINGS: _ratings, What.GENERATIONS: _generations, What.RUNS: _runs}[what]
     for row in rows(connection):
         yield json.dumps(row, ensure_ascii=False)
+
+
+def kto(connection: sqlite3.Connection, *, tenure_days: float) -> Iterable[str]:
+    """What may be learned from now, labelled: one text a line."""
+    rows = dataset_of(ratings.consented_in(connection), now=datetime.now(UTC), tenure_days=tenure_days)
+    examples, _ = examples_of(tuple(rows))
+    return kto_lines(examples)
 
 
 def _ratings(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
@@ -31,6 +52,7 @@ def _ratings(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
             "version": rating.version,
             "value": rating.value,
             "emoji": rating.emoji,
+            "reason": rating.reason,
             "rater": rating.rater,
             "at": rating.at.isoformat(),
             "consented": rating.consented,
@@ -46,6 +68,7 @@ def _generations(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
             "author": generation.author,
             "chat": generation.chat,
             "parent": generation.parent,
+            "best_of": generation.best_of,
             "messages": [{"role": turn.role, "content": turn.content} for turn in generation.messages],
             "text": generation.text,
             "at": generation.created_at.isoformat(),

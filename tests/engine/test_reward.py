@@ -1,32 +1,22 @@
 """What reactions are worth, and how votes are weighed."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from engine.errors import RunError
 from engine.reward import (
     REACTION_VALUES,
-    Vote,
     label_generations,
     rater_offsets,
-    rating_weights,
+    read_reaction_values,
     value_of_reactions,
 )
+from engine.weights import Vote, rating_weights
+from tests.engine.voting import votes_of
 
 TELEGRAM_LIST = Path(__file__).parents[2].parent / "shared" / "telegram" / "reaction-emoji.json"
-
-
-def votes_of(rater: str, values: list[float], *, tenure: float = 1.0, chat: str = "chat") -> list[Vote]:
-    return [Vote(f"{rater}-{i}", rater, chat, value, tenure) for i, value in enumerate(values)]
-
-
-def shares(votes: list[Vote]) -> dict[str, float]:
-    totals: Counter[str] = Counter()
-    for vote, weight in zip(votes, rating_weights(votes), strict=True):
-        totals[vote.rater] += weight
-    return {rater: total / totals.total() for rater, total in totals.items()}
 
 
 def test_all_73_reactions_have_an_entry_within_minus_one_and_one():
@@ -60,47 +50,28 @@ def test_several_reactions_of_one_person_are_averaged_over_the_clear_ones(emojis
     assert value_of_reactions(emojis) == value
 
 
-def test_nobody_of_a_large_group_holds_more_than_two_per_cent():
-    votes = votes_of("loud", [1.0] * 300)
-    for number in range(150):
-        votes += votes_of(f"quiet{number}", [-1.0, 1.0])
-    assert shares(votes)["loud"] == pytest.approx(0.02)
+def test_an_operator_may_think_otherwise_of_any_emoji():
+    values = read_reaction_values('"❤️" = 0.5\n# ours mean it\n"🤡" = -1\n"🔥" = "none"\n')
+    assert value_of_reactions(["❤"], values) == 0.5
+    assert value_of_reactions(["🤡"], values) == -1.0
+    assert value_of_reactions(["🔥"], values) is None
+    assert value_of_reactions(["👍"], values) == 1.0
 
 
-def test_six_people_of_whom_one_rates_most_can_still_train():
-    votes = votes_of("loud", [1.0] * 50)
-    for number in range(5):
-        votes += votes_of(f"quiet{number}", [1.0, -1.0])
-    assert shares(votes)["loud"] == pytest.approx(1 / 3)
-    assert sum(rating_weights(votes)) == pytest.approx(15.0)
-
-
-def test_equal_raters_keep_their_full_weight():
-    votes = [vote for number in range(6) for vote in votes_of(f"r{number}", [1.0] * 5)]
-    assert rating_weights(votes) == (1.0,) * 30
-
-
-def test_twenty_fresh_accounts_among_two_hundred_do_not_steer():
-    votes = [vote for number in range(200) for vote in votes_of(f"old{number}", [1.0, -1.0])]
-    for number in range(20):
-        votes += votes_of(f"fresh{number}", [1.0] * 75, tenure=0.1)
-    share = shares(votes)
-    assert sum(share[f"fresh{number}"] for number in range(20)) == pytest.approx(20 * 0.1 * 0.02)
-
-
-def test_one_chat_of_many_holds_at_most_a_quarter():
-    votes = [vote for r in range(20) for vote in votes_of(f"big{r}", [1.0] * 20, chat="big")]
-    for number in range(60):
-        votes += votes_of(f"r{number}", [1.0] * 2, chat=f"small{number % 10}")
-    weights = rating_weights(votes)
-    big = sum(weight for vote, weight in zip(votes, weights, strict=True) if vote.chat == "big")
-    assert big / sum(weights) == pytest.approx(0.25, abs=0.01)
-
-
-def test_a_rating_of_an_own_prompt_weighs_half():
-    votes = [Vote("a", "ann", "chat", 1.0, is_own=True), Vote("b", "ann", "chat", 1.0), Vote("b", "bob", "chat", 1.0)]
-    weights = rating_weights(votes)
-    assert weights[0] == pytest.approx(weights[1] / 2)
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        ('"👍" = 1\n"👍🏽" = 1', "line 2: '👍🏽' is not a reaction"),
+        ('\n"🤡" = 1.5', "line 2: 🤡 must be a number from -1 to 1"),
+        ('"🤡" = "bad"', "line 1: 🤡 must be"),
+        ('"🤡" = true', "line 1: 🤡 must be"),
+        ('"🤡" = nan', "line 1: 🤡 must be"),
+        ('"👍" = 1\n🤡 = 1', "line 2"),
+    ],
+)
+def test_what_is_no_opinion_on_an_emoji_is_named_by_its_line(toml, told):
+    with pytest.raises(RunError, match=told):
+        read_reaction_values(toml)
 
 
 def test_the_offset_is_the_shrunken_mean_of_the_reference():
@@ -133,6 +104,16 @@ def test_votes_that_cancel_leave_a_value_of_zero():
     votes = [Vote("g", "ann", "chat", 1.0), Vote("g", "bob", "chat", -1.0)]
     votes += [Vote("h", "ann", "chat", -1.0), Vote("h", "bob", "chat", 1.0)]
     assert label_generations(votes)["g"].value == pytest.approx(0.0)
+
+
+def test_what_somebody_only_did_weighs_little_and_makes_nobody_stricter():
+    votes = votes_of("ann", [1.0, -1.0]) + votes_of("bob", [1.0, -1.0])
+    voiced = label_generations(votes)
+    done = [Vote(f"seen{i}", "ann", "chat", -0.3, signal="another") for i in range(3)]
+    labels = label_generations([*votes, *done])
+    assert {text: labels[text].value for text in voiced} == {text: label.value for text, label in voiced.items()}
+    assert labels["seen0"].value == pytest.approx(-0.3)
+    assert labels["seen0"].weight == pytest.approx(0.2 / 2.2)
 
 
 def test_no_votes_no_labels():
