@@ -29,8 +29,8 @@ class Served:
     """A running engine and a client of it."""
 
     def __init__(self, client: EngineClient, model: str, process: psutil.Process) -> None:
-        self._client = client
-        self._model = model
+        self.client = client
+        self.model = model
         self._process = process
 
     @property
@@ -44,7 +44,7 @@ class Served:
         messages = [Message("user", TOPICS[number % len(TOPICS)])]
         began = time.perf_counter()
         first = 0.0
-        async for piece in self._client.stream(messages, sampling, model=self._model):
+        async for piece in self.client.stream(messages, sampling, model=self.model):
             first = first or time.perf_counter() - began
             if isinstance(piece, Reply):
                 return Answer(first, time.perf_counter() - began, piece.completion_tokens)

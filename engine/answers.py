@@ -1,4 +1,5 @@
-"""What servers answer, read: chunks, whole completions, refusals. JSON of another shape ends here as an exception.
+"""What servers answer, read: chunks, whole completions, refusals. JSON of another shape ends here as an exception, and
+so do those of httpx, as ours.
 
 Knows OpenAI's wire format and how servers say no. Sends nothing.
 """
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
+from httpx_sse import SSEError
 
 from engine.chat import FinishReason, Reply
 from engine.errors import EngineBusy, EngineUnavailable, RequestError
@@ -33,6 +35,7 @@ class Answer:
     has_ended: bool = False
     """Whether a reason was given; not every server says [DONE] after it."""
     usage: dict[str, int] = field(default_factory=dict)
+    best_of: int = 1
 
     def take(self, chunk: dict[str, Any]) -> str:
         """Add a chunk (or a whole completion) and return its text."""
@@ -40,6 +43,7 @@ class Answer:
             raise EngineUnavailable(f"The engine broke off: {_message_of(chunk)}")
         with readable():
             self.usage = chunk.get("usage") or self.usage
+            self.best_of = int(chunk.get("best_of") or self.best_of)
             text = ""
             for choice in chunk["choices"]:
                 text += (choice.get("delta") or choice.get("message") or {}).get("content") or ""
@@ -57,6 +61,7 @@ class Answer:
             prompt_tokens=int(self.usage.get("prompt_tokens") or 0),
             completion_tokens=int(self.usage.get("completion_tokens") or 0),
             finish_reason=self.finish_reason,
+            best_of=self.best_of,
         )
 
 
@@ -78,6 +83,21 @@ def parsed(text: str) -> dict[str, Any]:
     return value
 
 
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """httpx's exceptions as ours."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise EngineUnavailable("The engine cannot be reached; is it running?") from error
+    except httpx.TimeoutException as error:
+        raise EngineUnavailable("The engine did not answer in time; try again later.") from error
+    except (httpx.TransportError, httpx.StreamError) as error:
+        raise EngineUnavailable("The connection to the engine broke; ask again.") from error
+    except (SSEError, httpx.InvalidURL, httpx.DecodingError) as error:
+        raise EngineUnavailable(UNREADABLE) from error
+
+
 async def raise_for_status(response: httpx.Response) -> None:
     """The server's refusal as an exception with its own words."""
     if response.is_success:
@@ -89,7 +109,7 @@ async def raise_for_status(response: httpx.Response) -> None:
         message = f"The engine answered with status {response.status_code}."
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise EngineBusy(message, retry_after_seconds=_retry_after(response))
-    if response.is_client_error:
+    if response.is_client_error or response.status_code == httpx.codes.NOT_IMPLEMENTED:
         raise RequestError(message, status=response.status_code)
     raise Failed(message) if response.status_code == httpx.codes.INTERNAL_SERVER_ERROR else EngineUnavailable(message)
 

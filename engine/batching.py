@@ -1,48 +1,42 @@
 """The engine in this process: an async face over one thread that owns the model.
 
-Knows versions by name, messages, sampling, and who may still wait. Knows users as mere words, nothing of HTTP or chats.
+Knows models and tastes by name, messages, sampling, and who may still wait. Knows users as mere words, nothing of HTTP
+or chats.
 The thread gets jobs and tasks through one queue, between rounds, and reports once a round through the event loop.
 """
 
 import asyncio
 import contextlib
-import importlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from engine.catalogue import Catalogue
 from engine.chat import Message, Sampling
 from engine.chat_template import ChatTemplate
-from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, ModelError, RequestError
+from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, RequestError
 from engine.fair_queue import ahead
 from engine.generation import Generation
 from engine.kv_budget import default_kv_tokens
 from engine.model import Base
 from engine.pace import Pace
 from engine.scheduler import Scheduler
-from engine.versions import check_name, verify
+from engine.tastes import Tastes
+from engine.tasting import ONE_TEXT, Choosing
 from engine.worker import Worker
-from engine.writing import Job, Progress
+from engine.writing import Job, Progress, Take
 
 STUCK_SECONDS: Final = 120.0
 """A round that lasts longer is stuck. Reading a long prompt on a slow CPU takes a good part of a minute, and a client
 of ours waits no longer than this for a word."""
 
-_CANARY = (Message("user", "Hello!"),)
 _STOP_SECONDS = 1.0
 _PIECES_PER_SECOND = 250
 """Over all streams: a piece of text costs server and client together half a millisecond. One stream gets every token
 as it comes; among 64, each gets a piece about 4 times a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    adapter: str
-    folder: Path
-    content_hash: str
 
 
 class Engine:
@@ -69,10 +63,11 @@ class Engine:
         self._template = ChatTemplate(base.tokenizer)
         self._scheduler = Scheduler(base, max_batch=max_batch, kv_tokens=self.kv_tokens, threads=threads)
         self._worker = Worker(self._scheduler, report=self._deliver, ended=self._fail_all)
-        self._versions: dict[str, _Version] = {}
+        self._catalogue = Catalogue(base.name, worker=self._worker, template=self._template)
+        self.tastes = Tastes(base, template=self._template, worker=self._worker)
         self._generations: dict[Job, Generation] = {}
+        self._choices: set[asyncio.Task[None]] = set()
         self._pace = Pace()
-        self._loading = asyncio.Lock()
         self._is_closing = False
         self._is_idle = asyncio.Event()
         self.ended = asyncio.Event()
@@ -114,7 +109,7 @@ class Engine:
     @property
     def model_names(self) -> tuple[str, ...]:
         """What requests may name: the base first, then the versions in the order of loading."""
-        return (self.base_name, *self._versions)
+        return self._catalogue.names
 
     @property
     def waiting(self) -> int:
@@ -144,12 +139,14 @@ class Engine:
         model: str,
         fills_context: bool = False,
         user: str | None = None,
+        choosing: Choosing = ONE_TEXT,
         timeout_seconds: float | None = None,
     ) -> Generation:
         """Queue a request for the version `model`.
 
         With `fills_context`, `max_tokens` is lowered to what the prompt leaves of the context. Rows are dealt out
-        fairly between users. After `timeout_seconds` the answer ends with `DeadlineExceeded`, wherever it stands.
+        fairly between users. By `choosing`, several texts may be written and one of them chosen. After
+        `timeout_seconds` the answer ends with `DeadlineExceeded`, wherever it stands.
 
         Raises:
             RequestError: there is no such version (status 404), the chat template refuses the messages, or prompt and
@@ -157,19 +154,19 @@ class Engine:
             EngineBusy: too many requests wait, or too many of this user's.
             EngineUnavailable: the engine has stopped.
         """
-        if model not in self.model_names:
-            raise RequestError(f"There is no model {model!r}; there are {', '.join(self.model_names)}.", status=404)
+        adapter = self._catalogue.adapter(model)
         if not self.is_alive:
             raise EngineUnavailable("The engine is stopping; ask again when it is back.")
         self._check_room(user)
         prompt = self._template.encode(messages)
         sampling = self._fitted(sampling, len(prompt), fills_context=fills_context)
-        version = self._versions.get(model)
-        job = Job(prompt, sampling, version.adapter if version else None, user)
+        # Greedy texts are all the same, and without a taste there is nothing to choose by.
+        best_of = 1 if sampling.is_greedy or choosing.taste not in self.tastes else choosing.best_of
+        job = Job(prompt, sampling, adapter, user, best_of)
         loop = asyncio.get_running_loop()
         if not self._generations:
             self._pace.begin(loop.time())
-        generation = self._generations[job] = Generation(job, model)
+        generation = self._generations[job] = Generation(job, model, choosing)
         if timeout_seconds is not None:
             generation.timer = loop.call_later(timeout_seconds, self._expire, job, timeout_seconds)
         self._is_idle.clear()
@@ -218,36 +215,12 @@ class Engine:
         return sampling
 
     async def load_adapter(self, name: str, folder: Path) -> None:
-        """Load the version folder `folder` beside the others; it can be asked for when this returns.
-
-        The same folder under the same name again changes nothing.
-
-        Raises:
-            ModelError: the manifest does not match, the adapter does not fit, or its canary fails. Nothing changed.
-        """
-        check_name(name)
-        async with self._loading:
-            content_hash = await asyncio.to_thread(_prepare, folder)
-            if loaded := self._versions.get(name):
-                if loaded.content_hash == content_hash:
-                    return
-                raise ModelError(f"{name} is loaded already, with other weights; unload it first or use a new name.")
-            if name == self.base_name:
-                raise ModelError(f"{name} is the base model's name; give the adapter another.")
-            canary = self._template.encode(_CANARY)
-            adapter = await asyncio.wrap_future(self._worker.call(lambda scheduler: scheduler.load(folder, canary)))
-            self._versions[name] = _Version(adapter, folder, content_hash)
+        """Load a version folder beside the others; raises ModelError as `Catalogue.load` does."""
+        await self._catalogue.load(name, folder)
 
     def unload_adapter(self, name: str) -> None:
-        """Forget a version: no new requests for it, while those that run are finished.
-
-        Raises:
-            RequestError: there is no such version (status 404).
-        """
-        if name not in self._versions:
-            raise RequestError(f"There is no adapter {name!r} here.", status=404)
-        adapter = self._versions.pop(name).adapter
-        self._worker.call(lambda scheduler: scheduler.retire(adapter))
+        """Forget a version; RequestError (status 404) if there is none of that name."""
+        self._catalogue.unload(name)
 
     def _deliver(self, progress: Sequence[Progress]) -> None:
         now = asyncio.get_running_loop().time()
@@ -255,11 +228,24 @@ class Engine:
         for step in progress:
             if generation := self._generations.get(step.job):
                 generation.take(step, now=now, pause_seconds=pause_seconds)
+                if step.takes:
+                    choice = asyncio.create_task(self._choose(generation, step.takes))
+                    self._choices.add(choice)
+                    choice.add_done_callback(self._choices.discard)
                 if step.is_last:
                     del self._generations[step.job]
                     self._pace.finish(now)
         if not self._generations:
             self._is_idle.set()
+
+    async def _choose(self, generation: Generation, takes: Sequence[Take]) -> None:
+        """End an answer of several texts with the one that pleases most; whatever happens, it ends."""
+        last = Progress(generation.job, takes[0].text, finish_reason=takes[0].finish_reason)
+        try:
+            take, compared = await self.tastes.choose(generation.job, takes, generation.choosing)
+            last = Progress(generation.job, take.text, finish_reason=take.finish_reason, compared=compared)
+        finally:
+            self._deliver([last])
 
     def _expire(self, job: Job, seconds: float) -> None:
         """End an answer whose time is over; its row is free before the next step."""
@@ -272,9 +258,3 @@ class Engine:
         self.ended.set()
         error = EngineUnavailable("The engine stopped before the answer was complete; ask again.")
         self._deliver([Progress(job, error=error) for job in self._generations])
-
-
-def _prepare(folder: Path) -> str:
-    """Verify a version off the loop; import PEFT there too, so that the first load does not hold up the others."""
-    importlib.import_module("engine.adapters")
-    return verify(folder)

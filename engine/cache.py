@@ -7,6 +7,7 @@ old ones; models with another state than keys and values (Mamba and its like) do
 Every number left of a row's end is finite: masked columns get a weight of exactly zero, and zero times NaN is NaN.
 """
 
+from collections.abc import Sequence
 from typing import Self, cast
 
 from torch import Tensor
@@ -51,6 +52,13 @@ class RowsLayer(DynamicLayer):
             buffer[self._rows : rows, :, : self._end - other.width] = 0
             buffer[self._rows : rows, :, self._end - other.width : self._end] = states
         self._rows, self._start = rows, self._end - width
+        self._refresh()
+
+    def spread(self, owners: Sequence[int]) -> None:
+        """Let row i be a copy of the row `owners[i]` that was."""
+        keys, values = self._live()
+        self._buffers = (keys[owners], values[owners])
+        self._rows, self._start, self._end = len(owners), 0, self.width
         self._refresh()
 
     def drop(self, row: int) -> None:
@@ -106,6 +114,11 @@ class RowsCache(Cache):
         """Append the rows of `other`, right-aligned, as all rows are."""
         for mine, theirs in zip(self._rows_layers, other._rows_layers, strict=True):
             mine.join(theirs)
+
+    def spread(self, owners: Sequence[int]) -> None:
+        """Let row i be a copy of the row `owners[i]` that was."""
+        for layer in self._rows_layers:
+            layer.spread(owners)
 
     def drop(self, row: int) -> None:
         """Remove a row; the last row takes its place."""

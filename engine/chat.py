@@ -14,6 +14,9 @@ FinishReason = Literal["stop", "length", "cancelled"]
 MAX_NEW_TOKENS = 4096
 """No request may ask for more new tokens than this."""
 
+_GREEDY_BELOW = 1e-4
+"""Colder than this, dividing by the temperature may overflow, and the likeliest token wins anyway."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -42,6 +45,11 @@ class Sampling:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token always wins."""
+        return self.temperature < _GREEDY_BELOW or self.top_k == 1
+
     def __post_init__(self) -> None:
         checks = {
             "max_tokens": (1 <= self.max_tokens <= MAX_NEW_TOKENS, f"from 1 to {MAX_NEW_TOKENS}"),
@@ -64,4 +72,7 @@ class Reply:
     model: str
     prompt_tokens: int
     completion_tokens: int
+    """Those of all texts that were written for it, also of those that were not chosen."""
     finish_reason: FinishReason
+    best_of: int = 1
+    """How many texts this one was chosen from."""

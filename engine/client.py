@@ -6,23 +6,27 @@ is learned from its refusal (`engine.dialect`). Exceptions of httpx end here.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from httpx_sse import EventSource, SSEError, aconnect_sse
+from httpx_sse import EventSource, aconnect_sse
 
-from engine.answers import UNREADABLE, Answer, Failed, parsed, raise_for_status, readable
+from engine.answers import Answer, Failed, parsed, raise_for_status, readable, translated
 from engine.chat import Message, Reply, Sampling
-from engine.dialect import ALREADY_LOADED, Dialect, named_like, refused_adapter
+from engine.dialect import ALREADY_LOADED, Dialect, named_like, refused_adapter, refused_taste
 from engine.errors import EngineError, EngineUnavailable, RequestError
 from engine.queue_news import Overheard
+from engine.taste_protocol import read_fitted, taste_object
+from engine.tasting import PersonalRating, RatedText, TasteFitted
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0
 """Longest silence before the first token, or between two: a full queue may stand before us."""
 LOAD_SECONDS: Final = 120.0
+FIT_SECONDS: Final = 600.0
+"""Reading thousands of texts with a large model, between other people's."""
 HEALTH_SECONDS: Final = 2.0
 
 
@@ -37,7 +41,7 @@ class EngineClient:
         self._http = http
         self._dialect = Dialect()
 
-    async def stream(
+    async def stream(  # noqa: PLR0913 - what is said of a text and of its choice, all of it optional
         self,
         messages: Sequence[Message],
         sampling: Sampling,
@@ -45,6 +49,10 @@ class EngineClient:
         model: str,
         user: str | None = None,
         on_queued: Callable[[int], None] = lambda _: None,
+        best_of: int = 1,
+        taste: str | None = None,
+        taste_user: str | None = None,
+        explore: float = 0.0,
     ) -> AsyncGenerator[str | Reply, None]:
         """The answer's text piece by piece, and last the whole `Reply`.
 
@@ -52,6 +60,11 @@ class EngineClient:
         `on_queued` hears now and then how many are before it, if the server tells. Close the generator
         (`contextlib.aclosing`) to stop early: the server then stops writing. The reply's usage is 0 where the server
         does not tell.
+
+        Up to `best_of` texts (16 at most) are written and compared, and the one that `taste` likes most comes in one
+        piece: for the person `taste_user`, if it knows them; with the chance `explore`, by a draw from what the taste
+        may be. Our engine takes fewer where others would wait, and one where it has no such taste; the reply's
+        `best_of` tells. Other servers write one.
 
         Raises:
             EngineBusy: the server's queue is full.
@@ -62,7 +75,10 @@ class EngineClient:
         body = _body(messages, sampling, model) | {"stream": True, "stream_options": {"include_usage": True}}
         if user is not None:
             body["user"] = user
-        with _translated():
+        if best_of > 1:
+            choosing = {"best_of": best_of, "taste": taste, "taste_user": taste_user, "explore": explore}
+            body |= {name: value for name, value in choosing.items() if value}
+        with translated():
             async with self._opened(body) as events:
                 events.response.stream = Overheard(events.response.stream, on_queued)
                 is_done = False
@@ -165,6 +181,26 @@ class EngineClient:
             if name in await self.models():
                 raise refused_adapter(str(error), error.status) from error
 
+    async def fit_taste(
+        self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
+    ) -> TasteFitted:
+        """Let the server learn the taste `name` anew from rated texts; without texts, forget it.
+
+        `people` has what single persons think of some of the texts: who has rated six or more of them gets a taste of
+        their own. The server knows them by these names only.
+
+        Raises:
+            NoTaste: the server is of another make and learns none.
+            RequestError: nothing can be learned from these ratings; the sentence says why.
+            EngineUnavailable: the server cannot be reached, or has not answered in time.
+        """
+        try:
+            response = await self._send("POST", "/v1/taste", taste_object(name, texts, people), FIT_SECONDS)
+        except RequestError as error:
+            raise refused_taste(str(error), error.status) from error
+        with readable():
+            return read_fitted(parsed(response.text))
+
     async def _tried(self, model: str, names: Sequence[str]) -> str:
         """`model` if the server answers to it, or else the first of the names."""
         unbiased = EngineClient(self._root, http=self._http)  # requests under way go on in the dialect learned before
@@ -194,14 +230,14 @@ class EngineClient:
                 return
 
     async def _get(self, path: str) -> httpx.Response:
-        with _translated():
+        with translated():
             return await self._http.get(self._root + path, timeout=HEALTH_SECONDS)
 
     async def _send(
         self, method: str, path: str, body: object, seconds: float, headers: dict[str, str] | None = None
     ) -> httpx.Response:
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
-        with _translated():
+        with translated():
             response = await self._http.request(method, self._root + path, json=body, timeout=timeout, headers=headers)
         await raise_for_status(response)
         return response
@@ -224,18 +260,3 @@ def _body(messages: Sequence[Message], sampling: Sampling, model: str) -> dict[s
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
     } | {name: value for name, value in extras.items() if value or (name == "seed" and value is not None)}
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """httpx's exceptions as ours."""
-    try:
-        yield
-    except httpx.ConnectError as error:
-        raise EngineUnavailable("The engine cannot be reached; is it running?") from error
-    except httpx.TimeoutException as error:
-        raise EngineUnavailable("The engine did not answer in time; try again later.") from error
-    except (httpx.TransportError, httpx.StreamError) as error:
-        raise EngineUnavailable("The connection to the engine broke; ask again.") from error
-    except (SSEError, httpx.InvalidURL, httpx.DecodingError) as error:
-        raise EngineUnavailable(UNREADABLE) from error

@@ -53,22 +53,36 @@ class Batch:
 
     @torch.inference_mode()
     def join(self, newcomers: Sequence[Row]) -> list[int]:
-        """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each."""
-        width = max(len(row.prompt) for row in newcomers)
-        ids = torch.tensor([[0] * (width - len(row.prompt)) + list(row.prompt) for row in newcomers])
+        """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each.
+
+        Rows of the same prompt share one reading of it.
+        """
+        places: dict[tuple[int, ...], int] = {}
+        owners = [places.setdefault(tuple(row.prompt), len(places)) for row in newcomers]
+        width = max(map(len, places))
+        ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in places])
         cache = RowsCache()
-        tokens = self._forward(ids, newcomers, cache)
+        logits = self._read(ids, list(map(len, places)), cache)
+        if len(places) < len(owners):
+            logits = logits[owners]
+            cache.spread(owners)
+        for row in newcomers:
+            row.cached = len(row.prompt)
         if self.rows:
             self._cache.join(cache)
         else:
             self._cache = cache
         self.rows += newcomers
-        return tokens
+        return _drawn(logits, newcomers)
 
     @torch.inference_mode()
     def step(self) -> list[int]:
         """Read every row's newest token and return every row's next, in the order of `rows`."""
-        return self._forward(torch.tensor([[row.newest] for row in self.rows]), self.rows, self._cache)
+        ids = torch.tensor([[row.newest] for row in self.rows])
+        logits = self._read(ids, [row.cached + 1 for row in self.rows], self._cache)
+        for row in self.rows:
+            row.cached += 1
+        return _drawn(logits, self.rows)
 
     @torch.inference_mode()
     def drop(self, leaving: Sequence[Row]) -> None:
@@ -83,10 +97,12 @@ class Batch:
         else:
             self._cache = RowsCache()
 
-    def _forward(self, ids: Tensor, rows: Sequence[Row], cache: RowsCache) -> list[int]:
-        """Read `ids` (rows, new columns) into `cache` and draw the token after the last column of each row."""
+    def _read(self, ids: Tensor, lengths: Sequence[int], cache: RowsCache) -> Tensor:
+        """Read `ids` (rows, new columns) into `cache`; the logits (rows, vocab) after the last column.
+
+        `lengths` says how many tokens each row has by then.
+        """
         new = ids.shape[1]
-        lengths = [row.cached + (1 if row.cached else len(row.prompt)) for row in rows]
         columns = torch.arange((cache.width if cache.layers else 0) + new, device=self._device)
         padding = len(columns) - torch.tensor(lengths, device=self._device).unsqueeze(1)  # (rows, 1)
         hidden = columns < padding if min(lengths) < len(columns) else None  # (rows, all columns)
@@ -94,13 +110,8 @@ class Batch:
         ids = ids.to(self._device)
         if self._is_written_out:
             self._written_out = self._written_out or written_out.Forward(self._model)
-            logits = self._written_out(ids, positions, hidden, cache)
-        else:
-            logits = self._own_forward(ids, positions, hidden, cache)
-        tokens = draw(logits, [row.sampler for row in rows])
-        for row, length, token in zip(rows, lengths, tokens, strict=True):
-            row.cached, row.newest = length, token
-        return tokens
+            return self._written_out(ids, positions, hidden, cache)
+        return self._own_forward(ids, positions, hidden, cache)
 
     def _own_forward(self, ids: Tensor, positions: Tensor, hidden: Tensor | None, cache: RowsCache) -> Tensor:
         """The model's forward pass; the logits (rows, vocab) after the last column."""
@@ -112,3 +123,11 @@ class Batch:
         output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **inputs, **self._options)
         logits: Tensor = output.logits[:, -1]
         return logits
+
+
+def _drawn(logits: Tensor, rows: Sequence[Row]) -> list[int]:
+    """Draw each row's next token from its logits (rows, vocab)."""
+    tokens = draw(logits, [row.sampler for row in rows])
+    for row, token in zip(rows, tokens, strict=True):
+        row.newest = token
+    return tokens

@@ -8,7 +8,7 @@ import re
 from http import HTTPStatus
 from typing import Any, Final
 
-from engine.errors import ModelError, NoAdapters, RequestError
+from engine.errors import ModelError, NoAdapters, NoTaste, RequestError
 from engine.sources import version_name
 
 logger = logging.getLogger(__name__)
@@ -16,7 +16,9 @@ logger = logging.getLogger(__name__)
 ALREADY_LOADED: Final = "already been"
 """vLLM's words, with and without a space after them; names of versions are never used twice, so all is well."""
 
-_DISPENSABLE = ("stream_options", "user", "seed", "top_k", "min_p", "repetition_penalty", "ignore_eos")
+_CHOOSING = frozenset({"best_of", "taste", "taste_user", "explore"})
+"""Fields of ours that mean something together only."""
+_DISPENSABLE = ("stream_options", "user", "seed", "top_k", "min_p", "repetition_penalty", "ignore_eos", *_CHOOSING)
 """Fields without which a request still means the same: a server that knows one of them not is asked without it."""
 _UNKNOWN_FIELD = re.compile(
     r"unexpected|unknown|unrecogni[sz]ed|unsupported|extra|not (permitted|supported|allowed)", re.IGNORECASE
@@ -47,6 +49,8 @@ class Dialect:
         if not _UNKNOWN_FIELD.search(words):
             return False
         unknown = {name for name in _DISPENSABLE if name in body and re.search(rf"\b{name}\b", words)}
+        if unknown & _CHOOSING:
+            unknown |= _CHOOSING
         if unknown:
             logger.warning("the engine does not know %s; requests go without", ", ".join(sorted(unknown)))
         self._refused |= unknown
@@ -71,3 +75,10 @@ def refused_adapter(words: str, status: int) -> ModelError:
             " VLLM_ALLOW_RUNTIME_LORA_UPDATING=True."
         )
     return ModelError(words)
+
+
+def refused_taste(words: str, status: int) -> RequestError:
+    """A server's answer to rated texts as an exception: `NoTaste` where it knows nothing of the kind."""
+    if status in _NO_ROUTE:
+        return NoTaste("The server learns no taste; only Ovation's own engine does.", status=status)
+    return RequestError(words, status=status)

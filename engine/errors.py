@@ -4,6 +4,7 @@ EngineError
 ├── ModelError          a model, tokenizer or adapter cannot be loaded, or a manifest does not match
 │   └── NoAdapters      the server was started so that it loads none; the adapter may be good
 ├── RequestError        the caller asked for something impossible (HTTP 400; 404 for an unknown model)
+│   └── NoTaste         the server is of another make and learns no taste
 ├── EngineBusy          the queue is full; try again after `retry_after_seconds` (HTTP 429)
 ├── EngineUnavailable   the engine cannot be reached or broke off in the middle
 ├── DeadlineExceeded    the answer was not complete in the time that the caller gave (HTTP 504)
@@ -29,6 +30,10 @@ class RequestError(EngineError):
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NoTaste(RequestError):
+    """The server is of another make: it learns no taste and writes one text for each request."""
 
 
 class EngineBusy(EngineError):

@@ -10,6 +10,7 @@ from typing import Final
 
 from engine.chat import FinishReason
 from engine.errors import EngineError, EngineUnavailable
+from engine.tasting import Choosing
 from engine.writing import Job, Progress
 
 SILENCE_SECONDS: Final = 600.0
@@ -19,10 +20,14 @@ SILENCE_SECONDS: Final = 600.0
 class Generation:
     """One answer being written. Iterate `deltas`; `cancel` when nobody wants the rest."""
 
-    def __init__(self, job: Job, version: str) -> None:
+    def __init__(self, job: Job, version: str, choosing: Choosing) -> None:
         self.version = version
+        self.choosing = choosing
         self.prompt_tokens = len(job.prompt)
         self.completion_tokens = 0
+        """Those of all texts that were written."""
+        self.best_of = 1
+        """How many texts its text was chosen from, once it is finished."""
         self.finish_reason: FinishReason | None = None
         self.job = job
         self.timer: asyncio.TimerHandle | None = None
@@ -32,6 +37,7 @@ class Generation:
         self._pieces: list[str] = []
         self._wake = asyncio.Event()
         self._woken_at = 0.0
+        self._heard_at = 0.0
 
     @property
     def is_started(self) -> bool:
@@ -68,13 +74,25 @@ class Generation:
         if self._error is not None:
             raise self._error
 
-    async def _woken(self) -> None:
-        try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+    async def speaks_within(self, seconds: float) -> bool:
+        """Wait for its first text or its end, for so long at most; whether there is any to be read."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
-        except TimeoutError as error:
-            self.cancel()
-            raise EngineUnavailable("The engine has been silent for too long; ask again later.") from error
+        return self._wake.is_set()
+
+    async def _woken(self) -> None:
+        """Wait for more text; of several texts none is to be read before all are written."""
+        while not self._wake.is_set():
+            heard_at = self._heard_at
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError as error:
+                if self._heard_at > heard_at:
+                    continue
+                self.cancel()
+                raise EngineUnavailable("The engine has been silent for too long; ask again later.") from error
 
     def cancel(self) -> None:
         """Free the row within a step; a finished generation stays as it is."""
@@ -83,6 +101,8 @@ class Generation:
     def take(self, progress: Progress, *, now: float, pause_seconds: float) -> None:
         """Note what a round brought; wake the reader once `pause_seconds` have passed since the last piece."""
         self._begun.set()
+        self._heard_at = now
+        self.best_of = progress.compared
         self.completion_tokens += progress.tokens
         self.finish_reason, self._error = progress.finish_reason, progress.error
         if progress.is_last and self.timer is not None:

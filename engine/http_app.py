@@ -1,4 +1,4 @@
-"""The engine's HTTP face: OpenAI's chat completions and models, vLLM's adapter calls, health and metrics.
+"""The engine's HTTP face: OpenAI's chat completions and models, vLLM's adapter calls, tastes, health and metrics.
 
 Knows HTTP, the wire format and the engine. Knows nothing of torch, processes or sockets.
 """
@@ -6,41 +6,25 @@ Knows HTTP, the wire format and the engine. Knows nothing of torch, processes or
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator
-from http import HTTPStatus
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from engine.batching import Engine
-from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
-from engine.generation import Generation
-from engine.metrics import CONTENT_TYPE, Metrics, Served
-from engine.protocol import (
-    SSE_DONE,
-    ChatRequest,
-    Completion,
-    Usage,
-    error_object,
-    parse_chat,
-    parse_load,
-    parse_timeout,
-    parse_unload,
-    sse,
-)
-from engine.queue_news import queued
+from engine.errors import DeadlineExceeded, EngineBusy, EngineError, ModelError, RequestError
+from engine.http_answer import Answer, Events, status_of
+from engine.metrics import CONTENT_TYPE, Metrics
+from engine.protocol import error_object, parse_chat, parse_load, parse_timeout, parse_unload
+from engine.taste_protocol import fitted_object, parse_taste
 from engine.versions import locate
 
 MAX_BODY_BYTES = 4 << 20
-QUEUE_NEWS_SECONDS = 2.0
-"""A stream that waits for its turn is told this often how many are before it."""
-QUEUE_NEWS_PER_SECOND = 100
-"""And less often where very many wait, for counting costs."""
+MAX_TASTE_BYTES = 32 << 20
+"""Some 10,000 texts, each with what it answers."""
 
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; nobody reads it."""
@@ -55,6 +39,7 @@ def build_app(engine: Engine, *, versions_dir: Path | None) -> Starlette:
             Route("/v1/models", api.models),
             Route("/v1/load_lora_adapter", api.load, methods=["POST"]),
             Route("/v1/unload_lora_adapter", api.unload, methods=["POST"]),
+            Route("/v1/taste", api.taste, methods=["POST"]),
             Route("/health", api.health),
             Route("/metrics", api.metrics),
         ],
@@ -84,13 +69,14 @@ class _Api:
                 model=asked.model,
                 fills_context=asked.fills_context,
                 user=asked.user,
+                choosing=asked.choosing,
                 timeout_seconds=timeout_seconds,
             )
         except EngineBusy:
             self._metrics.count_rejected()
             raise
-        answer = _Answer(self._engine, generation, asked, self._metrics)
-        return _Events(answer) if asked.is_stream else await answer.whole(request)
+        answer = Answer(self._engine, generation, asked, self._metrics)
+        return Events(answer) if asked.is_stream else await answer.whole(request)
 
     async def models(self, _: Request) -> Response:
         base, *_adapters = self._engine.model_names
@@ -124,6 +110,12 @@ class _Api:
         self._engine.unload_adapter(adapter.name)
         return PlainTextResponse(f"Success: LoRA adapter '{adapter.name}' removed successfully.")
 
+    async def taste(self, request: Request) -> Response:
+        body = await _body(request, most=MAX_TASTE_BYTES)
+        asked = await asyncio.to_thread(parse_taste, body)  # long enough to hold up streams
+        fitted = await self._engine.tastes.fit(asked.name, asked.texts, asked.people)
+        return JSONResponse(fitted_object(asked.name, fitted))
+
     async def health(self, _: Request) -> Response:
         status = "stopped" if not self._engine.is_alive else "stuck" if self._engine.is_stuck else "ok"
         return JSONResponse({"status": status}, status_code=200 if status == "ok" else 503)
@@ -132,110 +124,18 @@ class _Api:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
 
-class _Answer:
-    """One generation on its way to its client, who may leave at any time."""
-
-    def __init__(self, engine: Engine, generation: Generation, asked: ChatRequest, metrics: Metrics) -> None:
-        self._engine = engine
-        self._generation = generation
-        self._includes_usage = asked.includes_usage
-        self._completion = Completion(asked.model)
-        self._metrics = metrics
-        self._submitted_at = time.monotonic()
-        self._first_token_seconds: float | None = None
-
-    async def whole(self, request: Request) -> Response:
-        """The answer in one piece."""
-        watching = asyncio.create_task(self._cancel_when_left(request))
-        try:
-            text = "".join([delta async for delta in self._deltas()])
-        finally:
-            watching.cancel()
-            self.end()
-        reason = self._generation.finish_reason
-        assert reason is not None, "deltas end with a finish reason or raise"
-        return JSONResponse(self._completion.whole(text, reason, self._usage()))
-
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The answer as server-sent events; an error after the first event is an event too, and the last."""
-        yield self._completion.first_chunk()
-        while not (await self._generation.starts_within(self._news_seconds()) or self._engine.is_stuck):
-            yield queued(self._engine.ahead_of(self._generation))
-        try:
-            async for delta in self._deltas():
-                yield self._completion.text_chunk(delta)
-        except EngineError as error:
-            yield sse(error_object(str(error), status=_status(error)))
-            return
-        assert self._generation.finish_reason is not None, "deltas end with a finish reason or raise"
-        yield self._completion.last_chunk(self._generation.finish_reason)
-        if self._includes_usage:
-            yield self._completion.usage_chunk(self._usage())
-        yield SSE_DONE
-
-    def end(self) -> None:
-        """Free the row if it is still written, and count the request."""
-        self._generation.cancel()
-        self._metrics.count(Served(self._generation, self._first_token_seconds))
-
-    def _news_seconds(self) -> float:
-        return max(QUEUE_NEWS_SECONDS, self._engine.waiting / QUEUE_NEWS_PER_SECOND)
-
-    async def _deltas(self) -> AsyncGenerator[str, None]:
-        async for delta in self._generation.deltas():
-            if self._first_token_seconds is None:
-                self._first_token_seconds = time.monotonic() - self._submitted_at
-            yield delta
-
-    async def _cancel_when_left(self, request: Request) -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        self._generation.cancel()
-
-    def _usage(self) -> Usage:
-        return Usage(self._generation.prompt_tokens, self._generation.completion_tokens)
-
-
-class _Events(StreamingResponse):
-    """A stream that ends its answer however the connection ends, even before the first event."""
-
-    def __init__(self, answer: _Answer) -> None:
-        super().__init__(answer.events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self._answer = answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._answer.end()
-
-
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, *, most: int = MAX_BODY_BYTES) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestError(f"The body is longer than {MAX_BODY_BYTES} bytes; shorten it.", status=413)
+        if len(body) > most:
+            raise RequestError(f"The body is longer than {most} bytes; shorten it.", status=413)
     return bytes(body)
-
-
-def _status(error: EngineError) -> int:
-    match error:
-        case RequestError():
-            return error.status
-        case EngineBusy():
-            return HTTPStatus.TOO_MANY_REQUESTS
-        case EngineUnavailable():
-            return HTTPStatus.SERVICE_UNAVAILABLE
-        case DeadlineExceeded():
-            return HTTPStatus.GATEWAY_TIMEOUT
-        case _:
-            return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def _engine_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, EngineError), "registered for EngineError only"
-    status = _status(error)
+    status = status_of(error)
     headers = {}
     if isinstance(error, EngineBusy):
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))

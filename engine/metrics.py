@@ -39,6 +39,12 @@ class Metrics:
         self._completion = Counter(
             "ovation_engine_completion_tokens", "Tokens written.", ["version"], registry=registry
         )
+        self._compared = Counter(
+            "ovation_engine_texts_compared", "Texts of which one was chosen by a taste.", ["version"], registry=registry
+        )
+        self._choices = Counter(
+            "ovation_engine_choices", "Answers that were chosen from several texts.", ["version"], registry=registry
+        )
         self._rejected = Counter("ovation_engine_rejected", "Requests that found the queue full.", registry=registry)
         self._first_token = Histogram(
             "ovation_engine_first_token_seconds",
@@ -55,6 +61,8 @@ class Metrics:
         gauge("row_limit", "Requests that may be written at once; memory decides.", lambda: engine.row_limit)
         gauge("kv_tokens_reserved", "Tokens' keys and values that they may hold.", lambda: engine.kv_reserved)
         gauge("kv_tokens_limit", "Tokens' keys and values that there is room for.", lambda: engine.kv_tokens)
+        gauge("tastes", "Tastes that can be asked for.", lambda: len(engine.tastes))
+        gauge("taste_fits", "How many times a taste was fitted.", lambda: engine.tastes.fits)
         gauge("versions", "Versions that can be asked for.", lambda: len(engine.model_names))
 
     def count(self, served: Served) -> None:
@@ -64,6 +72,9 @@ class Metrics:
         self._requests.labels(generation.version, outcome).inc()
         self._prompt.labels(generation.version).inc(generation.prompt_tokens)
         self._completion.labels(generation.version).inc(generation.completion_tokens)
+        if generation.best_of > 1:
+            self._choices.labels(generation.version).inc()
+            self._compared.labels(generation.version).inc(generation.best_of)
         if served.first_token_seconds is not None:
             self._first_token.observe(served.first_token_seconds)
 

@@ -1,7 +1,6 @@
 """The OpenAI-compatible wire format: request bodies checked and translated, answers and errors as JSON.
 
-Knows field names, defaults and vLLM's extras. Knows nothing of models, HTTP servers or the engine. Fields that it
-does not know are ignored, as OpenAI's server ignores them; fields that it knows must have the right type.
+Knows field names, defaults, vLLM's extras and ours. Knows nothing of models, HTTP servers or the engine.
 """
 
 import json
@@ -10,16 +9,16 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
-from engine.chat import MAX_NEW_TOKENS, FinishReason, Message, Role, Sampling
+from engine.bodies import Body, Name, Turn, clean, parsed
+from engine.chat import MAX_NEW_TOKENS, FinishReason, Message, Sampling
 from engine.errors import RequestError
+from engine.tasting import Choosing
 
 MAX_STOP_STRINGS = 16
-
-MAX_USER_CHARACTERS = 256
 MAX_TIMEOUT_SECONDS = 86_400.0
 
 _ERROR_TYPES = {
@@ -29,42 +28,21 @@ _ERROR_TYPES = {
     503: "server_error",
     504: "timeout_error",
 }
-_ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
-
-
-Body = TypeVar("Body", bound=_Body)
-
-
-class _Part(_Body):
-    type: str
-    text: str = ""
-
-
-class _Turn(_Body):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part] | None = None
-
-
-class _StreamOptions(_Body):
+class _StreamOptions(Body):
     include_usage: bool = False
-
-
-_User = Annotated[str | None, Field(max_length=MAX_USER_CHARACTERS)]
 
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class _ChatBody(_Body):
+class _ChatBody(Body):
     """Every optional field may also be null, which means its default."""
 
     model: str
-    messages: list[_Turn] = Field(min_length=1)
+    messages: list[Turn] = Field(min_length=1)
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
@@ -80,16 +58,20 @@ class _ChatBody(_Body):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: Literal[1] | None = None
-    user: _User = None
-    safety_identifier: _User = None
+    user: Name | None = None
+    safety_identifier: Name | None = None
+    best_of: int | None = None
+    taste: Name | None = None
+    taste_user: Name | None = None
+    explore: float | None = None
 
 
-class _LoadBody(_Body):
+class _LoadBody(Body):
     lora_name: str
     lora_path: Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
-class _UnloadBody(_Body):
+class _UnloadBody(Body):
     lora_name: str
 
 
@@ -106,6 +88,7 @@ class ChatRequest:
     includes_usage: bool
     user: str | None = None
     """For whom it is asked, in the caller's words; OpenAI's newer name for it is `safety_identifier`."""
+    choosing: Choosing
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +105,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     Raises:
         RequestError: it is not JSON, or a field is missing, of the wrong type or out of range.
     """
-    chat = _parse(body, _ChatBody)
+    chat = parsed(body, _ChatBody)
     max_tokens = chat.max_tokens if chat.max_completion_tokens is None else chat.max_completion_tokens
     given = {
         "max_tokens": MAX_NEW_TOKENS if max_tokens is None else max_tokens,
@@ -132,18 +115,24 @@ def parse_chat(body: bytes) -> ChatRequest:
         "min_p": chat.min_p,
         "repetition_penalty": chat.repetition_penalty,
         "seed": chat.seed,
-        "stop": None if chat.stop is None else tuple(map(_clean, chat.stop)),
+        "stop": None if chat.stop is None else tuple(map(clean, chat.stop)),
         "ignore_eos": chat.ignore_eos,
     }
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return ChatRequest(
         model=chat.model,
-        messages=tuple(_message(turn) for turn in chat.messages),
+        messages=tuple(turn.message() for turn in chat.messages),
         sampling=Sampling(**options),
         fills_context=max_tokens is None,
         is_stream=bool(chat.stream),
         includes_usage=chat.stream_options is not None and chat.stream_options.include_usage,
         user=chat.safety_identifier or chat.user or None,
+        choosing=Choosing(
+            best_of=1 if chat.best_of is None else chat.best_of,
+            taste=chat.taste,
+            person=chat.taste_user,
+            explore=chat.explore or 0.0,
+        ),
     )
 
 
@@ -166,21 +155,23 @@ def parse_timeout(header: str | None) -> float | None:
 
 def parse_load(body: bytes) -> AdapterRequest:
     """Read the body of `POST /v1/load_lora_adapter`; RequestError if it is malformed."""
-    load = _parse(body, _LoadBody)
+    load = parsed(body, _LoadBody)
     return AdapterRequest(load.lora_name, load.lora_path)
 
 
 def parse_unload(body: bytes) -> AdapterRequest:
     """Read the body of `POST /v1/unload_lora_adapter`; RequestError if it is malformed."""
-    return AdapterRequest(_parse(body, _UnloadBody).lora_name)
+    return AdapterRequest(parsed(body, _UnloadBody).lora_name)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and written."""
+    """Tokens read and written, of all texts of the request, as OpenAI counts them."""
 
     prompt_tokens: int
     completion_tokens: int
+    best_of: int = 1
+    """How many texts the answer was chosen from."""
 
     def json(self) -> dict[str, int]:
         """OpenAI's usage object."""
@@ -203,7 +194,7 @@ class Completion:
         """The answer in one piece."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
-        return self._object("chat.completion", [choice], usage=usage.json())
+        return self._object("chat.completion", [choice], usage=usage.json(), best_of=usage.best_of)
 
     def first_chunk(self) -> bytes:
         """The event that opens a stream."""
@@ -213,17 +204,17 @@ class Completion:
         """An event with more text."""
         return self._chunk({"content": text})
 
-    def last_chunk(self, finish_reason: FinishReason) -> bytes:
-        """The event that says why the text ends."""
-        return self._chunk({}, finish_reason)
+    def last_chunk(self, finish_reason: FinishReason, best_of: int) -> bytes:
+        """The event that says why the text ends, and how many it was chosen from."""
+        return self._chunk({}, finish_reason, best_of=best_of)
 
     def usage_chunk(self, usage: Usage) -> bytes:
         """The event with the usage and no choices."""
-        return sse(self._object("chat.completion.chunk", [], usage=usage.json()))
+        return sse(self._object("chat.completion.chunk", [], usage=usage.json(), best_of=usage.best_of))
 
-    def _chunk(self, delta: dict[str, str], finish_reason: FinishReason | None = None) -> bytes:
+    def _chunk(self, delta: dict[str, str], finish_reason: FinishReason | None = None, **more: int) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return sse(self._object("chat.completion.chunk", [choice]))
+        return sse(self._object("chat.completion.chunk", [choice], **more))
 
     def _object(self, kind: str, choices: Sequence[dict[str, Any]], **more: object) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices} | more
@@ -242,30 +233,3 @@ def error_object(message: str, *, status: int, param: str | None = None) -> dict
     kind = _ERROR_TYPES.get(status, "invalid_request_error")
     code = "model_not_found" if status == 404 else None
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def _parse(body: bytes, kind: type[Body]) -> Body:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"The body is not JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise RequestError("The body must be a JSON object.")
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(map(str, problem["loc"])) or "the body"
-        raise RequestError(f"{path}: {problem['msg']}.") from error
-
-
-def _message(turn: _Turn) -> Message:
-    parts = [_Part(type="text", text=turn.content or "")] if not isinstance(turn.content, list) else turn.content
-    if any(part.type != "text" for part in parts):
-        raise RequestError("messages: this model reads text only; leave out parts of other types.")
-    return Message(_ROLES[turn.role], _clean("".join(part.text for part in parts)))
-
-
-def _clean(text: str) -> str:
-    """Replace lone surrogates, which JSON can carry and UTF-8 cannot."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -6,8 +6,12 @@ in the server to be written and in the client to be overheard. Torch-free.
 
 import re
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 import httpx
+
+AT_WORK: Final = b": writing\n\n"
+"""The comment of a stream that has its turn and nothing to show yet, so that nobody takes it for dead."""
 
 _QUEUED = re.compile(rb"^: queued (\d{1,9})$", re.MULTILINE)
 

@@ -16,8 +16,6 @@ from engine.chat import Sampling
 NOT_FINITE = -1
 """Drawn in place of a token where the row's logits hold NaN or infinity."""
 
-_GREEDY_BELOW = 1e-4
-"""Colder than this, dividing by the temperature may overflow, and the likeliest token wins anyway."""
 _TOP_WIDTH = 256
 """How many likeliest tokens top-p looks at first; the whole vocabulary only where they do not hold enough mass."""
 _BLOCK = 64
@@ -34,11 +32,6 @@ class RowSampler:
         self._random = random.Random(sampling.seed)
         self.seen = dict.fromkeys(prompt) if sampling.repetition_penalty != 1.0 else {}
         """The distinct tokens that a repetition penalty is for, in order of appearance."""
-
-    @property
-    def is_greedy(self) -> bool:
-        """Whether the likeliest token always wins."""
-        return self.sampling.temperature < _GREEDY_BELOW or self.sampling.top_k == 1
 
     @property
     def needs_order(self) -> bool:
@@ -88,7 +81,7 @@ def _by_method(samplers: Sequence[RowSampler]) -> dict[_Method, list[int]]:
     """The rows that go together."""
     methods: dict[_Method, list[int]] = {}
     for row, sampler in enumerate(samplers):
-        method = _greedy if sampler.is_greedy else _from_the_top if sampler.needs_order else _from_all
+        method = _greedy if sampler.sampling.is_greedy else _from_the_top if sampler.needs_order else _from_all
         methods.setdefault(method, []).append(row)
     return methods
 

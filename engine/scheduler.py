@@ -3,31 +3,34 @@
 Knows the model, adapters by key, batches and who is next. Knows nothing of threads, asyncio, HTTP or the names of
 versions. One thread calls it; only `Job.is_cancelled` may be set by others, who may also read the figures.
 
-When memory runs out in a batch, its texts leave it and wait at the head of the queue, and half as many rows as there
-were may be written at once; from then on one more every `_RECOVERY_ROUNDS`.
+A job that may have several texts gets rows for more than one when nobody waits and the forecast allows it. These
+companions are sent away, the youngest first, as soon as somebody waits for a row or for memory.
+
+When memory runs out in a batch, its texts leave it and wait at the head of the queue, companions excepted, and half as
+many rows as there were may be written at once; from then on one more every `_RECOVERY_ROUNDS`.
 """
 
 import logging
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from tokenizers import Tokenizer
 
-from engine.chat import Sampling
 from engine.decoding import Batch, Row
-from engine.errors import EngineUnavailable, ModelError
+from engine.errors import EngineUnavailable
 from engine.fair_queue import FairQueue
+from engine.forecast import Forecast
 from engine.kv_budget import KvBudget
 from engine.linears import products_a_token
 from engine.memory import is_out_of_memory
 from engine.model import Base
-from engine.sampling import NOT_FINITE
+from engine.reading import Reading, Readings
+from engine.residents import Residents
+from engine.siblings import Families
 from engine.writing import Job, Progress, Writing
-
-if TYPE_CHECKING:
-    from engine.adapters import Adapters
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +39,6 @@ _PREFILL_TOKENS = 4096
 _RECOVERY_ROUNDS = 64
 _PRODUCTS_A_THREAD = 300_000_000
 """Multiplications, some 3 ms of one thread. Two threads on two cores gained nothing on 160 M and 1.2 times on 1.6 G."""
-_CANARY_TOKENS = 8
 
 
 class Scheduler:
@@ -50,13 +52,15 @@ class Scheduler:
         self._end_tokens = base.end_tokens
         # Its own copy, for a tokenizer refuses to be used by two threads at once.
         self._tokenizer = Tokenizer.from_str(base.tokenizer.backend_tokenizer.to_str())
-        self._adapters: Adapters | None = None  # with the first `load`, for PEFT takes a while to import
+        self._residents = Residents(base.model)
         self._max_batch = max_batch
         self._kv = KvBudget(kv_tokens)
         self._waiting: FairQueue[Writing] = FairQueue()
         self._batches: dict[str | None, Batch] = {}
         self._writing: dict[Row, Writing] = {}
-        self._retiring: set[str] = set()
+        self._forecast = Forecast()
+        self._families = Families(self._tokenizer, self._forecast)
+        self._readings = Readings(base, prepare=self._prepare_to_read)
         self._rounds = 0
         self.row_limit = max_batch
         """How many rows may be written at once: `max_batch`, and fewer for a while after memory has run out."""
@@ -66,11 +70,19 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether a round would do nothing."""
-        return not self._waiting and not self._batches and not self._retiring
+        return not (self._waiting or self._batches or self._residents.is_retiring or self._readings)
 
     def add(self, job: Job) -> None:
         """Let a job wait for a row; alone it must fit into `kv_tokens`."""
         self._waiting.add(Writing(job, self._tokenizer), person=job.person, cost=job.reach)
+
+    def read(self, reading: Reading) -> None:
+        """Let texts wait for their features; a little is read in every round."""
+        self._readings.add(reading)
+
+    def give_up(self) -> None:
+        """Fail what waits to be read: there will be no more rounds."""
+        self._readings.give_up()
 
     def run_round(self) -> list[Progress]:
         """Admit whom there is room for, write one token of every other row; return what changed, in order."""
@@ -79,59 +91,28 @@ class Scheduler:
         for adapter in running:
             progress += self._step(adapter)
         self._batches = {adapter: batch for adapter, batch in self._batches.items() if batch.rows}
-        self._free_retired()
+        if self._readings and (reading := self._readings.read()) and reading.is_urgent:
+            self._forecast.note_reading(len(reading.rows), reading.seconds)
+        if self._residents.is_retiring:
+            self._residents.free({*self._batches, *(writing.job.adapter for writing in self._waiting.items())})
         self._recover()
         self.kv_reserved = self._kv.reserved
         return progress
 
     def load(self, folder: Path, canary_prompt: Sequence[int]) -> str:
-        """Load an adapter, let it write a few tokens, and return its key.
-
-        Raises:
-            ModelError: it cannot be loaded, or what it computes are not numbers.
-        """
-        from engine.adapters import Adapters  # noqa: PLC0415
-
-        self._adapters = self._adapters or Adapters(self._model)
-        key = self._adapters.load(folder)
-        self._adapters.activate(key)
-        if not self._is_sound(canary_prompt):
-            self._adapters.delete(key)
-            raise ModelError(f"The adapter {folder.name} cannot write, or not with numbers; train it anew.")
-        return key
+        """Load an adapter and return its key; ModelError if it cannot write, or not with numbers."""
+        return self._residents.load(folder, canary_prompt)
 
     def retire(self, adapter: str) -> None:
         """Free an adapter when the last job that was added for it has finished."""
-        self._retiring.add(adapter)
-
-    def _is_sound(self, prompt: Sequence[int]) -> bool:
-        """Whether the active adapter writes a few tokens of an answer without failing."""
-        canary = Batch(self._model)
-        row = Row(prompt, Sampling(temperature=0.0))
-        try:
-            canary.join([row])
-            while row.newest != NOT_FINITE and row.cached < len(prompt) + _CANARY_TOKENS:
-                canary.step()
-        except RuntimeError:
-            logger.exception("The canary failed.")
-            return False
-        return row.newest != NOT_FINITE
-
-    def _free_retired(self) -> None:
-        if not self._retiring:
-            return
-        used = {*self._batches, *(writing.job.adapter for writing in self._waiting.items())}
-        for adapter in self._retiring - used:
-            assert self._adapters is not None, "only loaded adapters retire"
-            self._adapters.delete(adapter)
-        self._retiring &= used
+        self._residents.retire(adapter)
 
     def _admit(self) -> list[Progress]:
         """Move waiting jobs into batches, as the queue says and as there is room, and write their first token."""
         gone = self._waiting.remove(lambda writing: writing.job.is_cancelled)
-        progress = [Progress(writing.job, finish_reason="cancelled") for writing in gone]
+        progress = self._cancelled(gone)
         newcomers: dict[str | None, list[Row]] = {}
-        for writing in self._next():
+        for writing in self._next(progress):
             row = writing.row()
             self._writing[row] = writing
             newcomers.setdefault(writing.job.adapter, []).append(row)
@@ -140,24 +121,66 @@ class Scheduler:
             progress += self._advance(adapter, rows)
         return progress
 
-    def _next(self) -> list[Writing]:
-        """Take those off the queue who get a row now, and reserve for them; nobody is let past whose turn it is."""
+    def _next(self, progress: list[Progress]) -> list[Writing]:
+        """Take those off the queue who get a row now, and reserve for them; nobody is let past whose turn it is.
+
+        What it means for other jobs that their companions have to go is added to `progress`.
+        """
         chosen: list[Writing] = []
         widest = 0
-        while (writing := self._waiting.peek()) and len(self._writing) + len(chosen) < self.row_limit:
+        while writing := self._waiting.peek():
             widest = max(widest, writing.unread)
-            is_too_much = chosen and widest * (len(chosen) + 1) > _PREFILL_TOKENS
-            if is_too_much or not self._kv.fits(writing.job.adapter, writing.job.reach):
+            if chosen and widest * (len(chosen) + 1) > _PREFILL_TOKENS:
                 break
+            if not self._has_room(writing.job, chosen):
+                companion = next((row for row in reversed(self._writing) if self._writing[row].number), None)
+                if companion is None:
+                    break
+                progress.append(self._send_away(companion))
+                continue
             self._kv.take(writing.job.adapter, writing.job.reach)
             chosen.append(self._waiting.pop())
+        return chosen if self._waiting else self._accompanied(chosen)
+
+    def _has_room(self, job: Job, chosen: Sequence[Writing]) -> bool:
+        """Whether one more row is allowed and fits, beside those in hand and those that are chosen."""
+        return len(self._writing) + len(chosen) < self.row_limit and self._kv.fits(job.adapter, job.reach)
+
+    def _accompanied(self, chosen: list[Writing]) -> list[Writing]:
+        """The chosen and, while nobody waits, companions for those whose jobs want some: one for each in turn."""
+        wanting = [writing.job for writing in chosen if not writing.written]
+        rows = Counter(writing.job.adapter for writing in [*self._writing.values(), *chosen])
+        while wanting:
+            job = wanting.pop(0)
+            texts = self._families.size(job) + 1
+            wider = (rows + Counter([job.adapter])).values()
+            if texts > job.best_of or not self._has_room(job, chosen) or not self._forecast.allows([*wider], texts):
+                continue
+            self._kv.take(job.adapter, job.reach)
+            rows[job.adapter] += 1
+            chosen.append(self._families.companion(job))
+            wanting.append(job)
         return chosen
+
+    def _send_away(self, companion: Row) -> Progress:
+        writing = self._writing[companion]
+        self._leave(writing.job.adapter, [companion])
+        return self._families.send_away(writing)
+
+    def _cancelled(self, writings: Sequence[Writing]) -> list[Progress]:
+        """The end of the jobs of these texts."""
+        jobs = dict.fromkeys(writing.job for writing in writings)
+        for job in jobs:
+            self._families.forget(job)
+        return [Progress(job, finish_reason="cancelled") for job in jobs]
 
     def _step(self, adapter: str | None) -> list[Progress]:
         """Free the rows of cancelled jobs, then write one token of every other row."""
         batch = self._batches[adapter]
-        gone = [row for row in batch.rows if self._writing[row].job.is_cancelled]
-        progress = [Progress(self._writing[row].job, finish_reason="cancelled") for row in gone]
+        # Looked at once a job, for somebody may set it between two of its rows.
+        jobs = {job for job in {self._writing[row].job for row in batch.rows} if job.is_cancelled}
+        gone = [row for row in batch.rows if self._writing[row].job in jobs]
+        progress = self._cancelled([self._writing[row] for row in gone])
         self._leave(adapter, gone)
         return progress + self._advance(adapter) if batch.rows else progress
 
@@ -166,19 +189,33 @@ class Scheduler:
         batch = self._batches[adapter]
         rows = list(newcomers or batch.rows)
         tokens, ran_out = None, False
-        self._spread(sum(self._writing[row].unread for row in rows) if newcomers else len(rows))
+        self._spread(self._unread(newcomers) if newcomers else len(rows))
         try:
-            if self._adapters is not None:
-                self._adapters.activate(adapter)
+            self._residents.activate(adapter)
+            began = time.perf_counter()
             tokens = batch.join(rows) if newcomers else batch.step()
+            if not newcomers:
+                self._forecast.note_step(len(rows), time.perf_counter() - began)
         except (RuntimeError, MemoryError) as error:  # torch's; what is repaired is repaired outside this block
             ran_out = is_out_of_memory(error)
             logger.exception("A batch of %d rows failed.", len(rows))
         if tokens is None:
             return self._repair(adapter, list(dict.fromkeys([*batch.rows, *rows])), ran_out=ran_out)
-        progress = [self._writing[row].take(token, self._end_tokens) for row, token in zip(rows, tokens, strict=True)]
-        self._leave(adapter, [row for row, step in zip(rows, progress, strict=True) if step.is_last])
+        progress = []
+        for row, token in zip(rows, tokens, strict=True):
+            writing = self._writing[row]
+            progress.append(self._families.heard(writing, writing.take(token, self._end_tokens)))
+        self._leave(adapter, [row for row in rows if self._writing[row].is_over])
         return progress
+
+    def _unread(self, newcomers: Sequence[Row]) -> int:
+        """How many tokens they have to read; companions read with the first of their job."""
+        return sum(writing.unread for writing in map(self._writing.__getitem__, newcomers) if not writing.number)
+
+    def _prepare_to_read(self, tokens: int) -> None:
+        """Before the base reads so many tokens for their features."""
+        self._spread(tokens)
+        self._residents.activate(None)
 
     def _spread(self, tokens: int) -> None:
         """Use as many of `threads` as the next forward pass has work for; more would only wait for each other."""
@@ -206,10 +243,11 @@ class Scheduler:
         if ran_out and in_hand > 1:
             self.row_limit, self._rounds = in_hand // 2, 0
             for writing in lost:
-                self._waiting.put_back(writing)
-            return []
+                if not writing.number:
+                    self._waiting.put_back(writing)
+            return [self._families.send_away(writing) for writing in lost if writing.number]
         error = EngineUnavailable("The model could not compute this answer; ask again, or ask for less.")
-        return [Progress(writing.job, error=error) for writing in lost]
+        return [self._families.heard(writing, Progress(writing.job, error=error)) for writing in lost]
 
     def _recover(self) -> None:
         """Let one more row be written at once after a while without a want of memory."""

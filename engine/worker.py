@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from torch import Tensor
+
 from engine.errors import EngineError, EngineUnavailable
+from engine.reading import Reading
 from engine.scheduler import Scheduler
 from engine.writing import Job, Progress
 
@@ -53,7 +56,7 @@ class Worker(threading.Thread):
         self._scheduler = scheduler
         self._report = report
         self._ended = ended
-        self._inbox: SimpleQueue[Job | _Call[Any] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Job | Reading | _Call[Any] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = threading.Lock()
         self._is_closed = False
@@ -72,11 +75,13 @@ class Worker(threading.Thread):
     def call(self, task: Callable[[Scheduler], T]) -> "Future[T]":
         """Run a task between two rounds; the future gives its result, or its EngineError."""
         call = _Call(task)
-        with self._closing:
-            self._inbox.put(call)
-            if self._is_closed:
-                self._drain()
+        self._put(call)
         return call.future
+
+    def read(self, reading: Reading) -> "Future[Tensor]":
+        """Let texts be read between rounds; the future gives their features, or its EngineError."""
+        self._put(reading)
+        return reading.future
 
     def stop(self) -> None:
         """End the thread after its current round."""
@@ -90,6 +95,7 @@ class Worker(threading.Thread):
         finally:
             with self._closing:
                 self._is_closed = True
+                self._scheduler.give_up()
                 self._drain()
             self._tell(self._ended)
 
@@ -106,16 +112,24 @@ class Worker(threading.Thread):
                 return False
             if isinstance(item, Job):
                 self._scheduler.add(item)
+            elif isinstance(item, Reading):
+                self._scheduler.read(item)
             else:
                 item.run(self._scheduler)
         self.busy_since = time.monotonic()
         return True
 
+    def _put(self, item: "Reading | _Call[Any]") -> None:
+        with self._closing:
+            self._inbox.put(item)
+            if self._is_closed:
+                self._drain()
+
     def _drain(self) -> None:
-        """Fail the calls that came too late; jobs are failed by whoever `ended` tells."""
+        """Fail what came too late; jobs are failed by whoever `ended` tells."""
         while not self._inbox.empty():
             item = self._inbox.get()
-            if isinstance(item, _Call):
+            if isinstance(item, Reading | _Call) and item.future.set_running_or_notify_cancel():
                 item.future.set_exception(EngineUnavailable("The engine has stopped; start it again."))
 
     def _tell(self, listener: Callable[..., None], *arguments: object) -> None:

@@ -6,7 +6,7 @@ would have come next. (vLLM calls this preemption by recomputation: Kwon et al.,
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
 
@@ -14,6 +14,7 @@ from engine.chat import FinishReason, Sampling
 from engine.decoding import Row
 from engine.errors import EngineError, ModelError
 from engine.sampling import NOT_FINITE
+from engine.tasting import seed_of
 from engine.text_stream import TextStream
 
 
@@ -27,8 +28,10 @@ class Job:
     """The key of its version's adapter; None: the base."""
     user: str | None = None
     """Whose it is; None: somebody who asks for nothing else."""
+    best_of: int = 1
+    """So many texts may be written of it, side by side, where nobody has to wait for them."""
     is_cancelled: bool = False
-    """May be set from any thread; the job's row is free before the next step."""
+    """May be set from any thread; the job's rows are free before the next step."""
 
     @property
     def person(self) -> Hashable:
@@ -42,6 +45,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Take:
+    """One of several finished texts of a job."""
+
+    text: str
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What one round brought to one job. The last has a finish reason or an error."""
 
@@ -50,6 +61,10 @@ class Progress:
     tokens: int = 0
     finish_reason: FinishReason | None = None
     error: EngineError | None = None
+    takes: tuple[Take, ...] = ()
+    """All that was written, when it was several texts and one is still to be chosen: the next is the last."""
+    compared: int = 1
+    """How many texts `text` was chosen from."""
 
     @property
     def is_last(self) -> bool:
@@ -58,12 +73,23 @@ class Progress:
 
 
 class Writing:
-    """A job and what is written of it, whether its row is in a batch or it waits for one."""
+    """A text of a job and how far it is written, whether its row is in a batch or it waits for one.
 
-    def __init__(self, job: Job, tokenizer: Tokenizer) -> None:
+    `number` counts the texts of one job: the first is 0, those beside it are its companions.
+    """
+
+    def __init__(self, job: Job, tokenizer: Tokenizer, number: int = 0) -> None:
         self.job = job
+        self.number = number
+        self.is_over = False
+        self._sampling = replace(job.sampling, seed=seed_of(job.sampling.seed, number))
         self._text = TextStream(tokenizer, job.sampling.stop)
         self._written: list[int] = []
+
+    @property
+    def written(self) -> int:
+        """How many tokens of it are written."""
+        return len(self._written)
 
     @property
     def unread(self) -> int:
@@ -72,22 +98,26 @@ class Writing:
 
     def row(self) -> Row:
         """A new row that goes on where the text stands."""
-        row = Row([*self.job.prompt, *self._written], self.job.sampling)
+        row = Row([*self.job.prompt, *self._written], self._sampling)
         for _ in self._written:
             row.sampler.uniform()
         return row
 
     def take(self, token: int, end_tokens: frozenset[int]) -> Progress:
-        """Add the newest token and say what it means for the job."""
+        """Add the newest token and say what it means for a job of this text alone."""
+        progress = self._taken(token, end_tokens)
+        self.is_over = progress.is_last
+        return progress
+
+    def _taken(self, token: int, end_tokens: frozenset[int]) -> Progress:
         if token == NOT_FINITE:
             name = "The base model" if self.job.adapter is None else "This version"
             return Progress(self.job, error=ModelError(f"{name} computes values that are not numbers; roll it back."))
         self._written.append(token)
-        sampling = self.job.sampling
-        is_end = token in end_tokens and not sampling.ignore_eos
+        is_end = token in end_tokens and not self._sampling.ignore_eos
         text = "" if is_end else self._text.push(token)
         if is_end or self._text.is_stopped:
             return Progress(self.job, text + self._text.finish(), 1, "stop")
-        if len(self._written) >= sampling.max_tokens:
+        if len(self._written) >= self._sampling.max_tokens:
             return Progress(self.job, text + self._text.finish(), 1, "length")
         return Progress(self.job, text, 1)

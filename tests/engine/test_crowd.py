@@ -11,7 +11,7 @@ import httpx
 import pytest
 import torch
 
-from engine import http_app
+from engine import http_answer
 from engine.batching import Engine
 from engine.chat import Message, Sampling
 from engine.client import EngineClient
@@ -254,8 +254,8 @@ async def test_a_deadline_is_a_504_or_the_last_event_and_openais_client_does_not
 
 
 async def test_a_stream_that_waits_hears_how_many_are_before_it(starter: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_app, "QUEUE_NEWS_SECONDS", 0.01)
-    monkeypatch.setattr(http_app, "QUEUE_NEWS_PER_SECOND", 10_000)
+    monkeypatch.setattr(http_answer, "QUEUE_NEWS_SECONDS", 0.01)
+    monkeypatch.setattr(http_answer, "QUEUE_NEWS_PER_SECOND", 10_000)
     heard: list[int] = []
     async with served(Engine(starter, max_batch=1)) as http:
         client = EngineClient("http://engine", http=http)

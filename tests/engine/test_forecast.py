@@ -1,0 +1,67 @@
+"""pytest tests/engine/test_forecast.py: how many texts may be written at once, from what steps and texts have cost."""
+
+from engine.forecast import Forecast
+
+
+def most(forecast: Forecast, *, others: int = 0) -> int:
+    """How many texts an answer may have beside so many rows of others."""
+    return next((texts - 1 for texts in range(2, 65) if not forecast.allows([others + texts], texts)), 64)
+
+
+def measured(row_costs: float, *, lengths: list[int], reading: float = 0.0, step: float = 0.003) -> Forecast:
+    """A forecast after many answers on a machine where a step of r rows costs 1 + row_costs (r - 1) of one."""
+    forecast = Forecast()
+    for _ in range(300):
+        for rows in (8, 6, 3, 1, 1, 1):
+            forecast.note_step(rows, step * (1.0 + row_costs * (rows - 1)))
+        forecast.note_texts(lengths)
+        forecast.note_reading(len(lengths), reading * step * len(lengths))
+    return forecast
+
+
+def test_nothing_is_known_at_first_and_a_few_texts_are_tried() -> None:
+    assert 2 <= most(Forecast()) <= 6
+
+
+def test_cheap_rows_allow_many_texts_and_dear_ones_none() -> None:
+    even = [60] * 8
+    counts = [most(measured(cost, lengths=even)) for cost in (0.01, 0.05, 0.2, 2.0)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] == 64
+    assert counts[-1] == 1
+
+
+def test_twice_the_time_of_a_single_text_is_the_bound() -> None:
+    assert 9 <= most(measured(0.1, lengths=[60] * 8)) <= 11, "1 + 0.1 x 10 = 2"
+
+
+def test_uneven_lengths_and_slow_reading_allow_fewer() -> None:
+    even = most(measured(0.05, lengths=[60] * 8))
+    assert most(measured(0.05, lengths=[20, 30, 40, 50, 60, 70, 80, 130])) < even
+    assert most(measured(0.05, lengths=[60] * 8, reading=4.0)) < even
+
+
+def test_whoever_else_is_served_leaves_less() -> None:
+    forecast = measured(0.1, lengths=[60] * 8)
+    counts = [most(forecast, others=others) for others in (0, 3, 6, 12)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > counts[3] == 1
+    assert not forecast.allows([4, 4], 4), "two batches are two steps"
+
+
+def test_the_speed_of_the_machine_does_not_matter() -> None:
+    slow, fast = (measured(0.1, lengths=[60] * 8, step=step) for step in (0.1, 0.001))
+    assert most(slow) == most(fast)
+
+
+def test_a_bad_minute_is_forgotten() -> None:
+    forecast = measured(0.05, lengths=[60] * 8)
+    before = most(forecast)
+    for _ in range(30):
+        forecast.note_step(8, 3.0)
+        forecast.note_reading(8, 3.0)
+    assert most(forecast) < before
+    for _ in range(200):  # answers of one text, since no more are allowed
+        forecast.note_step(1, 0.003)
+        forecast.note_texts([60])
+    assert most(forecast) >= 2
