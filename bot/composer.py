@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 
@@ -20,10 +21,10 @@ from bot.messenger import Address, Messenger, patiently
 from bot.plain import TELEGRAM_LIMIT, fitting, plain, utf16_length
 from bot.preview import Preview
 from bot.switchboard import Switchboard
+from bot.taste import TasteKeeper
 from bot.texts import say
 from bot.vitals import Vitals
 from engine.chat import Message, Reply, Sampling
-from engine.client import EngineClient
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
 from storage import generations, placing, ratings
 from storage.database import Database
@@ -53,17 +54,17 @@ class Composer:
         self,
         *,
         db: Database,
-        engine: EngineClient,
         messenger: Messenger,
         switchboard: Switchboard,
+        taste: TasteKeeper,
         kinds: Kinds,
         label: str,
         vitals: Vitals,
     ) -> None:
         self._db = db
-        self._engine = engine
         self._messenger = messenger
         self._switchboard = switchboard
+        self._taste = taste
         self._kinds = kinds
         self._label = label
         self._vitals = vitals
@@ -73,8 +74,8 @@ class Composer:
         """Take a generation from where it stands to delivered, or to failed with a sentence in the chat."""
         try:
             message_id = await self._placed(generation)
-            text, version = await self._written(generation, message_id)
-            await self._show(generation, message_id, text, version)
+            written = await self._written(generation, message_id)
+            await self._show(generation, message_id, written)
         except _Unwanted as stray:
             await self._delete(generation.delivery.chat_id, stray.message_id)  # stopped or forgotten meanwhile
         except (RequestError, EngineUnavailable, ModelError) as error:
@@ -101,33 +102,35 @@ class Composer:
             raise _Unwanted(message_id)
         return message_id
 
-    async def _written(self, generation: Generation, message_id: int) -> tuple[str, str]:
-        """The final text and its version, from the record or from the engine."""
+    async def _written(self, generation: Generation, message_id: int) -> "_Written":
+        """The final text, from the record or from the engine."""
         if generation.text is not None and generation.version is not None:
-            return generation.text, generation.version
+            return _Written(generation.text, generation.version, generation.best_of)
         to = generation.delivery
         async with Preview(self._messenger, to.chat_id, message_id, stop_button(generation.id)) as preview:
             with self._line.place(generation.author) as ticket:
                 preview.meanwhile = lambda: self._place_in_words(ticket, to.language)
                 await ticket.turn.wait()
-                text, version = await self._composed(generation, ticket, preview)
-        if not await generations.write_text(self._db, generation.id, text=text, version=version):
+                new = await self._composed(generation, ticket, preview)
+        if not await generations.write_text(
+            self._db, generation.id, text=new.text, version=new.version, best_of=new.best_of
+        ):
             raise _Unwanted(message_id)
-        return text, version
+        return new
 
     def _place_in_words(self, ticket: Ticket, language: str) -> str:
         ahead = self._line.ahead_of(ticket)
         return "" if ahead is None else say(language, "queue-ahead", ahead=ahead)
 
-    async def _composed(self, generation: Generation, ticket: Ticket, preview: Preview) -> tuple[str, str]:
-        """The text and its version from the engine, however often it has to be asked."""
+    async def _composed(self, generation: Generation, ticket: Ticket, preview: Preview) -> "_Written":
+        """The text from the engine, however often it has to be asked."""
         clock = asyncio.get_running_loop().time
         began = clock()
         while True:
-            version = self._switchboard.version_for(generation.chat)
+            version = self._switchboard.version_for(generation.chat, generation.seed)
             pause = _PAUSE_SECONDS
             try:
-                return await self._compose(generation, version, ticket, preview), version
+                return await self._compose(generation, version, ticket, preview)
             except EngineBusy as error:
                 pause = max(error.retry_after_seconds, _PAUSE_SECONDS)
                 ticket.wait(seconds=pause)
@@ -142,8 +145,9 @@ class Composer:
                 raise EngineUnavailable("The engine did not answer in time.")
             await asyncio.sleep(pause)
 
-    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Preview) -> str:
+    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Preview) -> "_Written":
         """Let the model write, showing the text as it grows; an empty answer is tried again with another seed."""
+        choosing = await self._taste.choosing_for(generation)
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
         for attempt in range(_EMPTY_TRIES):
@@ -155,26 +159,28 @@ class Composer:
                 min_p=MIN_P,
                 seed=generation.seed + attempt,
             )
-            stream = self._engine.stream(
-                messages, sampling, model=version, user=ticket.name, on_queued=lambda ahead: ticket.wait(queued=ahead)
-            )
+            stream = self._switchboard.engine.stream(
+                messages, sampling, model=version, user=ticket.name, on_queued=lambda ahead: ticket.wait(queued=ahead),
+                best_of=choosing.best_of, taste=choosing.taste, taste_user=choosing.person, explore=choosing.explore,
+            )  # fmt: skip
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
                     ticket.queued = None
                     if isinstance(piece, Reply):
-                        text = plain(piece.text)
+                        written = _Written(plain(piece.text), version, piece.best_of)
                         self._vitals.tokens.inc(piece.completion_tokens)
                     else:
                         preview.add(piece)
-            if text:
-                return text
+            if written.text:
+                self._vitals.compared.inc(written.best_of > 1)
+                return written
         raise ModelError(f"The model {version} writes nothing.")
 
-    async def _show(self, generation: Generation, message_id: int, text: str, version: str) -> None:
+    async def _show(self, generation: Generation, message_id: int, written: "_Written") -> None:
         """Edit the whole answer in: text, footer, buttons."""
         to = generation.delivery
-        footer = f"{self._label} · {version} · #{generation.id}"
-        body = fitting(text, TELEGRAM_LIMIT - utf16_length(footer) - 2)
+        footer = f"{self._label} · {written.version} · #{generation.id}"
+        body = fitting(written.text, TELEGRAM_LIMIT - utf16_length(footer) - 2)
         tally = await ratings.tally(self._db, generation.id)
         buttons = rating_buttons(generation.id, tally)
         is_markdown = self._kinds.by_name.get(generation.kind, self._kinds.default).is_markdown
@@ -224,6 +230,15 @@ class Composer:
     async def _end(self, generation: Generation, *, delivered: bool) -> None:
         (self._vitals.delivered if delivered else self._vitals.failed).inc()
         await generations.end(self._db, generation.id, delivered=delivered, at=datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A finished text, who wrote it, and from how many it was chosen."""
+
+    text: str
+    version: str
+    best_of: int
 
 
 class _Unwanted(Exception):

@@ -1,5 +1,6 @@
 """The doorman: who is shut out of everything, by pseudonym. Knows people and generations, no Telegram type."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bot.errors import Refusal
@@ -9,10 +10,16 @@ from storage.database import Database
 
 
 class Doorman:
-    """Keeps the list in memory, because everybody passes here. Call `open` before the first one does."""
+    """Keeps the list in memory, because everybody passes here. Call `open` before the first one does.
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, admin_ids: tuple[int, ...] = ()) -> None:
+    `on_change` is called when somebody is shut out or let in, so that what learns can take it into account.
+    """
+
+    def __init__(
+        self, *, db: Database, pseudonyms: Pseudonyms, on_change: Callable[[], object], admin_ids: tuple[int, ...] = ()
+    ) -> None:
         self._db = db
+        self._on_change = on_change
         self._admin_ids = admin_ids
         self._pseudonyms = pseudonyms
         self._banned: frozenset[str] = frozenset()
@@ -45,10 +52,12 @@ class Doorman:
         """Shut a person out, and leave their texts and ratings out of all learning; False: they were already."""
         is_new = await people.ban(self._db, person, at=datetime.now(UTC))
         await self.open()
+        self._on_change()
         return is_new
 
     async def unban(self, person: str) -> bool:
         """Let a person in again; False: they were not shut out."""
         was_out = await people.unban(self._db, person)
         await self.open()
+        self._on_change()
         return was_out

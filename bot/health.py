@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bot.backups import Backups
 from bot.switchboard import Switchboard
+from bot.taste import TasteKeeper
 from bot.texts import say
 from bot.vitals import Vitals
 from storage import generations, inbox, people, runs
@@ -43,6 +44,7 @@ class Health:
         db: Database,
         vitals: Vitals,
         switchboard: Switchboard,
+        taste: TasteKeeper,
         backups: Backups,
         queue_limit: int,
         is_polling: bool,
@@ -50,6 +52,7 @@ class Health:
         self._db = db
         self._vitals = vitals
         self._switchboard = switchboard
+        self._taste = taste
         self._backups = backups
         self._queue_limit = queue_limit
         self._is_polling = is_polling
@@ -98,7 +101,15 @@ class Health:
             backup=_moment(newest[1] if newest else None),
             free=round(self._free_bytes() / 2**30, 1),
             people=await people.count_consented(self._db),
+            taste=self._taste_told(language),
         )
+
+    def _taste_told(self, language: str) -> str:
+        fitted = self._taste.fitted
+        if fitted is None:
+            return "–"
+        auroc = "–" if fitted.auroc is None else f"{fitted.auroc:.2f}"
+        return say(language, "health-taste", texts=fitted.texts, people=fitted.people, auroc=auroc)
 
     async def _disk(self) -> Check:
         try:

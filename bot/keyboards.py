@@ -1,12 +1,22 @@
 """Buttons under messages, as plain values: what they say and what they send back. Knows no Telegram type."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.texts import say
-from storage.records import Tally
+from storage.records import Reason, Tally
 
 CONSENT_TEXT_VERSION = 1
 """Grows whenever the consent text changes its meaning; earlier opt-ins then no longer stand for it."""
+
+
+REASONS: Mapping[Reason, str] = {
+    "boring": "why-boring",
+    "off_topic": "why-off-topic",
+    "too_long": "why-too-long",
+    "wrong": "why-wrong",
+}
+"""Each reason of a dislike, with the id of the words on its button."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,17 @@ def rating_buttons(generation: int, tally: Tally) -> Keyboard:
             Button("✏️", f"refine:{generation}"),
         ),
     )
+
+
+def reason_buttons(language: str, generation: int) -> Keyboard:
+    """Why a text is disliked, for those who care to say."""
+    return (tuple(Button(say(language, text), f"why:{generation}:{reason}") for reason, text in REASONS.items()),)
+
+
+def settings_buttons(language: str, owner: str, *, own_taste: bool) -> Keyboard:
+    """One row for each setting; a press asks for what it is not now. `owner` says whose settings they are."""
+    state, other = ("on", "off") if own_taste else ("off", "on")
+    return ((Button(say(language, "settings-own-taste", state=state), f"set:own_taste:{other}:{owner}"),),)
 
 
 def stop_button(generation: int) -> Keyboard:

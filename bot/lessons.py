@@ -1,5 +1,5 @@
-"""What a run learns from: stored ratings as rows of the trainer's dataset. The one place where the records of the
-storage and those of the engine meet. Knows both; decides only how much a newcomer's rating counts.
+"""What is learned from: stored ratings and signals as rows of the trainer's dataset. The one place where the records of
+the storage and those of the engine meet. Knows both; decides only how much a newcomer's rating counts.
 """
 
 from collections.abc import Iterable, Iterator
@@ -7,14 +7,38 @@ from datetime import datetime, timedelta
 
 from engine.chat import Message
 from engine.dataset import RatedGeneration, Rating
-from engine.reward import MIN_TENURE
+from engine.weights import MIN_TENURE, SIGNAL_VALUES
 from storage.records import RatedText
 
 
 def dataset_of(texts: Iterable[RatedText], *, now: datetime, tenure_days: float) -> Iterator[RatedGeneration]:
     """One row for each generation, in the order given."""
+
+    def weight(seen_at: datetime) -> float:
+        return tenure(now - seen_at, tenure_days=tenure_days)
+
     for text in texts:
         generation = text.generation
+        said = [
+            Rating(
+                rater=rating.rater,
+                value=rating.value,
+                tenure=weight(rating.rater_first_seen_at),
+                at=rating.at.isoformat(),
+                reason=rating.reason or "",
+            )
+            for rating in text.ratings
+        ]
+        done = [
+            Rating(
+                rater=signal.person,
+                value=SIGNAL_VALUES[signal.signal],
+                tenure=weight(signal.person_first_seen_at),
+                at=signal.at.isoformat(),
+                signal=signal.signal,
+            )
+            for signal in text.signals
+        ]
         yield RatedGeneration(
             id=str(generation.id),
             kind=generation.kind,
@@ -23,15 +47,8 @@ def dataset_of(texts: Iterable[RatedText], *, now: datetime, tenure_days: float)
             version=generation.version or "",
             messages=tuple(Message(turn.role, turn.content) for turn in generation.messages),
             text=generation.text or "",
-            ratings=tuple(
-                Rating(
-                    rater=rating.rater,
-                    value=rating.value,
-                    tenure=tenure(now - rating.rater_first_seen_at, tenure_days=tenure_days),
-                    at=rating.at.isoformat(),
-                )
-                for rating in text.ratings
-            ),
+            ratings=(*said, *done),
+            best_of=generation.best_of,
         )
 
 

@@ -22,6 +22,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsError
 from bot.schedule import cron_trigger
+from engine.errors import RunError
+from engine.reward import REACTION_VALUES, read_reaction_values
+from engine.tasting import MOST_TEXTS
 
 _TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]{3,}")
 _SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,256}")
@@ -80,6 +83,23 @@ def _loopback(value: str) -> str:
     return value
 
 
+def _opinions(value: Path | None) -> Path | None:
+    _values_in(value)
+    return value
+
+
+def _values_in(file: Path | None) -> Mapping[str, float | None]:
+    """What reactions are worth by the operator's file, if there is one."""
+    if file is None:
+        return REACTION_VALUES
+    try:
+        return read_reaction_values(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read as UTF-8 text; write one emoji a line there") from error
+    except RunError as error:
+        raise ValueError(f"{file}, {str(error).rstrip('.')}") from error
+
+
 def _ids(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -90,13 +110,14 @@ def _ids(value: object) -> object:
 
 
 class DataSettings(BaseSettings):
-    """The settings that commands beside the bot need: where the data is."""
+    """The settings that commands beside the bot need: where the data is, and whose ratings count how much."""
 
     model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True)
 
     data_dir: Path = Path("data")
     key_file: Path | None = None
     backups_keep: int = Field(7, ge=0)
+    tenure_days: float = Field(7.0, ge=0)
 
     @property
     def key_path(self) -> Path:
@@ -137,13 +158,25 @@ class Settings(DataSettings):
     min_ratings: int = Field(50, ge=1)
     promotion: Literal["auto", "approve"] = "auto"
     canary_share: float = Field(0.0, ge=0, le=1)
-    tenure_days: float = Field(7.0, ge=0)
+    canary_ratings: int = Field(50, ge=1)
+    canary_hours: float = Field(24.0, ge=0)
+    canary_days: float = Field(14.0, gt=0, le=365)
+    objective: Literal["taste", "kto"] = "taste"
+    train_minutes: float = Field(20.0, gt=0, le=1440)
+    train_memory_mb: int = Field(0, ge=0)
+    reactions_file: Annotated[Path | None, AfterValidator(_opinions)] = None
+    best_of: int = Field(8, ge=1, le=MOST_TEXTS)
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"
     health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def reaction_values(self) -> Mapping[str, float | None]:
+        """What each reaction is worth, in [-1, 1]; None where it says nothing."""
+        return _values_in(self.reactions_file)
 
     @model_validator(mode="after")
     def _webhook_is_whole(self) -> Self:

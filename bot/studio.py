@@ -20,7 +20,7 @@ from bot.plain import plain
 from storage import generations
 from storage.database import Database
 from storage.errors import StorageError
-from storage.records import Delivery, Generation, NewGeneration, Turn
+from storage.records import Delivery, Generation, NewGeneration, SignalKind, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,14 @@ class Request:
     message_id: int
     language: str
     thread_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """The earlier generation that a prompt is about, and what it says of it."""
+
+    generation: int
+    signal: SignalKind
 
 
 class Studio:
@@ -76,14 +84,14 @@ class Studio:
         """
         topic = self._checked(topic, kind)
         instruction = kind.instruction[language_of_topic(topic)]
-        await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)), parent=None)
+        await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)))
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=request.message_id)
         if earlier is None or earlier.id != generation:
             raise Refusal("generation-unknown")
-        await self._accept(request, earlier.kind, earlier.messages, parent=earlier.id)
+        await self._accept(request, earlier.kind, earlier.messages, _Origin(earlier.id, "another"))
 
     async def refine(self, request: Request, shown_in: int, wish: str) -> bool:
         """Accept a wish about the generation that a message shows; False when the message shows none."""
@@ -92,7 +100,7 @@ class Studio:
             return False
         wish = self._checked(wish, self._kinds.by_name.get(earlier.kind, self._kinds.default))
         thread = (*earlier.messages, Turn("assistant", earlier.text), Turn("user", wish))
-        await self._accept(request, earlier.kind, thread, parent=earlier.id)
+        await self._accept(request, earlier.kind, thread, _Origin(earlier.id, "refined"))
         return True
 
     async def stop(self, generation_id: int, *, shown_in: int, chat_id: int, person_id: int) -> bool:
@@ -152,12 +160,14 @@ class Studio:
             raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
         return topic
 
-    async def _accept(self, request: Request, kind: str, messages: tuple[Turn, ...], *, parent: int | None) -> None:
+    async def _accept(
+        self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None" = None
+    ) -> None:
         self._check_room(request.person_id)
         self._arriving += 1
         try:
             await self._check_pace(request.person_id)
-            accepted = await generations.accept(self._db, self._new(request, kind, messages, parent))
+            accepted = await generations.accept(self._db, self._new(request, kind, messages, origin))
             if accepted is not None:
                 self._begin(accepted)
         finally:
@@ -178,7 +188,7 @@ class Studio:
             if recent >= self._prompts_per_hour:
                 raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
 
-    def _new(self, request: Request, kind: str, messages: tuple[Turn, ...], parent: int | None) -> NewGeneration:
+    def _new(self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None") -> NewGeneration:
         return NewGeneration(
             update_id=request.update_id,
             kind=kind,
@@ -187,7 +197,8 @@ class Studio:
             messages=messages,
             seed=request.update_id % 2**31,  # the same update gives the same text, also after a crash
             created_at=datetime.now(UTC),
-            parent=parent,
+            parent=None if origin is None else origin.generation,
+            signal=None if origin is None else origin.signal,
             delivery=Delivery(
                 chat_id=request.chat_id,
                 reply_to=request.message_id,

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 TelegramApplication = Application[Any, Any, Any, Any, Any, Any]
 
-_MENU = ("help", "optin", "optout", "privacy", "forget")
+_MENU = ("help", "optin", "optout", "privacy", "settings", "forget")
 _TIMEOUT_SECONDS = 15.0
 _CONNECTIONS = 64
 

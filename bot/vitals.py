@@ -30,6 +30,7 @@ class Vitals:
         self.orphans = counter("orphans", "Doubled placeholders that were found and taken away.")
         self.floods = counter("429s", "Calls that Telegram asked to hold back.")
         self.tokens = counter("tokens", "Tokens written by the model.")
+        self.compared = counter("compared", "Texts that were chosen from several by the house's taste.")
         self.overhead = Histogram(
             "ovation_overhead_seconds", "From a prompt's handler to its first call out.", buckets=_OVERHEAD_SECONDS,
             registry=registry,
@@ -42,6 +43,9 @@ class Vitals:
         self.last_training_success = gauge("last_training_success_timestamp_seconds", "End of the last whole run.")
         self.last_backup = gauge("last_backup_timestamp_seconds", "Time of the newest backup.")
         self.consented_people = gauge("consented_people", "People whose opt-in stands in at least one chat.")
+        self.taste_texts = gauge("taste_texts", "Rated texts that the house's taste was fitted on.")
+        self.taste_people = gauge("taste_people", "People with a taste of their own on top of it.")
+        self.taste_auroc = gauge("taste_auroc", "How well it tells liked texts from disliked ones, cross-validated.")
         self.engine_restarts = gauge("engine_restarts", "How often our engine had to be started again.")
         self.active_version = Gauge("ovation_active_version", "1 for the champion.", ["version"], registry=registry)
         self.polled_at = time.monotonic()

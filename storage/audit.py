@@ -1,5 +1,6 @@
 """The audit: who did what with the bot, by pseudonym. It only grows; the schema refuses anything else."""
 
+import sqlite3
 from datetime import datetime
 
 from storage.database import Database
@@ -8,11 +9,14 @@ from storage.records import Deed
 
 async def append(db: Database, deed: Deed) -> None:
     """Record a deed."""
-    await db.write(
-        lambda c: c.execute(
-            "INSERT INTO audit (at, actor, action, detail) VALUES (?, ?, ?, ?)",
-            (deed.at.isoformat(), deed.actor, deed.action, deed.detail),
-        )
+    await db.write(lambda c: append_in(c, deed))
+
+
+def append_in(connection: sqlite3.Connection, deed: Deed) -> None:
+    """`append` as a part of a transaction."""
+    connection.execute(
+        "INSERT INTO audit (at, actor, action, detail) VALUES (?, ?, ?, ?)",
+        (deed.at.isoformat(), deed.actor, deed.action, deed.detail),
     )
 
 

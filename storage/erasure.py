@@ -1,4 +1,4 @@
-"""Erasure: all that a person wrote, rated or agreed to, and every text that quotes them, goes in one transaction.
+"""Erasure: all that a person wrote, rated, chose or agreed to, and every text that quotes them, goes at once.
 
 What descends from an erased text goes too, whoever asked for it, because its conversation repeats the erased words.
 Bans stay. The same erasure is repeated on backups from the tombstones (`replay`). Deleting rows is not enough to get
@@ -26,6 +26,9 @@ _TRACES = """
         UNION ALL SELECT at FROM ratings WHERE rater = :person
         UNION ALL SELECT at FROM rating_events WHERE rater = :person
         UNION ALL SELECT at FROM early_reactions WHERE rater = :person
+        UNION ALL SELECT at FROM reasons WHERE rater = :person
+        UNION ALL SELECT at FROM signals WHERE person = :person
+        UNION ALL SELECT at FROM preferences WHERE person = :person
     )
 """
 _LEARNED = """
@@ -33,6 +36,7 @@ _LEARNED = """
     OR (rater = :person AND run IN (SELECT id FROM runs WHERE started_at <= :limit))
 """
 _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
+_SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -82,12 +86,15 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
 
     erased = Erased(
         placeholders=tuple((chat, message) for chat, message in connection.execute(_PLACEHOLDERS, values)),
-        runs=tuple(sorted(run for (run,) in connection.execute(f"SELECT DISTINCT run {_LEARNED}", values))),
+        runs=_learned(connection, values),
         generations=texts,
         ratings=delete(f"FROM ratings WHERE {_RATINGS}"),
         consents=delete("FROM consents WHERE person = :person AND granted_at <= :limit"),
     )
     delete(f"FROM rating_events WHERE {_RATINGS}")
+    delete(f"FROM reasons WHERE {_RATINGS}")
+    delete(f"FROM signals WHERE {_SIGNALS}")
+    delete("FROM preferences WHERE person = :person AND at <= :limit")
     delete("FROM early_reactions WHERE rater = :person AND at <= :limit")
     delete(_LEARNED)
     delete("FROM deliveries WHERE generation IN (SELECT value FROM json_each(:texts))")
@@ -128,6 +135,12 @@ async def moment(db: Database, person: str, now: datetime) -> datetime:
     return now if span is None else max(now, span[1])
 
 
+async def learned(db: Database, person: str, at: datetime) -> tuple[int, ...]:
+    """The runs that learned from what an erasure would take away."""
+    values = {"person": person, "limit": at.astimezone(UTC).isoformat()}
+    return await db.read(lambda c: _learned(c, values | {"texts": json.dumps(_texts_of(c, values))}))
+
+
 async def forget(db: Database, person: str, at: datetime, *, names: Names, handling: int | None = None) -> Erased:
     """Erase a person, whose tombstone is on disk already, from the live database.
 
@@ -161,6 +174,10 @@ def rewrite(connection: sqlite3.Connection) -> bool:
     return not is_busy
 
 
+def _learned(connection: sqlite3.Connection, values: dict[str, str]) -> tuple[int, ...]:
+    return tuple(sorted(run for (run,) in connection.execute(f"SELECT DISTINCT run {_LEARNED}", values)))
+
+
 def _texts_of(connection: sqlite3.Connection, values: dict[str, str]) -> tuple[int, ...]:
     """The person's texts and all that descend from them, youngest first."""
     own = connection.execute("SELECT id FROM generations WHERE author = :person AND created_at <= :limit", values)
@@ -183,7 +200,7 @@ def _delete_texts(connection: sqlite3.Connection, texts: tuple[int, ...]) -> Non
     if last in texts:
         connection.execute(
             "UPDATE generations SET state = 'failed', author = '', chat = '', kind = '', messages = '[]', text = NULL,"
-            " version = NULL, parent = NULL, seed = 0 WHERE id = ?",
+            " version = NULL, parent = NULL, seed = 0, best_of = 1 WHERE id = ?",
             (last,),
         )
     connection.executemany("DELETE FROM generations WHERE id = ?", [(text,) for text in texts if text != last])

@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import asdict
 from datetime import datetime
 
+from storage import signals
 from storage.database import Database
 from storage.records import Delivery, Generation, NewGeneration, Turn
 
@@ -15,7 +16,7 @@ _COLUMNS = """
 
 
 async def accept(db: Database, new: NewGeneration) -> Generation | None:
-    """Record a prompt; None when its update was recorded before."""
+    """Record a prompt, and what it says of its parent; None when its update was recorded before."""
 
     def insert(connection: sqlite3.Connection) -> Generation | None:
         connection.execute(
@@ -43,12 +44,14 @@ async def accept(db: Database, new: NewGeneration) -> Generation | None:
             "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language) VALUES (?, ?, ?, ?, ?)",
             (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language),
         )
+        if new.signal is not None and new.parent is not None:
+            signals.record_in(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
         return _one(connection, "g.id = ?", cursor.lastrowid)
 
     return await db.write(insert)
 
 
-async def write_text(db: Database, generation: int, *, text: str, version: str) -> bool:
+async def write_text(db: Database, generation: int, *, text: str, version: str, best_of: int = 1) -> bool:
     """The text is final, before anybody sees it: a restart will show this one and no other.
 
     False: nobody waits for it any more, because it was stopped or forgotten; it must not be shown.
@@ -56,8 +59,9 @@ async def write_text(db: Database, generation: int, *, text: str, version: str) 
     return await db.write(
         lambda c: (
             c.execute(
-                "UPDATE generations SET state = 'written', text = ?, version = ? WHERE id = ? AND state = 'placed'",
-                (text, version, generation),
+                "UPDATE generations SET state = 'written', text = ?, version = ?, best_of = ?"
+                " WHERE id = ? AND state = 'placed'",
+                (text, version, best_of, generation),
             ).rowcount
             == 1
         )
@@ -132,7 +136,12 @@ async def language_in(db: Database, chat_id: int) -> str | None:
 
 def all_delivered(connection: sqlite3.Connection) -> list[Generation]:
     """Every delivered generation, oldest first, for the export."""
-    rows = connection.execute(f"{_COLUMNS} WHERE g.state = 'delivered' ORDER BY g.id")
+    return delivered_since(connection, 0)
+
+
+def delivered_since(connection: sqlite3.Connection, first: int) -> list[Generation]:
+    """The delivered generations from a number on, oldest first."""
+    rows = connection.execute(f"{_COLUMNS} WHERE g.state = 'delivered' AND g.id >= ? ORDER BY g.id", (first,))
     return [_generation(row) for row in rows]
 
 
@@ -161,4 +170,5 @@ def _generation(row: sqlite3.Row) -> Generation:
         version=row["version"],
         text=row["text"],
         parent=row["parent"],
+        best_of=row["best_of"],
     )

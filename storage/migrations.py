@@ -166,10 +166,64 @@ _THIRD = (
     "DROP INDEX rating_events_generation",
 )
 
+_TASTES = (
+    # How many texts the one that was shown was chosen from.
+    "ALTER TABLE generations ADD COLUMN best_of INTEGER NOT NULL DEFAULT 1",
+    # What a person has chosen for themselves, in one chat; who has chosen nothing has no row.
+    """CREATE TABLE preferences (
+        person TEXT NOT NULL,
+        chat TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (person, chat, name)
+    ) STRICT""",
+    # What people did with a text, which says a little of what they think of it.
+    """CREATE TABLE signals (
+        update_id INTEGER PRIMARY KEY,
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        person TEXT NOT NULL,
+        signal TEXT NOT NULL CHECK (signal IN ('another', 'refined')),
+        at TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX signals_generation ON signals (generation)",
+    # Why a text is disliked; verdict is the update id of the rating that it explains, and it stands while that does.
+    """CREATE TABLE reasons (
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        rater TEXT NOT NULL,
+        verdict INTEGER NOT NULL,
+        reason TEXT NOT NULL CHECK (reason IN ('boring', 'off_topic', 'too_long', 'wrong')),
+        at TEXT NOT NULL,
+        PRIMARY KEY (generation, rater)
+    ) STRICT""",
+)
+
+_TRIALS = (
+    # A version compared with the one before it, by live ratings; broken_off where somebody else has decided.
+    """CREATE TABLE trials (
+        id INTEGER PRIMARY KEY,
+        base TEXT NOT NULL,
+        version TEXT NOT NULL REFERENCES versions (name),
+        reference TEXT NOT NULL REFERENCES versions (name),
+        way TEXT NOT NULL CHECK (way IN ('canary', 'watch')),
+        began_at TEXT NOT NULL,
+        ended_at TEXT,
+        outcome TEXT CHECK (outcome IN ('promoted', 'rolled_back', 'inconclusive', 'kept', 'broken_off')),
+        serves TEXT,
+        numbers TEXT NOT NULL DEFAULT '{}',
+        is_told INTEGER NOT NULL DEFAULT 0,
+        CHECK ((outcome IS NULL) = (ended_at IS NULL))
+    ) STRICT""",
+    "CREATE UNIQUE INDEX trials_open ON trials (base) WHERE outcome IS NULL",
+    "CREATE INDEX generations_version ON generations (version, created_at) WHERE version IS NOT NULL",
+)
+
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001 the loop", _FIRST),
     ("0002 trust", _SECOND),
     ("0003 verdicts", _THIRD),
+    ("0004 tastes", _TASTES),
+    ("0005 trials", _TRIALS),
 )
 
 

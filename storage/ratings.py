@@ -7,25 +7,26 @@ clears a rating only where that rating was itself a reaction. Knows values, not 
 """
 
 import sqlite3
+from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cmp_to_key
 
-from storage import generations
+from storage import generations, signals
 from storage.database import Database
-from storage.records import RatedText, Rating, RatingEvent, Tally
+from storage.records import RatedText, Rating, RatingEvent, Signal, Tally
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far our clock may be from Telegram's."""
 
 _CURRENT = """
-    SELECT r.*, g.kind, g.version, p.first_seen_at,
+    SELECT r.*, g.kind, g.version, p.first_seen_at, w.reason,
         (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
             AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater))
             AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater)) AS consented
     FROM ratings r JOIN generations g ON g.id = r.generation JOIN people p ON p.person = r.rater
-    WHERE r.value IS NOT NULL AND g.version IS NOT NULL
-    ORDER BY r.generation, r.at, r.update_id
+    LEFT JOIN reasons w ON w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id AND r.value < 0
+    WHERE r.value IS NOT NULL AND g.version IS NOT NULL AND r.generation >= :first
 """
 
 
@@ -72,25 +73,33 @@ async def tally(db: Database, generation: int) -> Tally:
     return await db.read(lambda c: _tally(c, generation))
 
 
-async def consented(db: Database) -> list[RatedText]:
-    """What a run may learn from now: author and every counted rater have opted in, in that chat."""
+async def consented(db: Database, *, newest: int | None = None) -> list[RatedText]:
+    """What may be learned from now: author and everybody who is counted have opted in, in that chat. Oldest first.
 
-    def collect(connection: sqlite3.Connection) -> list[RatedText]:
-        by_generation: dict[int, list[Rating]] = {}
-        for rating in current(connection):
-            if rating.consented:
-                by_generation.setdefault(rating.generation, []).append(rating)
-        return [
-            RatedText(generation, tuple(by_generation[generation.id]))
-            for generation in generations.all_delivered(connection)
-            if generation.id in by_generation
-        ]
-
-    return await db.read(collect)
+    `newest` leaves out all texts that are older than the newest so many that have a rating.
+    """
+    return await db.read(lambda c: consented_in(c, newest=newest))
 
 
-def current(connection: sqlite3.Connection) -> list[Rating]:
-    """Every rating that stands, one per person and generation, in order of the generations."""
+def consented_in(connection: sqlite3.Connection, *, newest: int | None = None) -> list[RatedText]:
+    """`consented`, for who reads beside the bot."""
+    first = 0 if newest is None else _first_of(connection, newest)
+    said: dict[int, list[Rating]] = defaultdict(list)
+    for rating in current(connection, first):
+        if rating.consented:
+            said[rating.generation].append(rating)
+    done: dict[int, list[Signal]] = defaultdict(list)
+    for signal in signals.consented_since(connection, first):
+        done[signal.generation].append(signal)
+    return [
+        RatedText(generation, tuple(said[generation.id]), tuple(done[generation.id]))
+        for generation in generations.delivered_since(connection, first)
+        if generation.id in said or generation.id in done
+    ]
+
+
+def current(connection: sqlite3.Connection, first: int = 0) -> list[Rating]:
+    """Every rating that stands on the generations from a number on, one per person and generation, by generation."""
     return [
         Rating(
             generation=row["generation"],
@@ -102,9 +111,21 @@ def current(connection: sqlite3.Connection) -> list[Rating]:
             at=datetime.fromisoformat(row["at"]),
             consented=bool(row["consented"]),
             rater_first_seen_at=datetime.fromisoformat(row["first_seen_at"]),
+            reason=row["reason"],
         )
-        for row in connection.execute(_CURRENT)
+        for row in connection.execute(f"{_CURRENT} ORDER BY r.generation, r.at, r.update_id", {"first": first})
     ]
+
+
+def _first_of(connection: sqlite3.Connection, newest: int) -> int:
+    """The number of the oldest among the newest texts with a consented rating; no more rows are read than it takes."""
+    numbers: set[int] = set()
+    for row in connection.execute(f"{_CURRENT} ORDER BY r.generation DESC", {"first": 0}):
+        if row["consented"]:
+            numbers.add(row["generation"])
+            if len(numbers) == newest:
+                return int(row["generation"])
+    return 0
 
 
 def _append(connection: sqlite3.Connection, event: RatingEvent) -> None:

@@ -8,6 +8,10 @@ GenerationState = Literal["accepted", "placed", "written", "delivered", "failed"
 Verdict = Literal["promoted", "canary", "rejected", "skipped", "failed"]
 VersionState = Literal["candidate", "canary", "champion", "retired"]
 Source = Literal["reaction", "button"]
+SignalKind = Literal["another", "refined"]
+Reason = Literal["boring", "off_topic", "too_long", "wrong"]
+TrialWay = Literal["canary", "watch"]
+TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "kept", "broken_off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class NewGeneration:
     created_at: datetime
     delivery: Delivery
     parent: int | None = None
+    signal: SignalKind | None = None
+    """What it says of its parent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,8 @@ class Generation:
     version: str | None = None
     text: str | None = None
     parent: int | None = None
+    best_of: int = 1
+    """How many texts this one was chosen from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +111,19 @@ class Rating:
     consented: bool
     """Both the author and the rater have opted in, in this chat, at this moment."""
     rater_first_seen_at: datetime
+    reason: Reason | None = None
+    """Why they dislike it, if they have said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a person did with a text; both they and its author have opted in, in its chat."""
+
+    generation: int
+    person: str
+    signal: SignalKind
+    at: datetime
+    person_first_seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +136,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class RatedText:
-    """A generation with its consented ratings: what a run may learn from."""
+    """A generation with its consented ratings and signals: what a run may learn from."""
 
     generation: Generation
     ratings: tuple[Rating, ...]
+    signals: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +179,56 @@ class Version:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A version whose live ratings are compared with those of the version before it."""
+
+    id: int
+    version: str
+    reference: str
+    way: TrialWay
+    """canary: both answer at the same time; watch: the version is the champion since then, the reference was before."""
+    began_at: datetime
+    outcome: TrialOutcome | None = None
+    serves: str | None = None
+    """The champion after it, where the ratings have ended it."""
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEnd:
+    """What the ratings have decided about a trial."""
+
+    trial: int
+    outcome: TrialOutcome
+    serves: str
+    """The champion from then on."""
+    numbers: dict[str, float]
+    verdict: Verdict | None = None
+    """The last one on the run that made the version; None leaves the one that stands."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRating:
+    """One person's current, consented verdict on a text of a version on trial, or of its reference."""
+
+    generation: int
+    rater: str
+    chat: str
+    value: float
+    is_own: bool
+    """The rater wrote the prompt."""
+    rater_first_seen_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Deed:
     """Something an admin, or the operator at the terminal, has done."""
 
     at: datetime
     actor: str
-    """A pseudonym, "operator", or "somebody" who is forgotten now."""
+    """A pseudonym, "operator", "somebody" who is forgotten now, or "ratings" where a trial has decided."""
     action: str
     detail: str = ""
     """A version, a run, a pseudonym; never what people wrote."""

@@ -56,13 +56,14 @@ async def end(
 
 
 async def record_lineage(db: Database, run: int, texts: Iterable[RatedText]) -> None:
-    """Which ratings a run learns from; replaces what an earlier attempt of it recorded."""
-    rows = [(run, rating.generation, rating.rater) for text in texts for rating in text.ratings]
+    """Which ratings and signals a run learns from; replaces what an earlier attempt of it recorded."""
+    ratings = {(run, rating.generation, rating.rater) for text in texts for rating in text.ratings}
+    rows = ratings | {(run, signal.generation, signal.person) for text in texts for signal in text.signals}
 
     def insert(connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM lineage WHERE run = ?", (run,))
         connection.executemany("INSERT INTO lineage VALUES (?, ?, ?)", rows)
-        connection.execute("UPDATE runs SET ratings = ? WHERE id = ?", (len(rows), run))
+        connection.execute("UPDATE runs SET ratings = ? WHERE id = ?", (len(ratings), run))
 
     await db.write(insert)
 
@@ -90,6 +91,16 @@ async def announcements(db: Database, run: int) -> list[Announcement]:
     return [
         Announcement(chat_id=row["chat_id"], message_id=row["message_id"], language=row["language"]) for row in rows
     ]
+
+
+async def language_in(db: Database, chat_id: int) -> str | None:
+    """The language in which the last run was asked for in a chat; None where none was."""
+    row = await db.read(
+        lambda c: c.execute(
+            "SELECT language FROM announcements WHERE chat_id = ? ORDER BY run DESC LIMIT 1", (chat_id,)
+        ).fetchone()
+    )
+    return None if row is None else str(row["language"])
 
 
 async def last_slot(db: Database, *, default: datetime) -> datetime:

@@ -3,8 +3,9 @@
 import sqlite3
 from datetime import datetime
 
+from storage import trials
 from storage.database import Database
-from storage.records import Version, VersionState
+from storage.records import Trial, TrialEnd, Version, VersionState
 
 
 async def register_base(db: Database, base: str, *, at: datetime) -> None:
@@ -32,38 +33,64 @@ async def add(db: Database, version: Version) -> None:
 
 
 async def crown(db: Database, name: str, *, at: datetime) -> None:
-    """Make a version the champion of its base; the old champion and any canary retire."""
+    """Make a version the champion of its base; the old champion and any canary retire.
+
+    An open trial is broken off. A version that serves for the first time is watched: its trial against the old champion
+    begins.
+    """
 
     def change(connection: sqlite3.Connection) -> None:
-        connection.execute(
-            "UPDATE versions SET state = 'retired' WHERE state IN ('champion', 'canary')"
-            " AND base = (SELECT base FROM versions WHERE name = ?)",
-            (name,),
-        )
-        _set_state(connection, name, "champion", at)
+        base, served_at = connection.execute("SELECT base, served_at FROM versions WHERE name = ?", (name,)).fetchone()
+        before = _in_state(connection, base, "champion")
+        trials.break_off(connection, base, at=at)
+        _crown(connection, name, at)
+        if served_at is None and before is not None and name not in (base, before.name):
+            trials.begin(connection, base=base, version=name, reference=before.name, way="watch", at=at)
 
     await db.write(change)
 
 
 async def make_canary(db: Database, name: str, *, at: datetime) -> None:
-    """Give a version a slice of the traffic; an earlier canary of the base retires."""
+    """Give a version a slice of the traffic, beside the champion; an earlier canary of the base retires."""
 
     def change(connection: sqlite3.Connection) -> None:
-        connection.execute(
-            "UPDATE versions SET state = 'retired' WHERE state = 'canary'"
-            " AND base = (SELECT base FROM versions WHERE name = ?)",
-            (name,),
-        )
+        (base,) = connection.execute("SELECT base FROM versions WHERE name = ?", (name,)).fetchone()
+        champion = _in_state(connection, base, "champion")
+        trials.break_off(connection, base, at=at)
+        connection.execute("UPDATE versions SET state = 'retired' WHERE state = 'canary' AND base = ?", (base,))
         _set_state(connection, name, "canary", at)
+        if champion is not None and champion.name != name:
+            trials.begin(connection, base=base, version=name, reference=champion.name, way="canary", at=at)
 
     await db.write(change)
 
 
-async def retire(db: Database, name: str) -> None:
-    """Take a version out of service. The champion cannot be retired, only replaced."""
-    await db.write(
-        lambda c: c.execute("UPDATE versions SET state = 'retired' WHERE name = ? AND state <> 'champion'", (name,))
-    )
+async def retire(db: Database, name: str, *, at: datetime) -> None:
+    """Take a version out of service; its trial is broken off. The champion cannot be retired, only replaced."""
+
+    def change(connection: sqlite3.Connection) -> None:
+        retired = connection.execute(
+            "UPDATE versions SET state = 'retired' WHERE name = ? AND state <> 'champion' RETURNING base", (name,)
+        ).fetchone()
+        trial = None if retired is None else trials.present_in(connection, retired["base"])
+        if trial is not None and trial.version == name:
+            trials.break_off(connection, retired["base"], at=at)
+
+    await db.write(change)
+
+
+async def settle(db: Database, base: str, ending: TrialEnd, *, at: datetime) -> bool:
+    """End the trial of a base as the ratings say, and let serve who is to; False when it is not open any more."""
+
+    def change(connection: sqlite3.Connection) -> bool:
+        trial = trials.present_in(connection, base)
+        if trial is None or trial.id != ending.trial:
+            return False
+        _change_service(connection, trial, ending, at)
+        trials.end(connection, trial, ending, at=at)
+        return True
+
+    return await db.write(change)
 
 
 async def discard(db: Database, name: str) -> None:
@@ -123,6 +150,27 @@ def may_serve(connection: sqlite3.Connection) -> list[Version]:
         "SELECT * FROM versions WHERE state <> 'retired' OR served_at IS NOT NULL ORDER BY created_at DESC, name"
     )
     return [_version(row) for row in rows]
+
+
+def _change_service(connection: sqlite3.Connection, trial: Trial, ending: TrialEnd, at: datetime) -> None:
+    champion = _in_state(connection, _base_of(connection, trial.version), "champion")
+    if champion is None or champion.name != ending.serves:
+        _crown(connection, ending.serves, at)
+    if ending.outcome in ("rolled_back", "inconclusive"):  # and nobody goes back to what people liked less
+        connection.execute("UPDATE versions SET state = 'retired', served_at = NULL WHERE name = ?", (trial.version,))
+
+
+def _crown(connection: sqlite3.Connection, name: str, at: datetime) -> None:
+    connection.execute(
+        "UPDATE versions SET state = 'retired' WHERE state IN ('champion', 'canary') AND base = ?",
+        (_base_of(connection, name),),
+    )
+    _set_state(connection, name, "champion", at)
+
+
+def _base_of(connection: sqlite3.Connection, name: str) -> str:
+    row = connection.execute("SELECT base FROM versions WHERE name = ?", (name,)).fetchone()
+    return str(row["base"])
 
 
 def _in_state(connection: sqlite3.Connection, base: str, state: VersionState) -> Version | None:

@@ -16,6 +16,7 @@ help =
     🔁 writes another one. To change a text, reply to it and say what you want.
 
     /optin and /optout: may your texts and ratings teach me here?
+    /settings: may I write to your own taste?
     /privacy: what I keep, and for how long.
     /forget: erases everything of yours, at once.
 
@@ -29,7 +30,7 @@ optout-already = I do not learn from you here. /optin changes that.
 privacy =
     What I keep: your prompts, my answers and the ratings they get, on the machine of the people who run me, and nowhere else. Ratings are kept under a pseudonym; your name is not stored.
 
-    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
+    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. Asking for another text, or for a change, tells me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
 
     In groups I keep only what is addressed to me: commands, mentions, and replies to my messages.
 
@@ -46,6 +47,25 @@ failed-too-long = I could not write this: the conversation has become too long f
 generation-unknown = That text is not here any more, so I cannot do that with it.
 refine-how = Reply to the text and say what to change, for example “shorter”.
 again-coming = Another one is coming.
+settings =
+    ⚙️ Your settings in this chat. A press changes one.
+
+    To your own taste: of the texts that I could show you, I pick by your ratings, and not only by everybody's. It takes about six ratings.
+settings-own-taste = Write more to my own taste: { $state ->
+        [on] on ✅
+       *[off] off
+    }
+settings-own-taste-on = Gladly. The more you rate, the better I know it.
+settings-own-taste-off = Done. I write to everybody's taste again.
+settings-need-consent = For that I must learn from you in this chat. Say /optin first, then press again.
+settings-no-taste = I cannot do that here: my engine writes one text for each prompt, so there is nothing to choose from.
+settings-not-yours = These are somebody else's settings. /settings shows you yours.
+why-boring = boring
+why-off-topic = off topic
+why-too-long = too long
+why-wrong = wrong
+why-thanks = Thank you, that helps.
+why-not-yours = That is for those who dislike the text. Press 👎 first if you do.
 rating-thanks = Thank you, that counts.
 rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may also learn from it.
 rating-taken-back = Taken back.
@@ -87,7 +107,8 @@ retrain-cancelling = The run is being cancelled. The present version keeps servi
 retrain-usage = Write /retrain, /retrain status or /retrain cancel.
 retrain-progress =
     Run { $run }: { $stage }
-    { $bar } { $percent } %{ $eta }
+    { $bar } { $percent } %{ $loss }{ $eta }
+retrain-loss = {" "}· loss { NUMBER($loss, minimumFractionDigits: 3, maximumFractionDigits: 3) }
 retrain-eta = {" "}· about { $seconds } s left
 stage-starting = starting
 stage-loading = loading the model
@@ -110,6 +131,16 @@ version-unusable = Version { $version } cannot be loaded; { $serving } serves on
 promote-usage = Which one? Write /promote and the name, for example /promote v3. /models lists them.
 promote-done = { $version } serves from now on.
 rollback-done = Done: { $version } serves now.
+trial-numbers = { $ratings ->
+        [0] nobody has rated its texts yet
+       *[other] people liked its texts in { $likes } of { $ratings } ratings ({ NUMBER($percent, maximumFractionDigits: 0) } %), those of before in { $rlikes } of { $rratings } ({ NUMBER($rpercent, maximumFractionDigits: 0) } %)
+    }
+trial-canary = 🐤 { $version } is on trial beside { $reference }: { $live }. It is better with a chance of { NUMBER($better, maximumFractionDigits: 0) } %; about { $togo } more ratings of its texts may decide. /promote or /rollback decide now.
+trial-watch = 👀 { $version } is being watched: { $live }. It is better than { $reference } with a chance of { NUMBER($better, maximumFractionDigits: 0) } %. If live ratings find it worse, { $reference } comes back by itself.
+trial-promoted = ✅ Live ratings have promoted { $version }: { $live }. It is better with a chance of { NUMBER($better, maximumFractionDigits: 0) } % and answers from now on.
+trial-rolled-back = ↩️ Live ratings have rolled { $version } back: { $live }. An equally good version would look this bad less than once in 50 times. { $serves } answers now.
+trial-inconclusive = ↩️ The trial of { $version } is over without proof that it is better: { $live }. { $serves } serves on.
+trial-kept = ✅ { $version } has been watched and stays: { $live }.
 rollback-nothing = There is nothing to go back to: { $version } is the first version that served.
 
 # --- The house ---
@@ -133,8 +164,10 @@ health =
     Version: { $version } · on trial: { $canary }
     Waiting prompts: { $waiting } · given up: { $dead }
     Last training: { $trained }
+    Taste: { $taste }
     Newest backup: { $backup }
     Free disk: { NUMBER($free, maximumFractionDigits: 1) } GiB · people with consent: { $people }
+health-taste = { $texts } rated texts · { $people } people of their own · AUROC { $auroc }
 health-disk = Disk
 health-updates = Last heard from Telegram
 health-queue = Prompts
@@ -147,7 +180,7 @@ alarm-backup = ⚠️ Tonight's backup could not be made; the log says why. Make
 verdict-promoted = ✅ Run { $run }: promoted. { $version } answers from now on. { $reason }
 verdict-canary = 🐤 Run { $run }: canary. { $why ->
         [approval] { $version } is ready.
-       *[other] { $version } is on trial.
+       *[other] { $version } is on trial: it writes { NUMBER($share, maximumFractionDigits: 0) } % of the texts, and live ratings decide.
     } { $reason }
 verdict-rejected = ↩️ Run { $run }: rejected. { $version } serves on. { $reason }
 verdict-skipped = ⏭ Run { $run }: skipped. { $version } serves on. { $reason }
@@ -163,7 +196,10 @@ reason-kl = The candidate moved too far from the base model.
 reason-fluency = The candidate wrote less fluently.
 reason-diversity = The candidate repeated itself more.
 reason-length = The candidate's texts were much shorter or longer.
-reason-hacks = The candidate fished for reactions or shouted.
+reason-segment = Some of those who ask would like the new texts less, whatever the others say.
+reason-ratings = The ratings given so far speak against the new texts.
+reason-hacks = The candidate fished for reactions, flattered, shouted, or had a catch-phrase.
+reason-golden = The candidate failed at prompts that every version must manage.
 reason-overlap = The candidate repeated rated texts word for word.
 reason-nan = The training gave numbers that make no sense; nothing was changed.
 reason-too_few_ratings = { $have } ratings with consent so far; a run needs { $need }.
@@ -177,11 +213,15 @@ reason-stalled = The training stood still for too long and was ended. /retrain t
 reason-engine = The engine did not take the new version; the log says why. /retrain tries again.
 reason-disk = The disk could not be written; the log says why. Make room, then /retrain.
 reason-memory = There was not enough memory. Free some, or choose a smaller model, then /retrain.
+reason-live_better = Live ratings have decided: { $live }.
+reason-live_worse = Live ratings found it worse: { $live }.
+reason-live_unclear = Live ratings gave no proof that it is better: { $live }.
 reason-unexpected = Something unexpected happened; the log says what. /retrain tries again.
 
 # --- The command menu ---
 menu-help = What I can do
 menu-optin = Let me learn from you here
 menu-optout = Do not let me learn from you here
+menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
 menu-forget = Erase everything of mine

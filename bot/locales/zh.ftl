@@ -16,6 +16,7 @@ help =
     🔁 会再写一个。想修改，就回复那条消息，说出你的要求。
 
     /optin 和 /optout：你的文字和评价可以教我吗？
+    /settings：可以按你自己的口味写吗？
     /privacy：我保存什么、保存多久。
     /forget：立即删除你的全部内容。
 
@@ -29,7 +30,7 @@ optout-already = 我没有在这里向你学习。用 /optin 可以更改。
 privacy =
     我保存什么：你的要求、我的回答和它们得到的评价，只存放在运行我的人的机器上，不在别处。评价用化名保存；你的名字不会被存储。
 
-    我从什么学习：只从逐个同意的人、在这个聊天里的要求和评价中学习。提要求的人和评价的人都必须同意。每次都用当前的同意从头训练模型，所以今天说不，下一个模型就不含你的内容。
+    我从什么学习：只从逐个同意的人、在这个聊天里的要求和评价中学习。提要求的人和评价的人都必须同意。要求再写一个或作修改，也会告诉我一点。每次都用当前的同意从头训练模型，所以今天说不，下一个模型就不含你的内容。
 
     在群里，我只保存对我说的话：命令、提及和对我消息的回复。
 
@@ -46,6 +47,25 @@ failed-too-long = 这次没写成：对话对模型来说太长了。请用更�
 generation-unknown = 那段文字已经不在了，我没法处理它。
 refine-how = 回复那段文字，说出要改什么，例如“短一点”。
 again-coming = 再来一个，马上就好。
+settings =
+    ⚙️ 你在这个聊天里的设置。按一下就能更改。
+
+    按你的口味：在可以给你看的文字里，我会参考你自己的评价来挑选，而不只是大家的。大约需要六个评价。
+settings-own-taste = 多按我自己的口味写：{ $state ->
+        [on] 开 ✅
+       *[off] 关
+    }
+settings-own-taste-on = 好的。你评价得越多，我就越了解你的口味。
+settings-own-taste-off = 好的。我又按大家的口味写了。
+settings-need-consent = 这需要我在这个聊天里向你学习。请先发 /optin，再按一次。
+settings-no-taste = 这里做不到：我的引擎每次只写一段文字，没有可挑选的。
+settings-not-yours = 这是别人的设置。/settings 会显示你自己的。
+why-boring = 无聊
+why-off-topic = 跑题
+why-too-long = 太长
+why-wrong = 不对
+why-thanks = 谢谢，这很有帮助。
+why-not-yours = 这是给不喜欢这段文字的人的。如果你也不喜欢，请先按 👎。
 rating-thanks = 谢谢，已计入。
 rating-thanks-no-consent = 谢谢，已计数。用 /optin 我还可以从中学习。
 rating-taken-back = 已撤回。
@@ -83,7 +103,8 @@ retrain-cancelling = 正在取消训练。当前版本继续服务。
 retrain-usage = 请写 /retrain、/retrain status 或 /retrain cancel。
 retrain-progress =
     第 { $run } 次训练：{ $stage }
-    { $bar } { $percent } %{ $eta }
+    { $bar } { $percent } %{ $loss }{ $eta }
+retrain-loss = {" "}· 损失 { NUMBER($loss, minimumFractionDigits: 3, maximumFractionDigits: 3) }
 retrain-eta = {" "}· 大约还要 { $seconds } 秒
 stage-starting = 正在启动
 stage-loading = 正在加载模型
@@ -106,6 +127,16 @@ version-unusable = 版本 { $version } 无法加载；{ $serving } 继续服务�
 promote-usage = 哪一个？请写 /promote 和名称，例如 /promote v3。/models 列出所有版本。
 promote-done = 从现在起由 { $version } 服务。
 rollback-done = 好了：现在由 { $version } 服务。
+trial-numbers = { $ratings ->
+        [0] 还没有人评价它的文字
+       *[other] 它的文字得到 { $ratings } 个评价，其中 { $likes } 个喜欢（{ NUMBER($percent, maximumFractionDigits: 0) } %）；之前版本的文字得到 { $rratings } 个评价，其中 { $rlikes } 个喜欢（{ NUMBER($rpercent, maximumFractionDigits: 0) } %）
+    }
+trial-canary = 🐤 { $version } 正在与 { $reference } 并行试用：{ $live }。它更好的可能性为 { NUMBER($better, maximumFractionDigits: 0) } %；大约再有 { $togo } 个评价即可决定。/promote 或 /rollback 可立即决定。
+trial-watch = 👀 正在观察 { $version }：{ $live }。它比 { $reference } 更好的可能性为 { NUMBER($better, maximumFractionDigits: 0) } %。如果评价显示它更差，{ $reference } 会自动恢复服务。
+trial-promoted = ✅ 大家的评价让 { $version } 转正：{ $live }。它更好的可能性为 { NUMBER($better, maximumFractionDigits: 0) } %，从现在起由它回答。
+trial-rolled-back = ↩️ 大家的评价让 { $version } 自动回退：{ $live }。同样好的版本表现得这么差，50 次里不到一次。现在由 { $serves } 回答。
+trial-inconclusive = ↩️ { $version } 的试用已结束，没有证据表明它更好：{ $live }。{ $serves } 继续服务。
+trial-kept = ✅ { $version } 经过观察，继续服务：{ $live }。
 rollback-nothing = 没有可以回到的版本：{ $version } 是第一个服务的版本。
 
 # --- 运维 ---
@@ -129,8 +160,10 @@ health =
     版本：{ $version } · 试用：{ $canary }
     等待中的要求：{ $waiting } · 已放弃：{ $dead }
     上次训练：{ $trained }
+    口味：{ $taste }
     最新备份：{ $backup }
     剩余磁盘：{ NUMBER($free, maximumFractionDigits: 1) } GiB · 已同意的人：{ $people }
+health-taste = { $texts } 段评价过的文字 · { $people } 人有自己的口味 · AUROC { $auroc }
 health-disk = 磁盘
 health-updates = 上次收到 Telegram 的消息
 health-queue = 要求
@@ -143,7 +176,7 @@ alarm-backup = ⚠️ 今晚的备份没有做成；日志里有原因。请腾�
 verdict-promoted = ✅ 第 { $run } 次训练：已晋升。从现在起由 { $version } 回答。{ $reason }
 verdict-canary = 🐤 第 { $run } 次训练：灰度试用。{ $why ->
         [approval] { $version } 已备好。
-       *[other] { $version } 正在试用。
+       *[other] { $version } 正在试用：它写 { NUMBER($share, maximumFractionDigits: 0) } % 的文字，由大家的评价决定去留。
     }{ $reason }
 verdict-rejected = ↩️ 第 { $run } 次训练：已拒绝。{ $version } 继续服务。{ $reason }
 verdict-skipped = ⏭ 第 { $run } 次训练：已跳过。{ $version } 继续服务。{ $reason }
@@ -156,7 +189,10 @@ reason-kl = 候选版本离基础模型太远了。
 reason-fluency = 候选版本写得不够通顺。
 reason-diversity = 候选版本更爱重复自己。
 reason-length = 候选版本的文字短了或长了很多。
-reason-hacks = 候选版本在讨要表情或大喊大叫。
+reason-segment = 有一部分提要求的人会更不喜欢新的文字，不管其他人怎么说。
+reason-ratings = 已有的评价不支持新的文字。
+reason-hacks = 候选版本在讨要表情、恭维、大喊大叫，或总用同一句口头禅。
+reason-golden = 候选版本没有做好每个版本都必须做好的要求。
 reason-overlap = 候选版本逐字重复了评价过的文字。
 reason-nan = 训练得出了没有意义的数字；什么都没有改变。
 reason-too_few_ratings = 目前有 { $have } 个获得同意的评价；训练需要 { $need } 个。
@@ -170,11 +206,15 @@ reason-stalled = 训练太久没有进展，已被结束。/retrain 再试一次
 reason-engine = 引擎没有接受新版本；日志里有原因。/retrain 再试一次。
 reason-disk = 磁盘无法写入；日志里有原因。腾出空间，然后 /retrain。
 reason-memory = 内存不够。释放一些，或换小一点的模型，然后 /retrain。
+reason-live_better = 大家的评价作出了决定：{ $live }。
+reason-live_worse = 大家的评价显示它更差：{ $live }。
+reason-live_unclear = 大家的评价没有证明它更好：{ $live }。
 reason-unexpected = 发生了意料之外的事；日志里有说明。/retrain 再试一次。
 
 # --- 命令菜单 ---
 menu-help = 我会做什么
 menu-optin = 允许我在这里向你学习
 menu-optout = 不允许我在这里向你学习
+menu-settings = 我在这个聊天里为你做什么
 menu-privacy = 我保存什么，以及你的选择
 menu-forget = 删除我的全部内容

@@ -56,6 +56,7 @@ def rows_of(path: Path, person: str) -> int:
             for table, column in (
                 ("people", "person"), ("consents", "person"), ("generations", "author"), ("ratings", "rater"),
                 ("rating_events", "rater"), ("early_reactions", "rater"), ("lineage", "rater"),
+                ("reasons", "rater"), ("signals", "person"), ("preferences", "person"),
             )
         )  # fmt: skip
 
@@ -102,4 +103,11 @@ def _rate(connection: sqlite3.Connection, number: int, rater: str, at: str, *, u
         "INSERT INTO ratings (generation, rater, source, value, emoji, at, update_id) VALUES (?,?,?,?,?,?,?)"
         " ON CONFLICT DO UPDATE SET at = excluded.at, update_id = excluded.update_id",
         values,
+    )
+    connection.execute(
+        "INSERT INTO reasons VALUES (?, ?, ?, 'boring', ?) ON CONFLICT DO NOTHING", (number, rater, update_id, at)
+    )
+    connection.execute("INSERT INTO signals VALUES (?, ?, ?, 'another', ?)", (update_id, number, rater, at))
+    connection.execute(
+        "INSERT INTO preferences VALUES (?, 'tea', 'own_taste', 'on', ?) ON CONFLICT DO NOTHING", (rater, at)
     )

@@ -1,0 +1,44 @@
+"""Signals: somebody wanted another text in the place of one, or a change to it, and so prompted anew.
+
+A signal is not a rating: it is weaker, nobody sees it, and it cannot be taken back. Knows what was done, not what it
+is worth.
+"""
+
+import sqlite3
+from datetime import datetime
+
+from storage.records import Signal, SignalKind
+
+_CONSENTED = """
+    SELECT s.*, p.first_seen_at
+    FROM signals s JOIN generations g ON g.id = s.generation JOIN people p ON p.person = s.person
+    WHERE s.generation >= ? AND g.version IS NOT NULL
+        AND (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
+            AND c.person IN (g.author, s.person)) = (1 + (g.author <> s.person))
+        AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, s.person))
+    ORDER BY s.generation, s.update_id
+"""
+
+
+def record_in(
+    connection: sqlite3.Connection, update_id: int, generation: int, person: str, signal: SignalKind, *, at: datetime
+) -> None:
+    """Record a signal as a part of a transaction; a repeated update changes nothing."""
+    connection.execute(
+        "INSERT INTO signals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (update_id, generation, person, signal, at.isoformat()),
+    )
+
+
+def consented_since(connection: sqlite3.Connection, first: int) -> list[Signal]:
+    """The signals on the generations from a number on; author and person have opted in, in that chat. By generation."""
+    return [
+        Signal(
+            generation=row["generation"],
+            person=row["person"],
+            signal=row["signal"],
+            at=datetime.fromisoformat(row["at"]),
+            person_first_seen_at=datetime.fromisoformat(row["first_seen_at"]),
+        )
+        for row in connection.execute(_CONSENTED, (first,))
+    ]

@@ -1,0 +1,260 @@
+"""The keeper of the taste: when it learns, from what, what it forgets, and for whom texts are chosen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot import taste
+from bot.taste import OWN_TASTE, PLAIN_SHARE, TasteKeeper, is_plain, lessons_of
+from bot.vitals import Vitals
+from engine.chat import Message
+from engine.dataset import RatedGeneration, Rating
+from engine.errors import EngineUnavailable, NoTaste
+from engine.tasting import ONE_TEXT, PersonalRating, RatedText, TasteFitted
+from storage import people, preferences, ratings
+from storage.database import Database
+from storage.records import Generation, RatingEvent
+from tests.storage.conftest import delivered
+
+NOW = datetime.now(UTC)
+QUIET, LONGEST = 0.2, 0.6
+
+
+class Engine:
+    """Stands in for the engine's client: notes what it is taught."""
+
+    def __init__(self) -> None:
+        self.fits: list[tuple[Sequence[RatedText], Mapping[str, Sequence[PersonalRating]]]] = []
+        self.began: list[float] = []
+        self.at_once = self.most_at_once = 0
+        self.error: Exception | None = None
+        self.seconds = 0.0
+
+    async def fit_taste(
+        self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
+    ) -> TasteFitted:
+        assert name == "house"
+        self.began.append(asyncio.get_running_loop().time())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(self.seconds)
+        self.at_once -= 1
+        self.fits.append((texts, people))
+        if self.error is not None:
+            raise self.error
+        return TasteFitted(len(texts), len(people), 0.7 if texts else None, self.seconds)
+
+
+async def until(is_so: Callable[[], object], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "ovation.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+async def keeper(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TasteKeeper]:
+    """One that has started, with nothing to learn from yet."""
+    monkeypatch.setattr(taste, "QUIET_SECONDS", QUIET)
+    monkeypatch.setattr(taste, "LONGEST_WAIT_SECONDS", LONGEST)
+    monkeypatch.setattr(taste, "RETRY_SECONDS", 0.1)
+    made = TasteKeeper(
+        db=db,
+        engine=engine,  # type: ignore[arg-type]
+        vitals=Vitals(),
+        name="house",
+        best_of=8,
+        tenure_days=0,
+    )
+    made.start()
+    await until(lambda: engine.fits)
+    assert engine.fits == [([], {})], "what an earlier process left in the engine is removed"
+    engine.fits.clear()
+    engine.began.clear()
+    yield made
+    await made.close()
+
+
+async def rated(db: Database, texts: int, *, author: str = "ada", first: int = 1) -> list[Generation]:
+    """Texts of one author, liked and disliked in turn by her and by Bob; both have opted in."""
+    for person in (author, "bob"):
+        await people.grant(db, person, "tea", text_version=1, at=NOW)
+    made = []
+    for number in range(first, first + texts):
+        generation = await delivered(db, number, author=author)
+        for place, rater in enumerate((author, "bob")):
+            value = 1.0 if number % 2 else -1.0
+            event = RatingEvent(
+                update_id=10_000 + 10 * number + place, generation=generation.id, rater=rater, source="button",
+                value=value, emoji="👍", at=NOW,
+            )  # fmt: skip
+            await ratings.record(db, event)
+        made.append(generation)
+    return made
+
+
+async def test_ratings_that_come_together_are_one_fit_soon_after_the_last(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    await rated(db, 12)
+    for _ in range(3):
+        keeper.note()
+        last = asyncio.get_running_loop().time()
+        await asyncio.sleep(QUIET / 4)
+    await until(lambda: engine.fits)
+    assert engine.began[0] - last >= QUIET - 0.01
+    await asyncio.sleep(2 * QUIET)
+    assert len(engine.fits) == 1 and len(engine.fits[0][0]) == 12
+    await until(lambda: keeper.fitted)
+    assert keeper.fitted is not None and keeper.fitted.auroc == 0.7
+
+
+async def test_a_shower_of_ratings_puts_the_fit_off_only_so_long(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    await rated(db, 12)
+    loop = asyncio.get_running_loop()
+    first = loop.time()
+    while not engine.began:
+        keeper.note()
+        await asyncio.sleep(QUIET / 5)
+        assert loop.time() - first < 5.0
+    assert engine.began[0] - first >= LONGEST - 0.01
+
+
+async def test_there_are_never_two_fits_at_once_and_what_comes_meanwhile_is_for_the_next(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    await rated(db, 12)
+    engine.seconds = 0.5
+    keeper.note()
+    await until(lambda: engine.at_once)
+    await rated(db, 2, first=50)
+    keeper.note()
+    await until(lambda: len(engine.fits) == 2)
+    assert engine.most_at_once == 1 and [len(texts) for texts, _ in engine.fits] == [12, 14]
+
+
+async def test_without_consent_or_with_too_few_or_one_sided_ratings_there_is_no_taste(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    (generation, *_) = await rated(db, 9)
+    keeper.note()
+    await until(lambda: engine.fits)
+    assert engine.fits[-1] == ([], {}) and keeper.fitted is None
+    assert await keeper.choosing_for(generation) == ONE_TEXT
+    await rated(db, 3, first=50)
+    keeper.note()
+    await until(lambda: keeper.fitted)
+    await people.revoke(db, "ada", "tea", at=NOW)
+    keeper.renew()
+    assert keeper.fitted is None, "nothing is chosen by what is withdrawn, from that moment on"
+    await until(lambda: len(engine.fits) == 3)
+    assert engine.fits[-1] == ([], {})
+
+
+async def test_what_is_withdrawn_during_a_fit_is_not_chosen_by(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    await rated(db, 12)
+    engine.seconds = 0.3
+    keeper.note()
+    await until(lambda: engine.at_once)
+    await people.ban(db, "bob", at=NOW)
+    keeper.renew()
+    await until(lambda: engine.fits)
+    assert keeper.fitted is None
+    await until(lambda: len(engine.fits) == 2)
+    assert [len(texts) for texts, _ in engine.fits] == [12, 12], "those of ada alone stay"
+
+
+async def test_a_failing_engine_is_asked_again_and_one_without_tastes_only_after_it_has_restarted(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    await rated(db, 12)
+    engine.error = EngineUnavailable("It is away.")
+    keeper.note()
+    await until(lambda: len(engine.fits) >= 2)
+    engine.error = NoTaste("It is of another make.", status=404)
+    tries = len(engine.fits)
+    await until(lambda: len(engine.fits) > tries)
+    tries = len(engine.fits)
+    keeper.note()
+    await asyncio.sleep(2 * LONGEST)
+    assert len(engine.fits) == tries and keeper.fitted is None
+    engine.error = None
+    keeper.installed()
+    await until(lambda: keeper.fitted)
+
+
+async def test_a_tenth_of_the_texts_is_plain_and_always_the_same_ones(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    (generation, *_) = await rated(db, 12)
+    keeper.note()
+    await until(lambda: keeper.fitted)
+    plain = [seed for seed in range(10_000) if is_plain(seed)]
+    assert abs(len(plain) / 10_000 - PLAIN_SHARE) < 0.01
+    assert await keeper.choosing_for(replace(generation, seed=plain[0])) == ONE_TEXT
+    other = next(seed for seed in range(99) if seed not in plain)
+    chosen = await keeper.choosing_for(replace(generation, seed=other))
+    assert (chosen.best_of, chosen.taste, chosen.person, chosen.explore) == (8, "house", None, 0.25)
+
+
+async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_nothing(
+    db: Database, engine: Engine, keeper: TasteKeeper
+) -> None:
+    (generation, *_) = await rated(db, 12)
+    generation = replace(generation, seed=next(seed for seed in range(99) if not is_plain(seed)))
+    await preferences.choose(db, "ada", "tea", OWN_TASTE, "on", at=NOW)
+    await preferences.choose(db, "bob", "elsewhere", OWN_TASTE, "on", at=NOW)
+    keeper.note()
+    await until(lambda: keeper.fitted)
+    ((name, said),) = engine.fits[-1][1].items()
+    assert name not in ("ada", "bob") and len(said) == 12
+    assert {rating.value for rating in said} == {1.0, -1.0}
+    assert (await keeper.choosing_for(generation)).person == name
+    assert (await keeper.choosing_for(replace(generation, author="bob"))).person is None
+    assert (await keeper.choosing_for(replace(generation, chat="elsewhere"))).person is None
+    await preferences.choose(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
+    assert (await keeper.choosing_for(generation)).person is None, "from that moment on"
+
+
+def row(number: int, *ratings: Rating) -> RatedGeneration:
+    return RatedGeneration(
+        id=f"{number:03}", kind="slogan", chat="tea", author="ada", version="starter",
+        messages=(Message("user", f"topic {number}"),), text=f"A text about the topic with number {number}.",
+        ratings=ratings,
+    )  # fmt: skip
+
+
+def test_a_text_on_which_people_disagree_teaches_the_house_nothing_but_the_person() -> None:
+    rows = [row(number, *(Rating(who, 1.0 if number % 2 else -1.0) for who in ("bob", "cyd"))) for number in range(12)]
+    rows.append(row(12, Rating("bob", 1.0), Rating("cyd", -1.0)))
+    texts, people_ = lessons_of(rows, {("bob", "tea"): "x"})
+    assert [text.weight > 0.0 for text in texts] == [True] * 12 + [False]
+    assert people_["x"][-1] == PersonalRating(12, 1.0)
+
+
+def test_signals_are_no_ratings() -> None:
+    rows = [row(number, Rating("bob", 1.0)) for number in range(12)]
+    rows += [row(number, Rating("bob", -0.3, signal="another")) for number in range(12, 24)]
+    assert lessons_of(rows, {}) == ([], {}), "all that was said is of one side"
+    rows += [row(24, Rating("bob", -1.0))]
+    texts, people_ = lessons_of(rows, {("bob", "tea"): "x"})
+    assert len(texts) == 25 and len(people_["x"]) == 13
