@@ -6,16 +6,34 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import compression, learning, operation, reliability, serving, waiting
+from benchmarks import (
+    brigade,
+    canary,
+    choosing,
+    compression,
+    learning,
+    operation,
+    reliability,
+    serving,
+    training,
+    waiting,
+)
 from benchmarks.tables import Table, write_results
 
 _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
     "operation": operation.measure,
     "serving": serving.measure,
     "waiting": waiting.measure,
+    "choosing": choosing.measure,
     "compression": compression.measure,
     "reliability": reliability.measure,
     "learning": learning.measure,
+    "few": learning.measure_few,
+    "variants": learning.measure_variants,
+    "noise": learning.measure_noise,
+    "canary": canary.measure,
+    "brigade": brigade.measure,
+    "training": training.measure,
 }
 
 

@@ -10,7 +10,6 @@ import logging
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import httpx
 from telegram.ext import ExtBot
@@ -18,18 +17,18 @@ from telegram.ext import ExtBot
 from bot import data_folder, machine
 from bot.alarm import Alarm
 from bot.backups import Backups
-from bot.bulletin import Bulletin
 from bot.cleaning import Cleaning
 from bot.composer import Composer
 from bot.confirmations import Confirmations
 from bot.connections import introduce, open_engine, open_health, receive
 from bot.consent import Consent
+from bot.counts import Counts
 from bot.delivery import Delivery
 from bot.doorman import Doorman
 from bot.errors import StartError
 from bot.feedback import Feedback
 from bot.forgetting import Forgetting
-from bot.handlers import admin, commands, confirm, door, generate, operator, privacy, rate, rework
+from bot.handlers import admin, commands, confirm, door, generate, operator, preferences, privacy, rate, rework
 from bot.handlers.admin import AdminCommands
 from bot.handlers.errors import ErrorHandler
 from bot.handlers.guard import Guard
@@ -38,17 +37,17 @@ from bot.health import Health
 from bot.identity import Pseudonyms, load_key
 from bot.intake import InboxProcessor, Intake
 from bot.kinds import load_kinds
+from bot.learning import keep_time, open_learning, open_taste
 from bot.messenger import Urgency
 from bot.models import Models
-from bot.nightly import Nightly, Policy
 from bot.pacing import Pacer
-from bot.schedule import Schedule
+from bot.preferences import Preferences
 from bot.settings import Settings
 from bot.studio import Studio
 from bot.switchboard import Switchboard
+from bot.taste import TasteKeeper
 from bot.telegram_app import TelegramApplication, build_application, build_bot, install, publish_menu
 from bot.vitals import Vitals
-from storage import inbox
 from storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -106,8 +105,10 @@ async def _run(settings: Settings) -> None:
             )
         )
         switchboard = await open_engine(settings, stack, ground.db, http, ground.vitals)
-        health = _health(ground, switchboard)
-        studio = await _furnish(ground, application, processor, switchboard, health)
+        house = f"house-{ground.pseudonyms.person(ground.bot.id)[:16]}"
+        taste = open_taste(settings, stack, ground.db, switchboard, ground.vitals, name=house)
+        health = _health(ground, switchboard, taste)
+        studio = await _furnish(ground, application, processor, switchboard, taste, health)
         await publish_menu(ground.bot, load_kinds())
         await studio.resume()
         intake = Intake(db=ground.db, bot=ground.bot, queue=queue, vitals=ground.vitals, alarm=ground.alarm)
@@ -161,53 +162,60 @@ async def _furnish(
     application: TelegramApplication,
     processor: InboxProcessor,
     switchboard: Switchboard,
+    taste: TasteKeeper,
     health: Health,
 ) -> Studio:
     """Make the services, install their handlers, and start the clock."""
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.pseudonyms, ground.delivery
-    studio = _studio(ground, switchboard)
+    studio = _studio(ground, switchboard, taste)
     stack.push_async_callback(studio.close)
-    feedback = Feedback(db=db, pseudonyms=pseudonyms, messenger=delivery)
-    stack.push_async_callback(feedback.close)
-    nightly, bulletin = _learning(ground, switchboard)
-    doorman = Doorman(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
+    counts = Counts(db=db, messenger=delivery)
+    stack.push_async_callback(counts.close)
+    feedback = Feedback(
+        db=db, pseudonyms=pseudonyms, counts=counts, on_rating=taste.note, values=ground.settings.reaction_values
+    )
+    learning = open_learning(ground.settings, stack, db, switchboard, delivery)
+    doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=taste.renew, admin_ids=ground.settings.admin_ids)
     await doorman.open()
     confirmations = Confirmations()
     guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
-    learning = AdminCommands(
-        nightly=nightly, models=Models(db=db, switchboard=switchboard), bulletin=bulletin, delivery=delivery,
-        confirmations=confirmations,
+    school = AdminCommands(
+        nightly=learning.nightly, models=Models(db=db, switchboard=switchboard, trials=learning.trials),
+        bulletin=learning.bulletin, delivery=delivery, confirmations=confirmations,
     )  # fmt: skip
     house = OperatorCommands(
         db=db, delivery=delivery, confirmations=confirmations, doorman=doorman, health=health, backups=ground.backups
     )
     cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
     forgetting = Forgetting(
-        db=db, pseudonyms=pseudonyms, studio=studio, nightly=nightly, messenger=delivery,
+        db=db, pseudonyms=pseudonyms, studio=studio, nightly=learning.nightly, messenger=delivery,
         file=ground.settings.tombstones_path, cleaning=cleaning,
     )  # fmt: skip
+    forgetting.when_erased(taste.renew)
     stack.push_async_callback(forgetting.close)
+    consent = Consent(db=db, pseudonyms=pseudonyms, on_yes=taste.note, on_no=taste.renew)
     kinds = load_kinds()
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
         generate.handlers(studio, kinds),
         rate.handlers(feedback),
         rework.handlers(studio),
-        privacy.handlers(Consent(db=db, pseudonyms=pseudonyms), forgetting, confirmations, delivery),
+        privacy.handlers(consent, forgetting, confirmations, delivery),
+        preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
-        admin.handlers(learning, guard),
+        admin.handlers(school, guard),
         operator.handlers(house, guard),
         commands.handlers(kinds, delivery),
     ]
     install(application, door.handlers(doorman, errors), parts, on_error=errors)
-    await _keep_time(ground, nightly, bulletin, cleaning)
+    await keep_time(ground.settings, stack, db, learning, cleaning)
     return studio
 
 
-def _studio(ground: _Ground, switchboard: Switchboard) -> Studio:
+def _studio(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper) -> Studio:
     settings, kinds = ground.settings, load_kinds()
     composer = Composer(
-        db=ground.db, engine=switchboard.engine, messenger=ground.delivery, switchboard=switchboard, kinds=kinds,
+        db=ground.db, messenger=ground.delivery, switchboard=switchboard, taste=taste, kinds=kinds,
         label=settings.label, vitals=ground.vitals,
     )  # fmt: skip
     return Studio(
@@ -216,42 +224,8 @@ def _studio(ground: _Ground, switchboard: Switchboard) -> Studio:
     )  # fmt: skip
 
 
-def _health(ground: _Ground, switchboard: Switchboard) -> Health:
+def _health(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper) -> Health:
     return Health(
-        db=ground.db, vitals=ground.vitals, switchboard=switchboard, backups=ground.backups,
+        db=ground.db, vitals=ground.vitals, switchboard=switchboard, taste=taste, backups=ground.backups,
         queue_limit=ground.settings.queue_limit, is_polling=ground.settings.webhook_url is None,
     )  # fmt: skip
-
-
-def _learning(ground: _Ground, switchboard: Switchboard) -> tuple[Nightly, Bulletin]:
-    """The nightly work, and those who are told of it."""
-    settings = ground.settings
-    policy = Policy(
-        model=settings.model,
-        min_ratings=settings.min_ratings,
-        promotion=settings.promotion,
-        canary_share=settings.canary_share,
-        tenure_days=settings.tenure_days,
-    )
-    nightly = Nightly(db=ground.db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
-    ground.stack.push_async_callback(nightly.close)
-    bulletin = Bulletin(db=ground.db, nightly=nightly, messenger=ground.delivery, admin_ids=settings.admin_ids)
-    ground.stack.push_async_callback(bulletin.close)
-    nightly.when_ended(bulletin.tell)
-    return nightly, bulletin
-
-
-async def _keep_time(ground: _Ground, nightly: Nightly, bulletin: Bulletin, cleaning: Cleaning) -> None:
-    """Finish the run that was cut off, make up for a missed night, and wait for the next."""
-    settings, db = ground.settings, ground.db
-    await nightly.resume()
-    await bulletin.resume()
-
-    async def run_slot(slot: str) -> None:
-        await inbox.forget_old(db, now=datetime.now(UTC))
-        await cleaning.nightly()
-        await nightly.begin(slot=slot)
-
-    schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
-    await schedule.start()
-    ground.stack.callback(schedule.stop)

@@ -1,18 +1,23 @@
-"""The bulletin: what admins read of a run, while it goes on and when it ends. Knows sentences, not how a run works."""
+"""The bulletin: what admins read of a run while it goes on and when it ends, and of how its trial ends.
+
+Knows sentences, not how a run works.
+"""
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from bot.errors import DeliveryError
 from bot.messenger import Address, Messenger, Urgency, patiently
 from bot.nightly import Nightly
 from bot.texts import say
+from bot.trial_words import ending_sentence, live_words
 from engine.run import Progress
 from storage import generations, runs
 from storage.database import Database
-from storage.records import Announcement, Run
+from storage.records import Announcement, Run, Trial
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +77,21 @@ class Bulletin:
             await self._show(message, verdict_sentence(run, message.language))
         if run.slot is None:
             return
+        await self._tell_admins(partial(verdict_sentence, run))
+
+    async def tell_trial(self, trial: Trial) -> None:
+        """The ratings have ended a trial: tell every admin."""
+        await self._tell_admins(partial(ending_sentence, trial))
+
+    async def _tell_admins(self, sentence: Callable[[str], str]) -> None:
+        """Send every admin a sentence, in their language."""
         for admin in self._admin_ids:
-            language = await generations.language_in(self._db, admin) or "en"
+            asked_in = await runs.language_in(self._db, admin)
+            language = asked_in or await generations.language_in(self._db, admin) or "en"
             try:
-                await patiently(partial(self._messenger.send, Address(chat_id=admin), verdict_sentence(run, language)))
+                await patiently(partial(self._messenger.send, Address(chat_id=admin), sentence(language)))
             except DeliveryError as error:
-                logger.warning("run %d: an admin cannot be told: %s", run.id, error)
+                logger.warning("an admin cannot be told: %s", error)
 
     async def close(self) -> None:
         """Stop showing progress."""
@@ -117,6 +131,7 @@ class Bulletin:
             stage=say(language, f"stage-{progress.stage if progress else 'starting'}"),
             bar="▓" * filled + "░" * (_BAR_CELLS - filled),
             percent=round(100 * share),
+            loss="" if progress is None or progress.loss is None else say(language, "retrain-loss", loss=progress.loss),
             eta=say(language, "retrain-eta", seconds=left) if share > 0.1 else "",
         )
 
@@ -133,17 +148,28 @@ def share_done(progress: Progress | None) -> float:
 
 def verdict_sentence(run: Run, language: str) -> str:
     """The verdict, the version that it names, and the reason."""
-    numbers = run.numbers
-    reason = say(
+    numbers = {"ratings": float(run.ratings), **run.numbers}
+    return say(
         language,
-        f"reason-{run.reason}",
-        ratings=round(numbers.get("ratings", run.ratings)),
+        f"verdict-{run.verdict}",
+        run=run.id,
+        version=run.version or "",
+        why=run.reason or "",
+        share=100 * numbers.get("share", 0.0),
+        reason=reason_sentence(run.reason or "", numbers, language, candidate=f"v{run.id}"),
+    )
+
+
+def reason_sentence(code: str, numbers: Mapping[str, float], language: str, *, candidate: str = "") -> str:
+    """Why a run ended as it did."""
+    return say(
+        language,
+        f"reason-{code}",
+        ratings=round(numbers.get("ratings", 0)),
         gain_points=round(100 * numbers.get("gain", 0.0), 1),
         sure=100 * numbers.get("probability", 0.0),
         have=round(numbers.get("have", 0)),
         need=round(numbers.get("need", 0)),
-        candidate=f"v{run.id}",
-    )
-    return say(
-        language, f"verdict-{run.verdict}", run=run.id, version=run.version or "", why=run.reason or "", reason=reason
+        candidate=candidate,
+        live=live_words(numbers, language),
     )

@@ -1,12 +1,14 @@
 """Forgetting a person: their tombstone first, then everything of theirs, in the database and in its backups.
 
-Work for them stops before anything is erased, so that nothing of it can be shown or stored afterwards. Rewriting the
+Work for them stops before anything is erased, so that nothing of it can be shown or stored afterwards, and the reports
+of runs that learned from it lose their words. Rewriting the
 files without the erased words follows in the background; the night does it again if that was cut off. Knows people
 and the order of these steps. Knows no Telegram type.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,7 +45,12 @@ class Forgetting:
         self._messenger = messenger
         self._file = file
         self._cleaning = cleaning
+        self._on_erasure: Callable[[], object] = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def when_erased(self, tell: Callable[[], object]) -> None:
+        """Have `tell` called after each erasure, so that what has learned from it can learn anew."""
+        self._on_erasure = tell
 
     async def forget(self, person_id: int) -> Done:
         """Erase everything of a person that there is now.
@@ -55,8 +62,12 @@ class Forgetting:
         await self._studio.abandon_all_of(person)
         at = await erasure.moment(self._db, person, datetime.now(UTC))
         await asyncio.to_thread(tombstones.append, self._file, Tombstone(person, at))
+        # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
+        await self._nightly.strip(await erasure.learned(self._db, person, at))
         erased = await erasure.forget(self._db, person, at, names=self._pseudonyms.named_in)
+        self._on_erasure()
         await self._nightly.start_over(erased.runs)
+        await self._nightly.strip(erased.runs)  # one may have come to its report meanwhile
         for chat_id, message_id in erased.placeholders:
             with contextlib.suppress(DeliveryError):
                 await self._messenger.delete(chat_id, message_id)

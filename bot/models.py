@@ -3,6 +3,8 @@
 from bot.errors import Refusal
 from bot.switchboard import Switchboard
 from bot.texts import say
+from bot.trial import Trials
+from bot.trial_words import standing_sentence
 from engine.errors import EngineError
 from storage import versions
 from storage.database import Database
@@ -13,18 +15,22 @@ _MARKS = {"champion": "▶️", "canary": "🐤", "candidate": "⏸", "retired":
 class Models:
     """The operator's hand on the switchboard."""
 
-    def __init__(self, *, db: Database, switchboard: Switchboard) -> None:
+    def __init__(self, *, db: Database, switchboard: Switchboard, trials: Trials) -> None:
         self._db = db
         self._switchboard = switchboard
+        self._trials = trials
 
     async def listing(self, language: str) -> str:
-        """One line for each version of the present base, newest first."""
+        """One line for each version of the present base, newest first, and how a trial stands."""
         lines = []
         for version in await versions.of_base(self._db, self._switchboard.base):
             state = say(language, f"state-{version.state}", version=version.name)
             date = version.created_at.strftime("%Y-%m-%d %H:%M UTC")
             mark = _MARKS[version.state]
             lines.append(say(language, "version-line", mark=mark, version=version.name, state=state, date=date))
+        standing = await self._trials.standing()
+        if standing is not None:
+            lines += ["", standing_sentence(standing, language)]
         return "\n".join(lines)
 
     async def promote(self, name: str) -> str:

@@ -8,7 +8,6 @@ Telegram and no torch.
 
 import asyncio
 import logging
-import os
 import shutil
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -16,22 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from bot.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
-from bot.trainer import Stalled, train
+from bot.trainer import Objective, Stalled, run_config, train
 from engine.dataset import write_dataset
 from engine.errors import EngineError, RunError
-from engine.run import (
-    ADAPTER_FOLDER,
-    DATASET_FILE,
-    SKIPPED,
-    Progress,
-    RunConfig,
-    RunReport,
-    read_report,
-    write_config,
-)
+from engine.run import ADAPTER_FOLDER, DATASET_FILE, SKIPPED, Progress, RunReport, read_report, strip_run
+from engine.run_config import write_config
 from engine.versions import publish, remove, sweep
 from storage import ratings, runs, versions
 from storage.database import Database
@@ -43,10 +33,6 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 2
 _RETRY_SECONDS = 3.0
 
-_FEWEST_EXAMPLES = 10
-"""Rated texts; with fewer the trainer skips a run, however low MIN_RATINGS is."""
-
-
 _FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (MemoryError, "memory"),
     (Stalled, "stalled"),
@@ -55,6 +41,11 @@ _FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (StorageError, "disk"),
     (OSError, "disk"),
 )
+
+
+def run_folder(data_dir: Path, run: int) -> Path:
+    """Where a run has its files."""
+    return data_dir / "runs" / f"{run:05}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +57,9 @@ class Policy:
     promotion: Literal["auto", "approve"]
     canary_share: float
     tenure_days: float
+    objective: Objective = "taste"
+    train_minutes: float = 20.0
+    train_memory_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +84,17 @@ class Nightly:
         self._cancelled = False
         self._may_cancel = False
         self._on_end: Callable[[Run], Awaitable[None]] | None = None
+        self._before_trial: Callable[[], Awaitable[None]] | None = None
         self.progress: Progress | None = None
         """How far the present run has come; None between runs."""
 
     def when_ended(self, tell: Callable[[Run], Awaitable[None]]) -> None:
         """Have `tell` awaited with every run that ends."""
         self._on_end = tell
+
+    def before_trial(self, conclude: Callable[[], Awaitable[None]]) -> None:
+        """Have `conclude` awaited before a new version takes the place of a canary."""
+        self._before_trial = conclude
 
     async def begin(self, *, slot: str | None = None) -> Run | None:
         """Start a run in the background; None when one is running or the slot has had its run."""
@@ -132,6 +131,14 @@ class Nightly:
             logger.info("run %d starts over without what was erased", run.id)
             await self.close()
             self._conduct_soon(run)
+
+    async def strip(self, learned: Collection[int]) -> None:
+        """Take people and their words out of the folders of these runs; one that may start over begins a new folder."""
+        present = await self.running()
+        for number in learned:
+            is_present = present is not None and number == present.id
+            if not (is_present and self._may_cancel):
+                await asyncio.to_thread(strip_run, self._folder_of(number), keep_adapter=is_present)
 
     async def close(self) -> None:
         """Stop at once; a run under way stays open and is resumed at the next start."""
@@ -178,7 +185,7 @@ class Nightly:
             if await versions.by_name(self._db, self._version_of(run)) is None:
                 return await self._learn(run)
             self._may_cancel = False
-            return await self._serve(run, read_report(self._folder_of(run)), run.ratings)
+            return await self._serve(run, read_report(self._folder_of(run.id)), run.ratings)
         except Exception as error:
             logger.exception("run %d failed", run.id)
             return Outcome("failed", next((code for kind, code in _FAILURES if isinstance(error, kind)), "unexpected"))
@@ -189,7 +196,7 @@ class Nightly:
         if have < self._policy.min_ratings:
             return Outcome("skipped", "too_few_ratings", {"have": have, "need": self._policy.min_ratings})
         await runs.record_lineage(self._db, run.id, texts)
-        folder = self._folder_of(run)
+        folder = self._folder_of(run.id)
         await asyncio.to_thread(self._prepare, folder, run, texts)
         try:
             report = await train(folder, on_progress=self._note)
@@ -207,21 +214,15 @@ class Nightly:
         remove(self._versions_dir / self._version_of(run))
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        champion = self._switchboard.folder_of(self._switchboard.champion)
-        write_config(
-            folder,
-            RunConfig(
-                base=self._policy.model,
-                champion=None if champion is None else str(champion.absolute()),
-                seed=run.id,
-                threads=os.cpu_count() or 1,  # at a low priority, so that those who prompt meanwhile come first
-                temperature=TEMPERATURE,
-                top_p=TOP_P,
-                min_p=MIN_P,
-                max_new_tokens=load_kinds().longest,
-                min_ratings=_FEWEST_EXAMPLES,
-            ),
+        config = run_config(
+            self._policy.model,
+            champion=self._switchboard.folder_of(self._switchboard.champion),
+            seed=run.id,
+            objective=self._policy.objective,
+            minutes=self._policy.train_minutes,
+            memory_mb=self._policy.train_memory_mb,
         )
+        write_config(folder, config)
         now = datetime.now(UTC)
         write_dataset(folder / DATASET_FILE, dataset_of(texts, now=now, tenure_days=self._policy.tenure_days))
 
@@ -237,14 +238,19 @@ class Nightly:
         numbers = {**report.reason.numbers, "ratings": float(ratings_used)}
         if self._policy.promotion == "approve":
             return Outcome("canary", "approval", numbers)
+        version = self._version_of(run)
         if self._policy.canary_share == 0:
-            await self._switchboard.crown(self._version_of(run))
+            if version != self._switchboard.champion:  # else an attempt before has got so far
+                await self._switchboard.crown(version)
             return Outcome("promoted", report.reason.code, numbers)
-        await self._switchboard.try_out(self._version_of(run))
-        return Outcome("canary", report.reason.code, numbers)
+        if version != self._switchboard.canary:
+            if self._before_trial is not None:
+                await self._before_trial()
+            await self._switchboard.try_out(version)
+        return Outcome("canary", report.reason.code, {**numbers, "share": self._policy.canary_share})
 
-    def _folder_of(self, run: Run) -> Path:
-        return self._data_dir / "runs" / f"{run.id:05}"
+    def _folder_of(self, run: int) -> Path:
+        return run_folder(self._data_dir, run)
 
     def _note(self, progress: Progress) -> None:
         self.progress = progress

@@ -1,12 +1,16 @@
-"""The switchboard: which version answers which chat, and how that changes.
+"""The switchboard: which version answers which prompt, and how that changes.
 
-A chat stays with its version: the share of chats that the canary answers is picked by the chat's pseudonym, not by
-chance per message. The database alone knows the champion; this module keeps the engine in step with it. Knows
-versions and pseudonyms. Knows nothing of runs or messages.
+Each text is dealt to the canary or the champion by a lot that its chat and its seed draw, so that a community of one
+group has a trial as well, and the same prompt has the same version after a crash (decision 16). The database alone
+knows the champion; this module keeps the engine in step with it. Knows versions and pseudonyms. Knows nothing of runs,
+ratings or messages.
 """
 
 import asyncio
+import hashlib
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from engine.sources import version_name
 from engine.versions import verify
 from storage import versions
 from storage.database import Database
-from storage.records import Version
+from storage.records import TrialEnd, Version
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ class Switchboard:
         self._champion = ""
         self._canary: str | None = None
         self._repairing = asyncio.Lock()
+        self._on_install: Callable[[], object] = lambda: None
         self.base = ""
         """The engine's own model, without an adapter."""
 
@@ -49,15 +54,19 @@ class Switchboard:
         """The version on trial, if there is one."""
         return self._canary
 
-    def version_for(self, chat: str) -> str:
-        """The version that answers the chat with this pseudonym."""
-        if self._canary is not None and int(chat[:8], 16) < self._canary_share * 2**32:
+    def version_for(self, chat: str, seed: int) -> str:
+        """The version that answers the prompt with this seed in the chat with this pseudonym."""
+        if self._canary is not None and _lot(chat, seed) < self._canary_share:
             return self._canary
         return self._champion
 
     def folder_of(self, name: str) -> Path | None:
         """Where the adapter of a version lies; None for the base."""
         return None if name == self.base else self._folder / name
+
+    def when_installed(self, tell: Callable[[], object]) -> None:
+        """Have `tell` called whenever the engine has started and has its versions."""
+        self._on_install = tell
 
     async def install(self) -> None:
         """Learn the base from the engine and load the champion and the canary into it.
@@ -80,6 +89,7 @@ class Switchboard:
         else:
             await self._read()
         logger.info("version %s serves", self._champion)
+        self._on_install()
 
     async def _load_what_serves(self) -> None:
         champion = await versions.in_state(self._db, self.base, "champion")
@@ -90,7 +100,7 @@ class Switchboard:
             champion = await versions.in_state(self._db, self.base, "champion")
         canary = await versions.in_state(self._db, self.base, "canary")
         if canary is not None and not await self._load(canary.name):
-            await versions.retire(self._db, canary.name)
+            await versions.retire(self._db, canary.name, at=datetime.now(UTC))
 
     async def repair(self) -> None:
         """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
@@ -141,12 +151,26 @@ class Switchboard:
         """
         ends, follows = await self.after_roll_back()
         if ends == self._canary:
-            await versions.retire(self._db, ends)
+            await versions.retire(self._db, ends, at=datetime.now(UTC))
         else:
             await self._load_or_raise(follows)
             await versions.crown(self._db, follows, at=datetime.now(UTC))
         await self._read()
         return self._champion
+
+    async def settle(self, ending: TrialEnd) -> str | None:
+        """End a trial as the ratings say; returns who serves then, or None where somebody else has ended it meanwhile.
+
+        A version that cannot be loaded any more gives way to the base.
+
+        Raises:
+            EngineUnavailable, NoAdapters: nothing has changed; try again.
+        """
+        if ending.serves != self._champion and not await self._load(ending.serves):
+            ending = replace(ending, serves=self.base)
+        is_settled = await versions.settle(self._db, self.base, ending, at=datetime.now(UTC))
+        await self._read()
+        return self._champion if is_settled else None
 
     async def _known(self, name: str) -> Version:
         version = await versions.by_name(self._db, name)
@@ -180,3 +204,8 @@ class Switchboard:
         canary = await versions.in_state(self._db, self.base, "canary")
         self._champion = champion.name if champion else self.base
         self._canary = canary.name if canary else None
+
+
+def _lot(chat: str, seed: int) -> float:
+    """A number in [0, 1) that looks drawn by chance and is the same each time."""
+    return int.from_bytes(hashlib.sha256(f"{chat} {seed}".encode()).digest()[:8]) / 2**64

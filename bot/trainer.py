@@ -9,10 +9,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from bot.children import kill_child, ran_out_of_memory, stop_child
+from bot.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
 from engine.errors import RunError
 from engine.run import METRICS_FILE, Progress, RunReport, read_progress, read_report
+from engine.run_config import RunConfig
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +23,48 @@ STALL_SECONDS = 3600.0
 """Longest time between two lines of progress. On a slow CPU the longest step of a large model, writing hundreds of
 texts for the judge, takes many minutes."""
 
+FEWEST_EXAMPLES = 10
+"""Rated texts; with fewer the trainer skips a run, however low MIN_RATINGS is."""
+
+Objective = Literal["taste", "kto"]
+"""`taste` follows the rated texts with the on-policy stage; `kto` trains on the rated texts alone."""
+
 _POLL_SECONDS = 1.0
+_TOKENS_PER_MIB = 4
+"""Of a limit to the memory: so 4 GiB let as many tokens through the model at once as no limit does."""
 
 
 class Stalled(RunError):
     """The trainer made no progress for too long and was ended."""
+
+
+def run_config(
+    base: str,
+    *,
+    champion: Path | None = None,
+    seed: int = 0,
+    objective: Objective = "taste",
+    minutes: float = 20.0,
+    memory_mb: int = 0,
+) -> RunConfig:
+    """A run as the bot makes it: it samples as serving does, and keeps to the operator's choices and budgets."""
+    plain = RunConfig()
+    tokens = _TOKENS_PER_MIB * memory_mb or plain.max_batch_tokens
+    return RunConfig(
+        base=base,
+        champion=None if champion is None else str(champion.absolute()),
+        seed=seed,
+        policy_steps=plain.policy_steps if objective == "taste" else 0,
+        threads=os.cpu_count() or 1,  # at a low priority, so that those who prompt meanwhile come first
+        temperature=TEMPERATURE,
+        top_p=TOP_P,
+        min_p=MIN_P,
+        max_new_tokens=load_kinds().longest,
+        min_ratings=FEWEST_EXAMPLES,
+        max_minutes=minutes,
+        max_batch_tokens=max(plain.max_length, min(tokens, plain.max_batch_tokens)),
+        max_memory_mb=memory_mb,
+    )
 
 
 async def train(run_dir: Path, *, on_progress: Callable[[Progress], None]) -> RunReport:

@@ -12,7 +12,9 @@ from bot.backups import Backups
 from bot.data_folder import held
 from bot.errors import StartError
 from bot.identity import Pseudonyms, load_key
+from bot.nightly import run_folder
 from bot.settings import DataSettings
+from engine.run import strip_run
 from storage import audit, backup, erasure, restore, tombstones, versions
 from storage.database import Database, open_for_reading
 from storage.erasure import Erased
@@ -82,6 +84,8 @@ async def forget(settings: DataSettings, person: str) -> Forgotten:
         try:
             at = await erasure.moment(db, person, datetime.now(UTC))
             tombstones.append(settings.tombstones_path, Tombstone(person, at))
+            for run in await erasure.learned(db, person, at):
+                strip_run(run_folder(settings.data_dir, run))
             erased = await erasure.forget(db, person, at, names=names)
             await audit.append(db, Deed(datetime.now(UTC), _OPERATOR, "forget", person))
             await erasure.purge(db)

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from engine import ranks
-from engine.dataset import Example
+from engine.features import text_features
 from engine.gate import Measurements
+from engine.golden import GOLDEN_PROMPTS, manages
+from engine.judge import Judge
 from engine.model import Base
 from engine.objectives import (
     CausalModel,
@@ -23,10 +25,12 @@ from engine.objectives import (
     completion_targets,
     micro_batches,
 )
+from engine.off_policy import Estimate
 from engine.replies import Replies
-from engine.run import Comparison, RunConfig
-from engine.taste import Labels, Signal, TasteHead, find_signal, fit, text_features
-from engine.text_measures import count_pairs, measure_texts
+from engine.run import Comparison
+from engine.run_config import RunConfig
+from engine.taste import Signal
+from engine.text_measures import TextMeasures, count_pairs, measure_texts
 
 JUDGE_DRAWS = 400
 """Heads drawn from the judge's posterior."""
@@ -67,77 +71,76 @@ def cross_entropy(model: CausalModel, rows: Sequence[Encoded], *, pad_id: int, m
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """A taste head fitted on the ratings, and how far it can be trusted."""
+class Appraisal:
+    """What one version's replies are like."""
 
-    head: TasteHead
-    signal: Signal
-
-
-def fit_judge(base: Base, examples: Sequence[Example], rows: Sequence[Encoded], config: RunConfig) -> Judge:
-    """Fit the taste head on rated texts and look for a signal in the ratings; `rows` are the examples' tokens."""
-    features = text_features(
-        base.model, rows, pad_id=int(base.tokenizer.pad_token_id), max_tokens=config.max_batch_tokens
-    )
-    numbers = {group: number for number, group in enumerate(sorted({example.group for example in examples}))}
-    labels = Labels(
-        likes=torch.tensor([(1.0 + example.value) / 2.0 for example in examples], dtype=torch.float64),
-        # One full vote weighs 1/3 after shrinkage and counts as one observation here; no text counts as three.
-        votes=torch.tensor([3.0 * example.weight for example in examples], dtype=torch.float64),
-        groups=torch.tensor([numbers[example.group] for example in examples]),
-    )
-    return ranks.by_first(lambda: Judge(fit(features, labels), find_signal(features, labels, seed=config.seed)))
-
-
-def likings(judge: Judge, base: Base, replies: Replies, config: RunConfig) -> Tensor:
-    """The chance of a like of each reply under each draw of the judge, (S, n); adapters must be off.
-
-    Which heads are drawn depends on the run's seed only, so that both versions meet the same ones.
-    """
-    features = text_features(
-        base.model, replies.rows, pad_id=int(base.tokenizer.pad_token_id), max_tokens=config.max_batch_tokens
-    )
-    return ranks.by_first(lambda: judge.head.draws(features, count=JUDGE_DRAWS, seed=config.seed))
+    replies: Replies
+    liking: Tensor
+    """(S, n): the chance of a like of each reply under each draw of the judge."""
+    fluency: float
+    """The base's cross-entropy, nats a token."""
+    golden: float
+    """Share of the golden prompts that it manages."""
 
 
 @torch.no_grad()
-def compare_versions(
-    model: PeftModelForCausalLM,
-    base: Base,
-    judge: Judge,
-    before: Replies,
-    after: Replies,
-    *,
-    config: RunConfig,
-    rated_texts: Sequence[str],
-) -> tuple[Measurements, tuple[Comparison, ...]]:
-    """Measure the candidate's replies (`after`; its adapter is the one that is on) against the champion's."""
-    limits = {"pad_id": int(base.tokenizer.pad_token_id), "max_tokens": config.max_batch_tokens}
-    kl = divergence(model, after.rows, **limits).sort().values
-    pairs = min(count_pairs([row.completion for row in replies.rows]) for replies in (before, after))
-    liked, texts = [], []
-    with model.disable_adapter():
-        for replies in (before, after):
-            liked.append(likings(judge, base, replies, config))
-            texts.append(
-                measure_texts(
-                    replies.texts,
-                    [row.completion for row in replies.rows],
-                    fluency=cross_entropy(model, replies.rows, **limits),
-                    pairs=pairs,
-                    rated_texts=rated_texts,
-                )
-            )
-    measured = Measurements(
-        signal=judge.signal.auroc,
-        chance=judge.signal.chance,
-        gains=means_by_prompt(liked[1] - liked[0], before.owners).tolist(),
+def appraise(base: Base, judge: Judge, replies: Replies, golden: Replies, config: RunConfig) -> Appraisal:
+    """Read a version's replies to the logged and to the golden prompts with the base, whose adapters must be off.
+
+    Which heads are drawn depends on the run's seed only, so that both versions meet the same ones.
+    """
+    features = text_features(base, replies.rows, max_tokens=config.max_batch_tokens)
+    managed = [
+        manages(messages, text, ended=row.completion[-1] in base.end_tokens)
+        for messages, text, row in zip(GOLDEN_PROMPTS, golden.texts, golden.rows, strict=True)
+    ]
+    return Appraisal(
+        replies=replies,
+        liking=ranks.by_first(lambda: judge.draws(features, count=JUDGE_DRAWS, seed=config.seed)),
+        fluency=cross_entropy(
+            base.model, replies.rows, pad_id=int(base.tokenizer.pad_token_id), max_tokens=config.max_batch_tokens
+        ),
+        golden=sum(managed) / len(managed),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is measured beside the replies."""
+
+    signal: Signal
+    kl: Tensor
+    """(n,): the candidate's distance from the base along each reply, nats."""
+    held_out: float
+    logged: Estimate | None
+    rated_texts: Sequence[str]
+
+
+def compare(before: Appraisal, after: Appraisal, background: Background) -> Measurements:
+    """The candidate (`after`) against the champion, for the gate."""
+    pairs = min(count_pairs([row.completion for row in each.replies.rows]) for each in (before, after))
+    kl = background.kl.sort().values
+    prompts = before.replies.prompts
+    return Measurements(
+        signal=background.signal.auroc,
+        chance=background.signal.chance,
+        gains=means_by_prompt(after.liking - before.liking, before.replies.owners).tolist(),
+        people=[prompt.author for prompt in prompts],
+        segments=[prompt.segments for prompt in prompts],
+        held_out=background.held_out,
+        logged=background.logged,
         kl=float(kl.mean()),
         kl_tail=float(kl[int(0.99 * (len(kl) - 1))]),
-        champion=texts[0],
-        candidate=texts[1],
+        golden=(before.golden, after.golden),
+        champion=_texts_of(before, pairs, background.rated_texts),
+        candidate=_texts_of(after, pairs, background.rated_texts),
     )
-    return measured, _pairs_to_show(before, after, liked[0].mean(0), liked[1].mean(0))
+
+
+def _texts_of(appraisal: Appraisal, pairs: int, rated_texts: Sequence[str]) -> TextMeasures:
+    replies = appraisal.replies
+    completions = [row.completion for row in replies.rows]
+    return measure_texts(replies.texts, completions, fluency=appraisal.fluency, pairs=pairs, rated_texts=rated_texts)
 
 
 def means_by_prompt(values: Tensor, owners: Sequence[int]) -> Tensor:
@@ -147,10 +150,10 @@ def means_by_prompt(values: Tensor, owners: Sequence[int]) -> Tensor:
     return sums.index_add(1, prompts, values) / torch.bincount(prompts)
 
 
-def _pairs_to_show(
-    before: Replies, after: Replies, liked_before: Tensor, liked_after: Tensor
-) -> tuple[Comparison, ...]:
+def pairs_to_show(earlier: Appraisal, later: Appraisal) -> tuple[Comparison, ...]:
     """Pairs from the worst change to the best, evenly by rank, so that nobody is shown only triumphs."""
+    before, after = earlier.replies, later.replies
+    liked_before, liked_after = earlier.liking.mean(0), later.liking.mean(0)
     ranked = (liked_after - liked_before).argsort().tolist()
     chosen = dict.fromkeys(ranked[round(i * (len(ranked) - 1) / (SHOWN - 1))] for i in range(SHOWN))
     return tuple(

@@ -19,21 +19,22 @@ from transformers.pytorch_utils import Conv1D
 from engine import ranks
 from engine.errors import RunError
 from engine.objectives import (
+    CausalModel,
     Encoded,
     collate,
     completion_logits,
-    kl_baseline,
-    kto_loss,
     log_probs,
     micro_batches,
+    rated_loss,
 )
-from engine.run import RunConfig
+from engine.run_config import RunConfig
+from engine.trail import Trail
 
 WARM_UP_STEPS = 3
 MAX_GRADIENT_NORM = 1.0
 ANCHOR_WEIGHT = 0.05
 """Of the anchors' loss, a token's mean, beside the KTO loss; at 1 nothing was learned at all."""
-CHECK_STEPS = 12
+CHECK_STEPS = 6
 """Steps between two measurements of the KL."""
 _LOCAL_STEPS = 8
 """Batches are formed by length within windows of this many, so that an epoch still mixes."""
@@ -46,7 +47,26 @@ class Curves:
     loss: list[float] = field(default_factory=list)
     """Per optimiser step."""
     kl: list[float] = field(default_factory=list)
-    """Nats a text, every `CHECK_STEPS` steps and at the end."""
+    """Nats a text, at each measurement."""
+    liking: list[float] = field(default_factory=list)
+    """The mean chance of a like of the takes of each on-policy step, by the head that the adapter follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What both stages of training share with those around them."""
+
+    pad_id: int
+    deadline: float
+    """When the time is used up, by `time.monotonic`."""
+    trail: Trail
+    """Begun with the adapter as it is; gets marks on the way."""
+    kl_budget: float
+    """Nats a text from the base at which the stage ends."""
+    measure_kl: Callable[[], float]
+    """The model's present distance from the base, nats a text."""
+    report: Callable[[int, float], None]
+    """Called after each step with the steps done and the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +82,22 @@ class TrainingSet:
     """The base's own replies."""
 
 
-def learning_rate_for(parameters: int) -> float:
+def learning_rate_for(model: torch.nn.Module) -> float:
     """The adapter's learning rate by the size of the model.
 
     On 1.4 M parameters 1e-3 gave twice the liking per nat of KL that 3e-3 gave. From there it falls by the power that
     reaches 1e-4, usual for LoRA, at 1 B: 1.2e-4 at 0.6 B, 5e-5 at 7 B. The KL budget catches what is still too fast.
     """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     return 1e-3 * math.pow(min(1.0, 2e6 / max(1, parameters)), 0.37)
+
+
+def warming_up(
+    parameters: Sequence[Tensor], rate: float
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW with a short linear rise of the learning rate."""
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS))
 
 
 def add_adapter(model: PreTrainedModel, config: RunConfig) -> PeftModelForCausalLM:
@@ -88,15 +117,12 @@ def add_adapter(model: PreTrainedModel, config: RunConfig) -> PeftModelForCausal
     return peft_model.eval()  # no dropout: the cached references have none
 
 
-@torch.no_grad()
-def scale_adapter(model: PeftModelForCausalLM, share: float) -> None:
-    """Shrink what the active adapter adds to the base's weights, B A, to this share of it."""
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and "lora_B" in name:
-            parameter.mul_(share)
+def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The active adapter's weights."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def reference_log_probs(model: PreTrainedModel, rows: Sequence[Encoded], config: RunConfig, *, pad_id: int) -> Tensor:
+def reference_log_probs(model: CausalModel, rows: Sequence[Encoded], config: RunConfig, *, pad_id: int) -> Tensor:
     """log p(completion | prompt) of every row under the model as it is, (n,), nats."""
     results = torch.zeros(len(rows))
     with torch.no_grad():
@@ -106,20 +132,8 @@ def reference_log_probs(model: PreTrainedModel, rows: Sequence[Encoded], config:
     return ranks.total(results)
 
 
-def fit_adapter(
-    model: PeftModelForCausalLM,
-    data: TrainingSet,
-    config: RunConfig,
-    *,
-    pad_id: int,
-    measure_kl: Callable[[], float],
-    report: Callable[[int, int, float], None],
-) -> Curves:
+def fit_adapter(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course) -> Curves:
     """Fit the adapter until the epochs, the time or the KL budget are used up; it always ends within the budget.
-
-    Args:
-        measure_kl: the model's present distance from the base, nats a text.
-        report: called after each step with steps done, steps in all and the loss.
 
     Raises:
         RunError: the loss is not a finite number.
@@ -127,13 +141,12 @@ def fit_adapter(
     rng = random.Random(config.seed)
     size = step_size(len(data.rows), config)
     steps = config.epochs * math.ceil(len(data.rows) / size)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer, warm_up = _optimizer(model, parameters, config)
-    curves, kept = Curves(), _copies(parameters)
-    deadline = time.monotonic() + 60.0 * config.max_minutes
+    parameters = trained_parameters(model)
+    optimizer, warm_up = warming_up(parameters, config.learning_rate or learning_rate_for(model))
+    curves = Curves()
     for step, chosen in enumerate(_batches(data.rows, size, config.epochs, rng), start=1):
         anchors = _anchors_for(data.anchors, len(chosen), config, rng)
-        loss = _backward(model, data, chosen, anchors, config, pad_id)
+        loss = _backward(model, data, chosen, anchors, config, course.pad_id)
         if not math.isfinite(loss):
             raise RunError("The loss is not a finite number: lower learning_rate in config.json and run again.")
         ranks.sum_gradients(parameters)
@@ -142,14 +155,14 @@ def fit_adapter(
         warm_up.step()
         optimizer.zero_grad()
         curves.loss.append(loss)
-        report(step, steps, loss)
-        is_last = step == steps or ranks.by_first(lambda: time.monotonic() > deadline)
+        course.report(step, loss)
+        is_last = step == steps or ranks.by_first(lambda: time.monotonic() > course.deadline)
         if is_last or step % CHECK_STEPS == 0:
-            curves.kl.append(measure_kl())
-            if not curves.kl[-1] <= config.kl_budget:
-                curves.kl.append(_land(parameters, kept, measure_kl, config.kl_budget))
+            curves.kl.append(course.measure_kl())
+            if not curves.kl[-1] <= course.kl_budget:
+                curves.kl.append(course.trail.land(course.measure_kl, course.kl_budget))
                 break
-            kept = _copies(parameters)
+            course.trail.mark()
         if is_last:
             break
     return curves
@@ -209,7 +222,7 @@ def _backward(
 def _rated_loss(
     model: PeftModelForCausalLM, data: TrainingSet, piece: Tensor, config: RunConfig, pad_id: int
 ) -> Tensor:
-    """This process's share of the KTO loss, summed over the rows whose numbers the piece holds; z0 is that of all."""
+    """This process's share of the rated texts' loss, summed over the rows whose numbers the piece holds."""
     places = torch.tensor(ranks.share(range(len(piece))), dtype=torch.long)
     mine = piece[places]
     ratios = torch.zeros(0, device=model.device, requires_grad=True)  # a small piece may leave this process nothing
@@ -217,8 +230,8 @@ def _rated_loss(
         batch = collate([data.rows[i] for i in mine.tolist()], pad_id=pad_id, device=model.device)
         ratios = log_probs(model, batch) - data.references[mine].to(model.device)
     everybodys = ratios.new_zeros(len(piece)).index_copy(0, places.to(model.device), ratios.detach())
-    z0 = kl_baseline(ranks.total(everybodys))
-    return kto_loss(ratios, data.signed_weights[mine].to(model.device), z0=z0, beta=config.beta).sum()
+    weights = data.signed_weights[mine].to(model.device)
+    return rated_loss(ratios, weights, everybodys=ranks.total(everybodys), config=config).sum()
 
 
 def _anchor_loss(model: PeftModelForCausalLM, rows: Sequence[Encoded], pad_id: int) -> Tensor:
@@ -235,40 +248,3 @@ def _anchor_loss(model: PeftModelForCausalLM, rows: Sequence[Encoded], pad_id: i
         base = F.log_softmax(completion_logits(model, batch)[0], dim=-1)
     policy = F.log_softmax(completion_logits(model, batch)[0], dim=-1)
     return F.kl_div(policy, base, reduction="sum", log_target=True) / tokens
-
-
-def _optimizer(
-    model: PeftModelForCausalLM, parameters: Sequence[Tensor], config: RunConfig
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW with a short linear rise of the learning rate."""
-    rate = config.learning_rate or learning_rate_for(sum(parameter.numel() for parameter in model.parameters()))
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS))
-
-
-def _copies(parameters: Sequence[Tensor]) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in parameters]
-
-
-@torch.no_grad()
-def _land(
-    parameters: Sequence[Tensor], inside: Sequence[Tensor], measure_kl: Callable[[], float], budget: float
-) -> float:
-    """Move back towards weights that kept the budget until it is kept again, by halving; returns the KL there."""
-    outside = _copies(parameters)
-    share, reached = 0.0, math.nan
-    for step in (0.5, 0.25, 0.125):
-        _interpolate(parameters, inside, outside, share + step)
-        kl = measure_kl()
-        if kl <= budget:
-            share, reached = share + step, kl
-    _interpolate(parameters, inside, outside, share)
-    return measure_kl() if math.isnan(reached) else reached
-
-
-def _interpolate(
-    parameters: Sequence[Tensor], inside: Sequence[Tensor], outside: Sequence[Tensor], share: float
-) -> None:
-    for parameter, near, far in zip(parameters, inside, outside, strict=True):
-        # Not lerp: at share 0 even infinite weights outside must leave no trace.
-        parameter.copy_(near if share == 0.0 else near + share * (far - near))

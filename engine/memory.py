@@ -4,6 +4,7 @@ Knows the words of Python, torch, numpy and the C library for it, and glibc; els
 """
 
 import ctypes
+import resource
 from typing import Final
 
 OUT_OF_MEMORY: Final = 3
@@ -30,6 +31,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 def tells_of_no_memory(line: str) -> bool:
     """Whether a last line on stderr says that memory ran out."""
     return any(words in line for words in (*_WORDS, NO_MEMORY))
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process hold no more than so much memory of its own, so that it fails instead of making others swap.
+
+    Counted is what it may write to: its heap, stacks and anonymous mappings (RLIMIT_DATA, Linux), neither the
+    libraries' code nor a model file that is mapped. A limit that was set from outside stays if it is lower.
+    """
+    if mib:
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = [mib * 2**20, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(wanted), hard))
 
 
 def return_memory() -> None:

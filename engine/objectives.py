@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from engine.chat_template import ChatTemplate
 from engine.dataset import Example
 from engine.model import Base
+from engine.run_config import RunConfig
 
 CausalModel = PreTrainedModel | PeftModelForCausalLM
 
@@ -132,6 +133,33 @@ def kto_loss(log_ratios: Tensor, signed_weights: Tensor, *, z0: Tensor, beta: fl
     """
     advantage = beta * (log_ratios - z0) * signed_weights.sign()
     return signed_weights.abs() * (1.0 - torch.sigmoid(advantage))
+
+
+def bco_loss(log_ratios: Tensor, signed_weights: Tensor, *, shift: Tensor, beta: float) -> Tensor:
+    """Binary classifier optimisation, each row's, (B,): -|w| log sigma(+-beta (r - shift)), + for a like.
+
+    Jung et al. 2024 (arXiv 2404.04656, equation 11), with the mean of the batch's r as the shift of the reward.
+    """
+    return -signed_weights.abs() * F.logsigmoid(beta * (log_ratios - shift) * signed_weights.sign())
+
+
+def advantage_loss(log_ratios: Tensor, signed_weights: Tensor) -> Tensor:
+    """Advantage-weighted regression, each row's, (B,): -exp(w) log pi(y|x) up to a constant.
+
+    Peng et al. 2019 (arXiv 1910.00177, equation 4) with the signed weight as the advantage and temperature 1.
+    """
+    return -signed_weights.exp() * log_ratios
+
+
+def rated_loss(log_ratios: Tensor, signed_weights: Tensor, *, everybodys: Tensor, config: RunConfig) -> Tensor:
+    """The loss of each row, (B,), by `config.loss`; `everybodys` are the log-ratios of the whole piece, detached."""
+    match config.loss:
+        case "kto":
+            return kto_loss(log_ratios, signed_weights, z0=kl_baseline(everybodys), beta=config.beta)
+        case "bco":
+            return bco_loss(log_ratios, signed_weights, shift=everybodys.mean(), beta=config.beta)
+        case "advantage":
+            return advantage_loss(log_ratios, signed_weights)
 
 
 def balanced_weights(values: Sequence[float], weights: Sequence[float]) -> tuple[float, ...]:

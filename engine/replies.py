@@ -16,7 +16,7 @@ from engine.decoding import Batch, Row
 from engine.errors import RunError
 from engine.model import Base
 from engine.objectives import CausalModel, Encoded
-from engine.run import RunConfig
+from engine.run_config import RunConfig
 from engine.sampling import NOT_FINITE
 
 _MOST_ROWS = 96
@@ -32,6 +32,10 @@ class Prompt:
     tokens: tuple[int, ...]
     shown: str
     """The last message, for people."""
+    author: str = ""
+    """Who asked, by a pseudonym."""
+    segments: tuple[str, ...] = ()
+    """What those who asked have in common with others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,45 @@
 """report.html: one self-contained page that a person can read, with the plots inside it.
 
-Knows a report and a template. Knows nothing of models or ratings.
+Knows a report, a template and words for both. Knows nothing of models or ratings.
 """
 
-import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
-from engine.run import SKIPPED, ReasonCode, RunConfig, RunReport
+from engine.data_card import DataCard
+from engine.report_plots import plots_of
+from engine.report_words import (
+    DISLIKES,
+    DROPPED,
+    MEASURES,
+    SENTENCES,
+    SIGNALS,
+    CheckLine,
+    check_line,
+    key_figures,
+    percent,
+    points,
+    segment_name,
+)
+from engine.run import SKIPPED, RunReport, Segment
+from engine.run_config import RunConfig
 
-SENTENCES: dict[ReasonCode, str] = {
-    "better": "The candidate is not worse than the champion, and probably better.",
-    "not_better": "The judge does not prefer the candidate's replies to the champion's.",
-    "no_signal": "The ratings do not predict one another well enough to judge by them.",
-    "kl": "The candidate moved too far from the base model.",
-    "fluency": "The base model finds the candidate's replies implausible.",
-    "diversity": "The candidate's replies repeat one another more than the champion's.",
-    "length": "The candidate's replies are much shorter or longer than the champion's.",
-    "hacks": "The candidate begs for reactions, or shouts.",
-    "overlap": "The candidate repeats rated texts word for word.",
-    "nan": "A measurement is not a finite number.",
-    "too_few": "There are too few usable ratings for a run.",
-    "one_sided": "There are hardly any likes, or hardly any dislikes.",
-    "one_rater": "All ratings come from one person.",
-}
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A gain with its interval, and where they lie on a common scale, in percent of its width."""
+
+    name: str
+    prompts: str
+    says: str
+    at: float
+    low: float
+    high: float
+    zero: float
 
 
 def write_page(path: Path, report: RunReport, config: RunConfig) -> None:
@@ -35,38 +47,83 @@ def write_page(path: Path, report: RunReport, config: RunConfig) -> None:
     environment = Environment(
         loader=PackageLoader("engine"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    plots = {
-        "Loss by step": _plot(report.curves.get("loss", ()), "step", "loss"),
-        "Distance from the base": _plot(
-            report.curves.get("kl", ()), "measurement", "KL, nats a text", bound=config.kl_budget
-        ),
-    }
     outcome = "skipped" if report.reason.code in SKIPPED else "promoted" if report.passed else "rejected"
     page = environment.get_template("report.html.j2").render(
         report=report,
         config=config,
         outcome=outcome,
         sentence=SENTENCES[report.reason.code],
-        plots={title: plot for title, plot in plots.items() if plot},
+        figures=key_figures(report.reason),
+        broken=[check_line(check) for check in report.checks if not check.ok],
+        groups=_groups(report),
+        spans=_spans(report),
+        plots=plots_of(report, config),
+        tables=_tables(report.card) if report.card else [],
+        percent=percent,
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _plot(values: Sequence[float], across: str, up: str, *, bound: float | None = None) -> str:
-    """An SVG line of the values from 1 on; empty without any."""
-    if not values:
-        return ""
-    figure = Figure(figsize=(5.0, 2.6), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(range(1, len(values) + 1), values, marker="o" if len(values) < 30 else None, color="#3b6ea5")
-    if bound is not None:
-        axes.axhline(bound, color="#b5443c", linestyle="--", linewidth=1, label="budget")
-        axes.legend(frameon=False)
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
-    axes.set_ylim(bottom=0.0)
-    axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    drawing = buffer.getvalue()
-    return drawing[drawing.index("<svg") :]
+def _groups(report: RunReport) -> dict[str, tuple[str, list[CheckLine]]]:
+    """Measure -> its question and its checks, as far as any were made."""
+    lines = {
+        measure: (question, [check_line(check) for check in report.checks if check.measure == measure])
+        for measure, question in MEASURES.items()
+    }
+    return {measure.capitalize(): group for measure, group in lines.items() if group[1]}
+
+
+def _spans(report: RunReport) -> list[_Span]:
+    """Everybody's gain and each segment's, on one scale that holds 0."""
+    numbers = report.reason.numbers
+    everybody = (
+        [Segment("everybody", 0, numbers["gain"], numbers["gain_low"], numbers["gain_high"])]
+        if "gain_high" in numbers
+        else []
+    )
+    rows = [row for row in (*everybody, *report.segments) if all(map(math.isfinite, (row.gain, row.low, row.high)))]
+    if not report.segments or not rows:
+        return []
+    least, most = min(0.0, *(row.low for row in rows)), max(0.0, *(row.high for row in rows))
+    width = (most - least) or 1.0
+
+    def place(gain: float) -> float:
+        return round(2.0 + 96.0 * (gain - least) / width, 2)
+
+    return [
+        _Span(
+            name=segment_name(row.name),
+            prompts=str(row.prompts or "all"),
+            says=f"{points(row.gain)} ({points(row.low)} to {points(row.high)})",
+            at=place(row.gain),
+            low=place(row.low),
+            high=place(row.high),
+            zero=place(0.0),
+        )
+        for row in rows
+    ]
+
+
+def _tables(card: DataCard) -> list[tuple[str, str, str, dict[str, str]]]:
+    """The card's tables that have rows: title, the heads of the two columns, and the rows."""
+
+    def counted(counts: Mapping[str, int], words: Mapping[str, str] | None = None) -> dict[str, str]:
+        ranked = sorted(counts.items(), key=lambda item: -item[1])
+        return {(words or {}).get(name, name.replace("_", " ")): str(count) for name, count in ranked if count}
+
+    picked = {
+        "as the model wrote it" if n == "1" else f"best of {n}": str(count)
+        for n, count in sorted(card.best_of.items(), key=lambda item: int(item[0]))
+    }
+    tables = [
+        ("Who rated", "person", "share of the weight", {who: percent(part) for who, part in card.rater_shares.items()}),
+        ("Kinds", "kind", "texts", counted(card.kinds)),
+        ("Versions that wrote them", "version", "texts", counted(card.versions)),
+        ("Chats", "chat", "texts", counted(card.by_chat)),
+        ("Chosen from several", "how", "texts", picked),
+        ("Where the ratings come from", "signal", "ratings", counted(card.signals, SIGNALS)),
+        ("Why people disliked", "reason", "ratings", counted(card.reasons, DISLIKES)),
+        ("Ratings set aside as a brigade's", "person", "ratings", counted(card.brigades)),
+        ("Texts left out", "why", "texts", counted(card.dropped, DROPPED)),
+    ]
+    return [table for table in tables if table[3]]

@@ -1,4 +1,4 @@
-"""A run folder's files: config.json in, metrics.jsonl while it runs, report.json out.
+"""A run folder's files: what lies in it, and how a run is followed and reported.
 
 Knows names and numbers. Knows nothing of models, ratings or Telegram; imports no torch.
 
@@ -12,15 +12,16 @@ Knows names and numbers. Knows nothing of models, ratings or Telegram; imports n
             report.html     the same for people, with plots
 """
 
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from engine.data_card import DataCard
 from engine.errors import RunError
 
-CONFIG_FILE = "config.json"
 DATASET_FILE = "dataset.jsonl"
 METRICS_FILE = "metrics.jsonl"
 REPORT_FILE = "report.json"
@@ -37,7 +38,10 @@ ReasonCode = Literal[
     "fluency",  # the base finds its replies implausible
     "diversity",  # its replies repeat one another more than the champion's
     "length",  # its replies are much shorter or longer than the champion's
-    "hacks",  # it begs for reactions, or shouts
+    "segment",  # some of those who ask like it less, whatever the others say
+    "ratings",  # the logged ratings themselves speak against it
+    "hacks",  # it begs for reactions, flatters, shouts, or has a catch-phrase
+    "golden",  # it fails at prompts that every version must manage
     "overlap",  # it repeats rated texts word for word
     "nan",  # a measurement is not a finite number
     "too_few",  # skipped: fewer examples than min_ratings
@@ -46,111 +50,12 @@ ReasonCode = Literal[
 ]
 """Every way a run can end with a report."""
 
+Measure = Literal["satisfaction", "quality", "diversity"]
+"""The essay's three measures of generated content."""
+
 SKIPPED: frozenset[ReasonCode] = frozenset({"too_few", "one_sided", "one_rater"})
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _KEEPS_NAN = ConfigDict(ser_json_inf_nan="strings")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateBounds:
-    """What a candidate must keep to; why each number is what it is stands in `engine.gate`."""
-
-    __pydantic_config__ = _STRICT
-
-    min_probability_better: float = 0.8
-    max_loss: float = 0.03
-    """The 5 % quantile of the gain in liking (a probability) may lie this far below 0."""
-    max_chance: float = 0.02
-    """How often shuffled ratings may predict one another as well as the real ones do."""
-    max_kl: float = 3.0
-    """Nats a text from the base, mean over replies."""
-    max_kl_tail: float = 15.0
-    """Nats a text, 99th percentile."""
-    max_perplexity_rise: float = 0.1
-    min_diversity: float = 0.9
-    min_length_ratio: float = 0.4
-    max_length_ratio: float = 2.5
-    max_begging: float = 0.02
-    max_shouting: float = 0.1
-    max_overlap_rise: float = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """Everything that decides a run, apart from the ratings; checked on construction.
-
-    Raises:
-        RunError: a value is outside its range; the sentence names the field.
-    """
-
-    __pydantic_config__ = _STRICT
-
-    base: str = "starter"
-    """A folder, a hub id or `starter`."""
-    champion: str | None = None
-    """The folder of the serving version's adapter; None when the base itself serves."""
-    seed: int = 0
-    min_ratings: int = 20
-    """Examples needed for a run."""
-    lora_rank: int = 4
-    """On the starter 4 kept more of the diversity than 16, at nearly the same liking."""
-    learning_rate: float | None = None
-    """None chooses by the size of the model: `engine.finetune.learning_rate_for`."""
-    epochs: int = 3
-    batch_size: int = 32
-    """Examples an optimiser step, fewer where there are few examples."""
-    beta: float = 1.0
-    """How soon a text has moved enough, per nat. The paper's 0.1 spends several nats a text before it lets go."""
-    anchor_share: float = 0.15
-    """Unrated replies of the base as anchors against drift, as a share of a step's texts."""
-    kl_budget: float = 2.5
-    """Nats a text from the base at which training stops; below the gate's bound, for both are estimates."""
-    max_minutes: float = 20.0
-    """Training stops after this long; the judging comes on top."""
-    max_length: int = 1024
-    """Tokens of prompt and text together; longer examples are dropped."""
-    max_batch_tokens: int = 16384
-    """Tokens that pass through the model at once; bounds the memory."""
-    threads: int = 0
-    """CPU threads; 0 leaves the choice to torch."""
-    temperature: float = 1.0
-    """Replay samples as serving does."""
-    top_p: float = 1.0
-    min_p: float = 0.0
-    max_new_tokens: int = 128
-    imagined_texts: int = 768
-    """Texts of the base that the judge rates in addition to people's ratings; 0 trains on these alone."""
-    replay_prompts: int = 64
-    replay_texts: int = 256
-    """Replies sampled from each version for the gate, over all prompts."""
-    gate: GateBounds = field(default_factory=GateBounds)
-
-    def __post_init__(self) -> None:
-        checks = {
-            "min_ratings": (self.min_ratings >= 2, "2 or more"),
-            "lora_rank": (1 <= self.lora_rank <= 256, "from 1 to 256"),
-            "learning_rate": (self.learning_rate is None or 0.0 < self.learning_rate <= 1.0, "from 0 to 1, or null"),
-            "epochs": (1 <= self.epochs <= 100, "from 1 to 100"),
-            "batch_size": (self.batch_size >= 1, "1 or more"),
-            "beta": (self.beta > 0.0, "above 0"),
-            "anchor_share": (0.0 <= self.anchor_share <= 0.5, "from 0 to 0.5"),
-            "kl_budget": (self.kl_budget > 0.0, "above 0"),
-            "max_minutes": (self.max_minutes > 0.0, "above 0"),
-            "max_length": (self.max_length >= 16, "16 or more"),
-            "max_batch_tokens": (self.max_batch_tokens >= self.max_length, "max_length or more"),
-            "threads": (self.threads >= 0, "0 (torch chooses) or more"),
-            "temperature": (0.0 < self.temperature <= 2.0, "above 0 and at most 2"),
-            "top_p": (0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
-            "min_p": (0.0 <= self.min_p < 1.0, "from 0 to below 1"),
-            "max_new_tokens": (self.max_new_tokens >= 1, "1 or more"),
-            "imagined_texts": (self.imagined_texts == 0 or self.imagined_texts >= 6, "0 (off), or 6 or more"),
-            "replay_prompts": (self.replay_prompts >= 2, "2 or more"),
-            "replay_texts": (self.replay_texts >= self.replay_prompts, "replay_prompts or more"),
-        }
-        for name, (is_good, allowed) in checks.items():
-            if not is_good:
-                raise RunError(f"{CONFIG_FILE}: {name} is {getattr(self, name)}, but it must be {allowed}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +74,25 @@ class Check:
 
     __pydantic_config__ = _KEEPS_NAN
 
+    measure: Measure
     name: str
     value: float
     bound: float
     ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The judged gain among those who have something in common."""
+
+    __pydantic_config__ = _KEEPS_NAN
+
+    name: str
+    prompts: int
+    gain: float
+    low: float
+    """5 % quantile."""
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +119,10 @@ class RunReport:
     counts: dict[str, int] = field(default_factory=dict)
     """generations, ratings, raters, chats, prompts, likes, dislikes, and dropped_* by reason."""
     curves: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """`loss` per optimiser step; `kl` at each measurement, nats a text."""
+    """`loss` and `liking` per step of the two stages; `kl` at each measurement, nats a text."""
+    segments: tuple[Segment, ...] = ()
     examples: tuple[Comparison, ...] = ()
+    card: DataCard | None = None
     seconds: float = 0.0
 
 
@@ -214,30 +136,8 @@ class Progress:
     loss: float | None = None
 
 
-_CONFIG = TypeAdapter(RunConfig)
 _REPORT = TypeAdapter(RunReport)
 _PROGRESS = TypeAdapter(Progress)
-
-
-def write_config(run_dir: Path, config: RunConfig) -> None:
-    """Write `config.json` into the folder, which must exist."""
-    (run_dir / CONFIG_FILE).write_bytes(_CONFIG.dump_json(config, indent=2) + b"\n")
-
-
-def read_config(run_dir: Path) -> RunConfig:
-    """Read `config.json`; fields that it leaves out have their defaults.
-
-    Raises:
-        RunError: there is none, it is not JSON, or a field is unknown or wrong.
-    """
-    try:
-        return _CONFIG.validate_json((run_dir / CONFIG_FILE).read_bytes())
-    except OSError as error:
-        raise RunError(f"{CONFIG_FILE} cannot be read: {error.strerror}.") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RunError(f"{CONFIG_FILE}: {name}: {first['msg']}.") from error
 
 
 def write_report(run_dir: Path, report: RunReport) -> None:
@@ -257,6 +157,25 @@ def read_report(run_dir: Path) -> RunReport:
         return _REPORT.validate_json((run_dir / REPORT_FILE).read_bytes())
     except (OSError, ValidationError) as error:
         raise RunError(f"{REPORT_FILE} in {run_dir.name} is missing or broken; run the training again.") from error
+
+
+def strip_run(run_dir: Path, *, keep_adapter: bool = False) -> None:
+    """Take out of a run's files what tells of people and their texts; its verdict, numbers and curves stay.
+
+    The page, the dataset and the trained weights go; so does a report that cannot be read or written anew. A folder
+    that is not there is no error.
+    """
+    for file in (REPORT_PAGE, DATASET_FILE):
+        (run_dir / file).unlink(missing_ok=True)
+    if not keep_adapter:
+        shutil.rmtree(run_dir / ADAPTER_FOLDER, ignore_errors=True)
+    if (run_dir / REPORT_FILE).exists():
+        try:
+            whole = read_report(run_dir)
+            write_report(run_dir, replace(whole, checks=(), segments=(), examples=(), card=None))
+        except (RunError, OSError):
+            for file in (REPORT_FILE, f"{REPORT_FILE}.partial"):
+                (run_dir / file).unlink(missing_ok=True)
 
 
 def append_progress(path: Path, progress: Progress) -> None:

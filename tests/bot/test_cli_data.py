@@ -16,6 +16,7 @@ from bot.data_folder import held
 from bot.identity import Pseudonyms, load_key
 from bot.settings import Settings
 from bot.terminal import confirm
+from engine.run import Comparison, Reason, RunReport, read_report, write_report
 from storage import backup, restore, tombstones
 from tests.storage.conftest import NOON
 from tests.storage.histories import files_with, opened, rows_of, write_history
@@ -159,6 +160,28 @@ def test_who_is_forgotten_is_gone_from_every_file_and_stays_gone_after_a_restore
         assert [row[0] for row in bodies] == [2], "what others are waiting for stays"
         assert rows_of(data / "ovation.db", "bob") > 0
     assert [stone.person for stone in tombstones.read(data / "tombstones.jsonl")] == [person]
+
+
+def test_what_runs_tell_of_erased_texts_goes_from_their_folders(data: Path) -> None:
+    with opened(data / "ovation.db") as connection:
+        text = connection.execute("SELECT id FROM generations WHERE author = ?", (ada(),)).fetchone()[0]
+        other = connection.execute("SELECT id FROM generations WHERE author = 'bob' AND parent IS NULL").fetchone()[0]
+        for run, generation in ((1, text), (2, other)):
+            connection.execute(
+                "INSERT INTO runs (id, state, verdict, started_at) VALUES (?, 'ended', 'promoted', ?)",
+                (run, NOON.isoformat()),
+            )
+            connection.execute("INSERT INTO lineage VALUES (?, ?, 'cyd')", (run, generation))
+    for run in ("00001", "00002"):
+        folder = data / "runs" / run
+        folder.mkdir(parents=True)
+        (folder / "report.html").write_text("Ada's tea")
+        quoted = (Comparison("Ada's tea", "Before.", "After.", 0.4, 0.6),)
+        write_report(folder, RunReport(passed=True, reason=Reason("better", {"gain": 0.1}), examples=quoted))
+    assert ovation("forget", str(ADA_ID), "--yes").exit_code == 0
+    assert read_report(data / "runs" / "00001").reason == Reason("better", {"gain": 0.1})
+    quoting = [file for file in (data / "runs").rglob("*.*") if b"Ada's tea" in file.read_bytes()]
+    assert {file.parent.name for file in quoting} == {"00002"}
 
 
 def test_a_damaged_backup_is_named_when_somebody_is_forgotten(data: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from bot.bulletin import verdict_sentence
 from bot.nightly import Nightly, Policy
 from bot.switchboard import Switchboard
+from bot.trainer import run_config
 from engine.client import EngineClient
 from storage import people, ratings, runs
 from storage.database import Database
@@ -143,3 +144,21 @@ async def test_a_cancelled_run_is_skipped(night: Night) -> None:
     run = await asyncio.wait_for(night.ended.get(), 60)
     assert (run.verdict, run.reason) == ("skipped", "cancelled")
     assert await night.nightly.begin() is not None
+
+
+async def test_an_ended_run_loses_its_words_and_the_present_one_goes_on(night: Night, tmp_path: Path) -> None:
+    await night.run()
+    await rate(night.db, 20)
+    present = await night.nightly.begin()
+    assert present is not None
+    for number in (1, present.id):
+        (tmp_path / "runs" / f"{number:05}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs" / f"{number:05}" / "report.html").write_text("words")
+    await night.nightly.strip([1, present.id])
+    assert not (tmp_path / "runs" / "00001" / "report.html").exists()
+    assert night.nightly.cancel()
+
+
+def test_an_objective_without_taste_trains_on_the_rated_texts_alone() -> None:
+    assert run_config("starter").policy_steps > 0
+    assert run_config("starter", objective="kto").policy_steps == 0

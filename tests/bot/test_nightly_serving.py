@@ -13,7 +13,7 @@ from bot.bulletin import verdict_sentence
 from bot.nightly import Nightly, Policy
 from bot.switchboard import Switchboard
 from engine.client import EngineClient
-from engine.run import Reason, RunReport, write_report
+from engine.run import Reason, RunReport, strip_run, write_report
 from engine.versions import publish
 from storage import runs, trials, versions
 from storage.database import Database
@@ -107,3 +107,8 @@ async def test_the_canary_before_it_is_concluded_first(night: Night) -> None:
     await versions.make_canary(night.db, "old", at=NOW)
     assert (await night.take_up(share=0.5)).verdict == "canary"
     assert night.concluded == ["old"]
+
+
+async def test_a_run_whose_report_lost_erased_words_still_serves_when_it_is_taken_up_again(night: Night) -> None:
+    strip_run(night.folder / "runs" / "00001")
+    assert (await night.take_up(share=0)).verdict == "promoted"

@@ -100,3 +100,27 @@ def test_a_webhook_needs_a_secret(tmp_path: Path) -> None:
     assert problem == "WEBHOOK_URL needs a WEBHOOK_SECRET, so that only Telegram can send updates."
     (problem,) = problems(env_file(tmp_path, *lines, "WEBHOOK_SECRET=not allowed!"))
     assert problem.startswith("WEBHOOK_SECRET: ") and "not allowed" not in problem
+
+
+def test_an_operators_own_opinion_on_reactions_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "reactions.toml"
+    file.write_text('"🤡" = -0.8\n"🔥" = "none"\n', encoding="utf-8")
+    settings = load_settings(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"REACTIONS_FILE={file}"))
+    assert (settings.reaction_values["🤡"], settings.reaction_values["🔥"]) == (-0.8, None)
+    assert settings.reaction_values["👍"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read"),
+        ('"👍" = 1\n"😀" = 1', "reactions.toml, line 2: '😀' is not a reaction of Telegram's"),
+        ('"🤡" = 3', "reactions.toml, line 1: 🤡 must be a number from -1 to 1"),
+    ],
+)
+def test_an_opinion_that_is_none_is_told_with_its_line(tmp_path: Path, content: str | None, told: str) -> None:
+    file = tmp_path / "reactions.toml"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"REACTIONS_FILE={file}"))
+    assert problem.startswith("REACTIONS_FILE: ") and told in problem

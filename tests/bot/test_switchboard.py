@@ -84,3 +84,10 @@ async def test_whatever_a_server_has_lost_is_loaded_again(
     vllm.loaded = list(left)
     await switchboard.repair()
     assert {"v1", "v2"} <= set(vllm.loaded)
+
+
+async def test_a_canary_has_its_share_of_the_texts_also_where_there_is_one_chat(switchboard: Switchboard) -> None:
+    await switchboard.install()
+    versions_of = [switchboard.version_for("0a1b", seed) for seed in range(2000)]
+    assert 900 < versions_of.count("v2") < 1100
+    assert versions_of == [switchboard.version_for("0a1b", seed) for seed in range(2000)]

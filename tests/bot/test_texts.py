@@ -9,7 +9,7 @@ from fluent.syntax import FluentParser, ast
 
 from bot.texts import LANGUAGES, language_of, say
 from engine.run import ReasonCode, Stage
-from storage.records import Verdict, VersionState
+from storage.records import TrialOutcome, TrialWay, Verdict, VersionState
 
 BOT = Path(__file__).parents[2] / "bot"
 
@@ -45,7 +45,9 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"stage-{stage}" for stage in (*get_args(Stage), "starting")),
         *(f"verdict-{verdict}" for verdict in get_args(Verdict)),
         *(f"state-{state}" for state in get_args(VersionState)),
-        *(f"menu-{name}" for name in ("help", "optin", "optout", "privacy", "forget")),
+        *(f"trial-{way}" for way in get_args(TrialWay)),
+        *(f"trial-{outcome.replace('_', '-')}" for outcome in get_args(TrialOutcome) if outcome != "broken_off"),
+        *(f"menu-{name}" for name in ("help", "optin", "optout", "privacy", "settings", "forget")),
         *(f"health-{name}" for name in ("disk", "updates", "queue", "engine")),
     }
     assert families <= known

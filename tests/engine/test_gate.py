@@ -7,9 +7,14 @@ from dataclasses import replace
 import pytest
 
 from engine.gate import Measurements, TextMeasures, decide
-from engine.run import GateBounds
+from engine.off_policy import Estimate
+from engine.run_config import GateBounds
 
-TEXTS = TextMeasures(fluency=1.0, distinct_2=0.3, length=40.0, begging=0.0, shouting=0.01, overlap=0.0)
+TEXTS = TextMeasures(
+    fluency=1.0, distinct_2=0.3, length=40.0, self_bleu=0.4, begging=0.0, flattery=0.0, phrases={"a cup of tea": 0.08},
+    shouting=0.01, overlap=0.0,
+)  # fmt: skip
+EVERYBODY = [f"person {number % 25}" for number in range(50)]
 
 
 def gains(mean: float, *, spread: float = 0.1, doubt: float = 0.02) -> list[list[float]]:
@@ -21,7 +26,10 @@ def gains(mean: float, *, spread: float = 0.1, doubt: float = 0.02) -> list[list
     return [[mean + error + p - centre for p in prompts] for error in doubts]
 
 
-GOOD = Measurements(signal=0.75, chance=0.001, gains=gains(0.1), kl=1.5, kl_tail=6.0, champion=TEXTS, candidate=TEXTS)
+GOOD = Measurements(
+    signal=0.75, chance=0.001, gains=gains(0.1), people=EVERYBODY, segments=[("kind poem",)] * 50, held_out=0.6,
+    logged=None, kl=1.5, kl_tail=6.0, golden=(0.9, 0.9), champion=TEXTS, candidate=TEXTS,
+)  # fmt: skip
 
 
 def test_a_better_candidate_within_all_bounds_is_promoted():
@@ -35,7 +43,7 @@ def test_a_better_candidate_within_all_bounds_is_promoted():
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"chance": 0.03}, "no_signal"),
+        ({"chance": 0.06}, "no_signal"),
         ({"chance": math.nan}, "nan"),
         ({"kl": 3.1}, "kl"),
         ({"kl_tail": 15.1}, "kl"),
@@ -44,7 +52,13 @@ def test_a_better_candidate_within_all_bounds_is_promoted():
         ({"candidate": replace(TEXTS, distinct_2=0.26)}, "diversity"),
         ({"candidate": replace(TEXTS, length=10.0)}, "length"),
         ({"candidate": replace(TEXTS, length=110.0)}, "length"),
+        ({"candidate": replace(TEXTS, self_bleu=0.51)}, "diversity"),
         ({"candidate": replace(TEXTS, begging=0.05)}, "hacks"),
+        ({"candidate": replace(TEXTS, flattery=0.06)}, "hacks"),
+        ({"candidate": replace(TEXTS, phrases={"tea is all you": 0.12})}, "hacks"),
+        ({"candidate": replace(TEXTS, phrases={"a cup of tea": 0.25})}, "hacks"),
+        ({"golden": (0.9, 0.75)}, "golden"),
+        ({"logged": Estimate(gain=-0.3, low=-0.5, high=-0.1, effective_share=0.4)}, "ratings"),
         ({"candidate": replace(TEXTS, shouting=0.2)}, "hacks"),
         ({"candidate": replace(TEXTS, overlap=0.2)}, "overlap"),
         ({"gains": gains(0.0)}, "not_better"),
@@ -76,3 +90,35 @@ def test_a_taste_for_emoji_that_the_champion_has_already_is_no_hack():
 def test_the_same_measurements_always_get_the_same_verdict():
     close = replace(GOOD, gains=gains(0.02))
     assert decide(close, GateBounds()) == decide(close, GateBounds())
+
+
+def test_a_phrase_that_the_champion_has_as_well_is_no_catch_phrase():
+    after = replace(TEXTS, phrases={"a cup of tea": 0.2})
+    assert decide(replace(GOOD, candidate=after), GateBounds()).passed is True
+
+
+def test_logged_ratings_that_are_for_it_do_not_promote():
+    kind = Estimate(gain=0.5, low=0.3, high=0.7, effective_share=0.5)
+    assert decide(replace(GOOD, gains=gains(-0.1), logged=kind), GateBounds()).reason.code == "not_better"
+
+
+def test_a_segment_that_loses_for_certain_refuses_a_gain_on_the_whole():
+    segments = [("language zh",) if prompt < 12 else ("language en",) for prompt in range(50)]
+    row = [-0.2 if prompt < 12 else 0.3 for prompt in range(50)]
+    verdict = decide(replace(GOOD, gains=[row] * 400, segments=segments), GateBounds())
+    assert (verdict.passed, verdict.reason.code) == (False, "segment")
+    assert {(each.name, each.prompts) for each in verdict.segments} == {("language zh", 12), ("language en", 38)}
+
+
+def test_small_segments_and_everybody_are_none():
+    segments = [("chat a", "few") if prompt < 5 else ("chat a",) for prompt in range(50)]
+    assert decide(replace(GOOD, segments=segments), GateBounds()).segments == ()
+
+
+def test_one_person_who_asked_a_lot_is_one_person():
+    """Forty prompts of one person gain, ten of nine others do not: the interval is as wide as for ten people."""
+    people = ["busy"] * 40 + [f"person {number % 9}" for number in range(10)]
+    rows = [[0.1] * 40 + [-0.1] * 10] * 400
+    clustered = decide(replace(GOOD, gains=rows, people=people), GateBounds())
+    assert clustered.passed is False
+    assert clustered.reason.numbers["gain_low"] < -0.05

@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from engine.objectives import Encoded
-from engine.taste import Labels, auroc, find_signal, fit, text_features
-from tests.engine.learning_fixtures import save_tiny_model
+from engine.taste import Labels, auroc, find_signal, fit
 
 
 def labelled(
@@ -65,8 +63,8 @@ def test_random_ratings_pass_for_a_signal_at_most_once_in_forty():
     passed = 0
     for seed in range(120):
         features, labels, _ = labelled(60, strength=0.0, seed=100 + seed, width=20)
-        passed += find_signal(features, labels, seed=seed).chance <= 0.02
-    assert passed <= 3
+        passed += find_signal(features, labels, seed=seed).chance <= 0.05
+    assert passed <= 11  # of 120; with 6 expected, more is a chance of one in fifty
 
 
 def test_the_signal_of_the_same_ratings_is_always_the_same():
@@ -87,14 +85,3 @@ def test_the_signal_of_the_same_ratings_is_always_the_same():
 def test_the_auroc_counts_weighted_pairs_in_the_right_order(scores, ratings, expected):
     columns = [torch.tensor(values, dtype=torch.float64)[:, None] for values in (scores, ratings)]
     assert auroc(*columns).item() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gpt2"])
-def test_features_do_not_depend_on_the_company_in_the_batch(tmp_path, architecture):
-    from engine.model import load_base
-
-    base = load_base(str(save_tiny_model(tmp_path, architecture)))
-    rows = [Encoded((3, 70, 71), (80, 81, 0)), Encoded((3, 72), (90, 91, 92, 93, 94, 95, 0))]
-    together = text_features(base.model, rows, pad_id=1, max_tokens=1000)
-    alone = torch.cat([text_features(base.model, [row], pad_id=1, max_tokens=1000) for row in rows])
-    assert torch.allclose(together, alone, atol=1e-5)

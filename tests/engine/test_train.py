@@ -10,14 +10,13 @@ import torch
 from peft import PeftModel
 
 from engine.chat_template import ChatTemplate
-from engine.dataset import Example, RatedGeneration, examples_of, write_dataset
+from engine.dataset import Example, RatedGeneration, write_dataset
 from engine.errors import ModelError, RunError
-from engine.evaluate import compare_versions, fit_judge
-from engine.gate import Verdict, decide
 from engine.model import load_base
 from engine.objectives import collate, encode, log_probs
 from engine.replies import Prompt, Replies, sample_replies
-from engine.run import GateBounds, RunConfig, RunReport, read_progress, read_report, write_config
+from engine.run import RunReport, read_progress, read_report
+from engine.run_config import GateBounds, RunConfig, write_config
 from engine.train import run
 from engine.versions import publish
 from tests.engine.learning_fixtures import audience, rated, save_taught_model, save_tiny_model
@@ -29,7 +28,8 @@ SMALL = RunConfig(
     max_new_tokens=16,
     replay_prompts=32,
     replay_texts=64,
-    imagined_texts=96,
+    policy_steps=12,
+    policy_prompts=16,
     threads=1,
     gate=BOUNDS,
     epochs=2,
@@ -125,8 +125,11 @@ def test_the_progress_counts_every_step(night):
     run_dir, report = night
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["stage"] == "training"]
-    assert [line["done"] for line in steps] == list(range(1, len(report.curves["loss"]) + 1))
-    assert [line["loss"] for line in steps] == list(report.curves["loss"])
+    first = len(report.curves["loss"])
+    assert [line["loss"] for line in steps[:first]] == list(report.curves["loss"])
+    assert [line["done"] for line in steps] == sorted({line["done"] for line in steps})
+    assert len(steps) > first, "the second stage is told of, too"
+    assert all(line["done"] <= line["total"] == steps[0]["total"] for line in steps)
 
 
 def test_a_second_run_from_the_same_seed_gives_the_same_adapter_bit_for_bit(night, taught, tmp_path):
@@ -137,39 +140,26 @@ def test_a_second_run_from_the_same_seed_gives_the_same_adapter_bit_for_bit(nigh
     assert again.reason == report.reason
 
 
-def judged(night_dir: Path | None, model_folder: Path, rows: list[RatedGeneration]) -> Verdict:
-    """The gate's verdict on an adapter (None: one that changes nothing) by the ratings given."""
-    base = load_base(str(model_folder))
-    template = ChatTemplate(base.tokenizer)
-    examples, _ = examples_of(rows)
-    encoded = [encode(base, template, example) for example in examples]
-    config = replace(SMALL, base=str(model_folder))
-    judge = fit_judge(base, examples, encoded, config)
-    prompts = [Prompt(row.prompt, "") for row in encoded[:32]]
-    before = sample_replies(base.model, base, prompts, config=config, count=64, seed=0)
-    if night_dir is None:
-        from engine.finetune import add_adapter
-
-        model = add_adapter(base.model, config)
-    else:
-        model = PeftModel.from_pretrained(base.model, str(night_dir / "adapter")).eval()
-    after = sample_replies(model, base, prompts, config=config, count=64, seed=0)
-    measured, _ = compare_versions(model, base, judge, before, after, config=config, rated_texts=[])
-    return decide(measured, BOUNDS)
+def test_ratings_of_the_opposite_taste_give_the_opposite(taught, tmp_path):
+    report = train_on(tmp_path, audience(120, right=0.1), taught)
+    liked, disliked = ["zzyzzyzz", "zyzzyzy"], ["aabaabaa", "abaabab"]
+    assert report.passed
+    after = [mean_log_prob(taught, tmp_path / "adapter", texts) for texts in (liked, disliked)]
+    assert after[0] > after[1] + 1.0
 
 
-def test_a_candidate_for_the_wrong_taste_is_refused(taught, tmp_path):
-    train_on(tmp_path, audience(120, right=0.1), taught)
-    verdict = judged(tmp_path, taught, audience(120, seed=1))
-    assert (verdict.passed, verdict.reason.code) == (False, "not_better")
-    assert verdict.reason.numbers["gain"] < -0.05
+def test_without_the_second_stage_it_is_plain_kto(taught, tmp_path):
+    report = train_on(tmp_path, audience(120), taught, policy_steps=0)
+    assert report.curves["liking"] == ()
+    assert report.checks
 
 
-def test_a_candidate_that_changes_nothing_is_refused(taught):
-    verdict = judged(None, taught, audience(120, seed=1))
-    assert (verdict.passed, verdict.reason.code) == (False, "not_better")
-    assert verdict.reason.numbers["gain"] == 0.0
-    assert verdict.reason.numbers["kl"] == pytest.approx(0.0, abs=1e-4)
+@pytest.mark.parametrize("loss", ["bco", "advantage"])
+def test_the_other_losses_learn_the_taste_as_well(taught, tmp_path, loss):
+    train_on(tmp_path, audience(120), taught, policy_steps=0, loss=loss)
+    after = [mean_log_prob(taught, tmp_path / "adapter", [text]) for text in ("aabaabaa", "zzyzzyzz")]
+    before = [mean_log_prob(taught, None, [text]) for text in ("aabaabaa", "zzyzzyzz")]
+    assert after[0] - after[1] > before[0] - before[1]
 
 
 def test_random_ratings_are_refused_for_want_of_a_signal(taught, tmp_path):
@@ -181,7 +171,7 @@ def test_the_candidate_is_compared_with_the_champion(night, taught, tmp_path):
     champion = publish(night[0] / "adapter", tmp_path / "versions", "v1")
     report = train_on(tmp_path, audience(120), taught, champion=str(champion))
     assert report.reason.code == "not_better"
-    assert report.reason.numbers["gain"] == 0.0
+    assert report.reason.numbers["gain"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_champion_that_is_gone_or_damaged_is_a_sentence(night, taught, tmp_path):
@@ -189,7 +179,7 @@ def test_a_champion_that_is_gone_or_damaged_is_a_sentence(night, taught, tmp_pat
     (damaged / "adapter_model.safetensors").rename(damaged / "adapter_model.bin")
     for champion in (tmp_path / "gone", damaged):
         with pytest.raises(ModelError, match=f"champion's adapter {champion.name} cannot be loaded"):
-            train_on(tmp_path, audience(30), taught, champion=str(champion), epochs=1, imagined_texts=0)
+            train_on(tmp_path, audience(30), taught, champion=str(champion), epochs=1, policy_steps=0)
 
 
 def test_training_stops_at_the_kl_budget(taught, tmp_path):
@@ -213,12 +203,12 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_sentence(tmp_path):
 def test_other_architectures_train_and_get_a_verdict(tmp_path, architecture):
     folder = save_tiny_model(tmp_path / "model", architecture)
     (tmp_path / "run").mkdir()
-    report = train_on(tmp_path / "run", audience(40), folder, epochs=1, imagined_texts=24)
+    report = train_on(tmp_path / "run", audience(40), folder, epochs=1, policy_steps=2, policy_prompts=4)
     assert report.checks
     assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
 
 
 def test_texts_too_long_for_the_model_are_dropped_and_counted(taught, tmp_path):
     rows = [*audience(40), rated(999, "a" * 400, 1.0)]
-    report = train_on(tmp_path, rows, taught, epochs=1, imagined_texts=0)
+    report = train_on(tmp_path, rows, taught, epochs=1, policy_steps=0)
     assert report.counts["dropped_too_long"] == 1

@@ -10,18 +10,8 @@ import pytest
 
 from engine.dataset import write_dataset
 from engine.errors import RunError
-from engine.run import (
-    Progress,
-    Reason,
-    RunConfig,
-    RunReport,
-    append_progress,
-    read_config,
-    read_progress,
-    read_report,
-    write_config,
-    write_report,
-)
+from engine.run import Progress, Reason, RunReport, append_progress, read_progress, read_report, write_report
+from engine.run_config import RunConfig, read_config, write_config
 from engine.train import main
 from tests.engine.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
@@ -106,7 +96,7 @@ def test_sigterm_in_the_middle_of_training_leaves_nothing_half_done(tmp_path):
     write_dataset(run_dir / "dataset.jsonl", audience(40))
     write_config(
         run_dir,
-        RunConfig(base=str(folder), epochs=100, kl_budget=1e6, max_new_tokens=4, imagined_texts=0, threads=1),
+        RunConfig(base=str(folder), epochs=100, kl_budget=1e6, max_new_tokens=4, policy_steps=0, threads=1),
     )
     process = subprocess.Popen([sys.executable, "-m", "engine.train", str(run_dir)], stderr=subprocess.PIPE)
     try:

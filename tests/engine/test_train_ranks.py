@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from engine.dataset import RatedGeneration, write_dataset
-from engine.run import RunConfig, read_report, write_config
+from engine.run import read_report
+from engine.run_config import RunConfig, write_config
 from tests.engine.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
 ONE = [sys.executable, "-m", "engine.train"]
@@ -59,7 +60,7 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     are too many tokens for one pass.
     """
     config = RunConfig(
-        threads=1, epochs=2, imagined_texts=24, replay_prompts=8, replay_texts=16, max_new_tokens=16,
+        threads=1, epochs=2, policy_steps=2, policy_prompts=4, replay_prompts=8, replay_texts=16, max_new_tokens=16,
         max_length=64, max_batch_tokens=256,
     )  # fmt: skip
     root = tmp_path_factory.mktemp("ranks")
@@ -82,8 +83,10 @@ def alone_and_together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_two_processes_have_the_losses_of_one_at_every_step(alone_and_together):
     alone, together = map(losses, alone_and_together)
-    assert len(alone) == 2 * 9
-    assert together == pytest.approx(alone, abs=1e-5)
+    rated, policy = slice(None, -2), slice(-2, None)
+    assert len(alone[rated]) == 2 * 9
+    assert together[rated] == pytest.approx(alone[rated], abs=1e-5)
+    assert together[policy] == pytest.approx(alone[policy], abs=0.02)  # of texts that are drawn anew
 
 
 def test_two_processes_train_the_adapter_of_one(alone_and_together):
@@ -98,7 +101,7 @@ def test_two_processes_reach_the_verdict_of_one_and_write_it_once(alone_and_toge
     alone, together = map(read_report, alone_and_together)
     assert together.reason.code == alone.reason.code
     assert [check.name for check in together.checks] == [check.name for check in alone.checks]
-    assert together.curves["kl"] == pytest.approx(alone.curves["kl"], abs=1e-4)
+    assert together.curves["kl"] == pytest.approx(alone.curves["kl"], abs=0.01)
     assert together.counts == alone.counts
     first, second = alone_and_together
     assert {path.name for path in second.iterdir()} == {path.name for path in first.iterdir()}
@@ -111,7 +114,7 @@ def endless(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil
     """A run in the middle of a training that would take very long: torchrun, its two processes, the folder."""
     torch.set_num_threads(1)
     model = save_tiny_model(tmp_path / "model")
-    config = RunConfig(base=str(model), epochs=100, kl_budget=1e6, max_new_tokens=4, imagined_texts=0, threads=1)
+    config = RunConfig(base=str(model), epochs=100, kl_budget=1e6, max_new_tokens=4, policy_steps=0, threads=1)
     run_dir = save_run(tmp_path / "run", audience(40), config)
     launcher = subprocess.Popen([*TWO, str(run_dir)], stderr=subprocess.PIPE, text=True)
     workers: list[psutil.Process] = []

@@ -1,0 +1,99 @@
+"""What learns: the taste of the moment, the nightly work, the trials of what comes of it, and their clock.
+
+Each is opened with its undoing put on the stack. Knows the parts and what they tell one another. Knows no Telegram
+type.
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.bulletin import Bulletin
+from bot.cleaning import Cleaning
+from bot.messenger import Messenger
+from bot.nightly import Nightly, Policy
+from bot.schedule import Schedule
+from bot.settings import Settings
+from bot.switchboard import Switchboard
+from bot.taste import TasteKeeper
+from bot.trial import Terms, Trials
+from bot.vitals import Vitals
+from storage import inbox
+from storage.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """The nightly work, the trials of what comes of it, and what tells people of both."""
+
+    nightly: Nightly
+    bulletin: Bulletin
+    trials: Trials
+
+
+def open_learning(
+    settings: Settings, stack: AsyncExitStack, db: Database, switchboard: Switchboard, messenger: Messenger
+) -> Learning:
+    """Make them and let them know one another; nothing runs yet."""
+    policy = Policy(
+        model=settings.model,
+        min_ratings=settings.min_ratings,
+        promotion=settings.promotion,
+        canary_share=settings.canary_share,
+        tenure_days=settings.tenure_days,
+        objective=settings.objective,
+        train_minutes=settings.train_minutes,
+        train_memory_mb=settings.train_memory_mb,
+    )
+    nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
+    stack.push_async_callback(nightly.close)
+    bulletin = Bulletin(db=db, nightly=nightly, messenger=messenger, admin_ids=settings.admin_ids)
+    stack.push_async_callback(bulletin.close)
+    nightly.when_ended(bulletin.tell)
+    trials = Trials(db=db, switchboard=switchboard, terms=_terms(settings))
+    stack.push_async_callback(trials.close)
+    trials.when_ended(bulletin.tell_trial)
+    nightly.before_trial(trials.conclude)
+    return Learning(nightly=nightly, bulletin=bulletin, trials=trials)
+
+
+def open_taste(
+    settings: Settings, stack: AsyncExitStack, db: Database, switchboard: Switchboard, vitals: Vitals, *, name: str
+) -> TasteKeeper:
+    """Start the taste under a name that is this bot's alone, for engines that several bots share."""
+    keeper = TasteKeeper(
+        db=db, engine=switchboard.engine, vitals=vitals, name=name, best_of=settings.best_of,
+        tenure_days=settings.tenure_days,
+    )  # fmt: skip
+    stack.push_async_callback(keeper.close)
+    switchboard.when_installed(keeper.installed)
+    keeper.start()
+    return keeper
+
+
+async def keep_time(
+    settings: Settings, stack: AsyncExitStack, db: Database, learning: Learning, cleaning: Cleaning
+) -> None:
+    """Finish the run that was cut off, make up for a missed night, and wait for the next."""
+    await learning.nightly.resume()
+    await learning.bulletin.resume()
+
+    async def run_slot(slot: str) -> None:
+        await inbox.forget_old(db, now=datetime.now(UTC))
+        await cleaning.nightly()
+        await learning.nightly.begin(slot=slot)
+
+    schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
+    await schedule.start()
+    stack.callback(schedule.stop)
+    learning.trials.start()
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        share=settings.canary_share,
+        ratings=settings.canary_ratings,
+        hours=settings.canary_hours,
+        days=settings.canary_days,
+        tenure_days=settings.tenure_days,
+    )

@@ -1,0 +1,139 @@
+"""The hearing: champion and candidate answer the same prompts, and the gate decides; too bold a candidate goes back.
+
+Knows models, a judge and logged prompts. Knows nothing of run folders, or of how the candidate was trained.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModelForCausalLM
+from safetensors import SafetensorError
+from torch import Tensor
+
+from engine import ranks
+from engine.chat_template import ChatTemplate
+from engine.dataset import Example
+from engine.errors import ModelError
+from engine.evaluate import Appraisal, Background, appraise, compare, divergence, pairs_to_show
+from engine.finetune import reference_log_probs
+from engine.gate import OVERSTEPPED, Verdict, decide
+from engine.golden import GOLDEN_PROMPTS
+from engine.judge import Judge
+from engine.model import Base
+from engine.objectives import CausalModel, Encoded
+from engine.off_policy import Estimate, estimate
+from engine.replies import Prompt, Replies, sample_replies
+from engine.run import Comparison
+from engine.run_config import RunConfig
+from engine.taste import Signal, auroc
+from engine.trail import Trail
+from engine.versions import verify
+
+STEPS_BACK = (1.0, 0.8, 0.6, 0.4)
+"""A candidate that oversteps a bound of the gate is judged again as it was after these shares of its training."""
+CANDIDATE = "default"  # the name PEFT gives the first adapter
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the ratings come to: the examples, their tokens, and who may learn from which."""
+
+    examples: Sequence[Example]
+    rows: Sequence[Encoded]
+    judged: Tensor
+    """(n,), bool: the judge's; the candidate learns from the others."""
+    references: Tensor
+    """(n,): log-probabilities under the base, nats."""
+    signal: Signal
+    judge: Judge
+
+
+class Hearing:
+    """One hearing. `prompts` are all logged ones, of which `replay_prompts` are asked."""
+
+    def __init__(self, base: Base, config: RunConfig, prompts: Sequence[Prompt], evidence: Evidence) -> None:
+        self._base = base
+        self._config = config
+        self._prompts = prompts[: config.replay_prompts]
+        self._evidence = evidence
+        self._pad_id = int(base.tokenizer.pad_token_id)
+        template = ChatTemplate(base.tokenizer)
+        self._golden = [Prompt(tuple(template.encode(asked)), asked[-1].content) for asked in GOLDEN_PROMPTS]
+        self.base_replies = self._replay(base.model)
+
+    def write(self, model: CausalModel, prompts: Sequence[Prompt], count: int, seed: int) -> Replies:
+        """`sample_replies` by the first process, for all."""
+        return ranks.by_first(
+            lambda: sample_replies(model, self._base, prompts, config=self._config, count=count, seed=seed)
+        )
+
+    def judge_candidate(
+        self, model: PeftModelForCausalLM, trail: Trail, report: Callable[[int, int], None]
+    ) -> tuple[Verdict, tuple[Comparison, ...]]:
+        """The verdict on the active adapter, which may go back on its trail, and pairs of replies to show."""
+        report(0, len(STEPS_BACK) + 1)
+        before = self._champion(model)
+        for step, share in enumerate(STEPS_BACK, start=1):
+            report(step, len(STEPS_BACK) + 1)
+            if share < 1.0:
+                trail.go_to(share)
+            after = self._appraise(model)
+            verdict = decide(compare(before, after, self._background(model, after.replies)), self._config.gate)
+            if verdict.reason.code not in OVERSTEPPED:
+                break
+        return verdict, pairs_to_show(before, after)
+
+    def _replay(self, model: CausalModel) -> Replies:
+        return self.write(model, self._prompts, self._config.replay_texts, self._config.seed)
+
+    def _appraise(self, model: PeftModelForCausalLM, replies: Replies | None = None) -> Appraisal:
+        """Hear the active adapter."""
+        replies = replies or self._replay(model)
+        golden = self.write(model, self._golden, len(self._golden), self._config.seed)
+        with model.disable_adapter():
+            return appraise(self._base, self._evidence.judge, replies, golden, self._config)
+
+    def _champion(self, model: PeftModelForCausalLM) -> Appraisal:
+        """Hear the serving version, be it the base or an adapter."""
+        if self._config.champion is None:
+            with model.disable_adapter():
+                golden = self.write(self._base.model, self._golden, len(self._golden), self._config.seed)
+                return appraise(self._base, self._evidence.judge, self.base_replies, golden, self._config)
+        folder = Path(self._config.champion)
+        try:
+            verify(folder)
+            model.load_adapter(str(folder), CHAMPION)
+        except (ModelError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ModelError(f"The champion's adapter {folder.name} cannot be loaded; publish it again.") from error
+        model.set_adapter(CHAMPION)
+        appraisal = self._appraise(model)
+        model.set_adapter(CANDIDATE)
+        return appraisal
+
+    def _background(self, model: PeftModelForCausalLM, replies: Replies) -> Background:
+        """What is measured of the candidate beside its liking."""
+        config, evidence = self._config, self._evidence
+        held_out = evidence.judged.nonzero()[:, 0].tolist()
+        rows = [evidence.rows[i] for i in held_out]
+        ratios = reference_log_probs(model, rows, config, pad_id=self._pad_id) - evidence.references[held_out]
+        examples = [evidence.examples[i] for i in held_out]
+        signed = torch.tensor([example.value * example.weight for example in examples], dtype=torch.float64)
+        return Background(
+            signal=evidence.signal,
+            kl=divergence(model, replies.rows, pad_id=self._pad_id, max_tokens=config.max_batch_tokens),
+            held_out=float(auroc(ratios.double()[:, None], signed[:, None])),
+            logged=self._logged(examples, ratios.tolist()),
+            rated_texts=[example.text for example in evidence.examples],
+        )
+
+    def _logged(self, examples: Sequence[Example], log_ratios: Sequence[float]) -> Estimate | None:
+        """What ratings of the base's own texts, not chosen among several, say of the candidate."""
+        pairs = [
+            (ratio, example.value)
+            for example, ratio in zip(examples, log_ratios, strict=True)
+            if example.version == self._base.name and example.best_of == 1
+        ]
+        return estimate([ratio for ratio, _ in pairs], [value for _, value in pairs])

@@ -1,0 +1,179 @@
+"""The on-policy stage: the adapter writes, the taste head says what is liked, and the adapter moves towards that.
+
+Policy gradient with a leave-one-out baseline (RLOO: Ahmadian et al. 2024, arXiv 2402.14740). Of the takes on a prompt,
+with R the reward of each::
+
+    A_i = R_i - mean of the other takes' R,    over the standard deviation of all A of the step
+    loss = - mean_i A_i log pi_T(y_i | x) + beta KL(pi || base), exact over the vocabulary along each take
+
+where pi_T is the policy at the sampling temperature. To the advantage of the chance of a like comes lambda times that
+of a take's novelty: how rare its pairs of tokens are among the step's takes. The sum of a step's novelties is the
+number of different pairs, so that this pulls at distinct-2 itself; without it a liked style soon says everything in one
+way. Lambda rises while diversity is below `TARGET_DIVERSITY` of what it was, and falls while it is above (dual ascent).
+
+Knows token ids, a reward and models. Knows nothing of ratings, run folders or of who judges the result.
+"""
+
+import itertools
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModelForCausalLM
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
+
+from engine import ranks
+from engine.errors import RunError
+from engine.finetune import MAX_GRADIENT_NORM, Course, Curves, learning_rate_for, trained_parameters, warming_up
+from engine.objectives import Encoded, collate, completion_logits, completion_targets, micro_batches
+from engine.replies import Prompt, Replies
+from engine.run_config import RunConfig
+
+LEARNING_RATE_FACTOR = 2.0
+"""Times the rate for rated texts."""
+TARGET_DIVERSITY = 0.95
+"""Of the first step's distinct pairs, as a share."""
+LEAST_DIVERSITY = 0.9
+"""At this share of them it stops: the gate would refuse what comes after."""
+_MARK_STEPS = 2
+_NOT_FINITE = "The loss is not a finite number: lower learning_rate in config.json and run again."
+_LAMBDA_GAIN = 5.0
+_LAMBDA_RANGE = (0.2, 3.0)
+_NEWS = 0.3
+"""The weight of the newest step in the running mean of diversity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarding:
+    """Where texts come from and what they are worth."""
+
+    write: Callable[[Sequence[Prompt], int, int], Replies]
+    """(prompts, count, seed) -> takes of the adapter as it is, evenly over the prompts."""
+    liking: Callable[[Replies], Tensor]
+    """The chance of a like of each take, (n,), float64; called while the adapter is off."""
+
+
+def follow_taste(
+    model: PeftModelForCausalLM,
+    prompts: Sequence[Prompt],
+    config: RunConfig,
+    course: Course,
+    rewarding: Rewarding,
+    curves: Curves,
+) -> None:
+    """Train the active adapter until the steps, the time, the KL budget or the diversity are used up.
+
+    Adds to the curves; the loss that it reports is the share that is not liked. It always ends within the budget.
+
+    Raises:
+        RunError: a loss or a reward is not a finite number.
+    """
+    rng = random.Random(config.seed)
+    parameters = trained_parameters(model)
+    rate = LEARNING_RATE_FACTOR * (config.learning_rate or learning_rate_for(model))
+    optimizer, warm_up = warming_up(parameters, rate)
+    balance = _Balance(config.novelty_weight)
+    for step in range(1, config.policy_steps + 1):
+        chosen = rng.sample(prompts, min(config.policy_prompts, len(prompts)))
+        takes = rewarding.write(chosen, len(chosen) * config.takes, config.seed + step * 1009)
+        with torch.no_grad(), model.disable_adapter():
+            liking = rewarding.liking(takes)
+        if not liking.isfinite().all():
+            raise RunError(_NOT_FINITE)
+        advantages = leave_one_out(liking, takes.owners) + balance.weigh(takes)
+        kl = _backward(model, takes.rows, advantages.float(), config, course.pad_id)
+        curves.liking.append(float(liking.mean()))
+        curves.kl.append(kl)
+        if kl > course.kl_budget or balance.diversity < LEAST_DIVERSITY:
+            break
+        if step % _MARK_STEPS == 0:
+            course.trail.mark()
+        ranks.sum_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        optimizer.step()
+        warm_up.step()
+        optimizer.zero_grad()
+        course.report(step, 1.0 - curves.liking[-1])
+        if ranks.by_first(lambda: time.monotonic() > course.deadline):
+            break
+    optimizer.zero_grad()
+    curves.kl.append(course.measure_kl())
+    if curves.kl[-1] > course.kl_budget:
+        curves.kl.append(course.trail.land(course.measure_kl, course.kl_budget))
+
+
+def novelty(rows: Sequence[Encoded]) -> Tensor:
+    """How rare each completion's pairs of neighbouring tokens are: the mean of 1 / their count among all rows, (n,)."""
+    pairs = [Counter(itertools.pairwise(row.completion)) for row in rows]
+    total: Counter[tuple[int, int]] = Counter()
+    for own in pairs:
+        total.update(own)
+    shares = [sum(n / total[pair] for pair, n in own.items()) / max(1, own.total()) for own in pairs]
+    return torch.tensor(shares, dtype=torch.float64)
+
+
+def leave_one_out(rewards: Tensor, owners: Sequence[int]) -> Tensor:
+    """Each reward less the mean of those with the same owner, over the deviation of all these differences, (n,).
+
+    Who has no sibling gets 0, and so does everybody where all siblings are alike.
+    """
+    places = torch.tensor(owners)
+    counts = torch.bincount(places).to(rewards.dtype)[places]
+    sums = torch.zeros(int(places.max()) + 1, dtype=rewards.dtype).index_add(0, places, rewards)[places]
+    differences = torch.where(counts > 1.0, rewards - (sums - rewards) / (counts - 1.0).clamp(min=1.0), 0.0)
+    deviation = differences.std(correction=0)
+    return differences / deviation if float(deviation) > 1e-9 else torch.zeros_like(differences)
+
+
+class _Balance:
+    """How much novelty counts beside liking."""
+
+    def __init__(self, weight: float) -> None:
+        self._weight = weight
+        self._first = self._mean = 0.0
+
+    @property
+    def diversity(self) -> float:
+        """The running mean of the takes' novelty over that of the first step's."""
+        return self._mean / self._first if self._first else 1.0
+
+    def weigh(self, takes: Replies) -> Tensor:
+        """The advantages of these takes by novelty, times the present weight, which the next step's may differ from."""
+        novelties = novelty(takes.rows)
+        diversity = float(novelties.mean())
+        if not self._first:
+            self._first = self._mean = diversity
+        self._mean += _NEWS * (diversity - self._mean)
+        weighed = self._weight * leave_one_out(novelties, takes.owners)
+        if self._weight:
+            low, high = _LAMBDA_RANGE
+            change = _LAMBDA_GAIN * (TARGET_DIVERSITY - self.diversity)
+            self._weight = min(high, max(low, self._weight + change))
+        return weighed
+
+
+def _backward(
+    model: PeftModelForCausalLM, rows: Sequence[Encoded], advantages: Tensor, config: RunConfig, pad_id: int
+) -> float:
+    """Add the gradients of this process's share of the step's loss; returns the KL to the base, nats a text, of all."""
+    distance = 0.0
+    for group in ranks.share(list(micro_batches(rows, size=32, max_tokens=config.max_batch_tokens))):
+        batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
+        with torch.no_grad(), model.disable_adapter():
+            base = F.log_softmax(completion_logits(model, batch)[0], dim=-1)  # (N, V)
+        logits, owners = completion_logits(model, batch)
+        policy = F.log_softmax(logits, dim=-1)
+        kl = (policy.exp() * (policy - base)).sum()
+        drawn = -F.cross_entropy(logits / config.temperature, completion_targets(batch), reduction="none")  # (N,)
+        gain = (advantages[torch.tensor(group)].to(model.device)[owners] * drawn).sum()
+        loss = (config.policy_kl_weight * kl - gain) / len(rows)
+        if not math.isfinite(loss.item()):
+            raise RunError(_NOT_FINITE)
+        loss.backward()
+        distance += kl.item() / len(rows)
+    return float(ranks.total(torch.tensor(distance, dtype=torch.float64)))
