@@ -107,8 +107,6 @@ class Trainer:
         judged = torch.tensor([is_judged(example.group) for example in examples], dtype=torch.bool)
         labels = labels_of([e.value for e in examples], [e.weight for e in examples], [e.group for e in examples])
         reason = reason_to_skip(examples, card.raters, config)
-        if reason is None and not some_on_each_side(labels, judged, fewest=MIN_MINORITY):
-            reason = Reason("one_sided", {"likes": card.likes, "dislikes": card.dislikes, "needed": MIN_MINORITY})
         if reason is not None:
             return RunReport(passed=False, reason=reason, card=card)
         features = text_features(self._base, rows, max_tokens=config.max_batch_tokens)
@@ -116,6 +114,8 @@ class Trainer:
         refusal = without_signal(signal.auroc, signal.chance, config.gate)
         if refusal is not None:
             return RunReport(passed=False, reason=refusal.reason, checks=refusal.checks, card=card)
+        if not some_on_each_side(labels, judged, fewest=MIN_MINORITY):  # so few that nobody could judge a candidate
+            return RunReport(passed=False, reason=Reason("no_signal", {"signal": signal.auroc}), card=card)
         return Evidence(
             examples=examples,
             rows=rows,
