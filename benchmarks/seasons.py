@@ -29,11 +29,11 @@ from engine.evaluate import cross_entropy
 from engine.features import text_features
 from engine.model import Base, load_base
 from engine.objectives import CausalModel, Encoded, encode
+from engine.palate import nearly_best
 from engine.replies import Prompt, Replies, sample_replies
 from engine.run import ADAPTER_FOLDER, DATASET_FILE, RunReport
 from engine.run_config import write_config
 from engine.taste import TasteHead, fit, labels_of
-from engine.tastes import CLOSE_ENOUGH
 from engine.text_measures import distinct_2
 from engine.versions import publish
 
@@ -99,8 +99,7 @@ def choose(replies: Replies, head: TasteHead | None) -> list[int]:
     if head is None:
         return list(range(count))
     chances = head.logits(text_features(starter(), replies.rows, max_tokens=_TOKENS)).sigmoid().reshape(-1, count)
-    takes = (chances >= chances.max(0).values - CLOSE_ENOUGH).double().argmax(0).tolist()
-    return [int(take) * count + place for place, take in enumerate(takes)]
+    return [int(take) * count + place for place, take in enumerate(nearly_best(chances).tolist())]
 
 
 def head_of(rows: Sequence[RatedGeneration]) -> TasteHead:

@@ -3,7 +3,7 @@
 Bayesian logistic regression on the blocks of features. Each block is standardised and scaled to length 1 a text, times
 a width: the prior's standard deviation of what the block adds, in log-odds. The widths are those with the highest
 Laplace evidence (automatic relevance determination: MacKay 1992) under a log-normal prior around `_WIDTHS`, sought on
-the kernel matrix of a part of the texts (Rasmussen and Williams 2006, algorithm 3.1). Then the features are projected
+the kernel matrix of a part of the texts (`engine.laplace`). Then the features are projected
 on their principal components, with a standard normal prior, and the posterior is Laplace's. Knows features and
 labels; knows nothing of models, of what the texts say, or of the gate's decision.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.features import block_slices
+from engine.laplace import laplace
 
 MAX_COMPONENTS = 384
 FOLDS = 10
@@ -33,7 +33,7 @@ _FACTORS = (0.25, 0.5, 2.0, 4.0)
 """What a block's width may be times its first."""
 _MOST_TEXTS_WITH_TOKEN = 0.9
 _FEWEST_TEXTS_WITH_TOKEN = 3
-_INTERCEPT_SD = 2.0
+INTERCEPT_SD = 2.0
 _NEWTON_STEPS = 25
 
 
@@ -196,7 +196,8 @@ def _likeliest_widths(blocks: Sequence[Tensor], labels: Labels) -> list[float]:
 
     def log_evidence(widths: Tensor) -> float:
         prior = -0.5 * (widths / first).log().pow(2).sum()
-        return _kernel_evidence((widths.pow(2)[:, None, None] * kernels).sum(0), some) + float(prior)
+        covariance = (widths.pow(2)[:, None, None] * kernels).sum(0) + INTERCEPT_SD**2
+        return laplace(covariance, some.likes, some.votes, torch.zeros_like(some.likes))[0] + float(prior)
 
     best, widths = log_evidence(first), first
     for block in range(len(blocks)):
@@ -206,31 +207,6 @@ def _likeliest_widths(blocks: Sequence[Tensor], labels: Labels) -> list[float]:
             if (evidence := log_evidence(others)) > best:
                 best, widths = evidence, others
     return [float(width) for width in widths]
-
-
-def _kernel_evidence(kernel: Tensor, labels: Labels) -> float:
-    """Laplace's log evidence of a Gaussian process with this covariance, (m, m), and an intercept."""
-    covariance = kernel + _INTERCEPT_SD**2
-    logits, slopes = torch.zeros_like(labels.likes), torch.zeros_like(labels.likes)
-    for _ in range(_NEWTON_STEPS):
-        chances = torch.sigmoid(logits)
-        curvature = labels.votes * chances * (1.0 - chances)
-        root = curvature.sqrt()
-        factor = torch.linalg.cholesky(
-            torch.eye(len(root), dtype=root.dtype) + root[:, None] * covariance * root[None, :]
-        )
-        target = curvature * logits + labels.votes * (labels.likes - chances)
-        solved = torch.cholesky_solve((root * (covariance @ target))[:, None], factor)[:, 0]
-        slopes = target - root * solved
-        before, logits = logits, covariance @ slopes
-        if float((logits - before).abs().max()) < 1e-3:
-            break
-    return float(_log_likelihood(logits, labels) - 0.5 * slopes @ logits - factor.diagonal().log().sum())
-
-
-def _log_likelihood(logits: Tensor, labels: Labels) -> Tensor:
-    fitted = labels.likes * F.logsigmoid(logits) + (1.0 - labels.likes) * F.logsigmoid(-logits)
-    return (labels.votes * fitted).sum()
 
 
 def _basis(standard: Tensor) -> Tensor:
@@ -259,7 +235,7 @@ def _design(features: Tensor, mean: Tensor, projection: Tensor, opinion: Tensor 
 def _posterior(design: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """Mode and Cholesky factor of the precision, by Newton's steps."""
     prior = torch.ones(design.shape[1], dtype=torch.float64)
-    prior[-1] = _INTERCEPT_SD**-2
+    prior[-1] = INTERCEPT_SD**-2
     weights = torch.zeros(design.shape[1], dtype=torch.float64)
     for _ in range(_NEWTON_STEPS):
         chances = torch.sigmoid(design @ weights)

@@ -38,9 +38,6 @@ FEWEST_TEXTS: Final = 4
 CACHE_BYTES: Final = 64 << 20
 """Features of 20,000 texts of the starter, or of 1,000 of a model with 4,096 numbers a token."""
 
-CLOSE_ENOUGH = 0.06
-"""Of the texts whose chance of a like is within so much of the best, the first is taken: always the very best one would
-cost diversity and pleases no more, for the head is not that sure."""
 _FEWEST_A_SIDE = 5
 """With fewer likes or dislikes a cross-validated AUROC tells nothing."""
 
@@ -94,6 +91,8 @@ class Tastes:
 
         The first, from one, where there is nothing to choose by: the taste is gone, or it or the model cannot compute.
         """
+        from engine.palate import nearly_best  # noqa: PLC0415
+
         palate = self._palates.get(choosing.taste or "")
         if palate is None or len(takes) < 2:
             return takes[0], 1
@@ -108,8 +107,7 @@ class Tastes:
         is_eligible = scores.isfinite() & torch.tensor([bool(take.text.strip()) for take in takes])
         if not is_eligible.any():
             return takes[0], 1
-        chances = scores.sigmoid().masked_fill(~is_eligible, 0.0)
-        place = int((is_eligible & (chances >= chances.max() - CLOSE_ENOUGH)).double().argmax())
+        place = int(nearly_best(scores.sigmoid().masked_fill(~is_eligible, -torch.inf)))
         self._features[_key(rows[place])] = features[place].clone()  # it may be rated soon
         return takes[place], len(takes)
 

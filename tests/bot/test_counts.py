@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
@@ -27,13 +26,6 @@ class Screen:
     @property
     def rows(self) -> list[int]:
         return [len(buttons) for buttons in self.shown]
-
-
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "ovation.db")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from engine.errors import DeadlineExceeded
 from engine.features import text_features
 from engine.model import Base, load_base
 from engine.objectives import Encoded
-from engine.tastes import CLOSE_ENOUGH
+from engine.palate import CLOSE_ENOUGH
 from engine.tasting import Choosing, RatedText, seed_of
 from tests.engine.rated import DRAWN, HOUSE, ask, likes_long, prompt, rate, served, text_of, write
 

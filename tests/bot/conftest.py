@@ -1,0 +1,15 @@
+"""What tests of the bot's services share."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage.database import Database
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "ovation.db")
+    yield opened
+    await opened.close()
