@@ -47,3 +47,5 @@ def test_a_run_after_somebody_is_forgotten_makes_the_weights_as_if_they_had_neve
     without = trained(tmp_path / "without", model, forgotten)
     assert "adapter_model.safetensors" in without
     assert without == trained(tmp_path / "never", model, never)
+    kept = trained(tmp_path / "kept", model, rows)
+    assert kept["adapter_model.safetensors"] != without["adapter_model.safetensors"], "their ratings did count"
