@@ -7,7 +7,8 @@ be learned.
 import statistics
 import tempfile
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -27,6 +28,7 @@ SEASONS = ("calm", "factual", "poetic", "leisurely", "wry")
 NOISY = Temper(noise=0.15, silence=0.0, contrarians=0.0, strictness_spread=0.0)
 QUIET = Temper(noise=0.3, silence=0.0, contrarians=0.0, strictness_spread=0.0, lurkers=0.7)
 NIGHTS = 3
+GAIN = 0.1
 TRL_RATES = (1e-6, 1e-3, 3e-3)
 """TRL's default, and what a sweep found best for this adapter."""
 _COLUMNS = [
@@ -48,16 +50,19 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 
 def measure() -> Table:
     """Seasons of three nights."""
-    note = f"400 ratings a night, 15 % of them random.{_ABOUT} Goals: 25, 60 and 90 %."
-    rows = [_season(name, seed, NOISY, shown_to=1) for seed, name in enumerate(SEASONS)]
-    return Table("Learning", note, _COLUMNS, _with_median(rows))
+    seasons = [_season(name, seed, NOISY, shown_to=1) for seed, name in enumerate(SEASONS)]
+    note = f"400 ratings a night, 15 % of them random.{_ABOUT} Goals: 25, 60 and 90 %.{_of_the_gate(seasons)}"
+    return Table("Learning", note, _COLUMNS, _with_median(seasons))
 
 
 def measure_few() -> Table:
     """The same with people who mostly keep silent, and say anything."""
-    note = f"Seven in ten of 40 people never react, 30 % of the ratings are random.{_ABOUT} Goal at last: 50 %."
-    rows = [_season(name, seed, QUIET, shown_to=3) for seed, name in enumerate(SEASONS[:3])]
-    return Table("Learning from few", note, _COLUMNS, _with_median(rows))
+    seasons = [_season(name, seed, QUIET, shown_to=3) for seed, name in enumerate(SEASONS[:3])]
+    note = (
+        f"Seven in ten of 40 people never react, 30 % of the ratings are random.{_ABOUT} Goal at last: 50"
+        f" %.{_of_the_gate(seasons)}"
+    )
+    return Table("Learning from few", note, _COLUMNS, _with_median(seasons))
 
 
 def measure_variants() -> Table:
@@ -131,27 +136,52 @@ def train_trl(rows: list[RatedGeneration], rate: float) -> PeftModelForCausalLM:
     return model.eval()
 
 
-def _season(name: str, seed: int, temper: Temper, *, shown_to: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Season:
+    """One season as a row of the table, and what the gate made of each candidate."""
+
+    row: list[str]
+    candidates: list[tuple[float, bool]]
+    """What a candidate's single texts truly gained in liking on those of the version that served; was it promoted?"""
+
+
+def _season(name: str, seed: int, temper: Temper, *, shown_to: int) -> _Season:
     season = Season(TASTES[name], seed, temper, shown_to=shown_to)
     before, most = standing(starter().model, season.taste, None), reachable(season.taste)
-    after, verdicts, early = [], [], before
+    after: list[Standing] = []
+    verdicts, early, candidates = [], before, []
     for night in range(NIGHTS):
         season.evening()
         if night == 0:
             early = standing(starter().model, season.taste, head_of(_first_ratings(season.rows, 50)))
+        alone = after[-1].alone if after else before.alone
         report = season.night()
         verdicts.append("promoted" if report.passed else report.reason.code)
         after.append(standing(season.model, season.taste, head_of(season.rows)))
+        if season.candidate is not None:
+            candidates.append((standing(season.candidate, season.taste, None).alone - alone, report.passed))
 
     def told(liking: float) -> str:
         return f"{liking:.3f} ({(liking - before.chosen) / (most - before.chosen):.0%})"
 
     last = after[-1]
-    return [
+    row = [
         name, f"{before.chosen:.3f}", f"{most:.3f}", told(early.chosen), told(after[0].chosen), told(last.chosen),
         told(last.alone), f"{last.distinct_2 / before.distinct_2:.2f}", f"{last.perplexity / before.perplexity:.2f}",
         ", ".join(verdicts),
     ]  # fmt: skip
+    return _Season(row, candidates)
+
+
+def _of_the_gate(seasons: Sequence[_Season]) -> str:
+    """How many candidates of a true gain of ten points were promoted, and of those that were worse."""
+    candidates = [each for season in seasons for each in season.candidates]
+    better = [promoted for gain, promoted in candidates if gain >= GAIN]
+    worse = [promoted for gain, promoted in candidates if gain < 0.0]
+    return (
+        f" Of {len(better)} candidates whose single texts were truly {100 * GAIN:.0f} points better {sum(better)} were"
+        f" promoted (goal 90 %), of {len(worse)} that were truly worse {sum(worse)}."
+    )
 
 
 def _first_ratings(rows: list[RatedGeneration], count: int) -> list[RatedGeneration]:
@@ -165,7 +195,8 @@ def _first_ratings(rows: list[RatedGeneration], count: int) -> list[RatedGenerat
     return taken
 
 
-def _with_median(rows: list[list[str]]) -> list[list[str]]:
+def _with_median(seasons: Sequence[_Season]) -> list[list[str]]:
+    rows = [season.row for season in seasons]
     shares = [[float(cell.split("(")[1].rstrip("%)")) for cell in row[3:7]] for row in rows]
     medians = [f"({statistics.median(column):.0f}%)" for column in zip(*shares, strict=True)]
     return [*rows, ["median", "", "", *medians, "", "", ""]]

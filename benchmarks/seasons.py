@@ -164,6 +164,8 @@ class Season:
     model: CausalModel = field(default_factory=lambda: starter().model)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp()))
     champion: Path | None = None
+    candidate: CausalModel | None = None
+    """What the last night trained, promoted or not."""
 
     def evening(self) -> None:
         """People ask and rate; what is shown is chosen by what they have rated so far."""
@@ -198,9 +200,12 @@ class Season:
         write_config(folder, replace(config, **(changes or {})))
         write_dataset(folder / DATASET_FILE, self.rows)
         report = asyncio.run(train(folder, on_progress=lambda _: None))
-        if (folder / ADAPTER_FOLDER).is_dir() and (report.passed or promote_always):
-            self.champion = publish(folder / ADAPTER_FOLDER, self.folder / "versions", f"v{number}")
-            self.model = _with_adapter(self.champion)
+        self.candidate = None
+        if (folder / ADAPTER_FOLDER).is_dir():
+            version = publish(folder / ADAPTER_FOLDER, self.folder / "versions", f"v{number}")
+            self.candidate = _with_adapter(version)
+            if report.passed or promote_always:
+                self.champion, self.model = version, self.candidate
         return report
 
 
