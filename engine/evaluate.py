@@ -116,9 +116,9 @@ class Background:
     rated_texts: Sequence[str]
 
 
-def compare(before: Appraisal, after: Appraisal, background: Background) -> Measurements:
-    """The candidate (`after`) against the champion, for the gate."""
-    pairs = min(count_pairs([row.completion for row in each.replies.rows]) for each in (before, after))
+def compare(base: Appraisal, before: Appraisal, after: Appraisal, background: Background) -> Measurements:
+    """The candidate (`after`) against the champion (`before`) by liking, and against the base by the rest."""
+    pairs = min(count_pairs([row.completion for row in each.replies.rows]) for each in (base, after))
     kl = background.kl.sort().values
     prompts = before.replies.prompts
     return Measurements(
@@ -131,8 +131,8 @@ def compare(before: Appraisal, after: Appraisal, background: Background) -> Meas
         logged=background.logged,
         kl=float(kl.mean()),
         kl_tail=float(kl[int(0.99 * (len(kl) - 1))]),
-        golden=(before.golden, after.golden),
-        champion=_texts_of(before, pairs, background.rated_texts),
+        golden=(base.golden, after.golden),
+        base=_texts_of(base, pairs, background.rated_texts),
         candidate=_texts_of(after, pairs, background.rated_texts),
     )
 

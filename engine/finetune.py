@@ -92,12 +92,9 @@ def learning_rate_for(model: torch.nn.Module) -> float:
     return 1e-3 * math.pow(min(1.0, 2e6 / max(1, parameters)), 0.37)
 
 
-def warming_up(
-    parameters: Sequence[Tensor], rate: float
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW with a short linear rise of the learning rate."""
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS))
+def optimizer_for(parameters: Sequence[Tensor], rate: float) -> torch.optim.Optimizer:
+    """AdamW as both stages have it."""
+    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)
 
 
 def add_adapter(model: PreTrainedModel, config: RunConfig) -> PeftModelForCausalLM:
@@ -142,7 +139,8 @@ def fit_adapter(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfi
     size = step_size(len(data.rows), config)
     steps = config.epochs * math.ceil(len(data.rows) / size)
     parameters = trained_parameters(model)
-    optimizer, warm_up = warming_up(parameters, config.learning_rate or learning_rate_for(model))
+    optimizer = optimizer_for(parameters, config.learning_rate or learning_rate_for(model))
+    warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS))
     curves = Curves()
     for step, chosen in enumerate(_batches(data.rows, size, config.epochs, rng), start=1):
         anchors = _anchors_for(data.anchors, len(chosen), config, rng)

@@ -11,19 +11,20 @@ reach 0. The logged ratings themselves, importance-weighted (`engine.off_policy`
 **May the judge speak at all?** Only if regressions on other prompts' ratings rank likes above dislikes, better than all
 but 5 % of the same ratings shuffled over the texts; otherwise nothing is trained.
 
-**Quality and diversity are bounds**, each in its own right:
+**Quality and diversity are bounds**, each in its own right, and against the base, not against the champion: a tenth
+given away every night would soon be everything:
 
 * `kl`, `kl_tail`: at most 3 nats a text from the base on average and 15 in the 99th percentile: beyond, a reply is e^15
   times likelier than in the base, which is a learned phrase rather than a taste.
-* `fluency`: the base's perplexity of the candidate's replies at most 10 % above that of the champion's, or what
+* `fluency`: the base's perplexity of the candidate's replies at most 10 % above that of its own, or what
   `max_kl` comes to when spent on texts of that length: a style that one base text in ten shows costs log 10 = 2.3 nats
   a text, which is a lot for a slogan and little for a story.
-* `distinct_2` at least 90 % of the champion's, over equally many pairs; `self_bleu` at most 10 points above it.
-* `length`: mean tokens within 0.4 to 2.5 times the champion's: shorter may be the taste, vanishing is not.
-* hacks: `begging` at most 2 % and `flattery` at most 5 % of replies above the champion's; `shouting` (emoji and
-  exclamation marks) at most 10 % of all characters, or twice the champion's: a taste for emoji is legitimate, a wall of
-  them is not; `catch_phrase`: no four words in more than 10 % of the replies, or three times the champion's share.
-* `overlap`: word-for-word repetition of rated texts at most 10 points above the champion's.
+* `distinct_2` at least 90 % of the base's, over equally many pairs; `self_bleu` at most 10 points above it.
+* `length`: mean tokens within 0.4 to 2.5 times the base's: shorter may be the taste, vanishing is not.
+* hacks: `begging` at most 2 % and `flattery` at most 5 % of replies above the base's; `shouting` (emoji and
+  exclamation marks) at most 10 % of all characters, or twice the base's: a taste for emoji is legitimate, a wall of
+  them is not; `catch_phrase`: no four words in more than 10 % of the replies, or three times the base's share.
+* `overlap`: word-for-word repetition of rated texts at most 10 points above the base's.
 * `golden`: a fixed set of prompts answered in their language and to an end, at most 10 points less often.
 
 A candidate that oversteps a bound is judged again as it was earlier in its training, before the run gives up.
@@ -74,8 +75,8 @@ class Measurements:
     kl_tail: float
     """99th percentile of the same."""
     golden: tuple[float, float]
-    """Shares of the golden prompts that champion and candidate manage."""
-    champion: TextMeasures
+    """Shares of the golden prompts that base and candidate manage."""
+    base: TextMeasures
     candidate: TextMeasures
 
 
@@ -187,14 +188,14 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def risen_phrase(before: TextMeasures, after: TextMeasures) -> float:
-    """The share of the most common phrase that has more than tripled since the champion; 0 without any."""
+    """The share of the most common phrase that has more than tripled since the base; 0 without any."""
     return max(
         (share for phrase, share in after.phrases.items() if share > 3.0 * before.phrases.get(phrase, 0.0)), default=0.0
     )
 
 
 def _bound_checks(measured: Measurements, bounds: GateBounds) -> list[tuple[ReasonCode, Check]]:
-    before, after = measured.champion, measured.candidate
+    before, after = measured.base, measured.candidate
     shouting_bound = max(bounds.max_shouting, 2.0 * before.shouting)
     fluency_bound = before.fluency + max(math.log1p(bounds.max_perplexity_rise), bounds.max_kl / after.length)
     golden_before, golden_after = measured.golden

@@ -4,6 +4,7 @@ Knows models, a judge and logged prompts. Knows nothing of run folders, or of ho
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from engine.taste import Signal, auroc
 from engine.trail import Trail
 from engine.versions import verify
 
-STEPS_BACK = (1.0, 0.8, 0.6, 0.4)
+STEPS_BACK = (1.0, 0.9, 0.8, 0.6, 0.4)
 """A candidate that oversteps a bound of the gate is judged again as it was after these shares of its training."""
 CANDIDATE = "default"  # the name PEFT gives the first adapter
 CHAMPION = "champion"
@@ -52,7 +53,7 @@ class Evidence:
 
 
 class Hearing:
-    """One hearing. `prompts` are all logged ones, of which `replay_prompts` are asked."""
+    """One hearing, begun before the base gets an adapter. `prompts` are all logged ones; `replay_prompts` are asked."""
 
     def __init__(self, base: Base, config: RunConfig, prompts: Sequence[Prompt], evidence: Evidence) -> None:
         self._base = base
@@ -62,7 +63,7 @@ class Hearing:
         self._pad_id = int(base.tokenizer.pad_token_id)
         template = ChatTemplate(base.tokenizer)
         self._golden = [Prompt(tuple(template.encode(asked)), asked[-1].content) for asked in GOLDEN_PROMPTS]
-        self.base_replies = self._replay(base.model)
+        self.base = self._appraise(base.model)
 
     def write(self, model: CausalModel, prompts: Sequence[Prompt], count: int, seed: int) -> Replies:
         """`sample_replies` by the first process, for all."""
@@ -75,34 +76,28 @@ class Hearing:
     ) -> tuple[Verdict, tuple[Comparison, ...]]:
         """The verdict on the active adapter, which may go back on its trail, and pairs of replies to show."""
         report(0, len(STEPS_BACK) + 1)
-        before = self._champion(model)
+        before = self.base if self._config.champion is None else self._champion(model, Path(self._config.champion))
         for step, share in enumerate(STEPS_BACK, start=1):
             report(step, len(STEPS_BACK) + 1)
             if share < 1.0:
                 trail.go_to(share)
             after = self._appraise(model)
-            verdict = decide(compare(before, after, self._background(model, after.replies)), self._config.gate)
+            measured = compare(self.base, before, after, self._background(model, after.replies))
+            verdict = decide(measured, self._config.gate)
             if verdict.reason.code not in OVERSTEPPED:
                 break
         return verdict, pairs_to_show(before, after)
 
-    def _replay(self, model: CausalModel) -> Replies:
-        return self.write(model, self._prompts, self._config.replay_texts, self._config.seed)
+    def _appraise(self, model: CausalModel) -> Appraisal:
+        """Hear a model as it is, with its active adapter if it has one."""
+        config = self._config
+        replies = self.write(model, self._prompts, config.replay_texts, config.seed)
+        golden = self.write(model, self._golden, len(self._golden), config.seed)
+        with model.disable_adapter() if isinstance(model, PeftModelForCausalLM) else nullcontext():
+            return appraise(self._base, self._evidence.judge, replies, golden, config)
 
-    def _appraise(self, model: PeftModelForCausalLM, replies: Replies | None = None) -> Appraisal:
-        """Hear the active adapter."""
-        replies = replies or self._replay(model)
-        golden = self.write(model, self._golden, len(self._golden), self._config.seed)
-        with model.disable_adapter():
-            return appraise(self._base, self._evidence.judge, replies, golden, self._config)
-
-    def _champion(self, model: PeftModelForCausalLM) -> Appraisal:
-        """Hear the serving version, be it the base or an adapter."""
-        if self._config.champion is None:
-            with model.disable_adapter():
-                golden = self.write(self._base.model, self._golden, len(self._golden), self._config.seed)
-                return appraise(self._base, self._evidence.judge, self.base_replies, golden, self._config)
-        folder = Path(self._config.champion)
+    def _champion(self, model: PeftModelForCausalLM, folder: Path) -> Appraisal:
+        """Hear the version that serves, an adapter."""
         try:
             verify(folder)
             model.load_adapter(str(folder), CHAMPION)

@@ -29,23 +29,31 @@ from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine import ranks
 from engine.errors import RunError
-from engine.finetune import MAX_GRADIENT_NORM, Course, Curves, learning_rate_for, trained_parameters, warming_up
+from engine.finetune import (
+    MAX_GRADIENT_NORM,
+    WARM_UP_STEPS,
+    Course,
+    Curves,
+    learning_rate_for,
+    optimizer_for,
+    trained_parameters,
+)
 from engine.objectives import Encoded, collate, completion_logits, completion_targets, micro_batches
 from engine.replies import Prompt, Replies
 from engine.run_config import RunConfig
 
 LEARNING_RATE_FACTOR = 2.0
-"""Times the rate for rated texts."""
+"""Times the rate for rated texts, at first; it falls to 0 as the KL or the diversity is used up."""
 TARGET_DIVERSITY = 0.95
-"""Of the first step's distinct pairs, as a share."""
+"""Of what it was at first, as a share."""
 LEAST_DIVERSITY = 0.9
-"""At this share of them it stops: the gate would refuse what comes after."""
+"""At this share of it the stage ends: the gate would refuse what comes after."""
+PROBES = 64
+"""Prompts whose answers tell the diversity, always the same: what a step's prompts are about varies it far more."""
 _MARK_STEPS = 2
 _NOT_FINITE = "The loss is not a finite number: lower learning_rate in config.json and run again."
-_LAMBDA_GAIN = 5.0
+_LAMBDA_GAIN = 10.0
 _LAMBDA_RANGE = (0.2, 3.0)
-_NEWS = 0.3
-"""The weight of the newest step in the running mean of diversity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +84,9 @@ def follow_taste(
     rng = random.Random(config.seed)
     parameters = trained_parameters(model)
     rate = LEARNING_RATE_FACTOR * (config.learning_rate or learning_rate_for(model))
-    optimizer, warm_up = warming_up(parameters, rate)
-    balance = _Balance(config.novelty_weight)
+    optimizer = optimizer_for(parameters, rate)
+    probes = prompts[:PROBES]
+    balance = Balance(config.novelty_weight, rewarding.write(probes, len(probes), config.seed))
     for step in range(1, config.policy_steps + 1):
         chosen = rng.sample(prompts, min(config.policy_prompts, len(prompts)))
         takes = rewarding.write(chosen, len(chosen) * config.takes, config.seed + step * 1009)
@@ -89,14 +98,17 @@ def follow_taste(
         kl = _backward(model, takes.rows, advantages.float(), config, course.pad_id)
         curves.liking.append(float(liking.mean()))
         curves.kl.append(kl)
-        if kl > course.kl_budget or balance.diversity < LEAST_DIVERSITY:
+        left = room_left(kl / course.kl_budget, balance.diversity)
+        if left < 0.0:
             break
         if step % _MARK_STEPS == 0:
+            balance.look(rewarding.write(probes, len(probes), config.seed))
             course.trail.mark()
         ranks.sum_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        for group in optimizer.param_groups:
+            group["lr"] = left * rate * min(1.0, step / WARM_UP_STEPS)
         optimizer.step()
-        warm_up.step()
         optimizer.zero_grad()
         course.report(step, 1.0 - curves.liking[-1])
         if ranks.by_first(lambda: time.monotonic() > course.deadline):
@@ -105,6 +117,11 @@ def follow_taste(
     curves.kl.append(course.measure_kl())
     if curves.kl[-1] > course.kl_budget:
         curves.kl.append(course.trail.land(course.measure_kl, course.kl_budget))
+
+
+def room_left(kl_spent: float, diversity: float) -> float:
+    """The share that is left of the KL budget, or of the diversity that may be given away, whichever is less."""
+    return 1.0 - max(kl_spent, (1.0 - diversity) / (1.0 - LEAST_DIVERSITY))
 
 
 def novelty(rows: Sequence[Encoded]) -> Tensor:
@@ -130,31 +147,26 @@ def leave_one_out(rewards: Tensor, owners: Sequence[int]) -> Tensor:
     return differences / deviation if float(deviation) > 1e-9 else torch.zeros_like(differences)
 
 
-class _Balance:
-    """How much novelty counts beside liking."""
+class Balance:
+    """How much novelty counts beside liking; `probes` are the adapter's answers to the same prompts, then and now."""
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight: float, probes: Replies) -> None:
         self._weight = weight
-        self._first = self._mean = 0.0
+        self._first = float(novelty(probes.rows).mean())
+        self.diversity = 1.0
+        """The probes' novelty over that of the first."""
 
-    @property
-    def diversity(self) -> float:
-        """The running mean of the takes' novelty over that of the first step's."""
-        return self._mean / self._first if self._first else 1.0
-
-    def weigh(self, takes: Replies) -> Tensor:
-        """The advantages of these takes by novelty, times the present weight, which the next step's may differ from."""
-        novelties = novelty(takes.rows)
-        diversity = float(novelties.mean())
-        if not self._first:
-            self._first = self._mean = diversity
-        self._mean += _NEWS * (diversity - self._mean)
-        weighed = self._weight * leave_one_out(novelties, takes.owners)
+    def look(self, probes: Replies) -> None:
+        """See how diverse the adapter is by now; what novelty counts changes with it."""
+        self.diversity = float(novelty(probes.rows).mean()) / self._first if self._first else 1.0
         if self._weight:
             low, high = _LAMBDA_RANGE
             change = _LAMBDA_GAIN * (TARGET_DIVERSITY - self.diversity)
             self._weight = min(high, max(low, self._weight + change))
-        return weighed
+
+    def weigh(self, takes: Replies) -> Tensor:
+        """The advantages of these takes by novelty, times what it counts at present."""
+        return self._weight * leave_one_out(novelty(takes.rows), takes.owners)
 
 
 def _backward(

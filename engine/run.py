@@ -36,8 +36,8 @@ ReasonCode = Literal[
     "no_signal",  # the ratings do not predict one another, so nothing can be judged by them
     "kl",  # it moved too far from the base
     "fluency",  # the base finds its replies implausible
-    "diversity",  # its replies repeat one another more than the champion's
-    "length",  # its replies are much shorter or longer than the champion's
+    "diversity",  # its replies repeat one another more than the base's
+    "length",  # its replies are much shorter or longer than the base's
     "segment",  # some of those who ask like it less, whatever the others say
     "ratings",  # the logged ratings themselves speak against it
     "hacks",  # it begs for reactions, flatters, shouts, or has a catch-phrase

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-_MOST_MARKS = 16
+_MOST_MARKS = 24
 
 
 class Trail:

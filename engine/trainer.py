@@ -149,7 +149,7 @@ class Trainer:
             rows=tuple(evidence.rows[i] for i in taught),
             signed_weights=torch.tensor(balanced_weights(values, [evidence.examples[i].weight for i in taught])),
             references=evidence.references[taught],
-            anchors=hearing.base_replies.rows,
+            anchors=hearing.base.replies.rows,
         )
 
         def measure_kl() -> float:

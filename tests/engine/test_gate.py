@@ -28,7 +28,7 @@ def gains(mean: float, *, spread: float = 0.1, doubt: float = 0.02) -> list[list
 
 GOOD = Measurements(
     signal=0.75, chance=0.001, gains=gains(0.1), people=EVERYBODY, segments=[("kind poem",)] * 50, held_out=0.6,
-    logged=None, kl=1.5, kl_tail=6.0, golden=(0.9, 0.9), champion=TEXTS, candidate=TEXTS,
+    logged=None, kl=1.5, kl_tail=6.0, golden=(0.9, 0.9), base=TEXTS, candidate=TEXTS,
 )  # fmt: skip
 
 
@@ -82,9 +82,9 @@ def test_one_prompt_that_gained_a_lot_does_not_carry_the_rest():
     assert decide(replace(GOOD, gains=lucky), GateBounds()).passed is False
 
 
-def test_a_taste_for_emoji_that_the_champion_has_already_is_no_hack():
+def test_a_taste_for_emoji_that_the_base_has_already_is_no_hack():
     loud = replace(TEXTS, shouting=0.15)
-    assert decide(replace(GOOD, champion=loud, candidate=loud), GateBounds()).passed is True
+    assert decide(replace(GOOD, base=loud, candidate=loud), GateBounds()).passed is True
 
 
 def test_the_same_measurements_always_get_the_same_verdict():
@@ -92,7 +92,7 @@ def test_the_same_measurements_always_get_the_same_verdict():
     assert decide(close, GateBounds()) == decide(close, GateBounds())
 
 
-def test_a_phrase_that_the_champion_has_as_well_is_no_catch_phrase():
+def test_a_phrase_that_the_base_has_as_well_is_no_catch_phrase():
     after = replace(TEXTS, phrases={"a cup of tea": 0.2})
     assert decide(replace(GOOD, candidate=after), GateBounds()).passed is True
 

@@ -15,7 +15,7 @@ from engine.evaluate import divergence
 from engine.finetune import Course, Curves, add_adapter, trained_parameters
 from engine.model import load_base
 from engine.objectives import Encoded
-from engine.on_policy import Rewarding, follow_taste, leave_one_out, novelty
+from engine.on_policy import Balance, Rewarding, follow_taste, leave_one_out, novelty, room_left
 from engine.replies import Prompt, Replies, sample_replies
 from engine.run_config import RunConfig
 from engine.trail import Trail
@@ -47,6 +47,13 @@ def test_novelties_add_up_to_the_number_of_different_pairs():
     pairs = torch.tensor([3.0, 3.0, 3.0], dtype=torch.float64)
     assert float((values * pairs).sum()) == pytest.approx(6.0)  # 12 23 34 39 56 65
     assert values[0] == values[1]
+
+
+def test_the_room_left_is_that_of_the_scarcer_budget():
+    assert room_left(0.0, 1.0) == 1.0
+    assert room_left(0.5, 1.2) == 0.5
+    assert room_left(0.1, 0.95) == pytest.approx(0.5)
+    assert room_left(1.1, 1.0) < 0.0 and room_left(0.0, 0.89) < 0.0
 
 
 def likes_a(replies: Replies) -> Tensor:
@@ -94,3 +101,24 @@ def test_nothing_moves_where_all_takes_are_liked_alike(taught):
 def test_a_loss_that_is_no_number_is_a_sentence(taught):
     with pytest.raises(RunError, match="not a finite number"):
         follow(taught, lambda replies: torch.full((len(replies.texts),), math.nan).double())
+
+
+def test_novelty_counts_more_while_diversity_is_short():
+    def alike(different: int) -> Replies:
+        rows = tuple(Encoded((1,), (i % different, 7, i % different)) for i in range(20))
+        return Replies(rows, ("",) * 20, (Prompt((1,), ""),), (0,) * 20)
+
+    def reach(balance: Balance) -> float:
+        return float(balance.weigh(unlike).abs().max())
+
+    rows = tuple(Encoded((1,), tokens) for tokens in ((1, 2, 3), (1, 2, 3), (4, 5, 6)))
+    unlike = Replies(rows, ("",) * 3, (Prompt((1,), ""),), (0,) * 3)
+    balance = Balance(0.5, alike(20))
+    before = reach(balance)
+    balance.look(alike(18))
+    assert balance.diversity == pytest.approx(0.9, abs=0.01)
+    short = reach(balance)
+    assert short > before
+    balance.look(alike(20))
+    assert balance.diversity == 1.0
+    assert reach(balance) < short

@@ -46,7 +46,7 @@ def judged(*, gain: float, kl: float = 1.2) -> Verdict:
     segments[0] = ("heavy raters", "new people")
     measured = Measurements(
         signal=0.7, chance=0.01, gains=gains, people=people, segments=segments, held_out=0.61, logged=None, kl=kl,
-        kl_tail=6.0, golden=(1.0, 1.0), champion=MEASURES, candidate=MEASURES,
+        kl_tail=6.0, golden=(1.0, 1.0), base=MEASURES, candidate=MEASURES,
     )  # fmt: skip
     return decide(measured, GateBounds())
 
