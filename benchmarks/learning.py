@@ -159,7 +159,8 @@ def _season(name: str, seed: int, temper: Temper, *, shown_to: int) -> _Season:
         verdicts.append("promoted" if report.passed else report.reason.code)
         after.append(standing(season.model, season.taste, head_of(season.rows)))
         if season.candidate is not None:
-            candidates.append((standing(season.candidate, season.taste, None).alone - alone, report.passed))
+            heard = after[-1] if report.passed else standing(season.candidate, season.taste, None)
+            candidates.append((heard.alone - alone, report.passed))
 
     def told(liking: float) -> str:
         return f"{liking:.3f} ({(liking - before.chosen) / (most - before.chosen):.0%})"

@@ -31,12 +31,12 @@ from engine import ranks
 from engine.errors import RunError
 from engine.finetune import (
     MAX_GRADIENT_NORM,
-    WARM_UP_STEPS,
     Course,
     Curves,
     learning_rate_for,
     optimizer_for,
     trained_parameters,
+    warmth,
 )
 from engine.objectives import Encoded, collate, completion_logits, completion_targets, micro_batches
 from engine.replies import Prompt, Replies
@@ -49,7 +49,7 @@ TARGET_DIVERSITY = 0.95
 LEAST_DIVERSITY = 0.9
 """At this share of it the stage ends: the gate would refuse what comes after."""
 PROBES = 64
-"""Prompts whose answers tell the diversity, always the same: what a step's prompts are about varies it far more."""
+"""Prompts whose answers tell the diversity: always the same, so that no change of subject is taken for one."""
 _MARK_STEPS = 2
 _NOT_FINITE = "The loss is not a finite number: lower learning_rate in config.json and run again."
 _LAMBDA_GAIN = 10.0
@@ -98,16 +98,18 @@ def follow_taste(
         kl = _backward(model, takes.rows, advantages.float(), config, course.pad_id)
         curves.liking.append(float(liking.mean()))
         curves.kl.append(kl)
+        is_marked = step % _MARK_STEPS == 0
+        if is_marked:
+            balance.look(rewarding.write(probes, len(probes), config.seed))
         left = room_left(kl / course.kl_budget, balance.diversity)
         if left < 0.0:
             break
-        if step % _MARK_STEPS == 0:
-            balance.look(rewarding.write(probes, len(probes), config.seed))
+        if is_marked:
             course.trail.mark()
         ranks.sum_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         for group in optimizer.param_groups:
-            group["lr"] = left * rate * min(1.0, step / WARM_UP_STEPS)
+            group["lr"] = left * rate * warmth(step)
         optimizer.step()
         optimizer.zero_grad()
         course.report(step, 1.0 - curves.liking[-1])
