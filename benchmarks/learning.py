@@ -33,7 +33,7 @@ TRL_RATES = (1e-6, 1e-3, 3e-3)
 """TRL's default, and what a sweep found best for this adapter."""
 _COLUMNS = [
     "taste", "liking today", "reachable", "after 50 ratings, head alone", "after one night", "after three nights",
-    "… a single text", "distinct-2 / base", "perplexity / base", "nights",
+    "… a single text", "distinct-2 / base", "… single texts", "perplexity / base", "nights",
 ]  # fmt: skip
 _ABOUT = (
     " Liking of the texts that are shown (the best of 4 by the taste head), on topics that nobody rated; in"
@@ -168,7 +168,8 @@ def _season(name: str, seed: int, temper: Temper, *, shown_to: int) -> _Season:
     last = after[-1]
     row = [
         name, f"{before.chosen:.3f}", f"{most:.3f}", told(early.chosen), told(after[0].chosen), told(last.chosen),
-        told(last.alone), f"{last.distinct_2 / before.distinct_2:.2f}", f"{last.perplexity / before.perplexity:.2f}",
+        told(last.alone), f"{last.distinct_2 / before.distinct_2:.2f}",
+        f"{last.alone_distinct_2 / before.alone_distinct_2:.2f}", f"{last.perplexity / before.perplexity:.2f}",
         ", ".join(verdicts),
     ]  # fmt: skip
     return _Season(row, candidates)
@@ -200,7 +201,7 @@ def _with_median(seasons: Sequence[_Season]) -> list[list[str]]:
     rows = [season.row for season in seasons]
     shares = [[float(cell.split("(")[1].rstrip("%)")) for cell in row[3:7]] for row in rows]
     medians = [f"({statistics.median(column):.0f}%)" for column in zip(*shares, strict=True)]
-    return [*rows, ["median", "", "", *medians, "", "", ""]]
+    return [*rows, ["median", "", "", *medians, "", "", "", ""]]
 
 
 def _variant_row(name: str, label: str, before: Standing, after: Standing, kl: str) -> list[str]:

@@ -78,6 +78,7 @@ def _prompts(base: Base, count: int) -> list[str]:
 def _generate(base: Base, prompts: Sequence[str], tokens: int) -> None:
     base.tokenizer.padding_side = "left"
     inputs = base.tokenizer(list(prompts), return_tensors="pt", padding=True, add_special_tokens=False)
+    inputs = inputs.to(base.model.device)
     inputs.pop("token_type_ids", None)
     with torch.inference_mode():
         base.model.generate(**inputs, generation_config=_config(base, tokens))  # type: ignore[operator]

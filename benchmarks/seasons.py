@@ -28,6 +28,7 @@ from engine.dataset import RatedGeneration, Rating, examples_of, write_dataset
 from engine.evaluate import cross_entropy
 from engine.features import text_features
 from engine.model import Base, load_base
+from engine.novelty import Shown
 from engine.objectives import CausalModel, Encoded, encode
 from engine.palate import nearly_best
 from engine.replies import Prompt, Replies, sample_replies
@@ -61,6 +62,8 @@ class Standing:
     """The hidden taste's mean liking of single texts."""
     chosen: float
     """The same of the texts that are shown, the best of `BEST_OF` by the taste head."""
+    alone_distinct_2: float
+    """Of single texts."""
     distinct_2: float
     """Of the shown texts."""
     perplexity: float
@@ -94,12 +97,14 @@ def write(model: CausalModel, asked: Sequence[Request], *, takes: int, seed: int
 
 
 def choose(replies: Replies, head: TasteHead | None) -> list[int]:
-    """The place of the text to show for each prompt: the first that is nearly the best; without a head, the first."""
+    """The place of the text to show for each prompt: the newest that is nearly the best; without a head, the first."""
     count = len(replies.prompts)
     if head is None:
         return list(range(count))
     chances = head.logits(text_features(starter(), replies.rows, max_tokens=_TOKENS)).sigmoid().reshape(-1, count)
-    return [int(take) * count + place for place, take in enumerate(nearly_best(chances).tolist())]
+    near, shown, texts = nearly_best(chances), Shown(), [row.completion for row in replies.rows]
+    takes = [near[:, prompt].nonzero()[:, 0].tolist() for prompt in range(count)]
+    return [shown.newest(texts, [take * count + prompt for take in takes[prompt]]) for prompt in range(count)]
 
 
 def head_of(rows: Sequence[RatedGeneration]) -> TasteHead:
@@ -136,6 +141,7 @@ def standing(model: CausalModel, taste: Taste, head: TasteHead | None) -> Standi
     return Standing(
         alone=sum(liked) / len(liked),
         chosen=sum(liked[i] for i in shown) / len(shown) if head is not None else sum(liked) / len(liked),
+        alone_distinct_2=_diversity(replies.rows),
         distinct_2=_diversity(rows),
         perplexity=_perplexity(rows),
     )

@@ -4,7 +4,7 @@ import math
 import platform
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,7 +50,14 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def write_results(tables: Sequence[Table]) -> None:
-    """Put these tables into RESULTS.md, each in the place of the last one of its title; the others stay."""
+    """Put these tables into RESULTS.md, each in the place of the last one of its title; the others stay.
+
+    Where there is a GPU, they stand beside those of the CPU under a title of their own.
+    """
+    import torch  # noqa: PLC0415 - seconds that only the last step needs
+
+    if torch.cuda.is_available():
+        tables = [replace(table, title=f"{table.title}, on a GPU") for table in tables]
     before = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
     sections = {part.partition("\n")[0]: f"## {part.strip()}\n" for part in before.split("\n## ")[1:]}
     sections |= {table.title: f"{table.markdown()}\n{_machine()}\n" for table in tables}
@@ -58,7 +65,7 @@ def write_results(tables: Sequence[Table]) -> None:
 
 
 def _machine() -> str:
-    import torch  # noqa: PLC0415 - seconds that only this line needs
+    import torch  # noqa: PLC0415 - as above
 
     memory = psutil.virtual_memory().total / 2**30
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"

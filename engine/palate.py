@@ -23,9 +23,9 @@ from torch import Tensor
 from engine.laplace import laplace
 from engine.taste import INTERCEPT_SD, Labels, TasteHead, fit
 
-CLOSE_ENOUGH = 0.06
-"""Of the texts whose chance of a like is within so much of the best, the first is taken: always the very best one would
-cost diversity and pleases no more, for the head is not that sure."""
+CLOSE_ENOUGH = 0.045
+"""Of the texts whose chance of a like is within so much of the best, the newest is shown (`engine.novelty`): always the
+very best one would cost diversity and hardly pleases more, for the head is not that sure."""
 _TAUS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -61,8 +61,8 @@ class Palate:
 
 
 def nearly_best(chances: Tensor) -> Tensor:
-    """The place of the first of n texts that is nearly the best, for chances of shape (n, ...)."""
-    return (chances >= chances.max(0).values - CLOSE_ENOUGH).double().argmax(0)
+    """Which of n texts are nearly the best, bool of the same shape, for chances of shape (n, ...)."""
+    return chances >= chances.max(0).values - CLOSE_ENOUGH
 
 
 def fit_palate(features: Tensor, labels: Labels, people: Mapping[str, Verdicts]) -> Palate:

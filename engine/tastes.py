@@ -22,6 +22,7 @@ from engine.chat_template import ChatTemplate
 from engine.dataset import group_of
 from engine.errors import EngineError, ModelError, RequestError
 from engine.model import Base
+from engine.novelty import Shown
 from engine.reading import Reading
 from engine.tasting import FEWEST_RATINGS, Choosing, PersonalRating, RatedText, TasteFitted
 from engine.worker import Worker
@@ -51,6 +52,7 @@ class Tastes:
         self._worker = worker
         self._palates: dict[str, Palate] = {}
         self._features: LRUCache[bytes, Tensor] = LRUCache(CACHE_BYTES, getsizeof=lambda features: features.nbytes)
+        self._shown = Shown()
         self._fitting = asyncio.Lock()
         self.fits = 0
         """How many times a taste was fitted."""
@@ -87,7 +89,7 @@ class Tastes:
         return TasteFitted(len(texts), len(palate.people), auroc, time.perf_counter() - began)
 
     async def choose(self, job: Job, takes: Sequence[Take], choosing: Choosing) -> tuple[Take, int]:
-        """The first text of one job that pleases nearly most, and how many it was chosen from.
+        """The newest of one job's texts that please nearly most, and how many it was chosen from.
 
         The first, from one, where there is nothing to choose by: the taste is gone, or it or the model cannot compute.
         """
@@ -107,7 +109,8 @@ class Tastes:
         is_eligible = scores.isfinite() & torch.tensor([bool(take.text.strip()) for take in takes])
         if not is_eligible.any():
             return takes[0], 1
-        place = int(nearly_best(scores.sigmoid().masked_fill(~is_eligible, -torch.inf)))
+        near = nearly_best(scores.sigmoid().masked_fill(~is_eligible, -torch.inf)).nonzero()[:, 0].tolist()
+        place = self._shown.newest([row.completion for row in rows], near)
         self._features[_key(rows[place])] = features[place].clone()  # it may be rated soon
         return takes[place], len(takes)
 

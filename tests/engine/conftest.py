@@ -72,6 +72,18 @@ def tiny_base(tiny_model_folder: Path) -> "Base":
     return load_base(str(tiny_model_folder))
 
 
+@pytest.fixture
+def at_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is just now, as many texts as there are rows for."""
+    monkeypatch.setattr("engine.scheduler.Forecast.allows", lambda *_: True)
+
+
+@pytest.fixture
+def nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine does not remember what it has shown, so that the same question is answered the same."""
+    monkeypatch.setattr("engine.tastes.Shown.add", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def adapter_folders(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two LoRA adapters of the tiny model with random weights, as PEFT saves them."""

@@ -79,10 +79,8 @@ async def test_a_refit_reads_what_is_new(engine: Engine, texts: list[str], read:
     assert engine.tastes.fits == 3
 
 
-async def test_a_chosen_text_need_not_be_read_again(
-    engine: Engine, texts: list[str], read: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("engine.scheduler.Forecast.allows", lambda *_: True)
+@pytest.mark.usefixtures("at_any_cost")
+async def test_a_chosen_text_need_not_be_read_again(engine: Engine, texts: list[str], read: list[int]) -> None:
     rated = rate(texts[:40], likes_long)
     await engine.tastes.fit("house", rated, {})
     group = ask(engine, 3, replace(DRAWN, seed=99), HOUSE)
@@ -91,10 +89,8 @@ async def test_a_chosen_text_need_not_be_read_again(
     assert read[1:] == [group.best_of] == [6]
 
 
-async def test_a_taste_is_replaced_at_once_and_a_refused_one_changes_nothing(
-    engine: Engine, texts: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("engine.scheduler.Forecast.allows", lambda *_: True)
+@pytest.mark.usefixtures("at_any_cost", "nothing_is_shown")
+async def test_a_taste_is_replaced_at_once_and_a_refused_one_changes_nothing(engine: Engine, texts: list[str]) -> None:
 
     async def chosen() -> list[str]:
         asked = [ask(engine, 1, replace(DRAWN, seed=seed), HOUSE) for seed in range(4)]
@@ -115,10 +111,8 @@ async def test_a_taste_is_replaced_at_once_and_a_refused_one_changes_nothing(
         assert set(seen) <= {old, new}
 
 
-async def test_each_person_is_served_by_their_own_taste(
-    engine: Engine, texts: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("engine.scheduler.Forecast.allows", lambda *_: True)
+@pytest.mark.usefixtures("at_any_cost", "nothing_is_shown")
+async def test_each_person_is_served_by_their_own_taste(engine: Engine, texts: list[str]) -> None:
     rated = [replace(text, value=text.value if number % 4 else -text.value) for number, text in enumerate(
         rate(texts, likes_long)
     )]  # fmt: skip

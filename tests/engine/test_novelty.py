@@ -1,0 +1,48 @@
+"""pytest tests/engine/test_novelty.py: which of several texts is newest beside those that were shown last."""
+
+import pytest
+
+from engine.novelty import REMEMBERED, Shown
+
+
+def test_what_was_shown_is_less_new_each_time() -> None:
+    shown, text = Shown(), [1, 2, 3, 4]
+    seen = []
+    for _ in range(3):
+        seen.append(shown.novelty(text))
+        shown.add(text)
+    assert seen == pytest.approx([1.0, 1 / 2, 1 / 3])
+
+
+def test_a_text_that_shares_a_pair_lies_between() -> None:
+    shown = Shown()
+    shown.add([1, 2, 3])
+    assert shown.novelty([7, 8, 9]) == 1.0
+    assert shown.novelty([1, 2, 9]) == pytest.approx(3 / 4)
+
+
+@pytest.mark.parametrize("text", [[], [5]])
+def test_a_text_without_pairs_is_not_new(text: list[int]) -> None:
+    assert Shown().novelty(text) == 0.0
+
+
+def test_the_newest_is_taken_the_first_of_equals_and_counts_as_shown() -> None:
+    shown, texts = Shown(), [[1, 2], [3, 4], [5, 6]]
+    assert [shown.newest(texts, [0, 1, 2]) for _ in range(4)] == [0, 1, 2, 0]
+    assert shown.newest(texts, [2]) == 2
+
+
+def test_a_text_repeating_itself_is_one_sight_of_its_pair() -> None:
+    shown = Shown()
+    shown.add([1, 2, 1, 2, 1])
+    assert shown.novelty([1, 2]) == 1 / 2
+
+
+def test_the_oldest_are_forgotten() -> None:
+    shown = Shown()
+    shown.add([1, 2])
+    for number in range(REMEMBERED):
+        assert shown.novelty([1, 2]) == 1 / 2
+        shown.add([number + 10, number + 11])
+    assert shown.novelty([1, 2]) == 1.0
+    assert len(shown._counts) == REMEMBERED
