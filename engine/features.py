@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine import ranks
+from engine.errors import ModelError
 from engine.model import Base
 from engine.objectives import Encoded, collate, micro_batches
 
@@ -57,6 +58,17 @@ def text_features(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Te
     texts = base.tokenizer.batch_decode([list(row.completion) for row in rows], skip_special_tokens=True)
     lengths = torch.tensor([[math.log(max(1, len(row.completion)))] for row in rows])
     return torch.cat([ranks.total(states), lengths, torch.tensor([_surface(text) for text in texts]), _tokens(rows)], 1)
+
+
+def require_finite(features: Tensor) -> Tensor:
+    """The same features; of a broken model they would teach nothing, and the ratings would be blamed.
+
+    Raises:
+        ModelError: they are not all finite.
+    """
+    if not features.isfinite().all():
+        raise ModelError("The base model computes values that are not numbers; choose another.")
+    return features
 
 
 def _tokens(rows: Sequence[Encoded]) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from engine.chat_template import ChatTemplate
 from engine.dataset import group_of
-from engine.errors import EngineError, ModelError, RequestError
+from engine.errors import EngineError, RequestError
 from engine.model import Base
 from engine.novelty import Shown
 from engine.reading import Reading
@@ -134,9 +134,9 @@ class Tastes:
         found = {key: self._features[key] for key in keys if key in self._features}
         missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in found}
         if missing:
-            features = await asyncio.wrap_future(self._worker.read(Reading(list(missing.values()))))
-            if not features.isfinite().all():
-                raise ModelError("The base model computes values that are not numbers; choose another.")
+            from engine.features import require_finite  # noqa: PLC0415
+
+            features = require_finite(await asyncio.wrap_future(self._worker.read(Reading(list(missing.values())))))
             new = dict(zip(missing, map(Tensor.clone, features), strict=True))
             self._features.update(new)
             found |= new

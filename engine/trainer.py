@@ -20,7 +20,7 @@ from engine.chat_template import ChatTemplate
 from engine.data_card import DataCard
 from engine.dataset import Example
 from engine.evaluate import divergence
-from engine.features import text_features
+from engine.features import require_finite, text_features
 from engine.finetune import (
     Course,
     Curves,
@@ -109,7 +109,7 @@ class Trainer:
         reason = reason_to_skip(examples, card.raters, config)
         if reason is not None:
             return RunReport(passed=False, reason=reason, card=card)
-        features = text_features(self._base, rows, max_tokens=config.max_batch_tokens)
+        features = require_finite(text_features(self._base, rows, max_tokens=config.max_batch_tokens))
         signal = ranks.by_first(lambda: find_signal(features, labels, seed=config.seed))
         refusal = without_signal(signal.auroc, signal.chance, config.gate)
         if refusal is not None:

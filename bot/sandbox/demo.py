@@ -53,6 +53,8 @@ class Plan:
     """The name of the audience's taste; None lets the seed choose."""
     silence: float = 0.0
     """The share of people who never react."""
+    train_minutes: float = 20.0
+    """How long each night may train."""
 
 
 def run_demo(plan: Plan) -> None:
@@ -102,7 +104,7 @@ async def _stage(plan: Plan) -> AsyncIterator[tuple[Sandbox, Observer]]:
     with tempfile.TemporaryDirectory(prefix="ovation-demo-") as name:
         folder = Path(name)
         async with Sandbox(port=plan.port, admin_id=ADMIN_ID, room=ROOM) as sandbox:
-            bot = BotChild(sandbox, folder, _SETTINGS)
+            bot = BotChild(sandbox, folder, _SETTINGS | {"TRAIN_MINUTES": str(plan.train_minutes)})
             observer = Observer(sandbox, folder / "data")
             try:
                 await bot.start()

@@ -1,14 +1,17 @@
 """A trainer that runs out of memory, or whose bot is killed: the run has a clear end, and the champion serves on."""
 
 import asyncio
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from safetensors.torch import load_file, save_file
 
 from bot.bulletin import verdict_sentence
 from bot.nightly import Nightly, Policy
@@ -18,7 +21,7 @@ from engine.run import Reason, RunReport, write_report
 from engine.versions import verify
 from storage.database import Database
 from tests.bot.test_nightly import Night, rate
-from tests.engine.learning_fixtures import save_greedy_model
+from tests.engine.learning_fixtures import save_greedy_model, save_tiny_model
 from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, has_verdict
 
 
@@ -28,8 +31,8 @@ def engine(_: httpx.Request) -> httpx.Response:
 
 
 @pytest.fixture
-async def nights(tmp_path: Path) -> AsyncIterator[Callable[[], Night]]:
-    """Makes nights over one database, as one bot after another does."""
+async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
+    """Makes nights over one database, as one bot after another does, by a policy that may be changed."""
     db = await Database.open(tmp_path / "ovation.db")
     started: list[Nightly] = []
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
@@ -38,8 +41,9 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[[], Night]]:
         await switchboard.install()
         policy = Policy(model=str(tmp_path / "model"), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0)
 
-        def night() -> Night:
-            started.append(Nightly(db=db, switchboard=switchboard, data_dir=tmp_path, policy=policy))
+        def night(**changes: int) -> Night:
+            changed = replace(policy, **changes)
+            started.append(Nightly(db=db, switchboard=switchboard, data_dir=tmp_path, policy=changed))
             return Night(db, started[-1])
 
         yield night
@@ -52,30 +56,60 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[[], Night]]:
 def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts a shell script in the place of Python, for the trainer."""
 
-    def replace(script: str) -> None:
+    def put(script: str) -> None:
         path = tmp_path / "python"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
         monkeypatch.setattr("bot.trainer.sys.executable", str(path))
 
-    return replace
+    return put
 
 
+@pytest.mark.parametrize(
+    ("limits", "train_memory_mb"),
+    [
+        pytest.param("ulimit -v 1024000", 0, id="of the machine"),
+        pytest.param("", 512, id="by TRAIN_MEMORY_MB"),
+    ],
+)
 async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_champion_serves_on(
-    nights: Callable[[], Night], tmp_path: Path, python: Callable[[str], None]
+    nights: Callable[..., Night], tmp_path: Path, python: Callable[[str], None], limits: str, train_memory_mb: int
 ) -> None:
-    night = nights()
+    night = nights(train_memory_mb=train_memory_mb)
     await rate(night.db, 20)
     save_greedy_model(tmp_path / "model")
-    python(f'ulimit -v 1024000\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"')
+    python(f'{limits}\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"')
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "memory", "starter")
     assert "not enough memory" in verdict_sentence(run, "en")
     assert not (tmp_path / "runs" / "00001" / "dataset.jsonl").exists()
 
 
+async def test_a_memory_limit_with_room_enough_lets_the_run_come_to_its_verdict(
+    nights: Callable[..., Night], tmp_path: Path
+) -> None:
+    night = nights(train_memory_mb=1024)
+    await rate(night.db, 20)
+    save_tiny_model(tmp_path / "model")
+    run = await night.run()
+    assert run.verdict in {"rejected", "skipped", "promoted"}, run.reason
+
+
+async def test_a_base_that_computes_no_numbers_ends_the_run_with_a_reason_and_the_champion_serves_on(
+    nights: Callable[..., Night], tmp_path: Path
+) -> None:
+    night = nights()
+    await rate(night.db, 20)
+    weights = save_tiny_model(tmp_path / "model") / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["model.embed_tokens.weight"].fill_(math.nan)
+    save_file(tensors, weights, metadata={"format": "pt"})
+    run = await night.run()
+    assert (run.verdict, run.reason, run.version) == ("failed", "trainer", "starter"), verdict_sentence(run, "en")
+
+
 async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_may_begin(
-    nights: Callable[[], Night], python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    nights: Callable[..., Night], python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
     night = nights()
@@ -91,7 +125,7 @@ async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_m
     ("point", "trainings"), [("bot.nightly.versions.add", 2), ("bot.switchboard.Switchboard.crown", 1)]
 )
 async def test_a_run_cut_off_while_its_version_takes_over_is_seen_through_by_the_next_start(
-    nights: Callable[[], Night], tmp_path: Path, python: Callable[[str], None], point: str, trainings: int
+    nights: Callable[..., Night], tmp_path: Path, python: Callable[[str], None], point: str, trainings: int
 ) -> None:
     night = nights()
     await rate(night.db, 20)

@@ -16,7 +16,7 @@ from bot.settings import child_environment
 async def test_the_demo_plays_a_night_and_ends_with_a_chart(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot.cli", "demo", "--audience", "6", "--nights", "1", "--port", "0",
-        "--taste", "brief", "--silence", "0.2",
+        "--taste", "brief", "--silence", "0.2", "--train-minutes", "0.5",
         cwd=tmp_path, env=child_environment({}), stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     printed, _ = await asyncio.wait_for(child.communicate(), 880)
