@@ -18,7 +18,7 @@ from bot import data_folder, machine
 from bot.alarm import Alarm
 from bot.backups import Backups
 from bot.cleaning import Cleaning
-from bot.composer import Composer
+from bot.composer import Composer, Rules
 from bot.confirmations import Confirmations
 from bot.connections import introduce, open_engine, open_health, receive
 from bot.consent import Consent
@@ -35,6 +35,7 @@ from bot.handlers.guard import Guard
 from bot.handlers.operator import OperatorCommands
 from bot.health import Health
 from bot.identity import Pseudonyms, load_key
+from bot.inspection import Inspection
 from bot.intake import InboxProcessor, Intake
 from bot.kinds import load_kinds
 from bot.learning import keep_time, open_learning, open_taste
@@ -215,8 +216,8 @@ async def _furnish(
 def _studio(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper) -> Studio:
     settings, kinds = ground.settings, load_kinds()
     composer = Composer(
-        db=ground.db, messenger=ground.delivery, switchboard=switchboard, taste=taste, kinds=kinds,
-        label=settings.label, vitals=ground.vitals,
+        db=ground.db, messenger=ground.delivery, switchboard=switchboard, taste=taste,
+        rules=Rules(kinds, settings.label, Inspection()), vitals=ground.vitals,
     )  # fmt: skip
     return Studio(
         db=ground.db, composer=composer, kinds=kinds, pseudonyms=ground.pseudonyms,

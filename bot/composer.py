@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 
 from bot.errors import DeliveryError, MessageGone
+from bot.inspection import Inspection
 from bot.keyboards import rating_buttons, stop_button
 from bot.kinds import MIN_P, TEMPERATURE, TOP_P, Kinds
 from bot.line import Line, Ticket
@@ -44,7 +45,19 @@ BUSY_PATIENCE_SECONDS = 3600.0
 _TOO_LONG = frozenset({BAD_REQUEST, REQUEST_ENTITY_TOO_LARGE})
 """How a server refuses what we ask for, which is always well-formed; other refusals are about keys and the like."""
 _PAUSE_SECONDS = 1.0
-_EMPTY_TRIES = 3
+_TRIES = 3
+_MOST_FAULTS = 2
+"""A text with a fault is written once more; then it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for every text."""
+
+    kinds: Kinds
+    label: str
+    """Says under each that a machine wrote it."""
+    inspection: Inspection
 
 
 class Composer:
@@ -57,16 +70,16 @@ class Composer:
         messenger: Messenger,
         switchboard: Switchboard,
         taste: TasteKeeper,
-        kinds: Kinds,
-        label: str,
+        rules: Rules,
         vitals: Vitals,
     ) -> None:
         self._db = db
         self._messenger = messenger
         self._switchboard = switchboard
         self._taste = taste
-        self._kinds = kinds
-        self._label = label
+        self._kinds = rules.kinds
+        self._label = rules.label
+        self._inspection = rules.inspection
         self._vitals = vitals
         self._line = Line(MAX_AT_ONCE)
 
@@ -82,6 +95,9 @@ class Composer:
             logger.warning("generation %d failed: %s", generation.id, type(error).__name__)
             is_too_long = isinstance(error, RequestError) and error.status in _TOO_LONG
             await self.fail(generation, "failed-too-long" if is_too_long else "failed-engine")
+        except _Withheld as withheld:
+            logger.info("generation %d is withheld: %s", generation.id, withheld.fault)
+            await self.fail(generation, withheld.fault)
         except DeliveryError as error:
             logger.warning("generation %d cannot be shown: %s", generation.id, error)
             await self._end(generation, delivered=False)
@@ -107,7 +123,9 @@ class Composer:
         if generation.text is not None and generation.version is not None:
             return _Written(generation.text, generation.version, generation.best_of)
         to = generation.delivery
-        async with Preview(self._messenger, to.chat_id, message_id, stop_button(generation.id)) as preview:
+        async with Preview(
+            self._messenger, to.chat_id, message_id, stop_button(generation.id), may_show=self._inspection.may_show
+        ) as preview:
             with self._line.place(generation.author) as ticket:
                 preview.meanwhile = lambda: self._place_in_words(ticket, to.language)
                 await ticket.turn.wait()
@@ -146,11 +164,12 @@ class Composer:
             await asyncio.sleep(pause)
 
     async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Preview) -> "_Written":
-        """Let the model write, showing the text as it grows; an empty answer is tried again with another seed."""
+        """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
         choosing = await self._taste.choosing_for(generation)
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
-        for attempt in range(_EMPTY_TRIES):
+        faults = 0
+        for attempt in range(_TRIES):
             preview.start_over()
             sampling = Sampling(
                 max_tokens=kind.max_tokens,
@@ -171,9 +190,15 @@ class Composer:
                         self._vitals.tokens.inc(piece.completion_tokens)
                     else:
                         preview.add(piece)
-            if written.text:
+            if not written.text:
+                continue
+            fault = await self._inspection.fault(generation, written.text)
+            if fault is None:
                 self._vitals.compared.inc(written.best_of > 1)
                 return written
+            faults += 1
+            if faults == _MOST_FAULTS:
+                raise _Withheld(fault)
         raise ModelError(f"The model {version} writes nothing.")
 
     async def _show(self, generation: Generation, message_id: int, written: "_Written") -> None:
@@ -239,6 +264,14 @@ class _Written:
     text: str
     version: str
     best_of: int
+
+
+class _Withheld(Exception):
+    """No text of this generation may be shown; `fault` is the id of the sentence that says why."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault)
+        self.fault = fault
 
 
 class _Unwanted(Exception):

@@ -26,14 +26,24 @@ NEWS_INTERVALS = 10
 class Preview:
     """Use as `async with Preview(…) as preview`, then `preview.add(piece)` for every piece.
 
-    As long as there is no text, `preview.meanwhile` is asked for words to show in its place; "" is none.
+    What `may_show` refuses stays unseen. As long as there is no text, `preview.meanwhile` is asked for words to show in
+    its place; "" is none.
     """
 
-    def __init__(self, messenger: Messenger, chat_id: int, message_id: int, buttons: Keyboard = ()) -> None:
+    def __init__(
+        self,
+        messenger: Messenger,
+        chat_id: int,
+        message_id: int,
+        buttons: Keyboard = (),
+        *,
+        may_show: Callable[[str], bool] = lambda _text: True,
+    ) -> None:
         self._messenger = messenger
         self._buttons = buttons
         self._chat_id = chat_id
         self._message_id = message_id
+        self._may_show = may_show
         self._text = ""
         self.meanwhile: Callable[[], str] = str
         self._task: asyncio.Task[None] | None = None
@@ -68,6 +78,8 @@ class Preview:
         while not await self._over_within(pause):
             pause = interval
             if text := plain(self._text):
+                if not self._may_show(text):
+                    continue
                 words = fitting(text, TELEGRAM_LIMIT - 2) + " …"
             elif clock() >= news_at:
                 words, news_at = self.meanwhile(), clock() + NEWS_INTERVALS * interval

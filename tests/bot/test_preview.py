@@ -130,3 +130,13 @@ async def test_an_edit_under_way_is_over_before_the_final_one_can_begin() -> Non
         await asyncio.sleep(0.1)  # the edit has begun
         assert messenger.shown == []
     assert messenger.shown == ["tea …"]
+
+
+async def test_what_may_not_be_seen_is_not_previewed() -> None:
+    messenger = RecordingMessenger()
+    async with Preview(messenger, 1, 1, may_show=lambda text: "secret" not in text) as shown:
+        shown.add("green tea")
+        await asyncio.sleep(0.1)
+        shown.add(" and a secret")
+        await asyncio.sleep(0.1)
+    assert messenger.shown == ["green tea …"]
