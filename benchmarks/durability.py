@@ -18,6 +18,7 @@ from benchmarks.stage import DISK
 from benchmarks.tables import Row, middle, percentile
 from storage import generations, inbox, placing
 from storage.database import _PRAGMAS, Database
+from storage.keyring import Keyring
 from storage.records import Delivery, NewGeneration, Reaction, Turn
 
 BATCH = 100
@@ -73,7 +74,7 @@ def measure(*, repetitions: int, rows: int) -> list[Row]:
 async def _once(rows: int) -> _Costs:
     with tempfile.TemporaryDirectory(dir=DISK) as folder:
         path = Path(folder) / "ovation.db"
-        db = await Database.open(path)
+        db = await Database.open(path, Keyring.make(path.with_name("keyring.jsonl"), bytes(32)))
         try:
             await _write_texts(db)
             accept_ms = await _accept(db, rows // BATCH)

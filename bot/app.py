@@ -34,9 +34,9 @@ from bot.handlers.errors import ErrorHandler
 from bot.handlers.guard import Guard
 from bot.handlers.operator import OperatorCommands
 from bot.health import Health
-from bot.identity import Pseudonyms, load_key
 from bot.inspection import Inspection
 from bot.intake import InboxProcessor, Intake
+from bot.keys import Keys, open_keys
 from bot.kinds import load_kinds
 from bot.learning import keep_time, open_learning, open_taste
 from bot.messenger import Urgency
@@ -76,7 +76,7 @@ class _Ground:
     settings: Settings
     stack: AsyncExitStack
     db: Database
-    pseudonyms: Pseudonyms
+    keys: Keys
     vitals: Vitals
     bot: ExtBot[Urgency]
     delivery: Delivery
@@ -106,7 +106,7 @@ async def _run(settings: Settings) -> None:
             )
         )
         switchboard = await open_engine(settings, stack, ground.db, http, ground.vitals)
-        house = f"house-{ground.pseudonyms.person(ground.bot.id)[:16]}"
+        house = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
         taste = open_taste(settings, stack, ground.db, switchboard, ground.vitals, name=house)
         health = _health(ground, switchboard, taste)
         studio = await _furnish(ground, application, processor, switchboard, taste, health)
@@ -125,9 +125,8 @@ async def _lay_ground(settings: Settings, stack: AsyncExitStack) -> _Ground:
     _look_at_machine(settings)
     stack.enter_context(data_folder.held(settings.data_dir))
     stack.enter_context(data_folder.token_held(token, str(settings.telegram_api_url)))
-    is_new = not settings.database_path.exists()
-    pseudonyms = Pseudonyms(load_key(settings.key_path, is_new_installation=is_new))
-    db = await Database.open(settings.database_path)
+    keys = open_keys(settings, may_make=True)
+    db = await Database.open(settings.database_path, keys.keyring)
     stack.push_async_callback(db.close)
     vitals = Vitals()
     pacer = Pacer(limits=settings.pacing == "on", on_flood=vitals.floods.inc)
@@ -137,10 +136,10 @@ async def _lay_ground(settings: Settings, stack: AsyncExitStack) -> _Ground:
     stack.push_async_callback(alarm.close)
     backups = Backups(
         database=settings.database_path, folder=settings.backups_path, keep=settings.backups_keep,
-        tombstones=settings.tombstones_path, names=pseudonyms.named_in,
+        tombstones=settings.tombstones_path, names=keys.named_in, keyring=keys.keyring,
     )  # fmt: skip
     return _Ground(
-        settings=settings, stack=stack, db=db, pseudonyms=pseudonyms, vitals=vitals, bot=bot, delivery=delivery,
+        settings=settings, stack=stack, db=db, keys=keys, vitals=vitals, bot=bot, delivery=delivery,
         alarm=alarm, backups=backups,
     )  # fmt: skip
 
@@ -167,7 +166,7 @@ async def _furnish(
     health: Health,
 ) -> Studio:
     """Make the services, install their handlers, and start the clock."""
-    db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.pseudonyms, ground.delivery
+    db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
     studio = _studio(ground, switchboard, taste)
     stack.push_async_callback(studio.close)
     counts = Counts(db=db, messenger=delivery)
@@ -189,7 +188,7 @@ async def _furnish(
     )
     cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
     forgetting = Forgetting(
-        db=db, pseudonyms=pseudonyms, studio=studio, nightly=learning.nightly, messenger=delivery,
+        db=db, keys=ground.keys, studio=studio, nightly=learning.nightly, messenger=delivery,
         file=ground.settings.tombstones_path, cleaning=cleaning,
     )  # fmt: skip
     forgetting.when_erased(taste.renew)
@@ -220,7 +219,7 @@ def _studio(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper) -> St
         rules=Rules(kinds, settings.label, Inspection()), vitals=ground.vitals,
     )  # fmt: skip
     return Studio(
-        db=ground.db, composer=composer, kinds=kinds, pseudonyms=ground.pseudonyms,
+        db=ground.db, composer=composer, kinds=kinds, pseudonyms=ground.keys.pseudonyms,
         prompts_per_hour=settings.prompts_per_hour, queue_limit=settings.queue_limit,
     )  # fmt: skip
 

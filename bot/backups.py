@@ -9,6 +9,7 @@ from pathlib import Path
 
 from storage import backup, tombstones
 from storage.backup import Scrubbed
+from storage.keyring import Keyring
 from storage.mentions import Names
 from storage.restore import put_aside
 
@@ -17,25 +18,35 @@ class Backups:
     """Makes backups of one database and forgets people in them."""
 
     def __init__(
-        self, *, database: Path, folder: Path, keep: int, tombstones: Path, names: Names | None = None
+        self,
+        *,
+        database: Path,
+        folder: Path,
+        keep: int,
+        tombstones: Path,
+        names: Names | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         self._database = database
         self._folder = folder
         self._keep = keep
         self._tombstones = tombstones
         self._names = names
+        self._keyring = keyring
         self._lock = asyncio.Lock()
 
     async def make(self) -> Path:
-        """Make a backup, check it, and remove the oldest ones that are too many.
+        """Make a backup, check it, and remove the oldest ones that are too many; the keyring lies beside them.
 
         Raises:
-            BackupFailed: it could not be made; the others are as they were.
+            BackupFailed, KeyringUnusable: it could not be made; the others are as they were.
         """
         async with self._lock:
-            return await asyncio.to_thread(
+            made = await asyncio.to_thread(
                 backup.back_up, self._database, self._folder, now=datetime.now(UTC), keep=self._keep
             )
+            await asyncio.to_thread(self._copy_keyring)
+            return made
 
     async def scrub(self) -> Scrubbed:
         """Forget in every backup, and in databases that a restore has put aside, those who asked to be forgotten.
@@ -51,6 +62,11 @@ class Backups:
         kept = backup.kept(self._folder)
         return (kept[-1], backup.made_at(kept[-1])) if kept else None
 
+    def _copy_keyring(self) -> None:
+        if self._keyring is not None and self._folder.is_dir():
+            self._keyring.copy_to(self._folder)
+
     def _scrub(self) -> Scrubbed:
+        self._copy_keyring()  # or the copy would still hold the keys of those who are forgotten
         files = [*backup.kept(self._folder), *put_aside(self._database)]
-        return backup.scrub(files, tombstones.read(self._tombstones), self._names)
+        return backup.scrub(files, tombstones.read(self._tombstones), self._names, self._keyring)

@@ -12,6 +12,7 @@ import typer
 from bot import cli_data, cli_learning
 from bot.errors import OvationError, SettingsError, StartError
 from bot.export import Format, What, kto, lines
+from bot.keys import open_keys
 from bot.log import set_up_logging
 from bot.settings import Settings, data_settings, load_settings
 from bot.terminal import give_up
@@ -86,9 +87,12 @@ def export(
         give_up(f"Only ratings can be had as kto: use --format jsonl for {what}.", status=2)
     try:
         settings = data_settings()
-        connection = open_for_reading(settings.database_path)
+        open_for_reading(settings.database_path).close()  # or asking for the keys would make new ones
+        connection = open_for_reading(settings.database_path, open_keys(settings).keyring)
     except SettingsError as error:
         give_up(str(error), status=2)
+    except StartError as error:
+        give_up(str(error), status=error.exit_status)
     except StorageError as error:
         give_up(str(error), status=1)
     try:

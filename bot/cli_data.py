@@ -15,6 +15,7 @@ from rich.text import Text
 from bot import upkeep
 from bot.doctor import Diagnosis, diagnose
 from bot.errors import OvationError, SettingsError, StartError
+from bot.keys import open_keys
 from bot.settings import DataSettings, data_settings
 from bot.terminal import confirm, give_up
 from storage import backup as backup_file
@@ -31,6 +32,9 @@ def register(app: typer.Typer) -> None:
     """Make the commands a part of `ovation`."""
     for command in (doctor, backup, restore, forget):
         app.command()(command)
+    keys = typer.Typer(help="The keys of the texts.", no_args_is_help=True)
+    keys.command("rotate")(rotate_keys)
+    app.add_typer(keys, name="keys")
 
 
 def doctor(
@@ -50,11 +54,12 @@ def backup(
 ) -> None:
     """Make a backup of the database and print where it is; works while the bot runs.
 
-    The key (KEY_FILE), DATA_DIR/versions and DATA_DIR/tombstones.jsonl are not in it: copy them too.
+    The master key (KEY_FILE), DATA_DIR/keyring.jsonl, DATA_DIR/versions and DATA_DIR/tombstones.jsonl are not in it:
+    copy them too. A copy of the keyring lies beside the backups in DATA_DIR/backups.
     """
     settings = _settings()
     if to is None:
-        typer.echo(_or_give_up(lambda: asyncio.run(upkeep.backups(settings).make())))
+        typer.echo(_or_give_up(lambda: asyncio.run(upkeep.backups(settings, open_keys(settings)).make())))
     else:
         _or_give_up(lambda: backup_file.back_up_to(settings.database_path, to))
         typer.echo(to)
@@ -98,6 +103,16 @@ def forget(
     if done.unreadable:
         files = ", ".join(map(str, done.unreadable))
         give_up(f"These are damaged and may still hold what was erased: {files}. Delete them.", status=1)
+
+
+def rotate_keys() -> None:
+    """Draw a new master key (KEY_FILE) and wrap every person's key by it, while the bot is stopped.
+
+    No text is touched. Copy the new KEY_FILE, and the keyring beside the backups, to where you keep the old ones.
+    """
+    settings = _settings()
+    _or_give_up(lambda: asyncio.run(upkeep.rotate(settings)))
+    typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")
 
 
 def _told(erased: Erased) -> str:

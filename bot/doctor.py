@@ -13,6 +13,7 @@ from bot import machine
 from bot.errors import SettingsError, StartError
 from bot.findings import Finding, failed, ok, warning
 from bot.identity import load_key
+from bot.keys import open_keys
 from bot.settings import DataSettings, data_settings, load_settings
 from engine.errors import ModelError
 from engine.versions import verify as verify_version
@@ -71,7 +72,7 @@ def _data(settings: DataSettings, now: datetime) -> Iterator[Finding]:
     yield machine.folder(settings.data_dir)
     yield machine.file_system(settings.data_dir)
     yield machine.room(settings.data_dir, database_bytes=database.stat().st_size if has_database else 0)
-    yield _key(settings.key_path, has_database=has_database)
+    yield _key(settings, has_database=has_database)
     if has_database:
         yield from _database(settings)
     else:
@@ -81,11 +82,15 @@ def _data(settings: DataSettings, now: datetime) -> Iterator[Finding]:
     yield from _left_overs(database)
 
 
-def _key(file: Path, *, has_database: bool) -> Finding:
+def _key(settings: DataSettings, *, has_database: bool) -> Finding:
+    file = settings.key_path
     if not file.exists() and not has_database:
         return ok("key", f"{file} is made at the first start.")
     try:
-        load_key(file, is_new_installation=False)
+        if has_database:
+            open_keys(settings)
+        else:
+            load_key(file, is_new_installation=False)
     except StartError as error:
         return failed("key", str(error))
     except OSError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from bot.cleaning import Cleaning
 from bot.confirmations import Done
 from bot.errors import DeliveryError
-from bot.identity import Pseudonyms
+from bot.keys import Keys
 from bot.messenger import Messenger
 from bot.nightly import Nightly
 from bot.studio import Studio
@@ -31,7 +31,7 @@ class Forgetting:
         self,
         *,
         db: Database,
-        pseudonyms: Pseudonyms,
+        keys: Keys,
         studio: Studio,
         nightly: Nightly,
         messenger: Messenger,
@@ -39,7 +39,7 @@ class Forgetting:
         cleaning: Cleaning,
     ) -> None:
         self._db = db
-        self._pseudonyms = pseudonyms
+        self._keys = keys
         self._studio = studio
         self._nightly = nightly
         self._messenger = messenger
@@ -58,13 +58,13 @@ class Forgetting:
         Raises:
             StorageError: the tombstone or the erasure cannot be written; a later try goes on.
         """
-        person = self._pseudonyms.person(person_id)
+        person = self._keys.pseudonyms.person(person_id)
         await self._studio.abandon_all_of(person)
         at = await erasure.moment(self._db, person, datetime.now(UTC))
         await asyncio.to_thread(tombstones.append, self._file, Tombstone(person, at))
         # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
         await self._nightly.strip(await erasure.learned(self._db, person, at))
-        erased = await erasure.forget(self._db, person, at, names=self._pseudonyms.named_in)
+        erased = await erasure.forget(self._db, person, at, names=self._keys.named_in)
         self._on_erasure()
         await self._nightly.start_over(erased.runs)
         await self._nightly.strip(erased.runs)  # one may have come to its report meanwhile

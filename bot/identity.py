@@ -1,7 +1,8 @@
 """Pseudonyms: keyed hashes that stand for Telegram ids everywhere but in the delivery tables.
 
-HMAC-SHA-256 (RFC 2104) over "person:<id>" or "chat:<id>", first 128 bits in hex. Without the key, which lies outside
-the data folder, a pseudonym cannot be traced back even though ids are short. Knows ids, stores none.
+HMAC-SHA-256 (RFC 2104) over "person:<id>" or "chat:<id>", first 128 bits in hex. Without the key, which nobody can read
+without the master key outside the data folder, a pseudonym cannot be traced back even though ids are short. Knows ids,
+stores none.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from bot.errors import StartError
 
-_KEY_BYTES = 32
+KEY_BYTES = 32
 
 
 class Pseudonyms:
@@ -54,7 +55,7 @@ def _ids_in(part: object) -> Iterator[int]:
 
 
 def load_key(file: Path, *, is_new_installation: bool) -> bytes:
-    """Read the key, or make it when this is a new installation.
+    """Read the master key, or make it when this is a new installation.
 
     Raises:
         StartError: the key is missing although data exists, can be read by others, or is not a key.
@@ -65,7 +66,7 @@ def load_key(file: Path, *, is_new_installation: bool) -> bytes:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as handle:
-            handle.write(secrets.token_hex(_KEY_BYTES))
+            handle.write(secrets.token_hex(KEY_BYTES))
             handle.flush()
             os.fsync(handle.fileno())
     if file.stat().st_mode & 0o077:
@@ -74,6 +75,6 @@ def load_key(file: Path, *, is_new_installation: bool) -> bytes:
         key = bytes.fromhex(file.read_text().strip())
     except ValueError:
         key = b""
-    if len(key) != _KEY_BYTES:
+    if len(key) != KEY_BYTES:
         raise StartError(f"{file} is not a key of Ovation: restore it from where you keep it, or set KEY_FILE.")
     return key

@@ -121,7 +121,7 @@ class DataSettings(BaseSettings):
 
     @property
     def key_path(self) -> Path:
-        """Where the pseudonyms' key lies: never inside the data folder by default."""
+        """Where the master key lies: never inside the data folder by default."""
         return self.key_file or self.data_dir.with_name(self.data_dir.name + ".key")
 
     @property
@@ -133,6 +133,11 @@ class DataSettings(BaseSettings):
     def tombstones_path(self) -> Path:
         """The file of those who asked to be forgotten."""
         return self.data_dir / "tombstones.jsonl"
+
+    @property
+    def keyring_path(self) -> Path:
+        """The file of the keys that the master key opens."""
+        return self.data_dir / "keyring.jsonl"
 
     @property
     def database_path(self) -> Path:

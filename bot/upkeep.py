@@ -11,15 +11,16 @@ from pathlib import Path
 from bot.backups import Backups
 from bot.data_folder import held
 from bot.errors import StartError
-from bot.identity import Pseudonyms, load_key
+from bot.identity import Pseudonyms
+from bot.keys import Keys, bring_keyring, change_master, open_keys
 from bot.nightly import run_folder
 from bot.settings import DataSettings
 from engine.run import strip_run
 from storage import audit, backup, erasure, restore, tombstones, versions
+from storage.backup import Revision
 from storage.database import Database, open_for_reading
 from storage.erasure import Erased
 from storage.errors import StorageError
-from storage.mentions import Names
 from storage.records import Deed
 from storage.tombstones import Tombstone
 
@@ -60,11 +61,17 @@ async def bring_back(settings: DataSettings, file: Path) -> BroughtBack:
     """
     database, now = settings.database_path, datetime.now(UTC)
     with held(settings.data_dir):
-        wishes = tombstones.read(settings.tombstones_path)
+        bring_keyring(settings, file)
+        keys = _keys(settings)
         safety_copy = _safety_copy(settings, now)
-        restored = restore.restore(file, database, wishes, now=now, names=_names(settings))
+        revision = Revision(
+            tombstones.read(settings.tombstones_path),
+            None if keys is None else keys.named_in,
+            None if keys is None else keys.keyring,
+        )
+        restored = restore.restore(file, database, revision, now=now)
         aside = _put_unknown_versions_aside(database, settings.data_dir / "versions", now)
-        await _record(database, Deed(now, _OPERATOR, "restore", file.name))
+        await _record(settings, Deed(now, _OPERATOR, "restore", file.name))
     return BroughtBack(
         safety_copy=safety_copy, put_aside=restored.put_aside, versions_aside=aside, erased=restored.erased
     )
@@ -77,45 +84,59 @@ async def forget(settings: DataSettings, person: str) -> Forgotten:
         StartError: a bot runs on the data folder, or its key is missing.
         StorageError: something could not be written; a later try goes on.
     """
-    names = Pseudonyms(load_key(settings.key_path, is_new_installation=False)).named_in
     with held(settings.data_dir):
         open_for_reading(settings.database_path).close()  # or opening would make an empty one
-        db = await Database.open(settings.database_path)
+        keys = open_keys(settings)
+        db = await Database.open(settings.database_path, keys.keyring)
         try:
             at = await erasure.moment(db, person, datetime.now(UTC))
             tombstones.append(settings.tombstones_path, Tombstone(person, at))
             for run in await erasure.learned(db, person, at):
                 strip_run(run_folder(settings.data_dir, run))
-            erased = await erasure.forget(db, person, at, names=names)
+            erased = await erasure.forget(db, person, at, names=keys.named_in)
             await audit.append(db, Deed(datetime.now(UTC), _OPERATOR, "forget", person))
             await erasure.purge(db)
         finally:
             await db.close()
-        scrubbed = await backups(settings, names).scrub()
+        scrubbed = await backups(settings, keys).scrub()
     return Forgotten(person=person, erased=erased, rewritten=scrubbed.rewritten, unreadable=scrubbed.unreadable)
+
+
+async def rotate(settings: DataSettings) -> None:
+    """Change the master key.
+
+    Raises:
+        StartError: a bot runs on the data folder, or the keys cannot be opened or written.
+        StorageError: there is no database.
+    """
+    with held(settings.data_dir):
+        open_for_reading(settings.database_path).close()
+        change_master(settings)
+        await _record(settings, Deed(datetime.now(UTC), _OPERATOR, "rotate keys"))
 
 
 def pseudonym_of(settings: DataSettings, person: str) -> str | None:
     """The pseudonym of somebody named by it, or by a numeric Telegram id; None for anything else.
 
     Raises:
-        StartError: the key is missing.
+        StartError: a key is missing.
     """
     if len(person) == Pseudonyms.LENGTH and set(person) <= set("0123456789abcdef"):
         return person
     if person.isascii() and person.isdigit():
-        return Pseudonyms(load_key(settings.key_path, is_new_installation=False)).person(int(person))
+        return open_keys(settings).pseudonyms.person(int(person))
     return None
 
 
-def backups(settings: DataSettings, names: Names | None = None) -> Backups:
+def backups(settings: DataSettings, keys: Keys) -> Backups:
     """The service for backups, as the settings say."""
     return Backups(
         database=settings.database_path,
         folder=settings.backups_path,
         keep=settings.backups_keep,
         tombstones=settings.tombstones_path,
-        names=names,
+        names=keys.named_in,
+        keyring=keys.keyring,
     )
 
 
@@ -128,10 +149,10 @@ def _safety_copy(settings: DataSettings, now: datetime) -> Path | None:
         return None  # it is damaged, which is why it is replaced; the file itself is kept
 
 
-def _names(settings: DataSettings) -> Names | None:
-    """How to tell whom an update names; None without the key, and then everybody counts as named."""
+def _keys(settings: DataSettings) -> Keys | None:
+    """The keys, which are missed on a new machine only: then every waiting update counts as naming everybody."""
     try:
-        return Pseudonyms(load_key(settings.key_path, is_new_installation=False)).named_in
+        return open_keys(settings) if settings.key_path.exists() else None
     except StartError:
         return None
 
@@ -153,8 +174,8 @@ def _put_unknown_versions_aside(database: Path, folder: Path, now: datetime) -> 
     return tuple(path.name for path in unknown)
 
 
-async def _record(database: Path, deed: Deed) -> None:
-    db = await Database.open(database)
+async def _record(settings: DataSettings, deed: Deed) -> None:
+    db = await Database.open(settings.database_path)
     try:
         await audit.append(db, deed)
     finally:

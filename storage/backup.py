@@ -3,7 +3,8 @@
 A copy is made through a second connection that only reads, while the bot writes; the live file itself is never
 opened, which would drop SQLite's locks. A backup has its name only once it is on disk, checked and sealed, so a kill
 at any moment leaves the others, and at most an attempt that the next call removes. One program at a time works in the
-folder. The keys and the versions are no part of a backup. Knows files; what is in them only through other modules.
+folder. The keys and the versions are no part of a backup, so a key that is erased makes its
+texts in every backup unreadable. Knows files; what is in them only through other modules.
 """
 
 import fcntl
@@ -18,8 +19,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from storage import checkup, erasure, seal
+from storage.database import use_keys
 from storage.durable import give_name, make_private, remove_database, sync
 from storage.errors import BackupFailed, BackupUnusable, DatabaseUnusable
+from storage.keyring import Keyring
 from storage.mentions import Names
 from storage.migrations import migrate, pending
 from storage.tombstones import Tombstone
@@ -103,14 +106,20 @@ def verify(backup: Path) -> None:
         raise BackupUnusable(f"{backup} is damaged ({fault}): use another backup.")
 
 
-def scrub(files: Iterable[Path], tombstones: Sequence[Tombstone], names: Names | None) -> Scrubbed:
+def scrub(
+    files: Iterable[Path], tombstones: Sequence[Tombstone], names: Names | None, keyring: Keyring | None = None
+) -> Scrubbed:
     """Forget people in files that can be restored, each replaced as a whole once its successor is checked.
+
+    Files of an older Ovation are brought up to this one's schema, which encrypts what they hold.
 
     Raises:
         BackupFailed: one could not be replaced; it is as it was.
     """
     rewritten, unreadable = [], []
-    for file in files if tombstones else ():
+    for file in files:
+        if not tombstones and not _is_old(file):
+            continue
         with _at_work(file.parent):
             try:
                 verify(file)
@@ -118,7 +127,7 @@ def scrub(files: Iterable[Path], tombstones: Sequence[Tombstone], names: Names |
                 unreadable.append(file)
                 continue
             if _is_touched(file, tombstones, names):
-                _make(file, file, tombstones, names, is_live=False)
+                _make(file, file, Revision(tombstones, names, keyring), is_live=False)
                 rewritten.append(file)
     return Scrubbed(tuple(rewritten), tuple(unreadable))
 
@@ -135,7 +144,16 @@ def copy(source: Path, target: Path, *, is_live: bool) -> None:
         connection.execute("VACUUM INTO ?", (str(target),))
 
 
-def revise(copied: Path, tombstones: Sequence[Tombstone], names: Names | None) -> erasure.Erased:
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a copy of a database is brought up to."""
+
+    tombstones: Sequence[Tombstone]
+    names: Names | None
+    keyring: Keyring | None = None
+
+
+def revise(copied: Path, revision: Revision) -> erasure.Erased:
     """Bring a copy up to this Ovation's schema and forget people in it; no trace of them stays in the file.
 
     Raises:
@@ -143,13 +161,15 @@ def revise(copied: Path, tombstones: Sequence[Tombstone], names: Names | None) -
     """
     with closing(sqlite3.connect(copied, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
+        use_keys(connection, revision.keyring)
+        is_old = bool(pending(connection))
         for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA foreign_keys = ON", *seal.UNSEAL):
             connection.execute(pragma).fetchall()
         migrate(connection)
         connection.execute("BEGIN")
-        erased = erasure.replay(connection, tombstones, names)
+        erased = erasure.replay(connection, revision.tombstones, revision.names)
         connection.execute("COMMIT")
-        if tombstones:
+        if revision.tombstones or is_old:
             erasure.rewrite(connection)
     return erased
 
@@ -166,20 +186,26 @@ def check(copied: Path) -> None:
         raise DatabaseUnusable(f"the copy is damaged ({fault})")
 
 
-def _make(
-    source: Path, target: Path, tombstones: Sequence[Tombstone] = (), names: Names | None = None, *, is_live: bool
-) -> None:
-    """Copy a database, forget people in the copy, check, seal and name it."""
+def _make(source: Path, target: Path, revision: Revision | None = None, *, is_live: bool) -> None:
+    """Copy a database, revise the copy, check, seal and name it."""
     attempt = target.with_name(f"{_ATTEMPT}{uuid.uuid4().hex}")
     try:
         copy(source, attempt, is_live=is_live)
-        if tombstones:
-            revise(attempt, tombstones, names)
+        if revision is not None:
+            revise(attempt, revision)
         check(attempt)
         seal.seal(attempt)
         give_name(attempt, target)
     finally:
         remove_database(attempt)
+
+
+def _is_old(file: Path) -> bool:
+    try:
+        with closing(_reading(file)) as connection:
+            return bool(pending(connection))
+    except sqlite3.Error:
+        return False
 
 
 def _is_touched(file: Path, tombstones: Sequence[Tombstone], names: Names | None) -> bool:

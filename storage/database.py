@@ -9,7 +9,7 @@ Knows SQLite and durability. Knows no table.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from storage.errors import DatabaseClosed, DatabaseUnusable
-from storage.migrations import migrate
+from storage.keyring import Keyring
+from storage.migrations import ENCRYPTING, migrate, pending
 
 T = TypeVar("T")
 
@@ -28,32 +29,34 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA secure_delete = ON",
+    "PRAGMA temp_store = MEMORY",  # or a large sort would leave decrypted texts in a file
 )
 
 
 class Database:
     """The facts on disk. Open with `await Database.open(path)`, close with `await db.close()`."""
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+    def __init__(self, connection: aiosqlite.Connection, path: Path, keyring: Keyring | None) -> None:
         self.path = path
+        self._keyring = keyring
         self._connection: aiosqlite.Connection | None = connection
         self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._committer: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path) -> "Database":
-        """Open or create the file, check it and bring its schema up to date.
+    async def open(cls, path: Path, keyring: Keyring | None = None) -> "Database":
+        """Open or create the file, check it and bring its schema up to date. Without a keyring no text can be had.
 
         Raises:
             DatabaseUnusable: the file is damaged, cannot be written, or was made by a newer Ovation.
         """
         connection = aiosqlite.connect(path, isolation_level=None)
-        database = cls(connection, path)
+        database = cls(connection, path, keyring)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(database.close)
             try:
                 await connection
-                await database._on_thread(_prepare)
+                await database._on_thread(lambda c: _prepare(c, keyring))
             except sqlite3.DatabaseError as error:
                 raise DatabaseUnusable(
                     f"The database {path} cannot be used ({error}); restore a backup of it."
@@ -89,6 +92,11 @@ class Database:
         """Size of the write-ahead log; it is looked at, never opened, which would drop SQLite's locks."""
         log = self.path.with_name(self.path.name + "-wal")
         return log.stat().st_size if log.exists() else 0
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """The keys of the texts. To be used within a transaction, on whose thread nobody else encrypts meanwhile."""
+        return self._keyring
 
     async def close(self) -> None:
         """Finish the writes that wait, close the connection and end its thread; a second call does nothing."""
@@ -154,7 +162,8 @@ def _in_savepoint(connection: sqlite3.Connection, transaction: Callable[[sqlite3
     return result
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
+    use_keys(connection, keyring)
     connection.row_factory = sqlite3.Row
     for pragma in _PRAGMAS:
         connection.execute(pragma)
@@ -164,8 +173,20 @@ def _prepare(connection: sqlite3.Connection) -> None:
     migrate(connection)
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def use_keys(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
+    """Give SQL the functions `encrypted(owner, text)` and `decrypted(value)`, which fail without a keyring."""
+    connection.create_function("encrypted", 2, _no_key if keyring is None else keyring.encrypt)
+    connection.create_function("decrypted", 1, _no_key if keyring is None else keyring.decrypt)
+
+
+def _no_key(*_values: str | None) -> str:
+    raise KeyError("this connection was opened without the keyring")
+
+
+def open_for_reading(path: Path, keyring: Keyring | None = None) -> sqlite3.Connection:
     """A second, read-only connection for a command that runs beside the bot; the caller closes it.
+
+    Without a keyring it reads everything but texts.
 
     Raises:
         DatabaseUnusable: there is no database at `path`.
@@ -173,9 +194,20 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         connection.row_factory = sqlite3.Row
+        use_keys(connection, keyring)
         connection.execute("SELECT name FROM migrations")
     except sqlite3.Error as error:
         raise DatabaseUnusable(
             f"There is no usable database at {path}; start the bot once, or set DATA_DIR."
         ) from error
     return connection
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether a database holds its texts encrypted, and so needs a keyring.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return ENCRYPTING not in pending(connection)

@@ -142,14 +142,19 @@ async def learned(db: Database, person: str, at: datetime) -> tuple[int, ...]:
 
 
 async def forget(db: Database, person: str, at: datetime, *, names: Names, handling: int | None = None) -> Erased:
-    """Erase a person, whose tombstone is on disk already, from the live database.
+    """Erase a person, whose tombstone is on disk already, from the live database, and their key from the keyring.
 
     The update that is being handled (`handling`) stays, so that after a crash somebody still gets an answer.
     """
-    latest = {person: at}
-    return await db.write(
-        lambda c: erase(c, person, before=at) + Erased(updates=mentions.drop(c, latest, names, but=handling))
-    )
+
+    def everything(connection: sqlite3.Connection) -> Erased:
+        erased = erase(connection, person, before=at)
+        updates = mentions.drop(connection, {person: at}, names, but=handling)
+        if db.keyring is not None:
+            db.keyring.erase(person)  # last: a crash before the commit leaves rows that nobody can read any more
+        return erased + Erased(updates=updates)
+
+    return await db.write(everything)
 
 
 async def purge(db: Database) -> bool:

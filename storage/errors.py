@@ -6,6 +6,7 @@ StorageError
 ├── BackupFailed        a backup could not be made; those that there are stay
 ├── BackupUnusable      a file is no backup of Ovation, is damaged, or is from a newer Ovation
 ├── TombstonesUnusable  the file of those who are forgotten is damaged or cannot be written
+├── KeyringUnusable     the keys of the texts are missing, damaged, or wrapped by another master key
 └── InUse               another bot holds this data folder
 """
 
@@ -32,6 +33,10 @@ class BackupUnusable(StorageError):
 
 class TombstonesUnusable(StorageError):
     """The file of those who are forgotten cannot be read or written."""
+
+
+class KeyringUnusable(StorageError):
+    """The keys of the texts cannot be read or written."""
 
 
 class InUse(StorageError):

@@ -1,4 +1,8 @@
-"""Generations and their way to a person: accepted, placed, written, delivered. Knows texts, not what they mean."""
+"""Generations and their way to a person: accepted, placed, written, delivered. Knows texts, not what they mean.
+
+What was asked and written lies encrypted under its author's key (`storage.keyring`), a conversation that repeats words
+of others under theirs as well.
+"""
 
 import json
 import sqlite3
@@ -10,8 +14,18 @@ from storage.database import Database
 from storage.records import Delivery, Generation, NewGeneration, Turn
 
 _COLUMNS = """
-    SELECT g.*, d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language
+    SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
+        g.version, decrypted(g.text) AS text, g.parent, g.best_of,
+        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language
     FROM generations g JOIN deliveries d ON d.generation = g.id
+"""
+
+_QUOTED = """
+    WITH RECURSIVE above (author, parent) AS (
+        SELECT author, parent FROM generations WHERE id = ?
+        UNION SELECT g.author, g.parent FROM above a JOIN generations g ON g.id = a.parent
+    )
+    SELECT DISTINCT author FROM above WHERE author <> ?
 """
 
 
@@ -25,13 +39,14 @@ async def accept(db: Database, new: NewGeneration) -> Generation | None:
         )
         cursor = connection.execute(
             "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (update_id) DO NOTHING",
+            " VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?) ON CONFLICT (update_id) DO NOTHING",
             (
                 new.update_id,
                 new.kind,
                 new.chat,
                 new.author,
-                json.dumps([asdict(turn) for turn in new.messages], ensure_ascii=False),
+                new.author,
+                _under_keys_of_quoted(connection, new),
                 new.parent,
                 new.seed,
                 new.created_at.isoformat(),
@@ -59,7 +74,7 @@ async def write_text(db: Database, generation: int, *, text: str, version: str, 
     return await db.write(
         lambda c: (
             c.execute(
-                "UPDATE generations SET state = 'written', text = ?, version = ?, best_of = ?"
+                "UPDATE generations SET state = 'written', text = encrypted(author, ?), version = ?, best_of = ?"
                 " WHERE id = ? AND state = 'placed'",
                 (text, version, best_of, generation),
             ).rowcount
@@ -145,6 +160,15 @@ def delivered_since(connection: sqlite3.Connection, first: int) -> list[Generati
     return [_generation(row) for row in rows]
 
 
+def _under_keys_of_quoted(connection: sqlite3.Connection, new: NewGeneration) -> str:
+    """The conversation in JSON, encrypted once for each other person whose words it repeats, so that it becomes
+    unreadable with the key of any of them."""
+    value = json.dumps([asdict(turn) for turn in new.messages], ensure_ascii=False)
+    for (author,) in connection.execute(_QUOTED, (new.parent, new.author)).fetchall():
+        (value,) = connection.execute("SELECT encrypted(?, ?)", (author, value)).fetchone()
+    return value
+
+
 def _one(connection: sqlite3.Connection, condition: str, *values: int) -> Generation | None:
     row = connection.execute(f"{_COLUMNS} WHERE {condition}", values).fetchone()
     return None if row is None else _generation(row)
@@ -156,7 +180,7 @@ def _generation(row: sqlite3.Row) -> Generation:
         kind=row["kind"],
         chat=row["chat"],
         author=row["author"],
-        messages=tuple(Turn(**turn) for turn in json.loads(row["messages"])),
+        messages=tuple(Turn(**turn) for turn in json.loads(row["messages"] or "[]")),
         seed=row["seed"],
         state=row["state"],
         created_at=datetime.fromisoformat(row["created_at"]),

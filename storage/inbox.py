@@ -1,4 +1,7 @@
-"""The inbox: what Telegram sent, committed before Telegram may forget it. Knows ids and bodies, nothing of them."""
+"""The inbox: what Telegram sent, committed before Telegram may forget it. Knows ids and bodies, nothing of them.
+
+A body lies encrypted under the key of the house, for it is nobody's yet.
+"""
 
 import json
 import sqlite3
@@ -7,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from storage.database import Database
+from storage.keyring import HOUSE
 
 MAX_ATTEMPTS = 3
 """An update whose handling was cut off this often is buried, so that it cannot stop the bot at every start."""
@@ -27,8 +31,8 @@ async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: dateti
         new = dict(updates)
         for (update_id,) in known.fetchall():
             del new[update_id]
-        rows = [(update_id, at.isoformat(), body) for update_id, body in new.items()]
-        connection.executemany("INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, ?)", rows)
+        rows = [(update_id, at.isoformat(), HOUSE, body) for update_id, body in new.items()]
+        connection.executemany("INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, encrypted(?, ?))", rows)
         return frozenset(new)
 
     return await db.write(insert)
@@ -76,7 +80,7 @@ async def unfinished(db: Database) -> list[tuple[int, str]]:
     """Ids and bodies of the accepted updates that nobody has handled yet, oldest first."""
     rows = await db.read(
         lambda c: c.execute(
-            "SELECT update_id, body FROM inbox WHERE state = 'new' ORDER BY received_at, update_id"
+            "SELECT update_id, decrypted(body) AS body FROM inbox WHERE state = 'new' ORDER BY received_at, update_id"
         ).fetchall()
     )
     return [(row["update_id"], row["body"]) for row in rows]

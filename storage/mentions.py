@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 Names = Callable[[str], Collection[str]]
-"""The pseudonyms of everybody whom an update's body names."""
+"""The pseudonyms of everybody whom an update's body, encrypted as it lies there, names."""
 
 
 def find(

@@ -218,12 +218,39 @@ _TRIALS = (
     "CREATE INDEX generations_version ON generations (version, created_at) WHERE version IS NOT NULL",
 )
 
+ENCRYPTING = "0006 keys"
+"""The step from which on a database needs its keyring."""
+
+_KEYS = (
+    # What people wrote lies encrypted from now on: see `storage.keyring`.
+    "UPDATE generations SET messages = encrypted(author, messages), text = encrypted(author, text) WHERE author <> ''",
+    "UPDATE inbox SET body = encrypted('house', body) WHERE body IS NOT NULL",
+    # A run that has learned from somebody who is forgotten since, or shut out; so the version that it made is tainted.
+    "ALTER TABLE runs ADD COLUMN tainted_at TEXT",
+    # A version whose files are gone for good.
+    "ALTER TABLE versions ADD COLUMN destroyed_at TEXT",
+    # Ratings of people without consent that are kept as numbers only.
+    "ALTER TABLE generations ADD COLUMN likes INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE generations ADD COLUMN dislikes INTEGER NOT NULL DEFAULT 0",
+    # Texts that repeat the words of somebody who does not agree, or no longer does, that they are learned from.
+    """CREATE VIEW quoting AS
+        WITH RECURSIVE above (id, parent) AS (
+            SELECT id, parent FROM generations WHERE parent IS NOT NULL
+            UNION SELECT a.id, g.parent FROM above a JOIN generations g ON g.id = a.parent WHERE g.parent IS NOT NULL
+        )
+        SELECT DISTINCT a.id FROM above a JOIN generations p ON p.id = a.parent
+        WHERE EXISTS (SELECT 1 FROM bans b WHERE b.person = p.author) OR NOT EXISTS (
+            SELECT 1 FROM consents c WHERE c.person = p.author AND c.chat = p.chat AND c.revoked_at IS NULL
+        )""",
+)
+
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001 the loop", _FIRST),
     ("0002 trust", _SECOND),
     ("0003 verdicts", _THIRD),
     ("0004 tastes", _TASTES),
     ("0005 trials", _TRIALS),
+    (ENCRYPTING, _KEYS),
 )
 
 

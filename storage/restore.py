@@ -7,19 +7,17 @@ other modules.
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from storage import backup as backups
+from storage.backup import Revision
 from storage.durable import give_name, give_second_name, remove_database, sync
 from storage.erasure import Erased
 from storage.errors import BackupFailed, DatabaseUnusable
-from storage.mentions import Names
 from storage.seal import is_database
-from storage.tombstones import Tombstone
 
 _ASIDE = ".before-restore-"
 _LOGS = ("-wal", "-journal")
@@ -35,9 +33,7 @@ class Restored:
     """What the backup held of people who had asked to be forgotten."""
 
 
-def restore(
-    backup: Path, database: Path, tombstones: Sequence[Tombstone], *, now: datetime, names: Names | None
-) -> Restored:
+def restore(backup: Path, database: Path, revision: Revision, *, now: datetime) -> Restored:
     """Put a backup in the database's place, brought up to this Ovation's schema, without those who are forgotten.
 
     Raises:
@@ -49,7 +45,7 @@ def restore(
     try:
         remove_database(attempt)
         backups.copy(backup, attempt, is_live=False)
-        erased = backups.revise(attempt, tombstones, names)
+        erased = backups.revise(attempt, revision)
         backups.check(attempt)
         sync(attempt)
         aside = _replace(database, attempt, now)

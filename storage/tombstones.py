@@ -5,12 +5,11 @@ these. A line is on disk before anything is erased. Knows pseudonyms and moments
 """
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.durable import sync
+from storage import journal
 from storage.errors import TombstonesUnusable
 
 
@@ -30,16 +29,7 @@ def append(file: Path, tombstone: Tombstone) -> None:
     """
     line = json.dumps({"person": tombstone.person, "at": tombstone.at.astimezone(UTC).isoformat()})
     try:
-        is_new = not file.exists()
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+b") as handle:
-            _end_last_line(handle.read(), descriptor)
-            handle.seek(0, os.SEEK_END)
-            handle.write(line.encode() + b"\n")
-            handle.flush()
-            os.fsync(descriptor)
-        if is_new:
-            sync(file.parent)
+        journal.append(file, line.encode(), _is_whole)
     except OSError as error:
         raise TombstonesUnusable(f"{file} cannot be written ({error.strerror}): free or repair the disk.") from error
 
@@ -51,9 +41,7 @@ def read(file: Path) -> list[Tombstone]:
         TombstonesUnusable: a line is damaged, so that nobody can say who is to be forgotten.
     """
     try:
-        *lines, tail = file.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
+        lines = journal.lines(file, _is_whole)
     except OSError as error:
         raise TombstonesUnusable(f"{file} cannot be read ({error.strerror}): make it readable for the bot.") from error
     found = []
@@ -62,17 +50,11 @@ def read(file: Path) -> list[Tombstone]:
         if tombstone is None:
             raise TombstonesUnusable(f"Line {number} of {file} is damaged: repair it, it says who is to be forgotten.")
         found.append(tombstone)
-    unended = _parse(tail)  # a line without its end was cut off by a crash, before anybody relied on it
-    return found if unended is None else [*found, unended]
+    return found
 
 
-def _end_last_line(content: bytes, descriptor: int) -> None:
-    """Cut off a torn last line, or end a whole one."""
-    tail = content.rpartition(b"\n")[2]
-    if tail and _parse(tail) is None:
-        os.ftruncate(descriptor, len(content) - len(tail))
-    elif tail:
-        os.pwrite(descriptor, b"\n", len(content))
+def _is_whole(line: bytes) -> bool:
+    return _parse(line) is not None
 
 
 def _parse(line: bytes) -> Tombstone | None:

@@ -7,11 +7,12 @@ from engine.versions import publish
 from storage import versions
 from storage.database import Database
 from storage.records import Version
+from tests.keys import keyring_in
 
 
 async def open_reign(folder: Path, adapter: Path, *, base: str, at: datetime) -> Database:
     """A new database in `folder`, in which v1 is the champion since the day after `at` and v2 waits."""
-    database = await Database.open(folder / "ovation.db")
+    database = await Database.open(folder / "ovation.db", keyring_in(folder))
     await versions.register_base(database, base, at=at)
     for name in ("v1", "v2"):
         publish(adapter, folder / "versions", name)

@@ -11,6 +11,7 @@ from storage import backup, tombstones
 from storage.database import Database
 from storage.errors import BackupFailed
 from storage.tombstones import Tombstone
+from tests.keys import keyring_in
 from tests.storage.conftest import delivered
 from tests.storage.histories import rows_of
 
@@ -22,7 +23,7 @@ def service(folder: Path, *, keep: int = 7) -> Backups:
 
 
 async def test_backups_asked_for_together_are_made_one_after_another_while_the_bot_writes(tmp_path: Path) -> None:
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     backups = service(tmp_path)
     assert backups.newest() is None
     began = datetime.now(UTC).replace(microsecond=0)
@@ -39,7 +40,7 @@ async def test_backups_asked_for_together_are_made_one_after_another_while_the_b
 
 
 async def test_scrubbing_forgets_whom_the_tombstones_name(tmp_path: Path) -> None:
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     await delivered(db, 1, author="ada")
     await delivered(db, 2, author="bob")
     backups = service(tmp_path)
@@ -58,7 +59,7 @@ async def test_a_backup_that_cannot_be_made_says_so_and_costs_none(tmp_path: Pat
 
 
 async def test_by_hand_there_is_a_backup_even_where_the_nights_make_none(tmp_path: Path) -> None:
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     made = [await service(tmp_path, keep=0).make() for _ in range(2)]
     assert backup.kept(tmp_path / "backups") == made[1:]
     await db.close()

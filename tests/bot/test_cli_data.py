@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from bot.cli import app
 from bot.data_folder import held
-from bot.identity import Pseudonyms, load_key
-from bot.settings import Settings
+from bot.keys import open_keys
+from bot.settings import DataSettings, Settings
 from bot.terminal import confirm
 from engine.run import Comparison, Reason, RunReport, read_report, write_report
 from storage import backup, restore, tombstones
@@ -31,7 +31,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    load_key(tmp_path / "data.key", is_new_installation=True)
+    open_keys(DataSettings(), may_make=True)
     write_history(tmp_path / "data" / "ovation.db", texts=30, seed=2)
     with opened(tmp_path / "data" / "ovation.db") as connection:
         connection.execute("UPDATE generations SET author = ? WHERE author = 'ada'", (ada(),))
@@ -44,7 +44,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ada() -> str:
-    return Pseudonyms(load_key(Path("data.key"), is_new_installation=False)).person(ADA_ID)
+    return open_keys(DataSettings()).pseudonyms.person(ADA_ID)
 
 
 def update_of(person_id: int) -> str:

@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli import app
+from bot.keys import open_keys
+from bot.settings import DataSettings
 from bot.trainer import run_config
 from engine.dataset import examples_of, write_dataset
 from engine.exchange import kto_lines
@@ -116,7 +118,7 @@ def test_ctrl_c_ends_the_trainer_too(tmp_path: Path) -> None:
 async def test_consented_ratings_leave_as_trl_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", open_keys(DataSettings(), may_make=True).keyring)
     await rate(db, 6)
     await db.close()
     status, said, _ = ovation("export", "ratings", "--format", "kto")

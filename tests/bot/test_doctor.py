@@ -12,8 +12,8 @@ from bot import machine
 from bot.cli import app
 from bot.doctor import Diagnosis, diagnose
 from bot.findings import Finding
-from bot.identity import load_key
-from bot.settings import Settings
+from bot.keys import open_keys
+from bot.settings import DataSettings, Settings
 from engine.versions import publish
 from storage import backup
 from tests.storage.histories import opened, write_history
@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_env(tmp_path)
     (tmp_path / "data").mkdir()
-    load_key(tmp_path / "data.key", is_new_installation=True)
+    open_keys(DataSettings(), may_make=True)
     write_history(tmp_path / "data" / "ovation.db", texts=8, seed=1)
     backup.back_up(tmp_path / "data" / "ovation.db", tmp_path / "data" / "backups", now=NOW, keep=7)
     return tmp_path
@@ -191,7 +191,7 @@ def test_a_version_that_was_altered_fails_where_it_serves_and_warns_where_it_onl
         )
         for name, run, state in (("starter", None, "retired"), ("v1", 1, "candidate"), ("v2", 1, "champion")):
             connection.execute(
-                "INSERT INTO versions VALUES (?, 'starter', ?, ?, ?, NULL)", (name, run, state, NOW.isoformat())
+                "INSERT INTO versions VALUES (?, 'starter', ?, ?, ?, NULL, NULL)", (name, run, state, NOW.isoformat())
             )
     assert found("versions").state == "ok" and "2 with an adapter" in found("versions").says
     (home / "data" / "versions" / "v1" / "adapter_model.safetensors").write_bytes(b"weight5")

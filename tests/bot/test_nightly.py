@@ -16,6 +16,7 @@ from engine.client import EngineClient
 from storage import people, ratings, runs
 from storage.database import Database
 from storage.records import RatingEvent, Run
+from tests.keys import keyring_in
 from tests.storage.conftest import delivered
 
 NOW = datetime.now(UTC)
@@ -44,7 +45,7 @@ class Night:
 
 @pytest.fixture
 async def night(tmp_path: Path) -> AsyncIterator[Night]:
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
         switchboard = Switchboard(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)

@@ -18,6 +18,7 @@ from engine.versions import publish
 from storage import runs, trials, versions
 from storage.database import Database
 from storage.records import Run, Version
+from tests.keys import keyring_in
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -60,7 +61,7 @@ async def night(tmp_path: Path) -> AsyncIterator[Night]:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     await versions.register_base(db, "starter", at=NOW)
     run = await runs.start(db, slot=None, at=NOW)
     assert run is not None and run.id == 1

@@ -10,6 +10,7 @@ from bot.schedule import Schedule, cron_trigger, missed_slot
 from storage import runs
 from storage.database import Database
 from storage.errors import DatabaseUnusable
+from tests.keys import keyring_in
 
 
 def at(text: str) -> datetime:
@@ -57,7 +58,7 @@ def test_what_is_no_cron_line_is_refused(line: str) -> None:
 
 
 async def test_a_slot_slept_through_is_run_at_the_start_and_only_once(tmp_path: Path) -> None:
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     started: list[str] = []
 
     async def run_slot(slot: str) -> None:
@@ -79,7 +80,7 @@ async def test_a_slot_that_the_disk_refuses_is_tried_again_and_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.schedule.RETRY_SECONDS", 0.05)
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     tries: list[str] = []
 
     async def run_slot(slot: str) -> None:

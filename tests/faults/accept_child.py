@@ -8,6 +8,7 @@ from pathlib import Path
 from storage import inbox
 from storage.database import Database
 from storage.errors import StorageError
+from tests.keys import keyring_in
 
 BATCH = 5
 
@@ -20,7 +21,7 @@ def say(word: object) -> None:
 
 async def main(path: Path, batches: int) -> None:
     """Accept `batches` batches; a refusal is printed and the batch is not tried again."""
-    db = await Database.open(path)
+    db = await Database.open(path, keyring_in(path.parent))
     (done,) = await db.read(lambda c: c.execute("SELECT coalesce(max(update_id) + 1, 0) FROM inbox").fetchone())
     say("open")
     for number in range(done // BATCH + 1, done // BATCH + 1 + batches):

@@ -15,10 +15,11 @@ from typing import Any
 
 from benchmarks.kills import kill_family
 from bot.export import What, lines
-from bot.identity import Pseudonyms, load_key
+from bot.keys import open_keys
 from bot.sandbox.checker import check_calls
 from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.settings import DataSettings
 from engine.reward import DOWN, UP, value_of_reactions
 from storage import versions
 from storage.database import open_for_reading
@@ -59,8 +60,7 @@ class Stage:
 
     async def open(self) -> None:
         """Everybody arrives, and the bot starts on data that knows a second version."""
-        key = load_key(self._data.with_name("data.key"), is_new_installation=True)
-        self._pseudonym = Pseudonyms(key).person
+        self._pseudonym = open_keys(DataSettings(data_dir=self._data), may_make=True).pseudonyms.person
         await add_version(self._data)
         await self._stack.enter_async_context(self.sandbox)
         self.bot.settings |= {"TELEGRAM_API_URL": self.sandbox.url, **self._settings}

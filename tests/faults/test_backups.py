@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage import backup, checkup, restore
+from storage.backup import Revision
 from storage.database import Database, open_for_reading
 from storage.errors import DatabaseUnusable
 from storage.tombstones import Tombstone
@@ -32,9 +33,10 @@ RESTORE = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from storage.backup import Revision
 from storage.restore import restore
 
-restore(Path(sys.argv[1]), Path(sys.argv[2]), [], now=datetime(2026, 11, 25, tzinfo=UTC), names=None)
+restore(Path(sys.argv[1]), Path(sys.argv[2]), Revision([], None), now=datetime(2026, 11, 25, tzinfo=UTC))
 """
 
 SCRUB = """
@@ -50,6 +52,7 @@ scrub(kept(Path(sys.argv[1])), [Tombstone("ada", datetime(2026, 11, 25, tzinfo=U
 WRITE = """
 import asyncio, sys
 from pathlib import Path
+from storage.backup import Revision
 from storage.database import Database
 
 async def main():
@@ -76,7 +79,7 @@ def live(tmp_path: Path) -> Path:
 def restores_to(file: Path, target: Path) -> int:
     """Restore a backup to an empty place and count what it holds of somebody."""
     target.parent.mkdir()
-    restore.restore(file, target, [], now=NIGHT, names=None)
+    restore.restore(file, target, Revision([], None), now=NIGHT)
     return rows_of(target, "ada")
 
 
@@ -124,7 +127,7 @@ def test_a_restore_killed_at_any_point_leaves_the_old_database_or_the_new_one_wh
         assert is_old or any(rows_of(aside, "old") == 1 for aside in restore.put_aside(target)), "the old one is kept"
         assert was_killed or not is_old
         assert rows_of(target, "ada") == rows_of(made, "ada")
-        restore.restore(made, target, [], now=NIGHT + timedelta(days=2), names=None)
+        restore.restore(made, target, Revision([], None), now=NIGHT + timedelta(days=2))
         assert rows_of(target, "old") == 0 and not target.with_name("ovation.db.restoring").exists()
         if not was_killed:
             break
@@ -188,7 +191,7 @@ async def test_a_damaged_live_database_is_refused_with_a_sentence_and_a_restore_
         live.write_bytes(harmed)
         with pytest.raises(DatabaseUnusable, match="restore a backup"):
             await Database.open(live)
-    restore.restore(made, live, [], now=NIGHT, names=None)
+    restore.restore(made, live, Revision([], None), now=NIGHT)
     db = await Database.open(live)
     await db.close()
     assert rows_of(live, "ada") == whole

@@ -13,7 +13,7 @@ import pytest
 
 from storage import erasure
 from storage.checkup import fault_of
-from storage.database import Database, open_for_reading
+from storage.database import Database, open_for_reading, use_keys
 from storage.errors import DatabaseUnusable
 from storage.migrations import MIGRATIONS, migrate, pending
 from tests.faults.killing import killed_at_statement
@@ -44,6 +44,11 @@ def schema(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name")]
 
 
+def bring_up(connection: sqlite3.Connection) -> None:
+    use_keys(connection, None)
+    migrate(connection)
+
+
 def test_a_migration_killed_at_any_statement_leaves_the_old_schema_or_the_new_one_and_a_rerun_completes_it(
     tmp_path: Path,
 ) -> None:
@@ -54,12 +59,13 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_schema_or_the_new_on
             pytest.MonkeyPatch.context() as p,
         ):
             p.setattr("storage.migrations.MIGRATIONS", MIGRATIONS[:count])
+            use_keys(connection, None)
             migrate(connection)
             known.append(schema(connection))
     seen = set()
     for step in range(1, 1000):
         file = tmp_path / f"{step}.db"
-        was_killed = killed_at_statement(step, file, migrate)
+        was_killed = killed_at_statement(step, file, bring_up)
         with opened(file) as connection:
             if schema(connection):  # or it was killed before it had even made the table of steps
                 left = len(pending(connection))

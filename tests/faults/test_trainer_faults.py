@@ -14,7 +14,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bot.bulletin import verdict_sentence
+from bot.keys import open_keys
 from bot.nightly import Nightly, Policy
+from bot.settings import DataSettings
 from bot.switchboard import Switchboard
 from engine.client import EngineClient
 from engine.run import Reason, RunReport, write_report
@@ -23,6 +25,7 @@ from storage.database import Database
 from tests.bot.test_nightly import Night, rate
 from tests.engine.learning_fixtures import save_greedy_model, save_tiny_model
 from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, has_verdict
+from tests.keys import keyring_in
 
 
 def engine(_: httpx.Request) -> httpx.Response:
@@ -33,7 +36,7 @@ def engine(_: httpx.Request) -> httpx.Response:
 @pytest.fixture
 async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
     """Makes nights over one database, as one bot after another does, by a policy that may be changed."""
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     started: list[Nightly] = []
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
@@ -169,7 +172,8 @@ def trainers(folder: Path) -> list[int]:
 
 async def test_a_killed_bot_takes_its_trainer_with_it_and_the_next_ends_the_run(bot: BotProcess, scene: Scene) -> None:
     await bot.start(MIN_RATINGS="2")
-    db = await Database.open(bot.folder / "data" / "ovation.db")
+    keys = open_keys(DataSettings(data_dir=bot.folder / "data"))
+    db = await Database.open(bot.folder / "data" / "ovation.db", keys.keyring)
     await rate(db, 20)
     await db.close()
     admin, chat = scene.person("Root", person_id=ADMIN_ID)

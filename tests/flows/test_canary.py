@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.identity import load_key
+from bot.keys import open_keys
 from bot.sandbox.records import Chat, Person, SeenMessage
+from bot.settings import DataSettings
 from storage import versions
 from storage.database import Database
 from tests.faults.props import BASE, VERSION, add_version
@@ -20,9 +21,9 @@ MOST_TEXTS = 120
 async def put_on_trial(bot: BotProcess) -> None:
     """A published version, as a night leaves it that has found it good."""
     data = bot.folder / "data"
-    load_key(data.with_name("data.key"), is_new_installation=True)
+    keyring = open_keys(DataSettings(data_dir=data), may_make=True).keyring
     await add_version(data)
-    db = await Database.open(data / "ovation.db")
+    db = await Database.open(data / "ovation.db", keyring)
     await versions.register_base(db, BASE, at=datetime.now(UTC))
     await versions.make_canary(db, VERSION, at=datetime.now(UTC))
     await db.close()

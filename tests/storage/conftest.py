@@ -9,13 +9,14 @@ import pytest
 from storage import generations, placing
 from storage.database import Database
 from storage.records import Delivery, Generation, NewGeneration, Turn
+from tests.keys import keyring_in
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await Database.open(tmp_path / "ovation.db")
+    database = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     yield database
     await database.close()
 

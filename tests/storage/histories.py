@@ -1,4 +1,5 @@
-"""Databases with a past: people whose words can be searched for in the bytes of every file."""
+"""Databases with a past: people whose words can be searched for in the bytes of every file, for they lie there as they
+were before there was a keyring."""
 
 import json
 import random
@@ -8,7 +9,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from storage.database import open_for_reading
+from storage.database import open_for_reading, use_keys
 from storage.migrations import migrate
 from tests.storage.conftest import NOON
 
@@ -24,6 +25,7 @@ def words_of(person: str) -> bytes:
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
+        use_keys(connection, None)
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").fetchall()
         yield connection

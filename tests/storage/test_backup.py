@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from storage import backup, migrations, restore
-from storage.backup import Scrubbed
+from storage.backup import Revision, Scrubbed
 from storage.database import Database
 from storage.errors import BackupFailed, BackupUnusable
 from storage.restore import Restored
 from storage.tombstones import Tombstone
+from tests.keys import keyring_in
 from tests.storage.conftest import NOON, delivered
 from tests.storage.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
 
@@ -38,7 +39,7 @@ def back_up(live: Path, folder: Path, *, now: datetime = NIGHT, keep: int | None
 
 
 def bring_back(file: Path, live: Path, *tombstones: Tombstone, now: datetime = NIGHT) -> Restored:
-    return restore.restore(file, live, tombstones, now=now, names=None)
+    return restore.restore(file, live, Revision(tombstones, None), now=now)
 
 
 def dump(path: Path) -> list[str]:
@@ -47,7 +48,7 @@ def dump(path: Path) -> list[str]:
 
 
 async def test_a_backup_is_taken_while_the_bot_has_the_database_open(tmp_path: Path) -> None:
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     await delivered(db, 1)
     made = backup.back_up(tmp_path / "ovation.db", tmp_path / "backups", now=NIGHT, keep=7)
     await delivered(db, 2)
@@ -168,7 +169,7 @@ async def test_a_restored_database_is_live_again_and_can_be_backed_up_and_restor
     live: Path, folder: Path
 ) -> None:
     bring_back(back_up(live, folder), live)
-    db = await Database.open(live)
+    db = await Database.open(live, keyring_in(live.parent))
     await delivered(db, 5000)
     await db.close()
     count = rows_of(live, "ada")

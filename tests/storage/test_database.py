@@ -10,8 +10,9 @@ import aiosqlite
 import pytest
 
 from storage import migrations
-from storage.database import Database, open_for_reading
+from storage.database import Database, open_for_reading, use_keys
 from storage.errors import DatabaseClosed, DatabaseUnusable
+from tests.keys import keyring_in
 
 
 async def test_a_failing_transaction_leaves_nothing(db: Database) -> None:
@@ -66,7 +67,7 @@ async def test_writes_that_wait_share_a_commit_and_one_that_fails_takes_none_alo
 
 
 async def test_closing_waits_for_what_was_asked_before(tmp_path: Path) -> None:
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     writing = asyncio.create_task(db.write(lambda c: c.execute("INSERT INTO people VALUES ('ada', 'now')")))
     await asyncio.sleep(0)
     await db.close()
@@ -106,6 +107,7 @@ async def test_durability_settings_hold(db: Database) -> None:
 
 def test_a_failing_migration_rolls_back_and_stays_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    use_keys(connection, None)
     migrations.migrate(connection)
     broken = ("0002 broken", ("CREATE TABLE fine (a TEXT) STRICT", "CREATE TABLE broken ("))
     monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, broken))
@@ -121,7 +123,7 @@ async def test_a_database_of_a_newer_ovation_is_refused(db: Database, tmp_path: 
     await db.write(lambda c: c.execute("INSERT INTO migrations VALUES ('9999 future', 'then')"))
     await db.close()
     with pytest.raises(DatabaseUnusable, match="newer Ovation"):
-        await Database.open(tmp_path / "ovation.db")
+        await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
 
 
 def test_reading_a_database_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:

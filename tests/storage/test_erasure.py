@@ -14,6 +14,7 @@ from storage.database import Database
 from storage.erasure import Erased
 from storage.records import Deed, Generation, RatingEvent, Reaction
 from storage.tombstones import Tombstone
+from tests.keys import keyring_in
 from tests.storage.conftest import NOON, delivered, new_generation
 from tests.storage.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
 
@@ -141,10 +142,12 @@ async def test_early_reactions_go_too(db: Database, tmp_path: Path) -> None:
 
 
 async def test_updates_that_wait_and_name_the_person_are_dropped_but_not_the_one_in_hand(db: Database) -> None:
+    keyring = db.keyring
+    assert keyring is not None
     bodies = [(1, '["ada"]'), (2, '["bob"]'), (3, '["bob", "ada"]'), (4, '["ada"]')]
     await inbox.accept(db, bodies, at=NOON)
     await inbox.accept(db, [(5, '["ada"]')], at=LATER + timedelta(seconds=1))
-    erased = await erasure.forget(db, "ada", LATER, names=named_in, handling=4)
+    erased = await erasure.forget(db, "ada", LATER, names=lambda body: named_in(str(keyring.decrypt(body))), handling=4)
     assert erased.updates == 2
     assert [update_id for update_id, _ in await inbox.unfinished(db)] == [2, 4, 5]
 
@@ -183,7 +186,7 @@ async def test_a_failing_erasure_erases_nothing(db: Database, tmp_path: Path) ->
 @pytest.mark.parametrize("seed", [1, 5])  # with 5, deleting alone leaves 20 copies in SQLite 3.40
 async def test_no_byte_of_an_erased_person_is_left_in_any_file(tmp_path: Path, seed: int) -> None:
     write_history(tmp_path / "ovation.db", texts=400, seed=seed)
-    db = await Database.open(tmp_path / "ovation.db")
+    db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     await erasure.forget(db, "ada", LATER, names=named_in)
     assert await erasure.purge(db)
     await db.close()

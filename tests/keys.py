@@ -1,0 +1,12 @@
+"""A keyring for tests that open a database of their own; the same for the same folder."""
+
+from pathlib import Path
+
+from storage.keyring import Keyring
+
+MASTER = bytes(range(32))
+
+
+def keyring_in(folder: Path) -> Keyring:
+    file = folder / "keyring.jsonl"
+    return Keyring.open(file, MASTER) if file.exists() else Keyring.make(file, MASTER)
