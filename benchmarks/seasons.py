@@ -24,7 +24,7 @@ from bot.sandbox.topics import KINDS, TOPICS, Asked
 from bot.trainer import run_config, train
 from engine.chat import Message
 from engine.chat_template import ChatTemplate
-from engine.dataset import RatedGeneration, Rating, examples_of, write_dataset
+from engine.dataset import RatedGeneration, Rating, dump_dataset, examples_of
 from engine.evaluate import cross_entropy
 from engine.features import text_features
 from engine.model import Base, load_base
@@ -32,7 +32,7 @@ from engine.novelty import Shown
 from engine.objectives import CausalModel, Encoded, encode
 from engine.palate import nearly_best
 from engine.replies import Prompt, Replies, sample_replies
-from engine.run import ADAPTER_FOLDER, DATASET_FILE, RunReport
+from engine.run import ADAPTER_FOLDER, RunReport
 from engine.run_config import write_config
 from engine.taste import TasteHead, fit, labels_of
 from engine.text_measures import distinct_2
@@ -204,8 +204,7 @@ class Season:
         folder.mkdir()
         config = run_config("starter", champion=self.champion, seed=self.seed)
         write_config(folder, replace(config, **(changes or {})))
-        write_dataset(folder / DATASET_FILE, self.rows)
-        report = asyncio.run(train(folder, on_progress=lambda _: None))
+        report = asyncio.run(train(folder, dump_dataset(self.rows), on_progress=lambda _: None))
         self.candidate = None
         if (folder / ADAPTER_FOLDER).is_dir():
             version = publish(folder / ADAPTER_FOLDER, self.folder / "versions", f"v{number}")

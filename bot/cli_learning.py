@@ -13,10 +13,10 @@ from bot.bulletin import reason_sentence, share_done
 from bot.terminal import give_up
 from bot.texts import say
 from bot.trainer import run_config, train
-from engine.dataset import write_dataset
+from engine.dataset import dump_dataset
 from engine.errors import RunError
 from engine.exchange import read_ratings
-from engine.run import ADAPTER_FOLDER, DATASET_FILE, REPORT_PAGE, SKIPPED, RunReport
+from engine.run import ADAPTER_FOLDER, REPORT_PAGE, SKIPPED, RunReport
 from engine.run import Progress as Step
 from engine.run_config import write_config
 
@@ -44,13 +44,12 @@ def train_by_hand(
     try:
         folder.mkdir(parents=True)
         write_config(folder, run_config(model, minutes=minutes))
-        write_dataset(folder / DATASET_FILE, rows)
     except FileExistsError:
         give_up(f"{folder} exists already: name a new folder with --out.", status=2)
     except OSError as error:
         give_up(f"{folder} cannot be written: {error.strerror}.", status=1)
     try:
-        report = asyncio.run(_train(folder))
+        report = asyncio.run(_train(folder, dump_dataset(rows)))
     except KeyboardInterrupt:
         give_up(f"Stopped. What there is of the run lies in {folder}.", status=1)
     except MemoryError:
@@ -60,7 +59,7 @@ def train_by_hand(
     _tell(report, folder)
 
 
-async def _train(folder: Path) -> RunReport:
+async def _train(folder: Path, dataset: bytes) -> RunReport:
     """Train, with a bar that follows."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[loss]}"),
@@ -73,7 +72,7 @@ async def _train(folder: Path) -> RunReport:
             loss = "" if step.loss is None else f"loss {step.loss:.3f}"
             bar.update(task, completed=share_done(step), description=say("en", f"stage-{step.stage}"), loss=loss)
 
-        report = await train(folder, on_progress=show)
+        report = await train(folder, dataset, on_progress=show)
         bar.update(task, completed=1.0)
         return report
 

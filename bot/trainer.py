@@ -67,8 +67,10 @@ def run_config(
     )
 
 
-async def train(run_dir: Path, *, on_progress: Callable[[Progress], None]) -> RunReport:
+async def train(run_dir: Path, dataset: bytes, *, on_progress: Callable[[Progress], None]) -> RunReport:
     """Run `python -m engine.train RUN_DIR` to its end; cancelling this ends the child.
+
+    The ratings go through a pipe, and so never rest on a disk.
 
     Raises:
         MemoryError: the child ran out of memory, or was killed as one that takes too much is.
@@ -76,11 +78,11 @@ async def train(run_dir: Path, *, on_progress: Callable[[Progress], None]) -> Ru
         RunError: it failed; the sentence says how.
     """
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.train", str(run_dir), "--parent-pid", str(os.getpid()),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "engine.train", str(run_dir), "--dataset", "/dev/stdin", "--parent-pid", str(os.getpid()),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
-    ending = asyncio.create_task(child.communicate())
+    ending = asyncio.create_task(child.communicate(dataset))
     watching = asyncio.create_task(_watch(run_dir / METRICS_FILE, on_progress))
     try:
         await asyncio.wait({ending, watching}, return_when=asyncio.FIRST_COMPLETED)

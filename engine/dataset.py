@@ -87,11 +87,14 @@ class Example:
 _ROW = TypeAdapter(RatedGeneration)
 
 
+def dump_dataset(rows: Iterable[RatedGeneration]) -> bytes:
+    """One JSON object a line, UTF-8."""
+    return b"".join(_ROW.dump_json(row) + b"\n" for row in rows)
+
+
 def write_dataset(path: Path, rows: Iterable[RatedGeneration]) -> None:
-    """Write one JSON object a line, UTF-8."""
-    with path.open("wb") as file:
-        for row in rows:
-            file.write(_ROW.dump_json(row) + b"\n")
+    """`dump_dataset` into a file."""
+    path.write_bytes(dump_dataset(rows))
 
 
 def read_dataset(path: Path) -> tuple[RatedGeneration, ...]:

@@ -81,6 +81,9 @@ class Appraisal:
     """The base's cross-entropy, nats a token."""
     golden: float
     """Share of the golden prompts that it manages."""
+    golden_replies: Replies
+    golden_liking: Tensor
+    """(G,): the chance of a like of each."""
 
 
 @torch.no_grad()
@@ -94,9 +97,12 @@ def appraise(base: Base, judge: Judge, replies: Replies, golden: Replies, config
         manages(messages, text, ended=row.completion[-1] in base.end_tokens)
         for messages, text, row in zip(GOLDEN_PROMPTS, golden.texts, golden.rows, strict=True)
     ]
+    golden_features = text_features(base, golden.rows, max_tokens=config.max_batch_tokens)
     return Appraisal(
         replies=replies,
         liking=ranks.by_first(lambda: judge.draws(features, count=JUDGE_DRAWS, seed=config.seed)),
+        golden_replies=golden,
+        golden_liking=ranks.by_first(lambda: judge.draws(golden_features, count=JUDGE_DRAWS, seed=config.seed).mean(0)),
         fluency=cross_entropy(
             base.model, replies.rows, pad_id=int(base.tokenizer.pad_token_id), max_tokens=config.max_batch_tokens
         ),
@@ -151,9 +157,12 @@ def means_by_prompt(values: Tensor, owners: Sequence[int]) -> Tensor:
 
 
 def pairs_to_show(earlier: Appraisal, later: Appraisal) -> tuple[Comparison, ...]:
-    """Pairs from the worst change to the best, evenly by rank, so that nobody is shown only triumphs."""
-    before, after = earlier.replies, later.replies
-    liked_before, liked_after = earlier.liking.mean(0), later.liking.mean(0)
+    """Pairs from the worst change to the best, evenly by rank, so that nobody is shown only triumphs.
+
+    Replies to the golden prompts, for what people asked is nobody's to read in a report.
+    """
+    before, after = earlier.golden_replies, later.golden_replies
+    liked_before, liked_after = earlier.golden_liking, later.golden_liking
     ranked = (liked_after - liked_before).argsort().tolist()
     chosen = dict.fromkeys(ranked[round(i * (len(ranked) - 1) / (SHOWN - 1))] for i in range(SHOWN))
     return tuple(

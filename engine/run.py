@@ -5,7 +5,7 @@ Knows names and numbers. Knows nothing of models, ratings or Telegram; imports n
 ::
 
     RUN_DIR/config.json     RunConfig    written by whoever starts the run
-            dataset.jsonl   the rows     written by the same; the trainer leaves it in place
+            dataset.jsonl   the rows     written by the same, unless `--dataset FILE` names another
             metrics.jsonl   Progress     one line per step, appended
             adapter/        PEFT format  appears whole or not at all
             report.json     RunReport    appears last, whole or not at all
@@ -97,7 +97,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the champion and the candidate answered to the same logged prompt, with the same seed."""
+    """What the champion and the candidate answered to the same golden prompt, with the same seed."""
 
     prompt: str
     before: str

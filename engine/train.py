@@ -1,10 +1,11 @@
 """The trainer: `python -m engine.train RUN_DIR`. A run folder in, an adapter and a report out.
 
 Knows run folders and exit statuses; what happens in between is `engine.trainer`'s. Ends with a report (exit 0, whatever
-the verdict) or one sentence on stderr (exit 1; 2 when called wrongly; 3 when memory ran out). With `--parent-pid` it
-ends when its parent has ended. SIGTERM keeps its default action and so ends it at once, in the middle of a kernel if
-need be: what others read is written under another name and renamed when whole. Under torchrun all processes do the
-same, each its share of what is expensive; the first samples the texts, and it alone writes."""
+the verdict) or one sentence on stderr (exit 1; 2 when called wrongly; 3 when memory ran out). `--dataset /dev/stdin`
+takes the ratings through a pipe, so that they rest on no disk. With `--parent-pid` it ends when its parent has ended.
+SIGTERM keeps its default action and so ends it at once, in the middle of a kernel if need be: what others read is
+written under another name and renamed when whole. Under torchrun all processes do the same, each its share of what is
+expensive; the first samples the texts, and it alone writes."""
 
 import dataclasses
 import os
@@ -33,11 +34,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run the trainer on the one folder named; returns the exit status."""
     match arguments:
         case [folder]:
-            pass
-        case [folder, "--parent-pid", pid] if pid.isdecimal():
+            dataset = None
+        case [folder, "--dataset", file]:
+            dataset = Path(file)
+        case [folder, "--dataset", file, "--parent-pid", pid] if pid.isdecimal():
+            dataset = Path(file)
             end_with_parent(int(pid))
         case _:
-            return _complain("Usage: python -m engine.train RUN_DIR [--parent-pid PID]", status=2)
+            usage = "Usage: python -m engine.train RUN_DIR [--dataset FILE [--parent-pid PID]]"
+            return _complain(usage, status=2)
     run_dir = Path(folder)
     if not run_dir.is_dir():
         return _complain(f"There is no run folder {run_dir}; give one with config.json and {DATASET_FILE}.", status=2)
@@ -45,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     keep_memory()
     try:
         with ranks.joined():
-            run(run_dir)
+            run(run_dir, dataset)
     except EngineError as error:
         return _complain(str(error))
     except OSError as error:
@@ -57,8 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def run(run_dir: Path) -> RunReport:
-    """Train and judge; writes everything that a run folder holds in the end.
+def run(run_dir: Path, dataset: Path | None = None) -> RunReport:
+    """Train on a dataset, the folder's own or another, and judge; writes everything that a run folder holds in the end.
 
     Raises:
         RunError: the folder is corrupt, or training broke down.
@@ -68,7 +73,7 @@ def run(run_dir: Path) -> RunReport:
     _clear(run_dir)
     config = read_config(run_dir)
     limit_memory(config.max_memory_mb)
-    examples, card = examples_of(read_dataset(run_dir / DATASET_FILE))
+    examples, card = examples_of(read_dataset(dataset or run_dir / DATASET_FILE))
     reason = reason_to_skip(examples, card.raters, config)
     if reason is None:
         report = Trainer(run_dir, config).train_and_judge(examples, card)

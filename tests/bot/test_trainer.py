@@ -43,7 +43,7 @@ async def test_a_trainer_without_progress_is_ended_with_all_it_started(
     monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
     stand_in(f"trap '' TERM\nsleep 600 &\necho $! > $3/helper\n{line(1)}\nwait")
     with pytest.raises(Stalled, match="no progress"):
-        await train(tmp_path, on_progress=ignore)
+        await train(tmp_path, b"", on_progress=ignore)
     helper = int((tmp_path / "helper").read_text())
     assert not psutil.pid_exists(helper) or psutil.Process(helper).status() == psutil.STATUS_ZOMBIE
 
@@ -55,7 +55,7 @@ async def test_a_slow_trainer_that_makes_progress_is_left_alone(
     stand_in("\n".join(f"{line(done)}\nsleep 0.3" for done in range(6)))
     write_report(tmp_path, RunReport(passed=True, reason=Reason("better")))
     seen: list[int] = []
-    report = await train(tmp_path, on_progress=lambda progress: seen.append(progress.done))
+    report = await train(tmp_path, b"", on_progress=lambda progress: seen.append(progress.done))
     assert report.passed
     assert len(seen) > 1 and seen == sorted(set(seen))
 
@@ -78,12 +78,12 @@ async def test_every_end_is_told_from_the_others(
 ) -> None:
     stand_in(script)
     with pytest.raises(kind, match=told):
-        await train(tmp_path, on_progress=ignore)
+        await train(tmp_path, b"", on_progress=ignore)
 
 
 async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, stand_in: StandIn) -> None:
     stand_in("echo $$ > $3/pid\nexec sleep 600")
-    running = asyncio.create_task(train(tmp_path, on_progress=ignore))
+    running = asyncio.create_task(train(tmp_path, b"", on_progress=ignore))
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         await asyncio.sleep(0.02)
     running.cancel()
@@ -94,7 +94,7 @@ async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, stand_in
 async def test_the_trainer_is_told_whose_child_it_is(tmp_path: Path, stand_in: StandIn) -> None:
     stand_in(f'echo "$@" > {tmp_path}/arguments; echo $PPID >> {tmp_path}/arguments; exit 1')
     with pytest.raises(RunError):
-        await train(tmp_path, on_progress=ignore)
+        await train(tmp_path, b"", on_progress=ignore)
     given, parent = (tmp_path / "arguments").read_text().splitlines()
-    assert given == f"-m engine.train {tmp_path} --parent-pid {parent}"
+    assert given == f"-m engine.train {tmp_path} --dataset /dev/stdin --parent-pid {parent}"
     assert os.getpid() == int(parent)
