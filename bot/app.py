@@ -25,10 +25,23 @@ from bot.consent import Consent
 from bot.counts import Counts
 from bot.delivery import Delivery
 from bot.doorman import Doorman
+from bot.dossier import MyData
 from bot.errors import StartError
 from bot.feedback import Feedback
 from bot.forgetting import Forgetting
-from bot.handlers import admin, commands, confirm, door, generate, operator, preferences, privacy, rate, rework
+from bot.handlers import (
+    admin,
+    commands,
+    confirm,
+    door,
+    generate,
+    operator,
+    own_data,
+    preferences,
+    privacy,
+    rate,
+    rework,
+)
 from bot.handlers.admin import AdminCommands
 from bot.handlers.errors import ErrorHandler
 from bot.handlers.guard import Guard
@@ -43,6 +56,7 @@ from bot.messenger import Urgency
 from bot.models import Models
 from bot.pacing import Pacer
 from bot.preferences import Preferences
+from bot.retention import Retention
 from bot.settings import Settings
 from bot.studio import Studio
 from bot.switchboard import Switchboard
@@ -167,7 +181,8 @@ async def _furnish(
 ) -> Studio:
     """Make the services, install their handlers, and start the clock."""
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
-    studio = _studio(ground, switchboard, taste)
+    consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=taste.note, on_no=taste.renew)
+    studio = _studio(ground, switchboard, taste, consent)
     stack.push_async_callback(studio.close)
     counts = Counts(db=db, messenger=delivery)
     stack.push_async_callback(counts.close)
@@ -193,26 +208,33 @@ async def _furnish(
     )  # fmt: skip
     forgetting.when_erased(taste.renew)
     stack.push_async_callback(forgetting.close)
-    consent = Consent(db=db, pseudonyms=pseudonyms, on_yes=taste.note, on_no=taste.renew)
+    my_data = MyData(db=db, pseudonyms=pseudonyms, label=ground.settings.label)
     kinds = load_kinds()
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
         generate.handlers(studio, kinds),
         rate.handlers(feedback),
         rework.handlers(studio),
-        privacy.handlers(consent, forgetting, confirmations, delivery),
+        privacy.handlers(
+            consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
+        ),
+        own_data.handlers(my_data, forgetting, confirmations, delivery),
         preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         admin.handlers(school, guard),
         operator.handlers(house, guard),
-        commands.handlers(kinds, delivery),
+        commands.handlers(kinds, delivery, consent),
     ]
     install(application, door.handlers(doorman, errors), parts, on_error=errors)
-    await keep_time(ground.settings, stack, db, learning, cleaning)
+    retention = Retention(
+        db=db, switchboard=switchboard, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
+        tainted_days=ground.settings.tainted_days,
+    )  # fmt: skip
+    await keep_time(ground.settings, stack, db, learning, cleaning, retention)
     return studio
 
 
-def _studio(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper) -> Studio:
+def _studio(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper, consent: Consent) -> Studio:
     settings, kinds = ground.settings, load_kinds()
     composer = Composer(
         db=ground.db, messenger=ground.delivery, switchboard=switchboard, taste=taste,
@@ -220,7 +242,7 @@ def _studio(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper) -> St
     )  # fmt: skip
     return Studio(
         db=ground.db, composer=composer, kinds=kinds, pseudonyms=ground.keys.pseudonyms,
-        prompts_per_hour=settings.prompts_per_hour, queue_limit=settings.queue_limit,
+        prompts_per_hour=settings.prompts_per_hour, queue_limit=settings.queue_limit, on_delivered=consent.ask_once,
     )  # fmt: skip
 
 

@@ -1,13 +1,18 @@
 """Consent: who lets their texts and ratings teach the model, per person and chat. Knows no Telegram type."""
 
+import contextlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
+from bot.errors import DeliveryError
 from bot.identity import Pseudonyms
-from bot.keyboards import CONSENT_TEXT_VERSION
+from bot.keyboards import CONSENT_TEXT_VERSION, consent_buttons
+from bot.messenger import Address, Messenger, patiently
 from bot.taste import OWN_TASTE
+from bot.texts import say
 from storage import people, preferences
 from storage.database import Database
+from storage.records import Generation
 
 
 class Consent:
@@ -17,10 +22,17 @@ class Consent:
     """
 
     def __init__(
-        self, *, db: Database, pseudonyms: Pseudonyms, on_yes: Callable[[], object], on_no: Callable[[], object]
+        self,
+        *,
+        db: Database,
+        pseudonyms: Pseudonyms,
+        messenger: Messenger,
+        on_yes: Callable[[], object],
+        on_no: Callable[[], object],
     ) -> None:
         self._db = db
         self._pseudonyms = pseudonyms
+        self._messenger = messenger
         self._on_yes = on_yes
         self._on_no = on_no
 
@@ -31,6 +43,23 @@ class Consent:
         if is_new:
             self._on_yes()
         return "optin-done" if is_new else "optin-already"
+
+    async def ask_once(self, generation: Generation) -> None:
+        """Ask in the chat where a text stands, unless it was asked there before; everybody presses for themselves."""
+        to = generation.delivery
+        who = generation.author if to.chat_id > 0 else generation.chat
+        if not await people.ask_once(self._db, who, generation.chat, at=datetime.now(UTC)):
+            return
+        address = Address(chat_id=to.chat_id, thread_id=to.thread_id)
+        question, buttons = say(to.language, "consent-question"), consent_buttons(to.language)
+        with contextlib.suppress(DeliveryError):  # /optin is there all the same
+            await patiently(lambda: self._messenger.send(address, question, buttons))
+
+    async def note_asked(self, person_id: int, chat_id: int) -> None:
+        """The question stands in a chat, by somebody's command."""
+        chat = self._pseudonyms.chat(chat_id)
+        who = self._pseudonyms.person(person_id) if chat_id > 0 else chat
+        await people.ask_once(self._db, who, chat, at=datetime.now(UTC))
 
     async def withdraw(self, person_id: int, chat_id: int, at: datetime) -> str:
         """Opt out, in one chat; all learning does without this person's texts and ratings there from now on."""

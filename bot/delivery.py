@@ -37,20 +37,25 @@ class Delivery:
 
     async def send(self, to: Address, text: str, buttons: Keyboard = ()) -> int:
         """Send a message and return its id."""
-        reply = None
-        if to.reply_to is not None:
-            reply = ReplyParameters(to.reply_to, allow_sending_without_reply=True)
         with _translated():
             message = await self._bot.send_message(
                 to.chat_id,
                 text,
                 message_thread_id=to.thread_id,
-                reply_parameters=reply,
+                reply_parameters=_reply(to),
                 reply_markup=_markup(buttons),
                 link_preview_options=_NO_PREVIEW,
             )
         self._shown[to.chat_id, message.message_id] = (hash((text, ())), buttons)
         return message.message_id
+
+    async def send_file(self, to: Address, content: bytes, *, name: str, caption: str) -> None:
+        """Send a document."""
+        with _translated():
+            await self._bot.send_document(
+                to.chat_id, content, filename=name, caption=caption, message_thread_id=to.thread_id,
+                reply_parameters=_reply(to),
+            )  # fmt: skip
 
     async def edit(
         self, chat_id: int, message_id: int, text: str, buttons: Keyboard = (), *, urgency: Urgency = Urgency.FINAL
@@ -101,6 +106,10 @@ class Delivery:
                 reply_markup=_markup(buttons), link_preview_options=_NO_PREVIEW, rate_limit_args=urgency,
             )  # fmt: skip
         self._shown[chat_id, message_id] = shows
+
+
+def _reply(to: Address) -> ReplyParameters | None:
+    return None if to.reply_to is None else ReplyParameters(to.reply_to, allow_sending_without_reply=True)
 
 
 class _Refused(DeliveryError):

@@ -84,9 +84,13 @@ async def ask_first(
 
 async def reply(delivery: Delivery, to: Incoming, words: str, buttons: Keyboard = ()) -> int:
     """Reply to a message with words that are finished already; returns the reply's id."""
-    request = to.request
-    address = Address(chat_id=request.chat_id, reply_to=request.message_id, thread_id=request.thread_id)
-    return await patiently(lambda: delivery.send(address, words, buttons))
+    return await patiently(lambda: delivery.send(address_of(to), words, buttons))
+
+
+def address_of(message: Incoming) -> Address:
+    """Where a reply to a message goes."""
+    request = message.request
+    return Address(chat_id=request.chat_id, reply_to=request.message_id, thread_id=request.thread_id)
 
 
 def pressed(update: Update) -> tuple[CallbackQuery, int]:

@@ -12,6 +12,7 @@ from bot.bulletin import Bulletin
 from bot.cleaning import Cleaning
 from bot.messenger import Messenger
 from bot.nightly import Nightly, Policy
+from bot.retention import Retention
 from bot.schedule import Schedule
 from bot.settings import Settings
 from bot.switchboard import Switchboard
@@ -72,7 +73,12 @@ def open_taste(
 
 
 async def keep_time(
-    settings: Settings, stack: AsyncExitStack, db: Database, learning: Learning, cleaning: Cleaning
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    learning: Learning,
+    cleaning: Cleaning,
+    retention: Retention,
 ) -> None:
     """Finish the run that was cut off, make up for a missed night, and wait for the next."""
     await learning.nightly.resume()
@@ -84,7 +90,7 @@ async def keep_time(
         await learning.nightly.begin(slot=slot)
 
     schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
-    await schedule.start()
+    await schedule.start(hourly=retention.sweep)
     stack.callback(schedule.stop)
     learning.trials.start()
 

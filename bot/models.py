@@ -8,8 +8,18 @@ from bot.trial_words import standing_sentence
 from engine.errors import EngineError
 from storage import versions
 from storage.database import Database
+from storage.records import Version
 
 _MARKS = {"champion": "▶️", "canary": "🐤", "candidate": "⏸", "retired": "·"}
+
+
+def _state_of(version: Version) -> str:
+    """The id of the sentence that says how a version stands."""
+    if version.destroyed_at is not None:
+        return "state-destroyed"
+    if version.tainted_at is not None:
+        return "state-tainted-serves" if version.state in ("champion", "canary") else "state-tainted"
+    return f"state-{version.state}"
 
 
 class Models:
@@ -24,7 +34,7 @@ class Models:
         """One line for each version of the present base, newest first, and how a trial stands."""
         lines = []
         for version in await versions.of_base(self._db, self._switchboard.base):
-            state = say(language, f"state-{version.state}", version=version.name)
+            state = say(language, _state_of(version), version=version.name)
             date = version.created_at.strftime("%Y-%m-%d %H:%M UTC")
             mark = _MARKS[version.state]
             lines.append(say(language, "version-line", mark=mark, version=version.name, state=state, date=date))

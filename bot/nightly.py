@@ -15,18 +15,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from bot.errors import Refusal
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
 from bot.trainer import Objective, Stalled, run_config, train
-from engine.dataset import write_dataset
+from engine.dataset import dump_dataset
 from engine.errors import EngineError, RunError
-from engine.run import ADAPTER_FOLDER, DATASET_FILE, SKIPPED, Progress, RunReport, read_report, strip_run
+from engine.run import ADAPTER_FOLDER, SKIPPED, Progress, RunReport, read_report, strip_run
 from engine.run_config import write_config
 from engine.versions import publish, remove, sweep
-from storage import ratings, runs, versions
+from storage import runs, versions
 from storage.database import Database
 from storage.errors import DatabaseUnusable, StorageError
-from storage.records import RatedText, Run, Verdict, Version
+from storage.records import Run, Verdict, Version
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ _FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (Stalled, "stalled"),
     (RunError, "trainer"),
     (EngineError, "engine"),
+    (Refusal, "forgotten"),
     (StorageError, "disk"),
     (OSError, "disk"),
 )
@@ -191,25 +193,25 @@ class Nightly:
             return Outcome("failed", next((code for kind, code in _FAILURES if isinstance(error, kind)), "unexpected"))
 
     async def _learn(self, run: Run) -> Outcome:
-        texts = await ratings.consented(self._db)
+        await self._switchboard.leave_tainted()
+        texts = await runs.learn(self._db, run.id, fewest=self._policy.min_ratings)
         have = sum(len(text.ratings) for text in texts)
         if have < self._policy.min_ratings:
             return Outcome("skipped", "too_few_ratings", {"have": have, "need": self._policy.min_ratings})
-        await runs.record_lineage(self._db, run.id, texts)
         folder = self._folder_of(run.id)
-        await asyncio.to_thread(self._prepare, folder, run, texts)
-        try:
-            report = await train(folder, on_progress=self._note)
-        finally:
-            (folder / DATASET_FILE).unlink(missing_ok=True)
+        await asyncio.to_thread(self._prepare, folder, run)
+        rows = dataset_of(texts, now=datetime.now(UTC), tenure_days=self._policy.tenure_days)
+        report = await train(folder, dump_dataset(rows), on_progress=self._note)
         if not report.passed:
             verdict: Verdict = "skipped" if report.reason.code in SKIPPED else "rejected"
             return Outcome(verdict, report.reason.code, {**report.reason.numbers, "ratings": float(have)})
         self._may_cancel = False
-        await self._publish(run, folder / ADAPTER_FOLDER)
+        if not await self._publish(run, folder / ADAPTER_FOLDER):
+            self._may_cancel = True
+            return await self._learn(run)  # somebody was forgotten at the last moment
         return await self._serve(run, report, have)
 
-    def _prepare(self, folder: Path, run: Run, texts: list[RatedText]) -> None:
+    def _prepare(self, folder: Path, run: Run) -> None:
         """Write a fresh run folder; a version that an attempt before published, but did not record, is made anew."""
         remove(self._versions_dir / self._version_of(run))
         shutil.rmtree(folder, ignore_errors=True)
@@ -223,15 +225,16 @@ class Nightly:
             memory_mb=self._policy.train_memory_mb,
         )
         write_config(folder, config)
-        now = datetime.now(UTC)
-        write_dataset(folder / DATASET_FILE, dataset_of(texts, now=now, tenure_days=self._policy.tenure_days))
 
-    async def _publish(self, run: Run, adapter: Path) -> None:
-        """Publish and record what the gate has passed."""
+    async def _publish(self, run: Run, adapter: Path) -> bool:
+        """Publish and record what the gate has passed; False, and nothing left, where the run is tainted meanwhile."""
         name, base = self._version_of(run), self._switchboard.base
         await asyncio.to_thread(publish, adapter, self._versions_dir, name)
         version = Version(name=name, base=base, run=run.id, state="candidate", created_at=datetime.now(UTC))
-        await versions.add(self._db, version)
+        is_clean = await versions.add(self._db, version)
+        if not is_clean:
+            await asyncio.to_thread(remove, self._versions_dir / name)
+        return is_clean
 
     async def _serve(self, run: Run, report: RunReport, ratings_used: int) -> Outcome:
         """Let a recorded version serve as far as the operator's policy goes."""

@@ -70,11 +70,12 @@ class Schedule:
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
 
-    async def start(self) -> None:
-        """Make up for a slot that passed while the bot was down, then keep time."""
+    async def start(self, *, hourly: Callable[[], Awaitable[object]]) -> None:
+        """Make up for a slot that passed while the bot was down, then keep time; `hourly` is done now and each hour."""
         self._since = await runs.last_slot(self._db, default=datetime.now(UTC))
         await self._look()
         self._scheduler.add_job(self._look, self._trigger)
+        self._scheduler.add_job(hourly, "interval", hours=1, next_run_time=datetime.now(UTC))
         self._scheduler.start()
 
     def stop(self) -> None:

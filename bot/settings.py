@@ -169,12 +169,15 @@ class Settings(DataSettings):
     objective: Literal["taste", "kto"] = "taste"
     train_minutes: float = Field(20.0, gt=0, le=1440)
     train_memory_mb: int = Field(0, ge=0)
+    retention_days: int = Field(180, ge=1, le=3650)
+    tainted_days: float = Field(30.0, gt=0, le=365)
     reactions_file: Annotated[Path | None, AfterValidator(_opinions)] = None
     best_of: int = Field(8, ge=1, le=MOST_TEXTS)
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"
     health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
+    privacy_contact: str = Field("", max_length=200)
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

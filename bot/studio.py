@@ -7,7 +7,7 @@ final) -> delivered. Knows services and records. Knows nothing of Telegram's typ
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -52,7 +52,7 @@ class _Origin:
 
 
 class Studio:
-    """Takes prompts, keeps them, and sees each to its end."""
+    """Takes prompts, keeps them, and sees each to its end; `on_delivered` is awaited with each text that stands."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Studio:
         pseudonyms: Pseudonyms,
         prompts_per_hour: int,
         queue_limit: int,
+        on_delivered: Callable[[Generation], Awaitable[None]],
     ) -> None:
         self._db = db
         self._composer = composer
@@ -70,6 +71,7 @@ class Studio:
         self._pseudonyms = pseudonyms
         self._prompts_per_hour = prompts_per_hour
         self._queue_limit = queue_limit
+        self._on_delivered = on_delivered
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._authors: dict[int, str] = {}
         """Of the generations that have a task."""
@@ -223,6 +225,9 @@ class Studio:
         while generation is not None and generation.state not in ENDED:
             try:
                 await self._composer.produce(generation)
+                ended = await generations.by_id(self._db, accepted.id)
+                if ended is not None and ended.state == "delivered":
+                    await self._on_delivered(ended)
                 break
             except StorageError as error:
                 logger.warning("generation %d is put off: %s", accepted.id, error)

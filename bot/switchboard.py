@@ -19,7 +19,7 @@ from engine.client import EngineClient
 from engine.errors import EngineError, ModelError, NoAdapters
 from engine.sources import version_name
 from engine.versions import verify
-from storage import versions
+from storage import taints, versions
 from storage.database import Database
 from storage.records import TrialEnd, Version
 
@@ -172,10 +172,28 @@ class Switchboard:
         await self._read()
         return self._champion if is_settled else None
 
+    async def leave_tainted(self) -> None:
+        """Take versions out of service that have learned from somebody who is forgotten, or shut out, since.
+
+        The last clean champion follows; where there is none, or it cannot be loaded, the base.
+
+        Raises:
+            EngineUnavailable, NoAdapters: nothing has changed; try again.
+        """
+        if not await taints.serving(self._db, self.base):
+            return
+        previous = await versions.previous_champion(self._db, self.base)
+        follows = self.base if previous is None or not await self._load(previous.name) else previous.name
+        await taints.leave(self._db, self.base, follows=follows, at=datetime.now(UTC))
+        await self._read()
+        logger.info("tainted versions have left service; version %s serves", self._champion)
+
     async def _known(self, name: str) -> Version:
         version = await versions.by_name(self._db, name)
         if version is None or version.base != self.base:
             raise Refusal("version-unknown", version=name)
+        if version.tainted_at is not None or version.destroyed_at is not None:
+            raise Refusal("version-tainted", version=name)
         return version
 
     async def _load(self, name: str) -> bool:

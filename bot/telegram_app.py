@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 TelegramApplication = Application[Any, Any, Any, Any, Any, Any]
 
-_MENU = ("help", "optin", "optout", "privacy", "settings", "forget")
+MENU = ("help", "optin", "optout", "privacy", "settings", "mydata", "forget")
+"""The commands in the menu behind those of the kinds."""
 _TIMEOUT_SECONDS = 15.0
 _CONNECTIONS = 64
 
@@ -73,7 +74,7 @@ async def publish_menu(bot: ExtBot[Urgency], kinds: Kinds) -> None:
     """Tell Telegram the commands, per language; a refusal costs the menu, not the start."""
     for language in LANGUAGES:
         commands = [BotCommand(kind.name, kind.description[language]) for kind in kinds.by_name.values()]
-        commands += [BotCommand(name, say(language, f"menu-{name}")) for name in _MENU]
+        commands += [BotCommand(name, say(language, f"menu-{name}")) for name in MENU]
         try:
             await bot.set_my_commands(commands, language_code=None if language == "en" else language)
         except TelegramError as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from storage import mentions
+from storage import mentions, taints
 from storage.database import Database
 from storage.errors import DatabaseUnusable
 from storage.mentions import Names
@@ -37,6 +37,7 @@ _LEARNED = """
 """
 _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
+_ABOUT_TEXTS = ("ratings", "rating_events", "reasons", "signals", "lineage", "deliveries")
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -84,9 +85,11 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     def delete(statement: str) -> int:
         return connection.execute(f"DELETE {statement}", values).rowcount
 
+    runs = _learned(connection, values)
+    taints.mark(connection, runs, at=before)
     erased = Erased(
         placeholders=tuple((chat, message) for chat, message in connection.execute(_PLACEHOLDERS, values)),
-        runs=_learned(connection, values),
+        runs=runs,
         generations=texts,
         ratings=delete(f"FROM ratings WHERE {_RATINGS}"),
         consents=delete("FROM consents WHERE person = :person AND granted_at <= :limit"),
@@ -97,8 +100,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     delete("FROM preferences WHERE person = :person AND at <= :limit")
     delete("FROM early_reactions WHERE rater = :person AND at <= :limit")
     delete(_LEARNED)
-    delete("FROM deliveries WHERE generation IN (SELECT value FROM json_each(:texts))")
-    _delete_texts(connection, texts)
+    delete_texts(connection, texts)
     delete("FROM people WHERE person = :person AND first_seen_at <= :limit")
     _meet_again(connection, person)
     return erased
@@ -195,17 +197,22 @@ def _texts_of(connection: sqlite3.Connection, values: dict[str, str]) -> tuple[i
     return tuple(sorted(texts, reverse=True))
 
 
-def _delete_texts(connection: sqlite3.Connection, texts: tuple[int, ...]) -> None:
-    """The rows go, the children first.
+def delete_texts(connection: sqlite3.Connection, texts: tuple[int, ...]) -> None:
+    """Texts and all that hangs on them, given the children first, as a part of a transaction.
 
     The highest number stays taken, by an empty row: buttons, and work in hand, know a text by its number alone, so a
     number must never be given to another text.
     """
+    for table in _ABOUT_TEXTS:
+        connection.execute(
+            f"DELETE FROM {table} WHERE generation IN (SELECT value FROM json_each(?))",  # noqa: S608 - of our own
+            (json.dumps(texts),),
+        )
     (last,) = connection.execute("SELECT max(id) FROM generations").fetchone()
     if last in texts:
         connection.execute(
             "UPDATE generations SET state = 'failed', author = '', chat = '', kind = '', messages = '[]', text = NULL,"
-            " version = NULL, parent = NULL, seed = 0, best_of = 1 WHERE id = ?",
+            " version = NULL, parent = NULL, seed = 0, best_of = 1, likes = 0, dislikes = 0 WHERE id = ?",
             (last,),
         )
     connection.executemany("DELETE FROM generations WHERE id = ?", [(text,) for text in texts if text != last])

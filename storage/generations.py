@@ -169,6 +169,12 @@ def _under_keys_of_quoted(connection: sqlite3.Connection, new: NewGeneration) ->
     return value
 
 
+def of_author(connection: sqlite3.Connection, author: str) -> list[Generation]:
+    """Everything that a person has asked for, oldest first."""
+    rows = connection.execute(f"{_COLUMNS} WHERE g.author = ? ORDER BY g.id", (author,))
+    return [_generation(row) for row in rows]
+
+
 def _one(connection: sqlite3.Connection, condition: str, *values: int) -> Generation | None:
     row = connection.execute(f"{_COLUMNS} WHERE {condition}", values).fetchone()
     return None if row is None else _generation(row)

@@ -3,6 +3,7 @@
 import sqlite3
 from datetime import datetime
 
+from storage import taints
 from storage.database import Database
 
 
@@ -47,13 +48,36 @@ async def has_consented(db: Database, person: str, chat: str) -> bool:
     return row is not None
 
 
-async def ban(db: Database, person: str, *, at: datetime) -> bool:
-    """Shut a person out; False when they were already."""
-    return await db.write(
-        lambda c: (
-            c.execute("INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat())).rowcount == 1
+async def ask_once(db: Database, person: str, chat: str, *, at: datetime) -> bool:
+    """Note that a chat is asked for consent; False when somebody there was asked, or has answered, before.
+
+    The note is the person's: in a group that of the chat itself, which no one person's erasure takes away.
+    """
+
+    def ask(connection: sqlite3.Connection) -> bool:
+        answered = connection.execute("SELECT 1 FROM consents WHERE chat = ? LIMIT 1", (chat,)).fetchone()
+        noted = connection.execute(
+            "INSERT INTO preferences VALUES (?, ?, 'asked', 'yes', ?) ON CONFLICT DO NOTHING",
+            (person, chat, at.isoformat()),
         )
-    )
+        return answered is None and noted.rowcount == 1
+
+    return await db.write(ask)
+
+
+async def ban(db: Database, person: str, *, at: datetime) -> bool:
+    """Shut a person out, and taint what has learned from them; False when they were already."""
+
+    def shut_out(connection: sqlite3.Connection) -> bool:
+        taints.mark_taught_by(connection, person, at=at)
+        return (
+            connection.execute(
+                "INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat())
+            ).rowcount
+            == 1
+        )
+
+    return await db.write(shut_out)
 
 
 async def unban(db: Database, person: str) -> bool:

@@ -23,7 +23,8 @@ _CURRENT = """
     SELECT r.*, g.kind, g.version, p.first_seen_at, w.reason,
         (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
             AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater))
-            AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater)) AS consented
+            AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater))
+            AND g.text IS NOT NULL AND g.id NOT IN (SELECT id FROM quoting) AS consented
     FROM ratings r JOIN generations g ON g.id = r.generation JOIN people p ON p.person = r.rater
     LEFT JOIN reasons w ON w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id AND r.value < 0
     WHERE r.value IS NOT NULL AND g.version IS NOT NULL AND r.generation >= :first
@@ -74,7 +75,8 @@ async def tally(db: Database, generation: int) -> Tally:
 
 
 async def consented(db: Database, *, newest: int | None = None) -> list[RatedText]:
-    """What may be learned from now: author and everybody who is counted have opted in, in that chat. Oldest first.
+    """What may be learned from now: its author, everybody whose words it repeats, and everybody who is counted have
+    opted in, in that chat. Oldest first.
 
     `newest` leaves out all texts that are older than the newest so many that have a rating.
     """
@@ -174,7 +176,9 @@ def _values(event: RatingEvent) -> tuple[int | float | str | None, ...]:
 
 def _tally(connection: sqlite3.Connection, generation: int) -> Tally:
     likes, dislikes = connection.execute(
-        "SELECT coalesce(sum(value > 0), 0), coalesce(sum(value < 0), 0) FROM ratings WHERE generation = ?",
+        "SELECT coalesce(max(g.likes), 0) + coalesce(sum(r.value > 0), 0),"
+        " coalesce(max(g.dislikes), 0) + coalesce(sum(r.value < 0), 0)"
+        " FROM generations g LEFT JOIN ratings r ON r.generation = g.id WHERE g.id = ?",
         (generation,),
     ).fetchone()
     return Tally(likes, dislikes)

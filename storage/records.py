@@ -177,6 +177,10 @@ class Version:
     run: int | None
     state: VersionState
     created_at: datetime
+    tainted_at: datetime | None = None
+    """Since when somebody whom it has learned from is forgotten, or shut out."""
+    destroyed_at: datetime | None = None
+    """Since when its files are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
 
+from storage import ratings
 from storage.database import Database
 from storage.records import Announcement, RatedText, Run, Verdict
 
@@ -55,17 +56,28 @@ async def end(
     )
 
 
-async def record_lineage(db: Database, run: int, texts: Iterable[RatedText]) -> None:
-    """Which ratings and signals a run learns from; replaces what an earlier attempt of it recorded."""
-    ratings = {(run, rating.generation, rating.rater) for text in texts for rating in text.ratings}
-    rows = ratings | {(run, signal.generation, signal.person) for text in texts for signal in text.signals}
+async def learn(db: Database, run: int, *, fewest: int) -> list[RatedText]:
+    """What a run learns from: all that is agreed to now, recorded in the same transaction in the place of what an
+    earlier attempt recorded. So whoever is forgotten from then on taints the run.
 
-    def insert(connection: sqlite3.Connection) -> None:
-        connection.execute("DELETE FROM lineage WHERE run = ?", (run,))
-        connection.executemany("INSERT INTO lineage VALUES (?, ?, ?)", rows)
-        connection.execute("UPDATE runs SET ratings = ? WHERE id = ?", (len(ratings), run))
+    With fewer ratings than `fewest` nothing is recorded.
+    """
 
-    await db.write(insert)
+    def take(connection: sqlite3.Connection) -> list[RatedText]:
+        texts = ratings.consented_in(connection)
+        if sum(len(text.ratings) for text in texts) >= fewest:
+            _record_lineage(connection, run, texts)
+        return texts
+
+    return await db.write(take)
+
+
+def _record_lineage(connection: sqlite3.Connection, run: int, texts: Iterable[RatedText]) -> None:
+    rated = {(run, rating.generation, rating.rater) for text in texts for rating in text.ratings}
+    rows = rated | {(run, signal.generation, signal.person) for text in texts for signal in text.signals}
+    connection.execute("DELETE FROM lineage WHERE run = ?", (run,))
+    connection.executemany("INSERT INTO lineage VALUES (?, ?, ?)", rows)
+    connection.execute("UPDATE runs SET ratings = ?, tainted_at = NULL WHERE id = ?", (len(rated), run))
 
 
 async def latest(db: Database) -> Run | None:

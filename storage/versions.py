@@ -7,6 +7,9 @@ from storage import trials
 from storage.database import Database
 from storage.records import Trial, TrialEnd, Version, VersionState
 
+_COLUMNS = "SELECT v.*, r.tainted_at FROM versions v LEFT JOIN runs r ON r.id = v.run"
+_CLEAN = "v.destroyed_at IS NULL AND r.tainted_at IS NULL"
+
 
 async def register_base(db: Database, base: str, *, at: datetime) -> None:
     """Make sure the base stands as a version, and that some version of it is the champion."""
@@ -22,14 +25,23 @@ async def register_base(db: Database, base: str, *, at: datetime) -> None:
     await db.write(ensure)
 
 
-async def add(db: Database, version: Version) -> None:
-    """Record a version that a run has published; a second attempt of the same run changes nothing."""
-    await db.write(
-        lambda c: c.execute(
+async def add(db: Database, version: Version) -> bool:
+    """Record a version that a run has published; a second attempt of the same run changes nothing.
+
+    False, and nothing recorded: its run is tainted.
+    """
+
+    def record(connection: sqlite3.Connection) -> bool:
+        run = connection.execute("SELECT tainted_at FROM runs WHERE id = ?", (version.run,)).fetchone()
+        if run is not None and run["tainted_at"] is not None:
+            return False
+        connection.execute(
             "INSERT INTO versions (name, base, run, state, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (version.name, version.base, version.run, version.state, version.created_at.isoformat()),
         )
-    )
+        return True
+
+    return await db.write(record)
 
 
 async def crown(db: Database, name: str, *, at: datetime) -> None:
@@ -43,7 +55,7 @@ async def crown(db: Database, name: str, *, at: datetime) -> None:
         base, served_at = connection.execute("SELECT base, served_at FROM versions WHERE name = ?", (name,)).fetchone()
         before = _in_state(connection, base, "champion")
         trials.break_off(connection, base, at=at)
-        _crown(connection, name, at)
+        crown_in(connection, name, at)
         if served_at is None and before is not None and name not in (base, before.name):
             trials.begin(connection, base=base, version=name, reference=before.name, way="watch", at=at)
 
@@ -106,11 +118,11 @@ async def in_state(db: Database, base: str, state: VersionState) -> Version | No
 
 
 async def previous_champion(db: Database, base: str) -> Version | None:
-    """The version that was champion before the present one."""
+    """The version that was champion before the present one, and that may be gone back to."""
     row = await db.read(
         lambda c: c.execute(
-            "SELECT * FROM versions WHERE base = ? AND state = 'retired' AND served_at IS NOT NULL"
-            " ORDER BY served_at DESC LIMIT 1",
+            f"{_COLUMNS} WHERE v.base = ? AND v.state = 'retired' AND v.served_at IS NOT NULL AND {_CLEAN}"
+            " ORDER BY v.served_at DESC LIMIT 1",
             (base,),
         ).fetchone()
     )
@@ -119,14 +131,19 @@ async def previous_champion(db: Database, base: str) -> Version | None:
 
 async def by_name(db: Database, name: str) -> Version | None:
     """The version with this name."""
-    row = await db.read(lambda c: c.execute("SELECT * FROM versions WHERE name = ?", (name,)).fetchone())
+    row = await db.read(lambda c: c.execute(f"{_COLUMNS} WHERE v.name = ?", (name,)).fetchone())
     return None if row is None else _version(row)
 
 
 async def of_base(db: Database, base: str) -> list[Version]:
     """Every version of a base, newest first."""
-    rows = await db.read(
-        lambda c: c.execute("SELECT * FROM versions WHERE base = ? ORDER BY created_at DESC", (base,)).fetchall()
+    return await db.read(lambda c: all_of(c, base))
+
+
+def all_of(connection: sqlite3.Connection, base: str | None) -> list[Version]:
+    """`of_base` as a part of a transaction; None: of every base."""
+    rows = connection.execute(
+        f"{_COLUMNS} WHERE v.base = coalesce(?, v.base) ORDER BY v.created_at DESC, v.name", (base,)
     )
     return [_version(row) for row in rows]
 
@@ -147,7 +164,8 @@ def names(connection: sqlite3.Connection) -> frozenset[str]:
 def may_serve(connection: sqlite3.Connection) -> list[Version]:
     """Versions that serve, wait for it, or can be gone back to, newest first."""
     rows = connection.execute(
-        "SELECT * FROM versions WHERE state <> 'retired' OR served_at IS NOT NULL ORDER BY created_at DESC, name"
+        f"{_COLUMNS} WHERE (v.state <> 'retired' OR v.served_at IS NOT NULL) AND {_CLEAN}"
+        " ORDER BY v.created_at DESC, v.name"
     )
     return [_version(row) for row in rows]
 
@@ -155,12 +173,13 @@ def may_serve(connection: sqlite3.Connection) -> list[Version]:
 def _change_service(connection: sqlite3.Connection, trial: Trial, ending: TrialEnd, at: datetime) -> None:
     champion = _in_state(connection, _base_of(connection, trial.version), "champion")
     if champion is None or champion.name != ending.serves:
-        _crown(connection, ending.serves, at)
+        crown_in(connection, ending.serves, at)
     if ending.outcome in ("rolled_back", "inconclusive"):  # and nobody goes back to what people liked less
         connection.execute("UPDATE versions SET state = 'retired', served_at = NULL WHERE name = ?", (trial.version,))
 
 
-def _crown(connection: sqlite3.Connection, name: str, at: datetime) -> None:
+def crown_in(connection: sqlite3.Connection, name: str, at: datetime) -> None:
+    """Make a version the champion of its base, as a part of a transaction, and say nothing of trials."""
     connection.execute(
         "UPDATE versions SET state = 'retired' WHERE state IN ('champion', 'canary') AND base = ?",
         (_base_of(connection, name),),
@@ -175,7 +194,7 @@ def _base_of(connection: sqlite3.Connection, name: str) -> str:
 
 def _in_state(connection: sqlite3.Connection, base: str, state: VersionState) -> Version | None:
     row = connection.execute(
-        "SELECT * FROM versions WHERE base = ? AND state = ? ORDER BY created_at DESC LIMIT 1", (base, state)
+        f"{_COLUMNS} WHERE v.base = ? AND v.state = ? ORDER BY v.created_at DESC LIMIT 1", (base, state)
     ).fetchone()
     return None if row is None else _version(row)
 
@@ -196,4 +215,10 @@ def _version(row: sqlite3.Row) -> Version:
         run=row["run"],
         state=row["state"],
         created_at=datetime.fromisoformat(row["created_at"]),
+        tainted_at=_moment(row["tainted_at"]),
+        destroyed_at=_moment(row["destroyed_at"]),
     )
+
+
+def _moment(written: str | None) -> datetime | None:
+    return None if written is None else datetime.fromisoformat(written)

@@ -5,13 +5,14 @@ from typing import Any
 from telegram import Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, MessageHandler, filters
 
+from bot.consent import Consent
 from bot.delivery import Delivery
 from bot.incoming import Incoming, answer, incoming, toast
 from bot.keyboards import consent_buttons
 from bot.kinds import Kinds
 
 
-def handlers(kinds: Kinds, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
+def handlers(kinds: Kinds, delivery: Delivery, consent: Consent) -> list[BaseHandler[Any, Any, Any]]:
     """/start and /help; in private chats also the answer to any other command. Install this module last."""
 
     async def on_start(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -20,6 +21,7 @@ def handlers(kinds: Kinds, delivery: Delivery) -> list[BaseHandler[Any, Any, Any
             await answer(
                 delivery, message, "start", buttons=consent_buttons(message.language), kinds=_menu(message, kinds)
             )
+            await consent.note_asked(message.request.person_id, message.request.chat_id)
 
     async def on_help(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         message = incoming(update, bot_id=context.bot.id)

@@ -1,28 +1,25 @@
-"""Consent and forgetting: /optin, /optout, /privacy, /forget and the buttons. A consent is for one person and chat."""
+"""Consent: /optin, /optout, /privacy and the buttons. A consent is for one person and chat."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from telegram import Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
-from bot.confirmations import Confirmations
 from bot.consent import Consent
 from bot.delivery import Delivery
-from bot.forgetting import Forgetting
-from bot.incoming import answer, ask_first, incoming, toast
+from bot.incoming import answer, incoming, toast
 from bot.keyboards import consent_buttons
+from bot.texts import say
 
 Choice = Callable[[int, int, datetime], Awaitable[str]]
 """A person's id, a chat's id and the moment; returns the id of the sentence to answer with."""
 
 
-def handlers(
-    consent: Consent, forgetting: Forgetting, confirmations: Confirmations, delivery: Delivery
-) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the commands and the buttons."""
+def handlers(consent: Consent, delivery: Delivery, *, contact: str, days: int) -> list[BaseHandler[Any, Any, Any]]:
+    """Handlers for the commands and the buttons. `contact` answers for the bot ("": its admins), which keeps texts for
+    `days` at most."""
 
     def command(name: str, choose: Choice) -> CommandHandler[Any, Any]:
         async def on_command(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -37,13 +34,10 @@ def handlers(
     async def on_privacy(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         message = incoming(update, bot_id=context.bot.id)
         if message is not None:
-            await answer(delivery, message, "privacy", buttons=consent_buttons(message.language))
-
-    async def on_forget(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            forget = partial(forgetting.forget, message.request.person_id)
-            await ask_first(delivery, confirmations, message, forget, "forget-confirm")
+            who = contact or say(message.language, "privacy-admins")
+            buttons = consent_buttons(message.language)
+            await answer(delivery, message, "privacy", buttons=buttons, contact=who, days=days)
+            await consent.note_asked(message.request.person_id, message.request.chat_id)
 
     async def on_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query = update.callback_query
@@ -56,7 +50,6 @@ def handlers(
     return [
         command("optin", consent.give),
         command("optout", consent.withdraw),
-        CommandHandler("privacy", on_privacy, filters=filters.UpdateType.MESSAGE),
-        CommandHandler("forget", on_forget, filters=filters.UpdateType.MESSAGE),
+        CommandHandler(["privacy", "developer_info"], on_privacy, filters=filters.UpdateType.MESSAGE),
         CallbackQueryHandler(on_button, pattern=r"^(optin|optout):\d{1,9}$"),
     ]

@@ -18,6 +18,7 @@ help =
     /optin and /optout: may your texts and ratings teach me here?
     /settings: may I write to your own taste?
     /privacy: what I keep, and for how long.
+    /mydata: sends you everything I have of you.
     /forget: erases everything of yours, at once.
 
 # --- Consent ---
@@ -27,14 +28,21 @@ optin-done = Thank you! From now on your prompts and ratings in this chat may te
 optin-already = You have said yes here already. /optout changes that.
 optout-done = Done. Nothing of yours in this chat will be used for learning from now on. /optin changes that.
 optout-already = I do not learn from you here. /optin changes that.
+privacy-admins = the admins of this bot
+consent-question =
+    One question, and only once: may I learn from what you ask and how you rate, in this chat? Each of you answers for yourself. Every night I train on the texts of those who say yes, and on nothing else. Without a yes I keep your texts for a day, so that you can refine them, and then only numbers.
+
+    /privacy says more; /optin and /optout change your answer at any time.
 privacy =
-    What I keep: your prompts, my answers and the ratings they get, on the machine of the people who run me, and nowhere else. Ratings are kept under a pseudonym; your name is not stored.
+    Who runs me: { $contact }. I am an AI; everything I write is AI-generated and says so.
+
+    What I keep: your prompts, my answers and the ratings they get, on the machine of the people who run me, and nowhere else. They are encrypted with a key of your own; your name is not stored, and in ratings a pseudonym stands for you. In groups I keep only what is addressed to me: commands, mentions, and replies to my messages.
+
+    For how long: without your yes, 24 hours after my answer; then only numbers stay. With it, { $days } days at most. Backups are kept a few days longer.
 
     What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. Asking for another text, or for a change, tells me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
 
-    In groups I keep only what is addressed to me: commands, mentions, and replies to my messages.
-
-    /optin and /optout change your answer at any time. /forget erases everything of yours.
+    Your rights: /optin and /optout change your answer at any time. /mydata sends you everything I have of you. /forget erases it, with its key, at once and in all backups; a model that has learned from you leaves at the next training and is destroyed.
 
 # --- Writing ---
 prompt-empty = What about? Write it behind the command, like this: /{ $command } green tea
@@ -95,6 +103,8 @@ confirm-not-yours = Only the one who was asked can answer that.
 confirm-heard = One moment.
 confirm-dropped = Left as it was.
 forget-confirm = This erases your prompts, the texts I wrote for you and your ratings, in every chat, at once and for good. Shall I?
+mydata-done = Everything I have of you, as JSON. /forget erases it.
+mydata-private = That is for your eyes only: please send me /mydata in our private chat.
 forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } ratings are erased. The next training does without them.
 
 # --- For admins ---
@@ -126,7 +136,11 @@ state-champion = serves
 state-canary = on trial
 state-candidate = waiting; /promote { $version } lets it serve
 state-retired = resting
+state-tainted = has learned from somebody who is forgotten or shut out since; it is being destroyed
+state-tainted-serves = serves until the next run, then it goes: it has learned from somebody who is forgotten or shut out since
+state-destroyed = destroyed
 version-unknown = I know no version “{ $version }” of this model. /models lists them.
+version-tainted = { $version } has learned from somebody who is forgotten or shut out since, so it may not serve any more. /models lists the others.
 version-unusable = Version { $version } cannot be loaded; { $serving } serves on. The log says why.
 promote-usage = Which one? Write /promote and the name, for example /promote v3. /models lists them.
 promote-done = { $version } serves from now on.
@@ -216,6 +230,7 @@ reason-memory = There was not enough memory. Free some, or choose a smaller mode
 reason-live_better = Live ratings have decided: { $live }.
 reason-live_worse = Live ratings found it worse: { $live }.
 reason-live_unclear = Live ratings gave no proof that it is better: { $live }.
+reason-forgotten = Somebody whom it has learned from was forgotten, or shut out, at the last moment. /retrain learns without them.
 reason-unexpected = Something unexpected happened; the log says what. /retrain tries again.
 
 # --- The command menu ---
@@ -224,4 +239,5 @@ menu-optin = Let me learn from you here
 menu-optout = Do not let me learn from you here
 menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
+menu-mydata = Send me everything you have of me
 menu-forget = Erase everything of mine

@@ -18,6 +18,7 @@ help =
     /optin 和 /optout：你的文字和评价可以教我吗？
     /settings：可以按你自己的口味写吗？
     /privacy：我保存什么、保存多久。
+    /mydata：把我有的关于你的一切发给你。
     /forget：立即删除你的全部内容。
 
 # --- 同意 ---
@@ -27,14 +28,21 @@ optin-done = 谢谢！从现在起，你在这个聊天里的要求和评价可�
 optin-already = 你在这里已经同意过了。用 /optout 可以更改。
 optout-done = 好的。从现在起，你在这个聊天里的任何内容都不会用于学习。用 /optin 可以更改。
 optout-already = 我没有在这里向你学习。用 /optin 可以更改。
+privacy-admins = 这个机器人的管理员
+consent-question =
+    只问这一次：在这个聊天里，我可以从你的要求和评价中学习吗？每个人各自回答。每天夜里，我只用同意者的内容训练，别的一概不用。没有你的同意，我只把你的文字保留一天，方便你修改，之后只留下数字。
+
+    /privacy 有更多说明；你随时可以用 /optin 和 /optout 改变选择。
 privacy =
-    我保存什么：你的要求、我的回答和它们得到的评价，只存放在运行我的人的机器上，不在别处。评价用化名保存；你的名字不会被存储。
+    谁在运行我：{ $contact }。我是人工智能；我写的一切都由 AI 生成，并且会标明。
+
+    我保存什么：你的要求、我的回答和它们得到的评价，只存放在运行我的人的机器上，不在别处。它们用你专属的密钥加密；你的名字不会被存储，评价里用化名代替你。在群里，我只保存对我说的话：命令、提及和对我消息的回复。
+
+    保存多久：没有你的同意，回答后 24 小时；之后只留下数字。有你的同意，最多 { $days } 天。备份会多保留几天。
 
     我从什么学习：只从逐个同意的人、在这个聊天里的要求和评价中学习。提要求的人和评价的人都必须同意。要求再写一个或作修改，也会告诉我一点。每次都用当前的同意从头训练模型，所以今天说不，下一个模型就不含你的内容。
 
-    在群里，我只保存对我说的话：命令、提及和对我消息的回复。
-
-    你随时可以用 /optin 和 /optout 改变选择。/forget 会删除你的全部内容。
+    你的权利：/optin 和 /optout 随时改变选择。/mydata 把我有的关于你的一切发给你。/forget 立即删除它们和你的密钥，所有备份也一样；从你那里学过的模型会在下一次训练时退出并被销毁。
 
 # --- 写作 ---
 prompt-empty = 写什么呢？请写在命令后面，例如：/{ $command } 绿茶
@@ -91,6 +99,8 @@ confirm-not-yours = 只有被问到的人可以回答。
 confirm-heard = 请稍等。
 confirm-dropped = 保持原样。
 forget-confirm = 这会立即并永久删除你在所有聊天里的要求、我为你写的文字和你的评价。确定吗？
+mydata-done = 这是我有的关于你的一切，JSON 格式。/forget 可以删除它们。
+mydata-private = 这只给你一个人看：请在私聊里给我发 /mydata。
 forget-done = 好了。你的内容一点也没有留下：已删除 { $texts } 段文字和 { $ratings } 个评价。下一次训练将不含它们。
 
 # --- 管理员 ---
@@ -122,7 +132,11 @@ state-champion = 服务中
 state-canary = 试用中
 state-candidate = 等待中；/promote { $version } 让它服务
 state-retired = 休息中
+state-tainted = 它学过的内容来自后来要求遗忘或被拒之门外的人；正在销毁
+state-tainted-serves = 服务到下一次训练为止：它学过的内容来自后来要求遗忘或被拒之门外的人
+state-destroyed = 已销毁
 version-unknown = 这个模型没有“{ $version }”这个版本。/models 列出所有版本。
+version-tainted = { $version } 学过的内容来自后来要求遗忘或被拒之门外的人，所以不能再服务。/models 列出其他版本。
 version-unusable = 版本 { $version } 无法加载；{ $serving } 继续服务。日志里有原因。
 promote-usage = 哪一个？请写 /promote 和名称，例如 /promote v3。/models 列出所有版本。
 promote-done = 从现在起由 { $version } 服务。
@@ -209,6 +223,7 @@ reason-memory = 内存不够。释放一些，或换小一点的模型，然后 
 reason-live_better = 大家的评价作出了决定：{ $live }。
 reason-live_worse = 大家的评价显示它更差：{ $live }。
 reason-live_unclear = 大家的评价没有证明它更好：{ $live }。
+reason-forgotten = 它学过的某个人在最后一刻要求遗忘，或被拒之门外。/retrain 会在没有此人的情况下重新学习。
 reason-unexpected = 发生了意料之外的事；日志里有说明。/retrain 再试一次。
 
 # --- 命令菜单 ---
@@ -217,4 +232,5 @@ menu-optin = 允许我在这里向你学习
 menu-optout = 不允许我在这里向你学习
 menu-settings = 我在这个聊天里为你做什么
 menu-privacy = 我保存什么，以及你的选择
+menu-mydata = 把关于我的一切发给我
 menu-forget = 删除我的全部内容

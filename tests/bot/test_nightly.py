@@ -90,7 +90,7 @@ async def test_a_trainer_that_fails_fails_the_run_and_leaves_no_texts_behind(nig
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "trainer", "starter")
     assert (tmp_path / "runs" / "00001" / "config.json").exists()
-    assert not (tmp_path / "runs" / "00001" / "dataset.jsonl").exists()
+    assert not list((tmp_path / "runs").rglob("dataset.jsonl"))
     assert "/retrain tries again" in verdict_sentence(run, "en") and "失败" in verdict_sentence(run, "zh")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -60,19 +61,25 @@ def test_what_is_no_cron_line_is_refused(line: str) -> None:
 async def test_a_slot_slept_through_is_run_at_the_start_and_only_once(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     started: list[str] = []
+    swept: list[datetime] = []
 
     async def run_slot(slot: str) -> None:
         started.append(slot)
+
+    async def sweep() -> None:
+        swept.append(datetime.now(UTC))
 
     try:
         await runs.last_slot(db, default=datetime.now(UTC) - timedelta(days=3))
         for _ in range(2):
             schedule = Schedule(db=db, line="0 * * * *", timezone="UTC", run_slot=run_slot)
-            await schedule.start()
+            await schedule.start(hourly=sweep)
+            await asyncio.sleep(0.05)
             schedule.stop()
     finally:
         await db.close()
     now = datetime.now(UTC)
+    assert len(swept) == 2, "each start sweeps"
     assert len(started) == 1 and now - at(started[0]) < timedelta(hours=1, minutes=1)
 
 
@@ -91,7 +98,7 @@ async def test_a_slot_that_the_disk_refuses_is_tried_again_and_not_lost(
     schedule = Schedule(db=db, line="0 * * * *", timezone="UTC", run_slot=run_slot)
     try:
         await runs.last_slot(db, default=datetime.now(UTC) - timedelta(hours=2))
-        await schedule.start()
+        await schedule.start(hourly=AsyncMock())
         async with asyncio.timeout(10):
             while len(tries) < 3:
                 await asyncio.sleep(0.01)

@@ -17,8 +17,8 @@ VERSION = "of-the-state-machine"
 _WIDTH = 192
 
 
-async def add_version(data: Path) -> None:
-    """A database in which a second version waits, and the version: an adapter that adds nothing."""
+def publish_version(data: Path) -> None:
+    """A published version whose adapter adds nothing."""
     adapter = data.with_name("adapter")
     adapter.mkdir()
     config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"], "layers_to_transform": [0]}
@@ -29,6 +29,11 @@ async def add_version(data: Path) -> None:
         {name: value.astype(np.float32) for name, value in weights.items()}, adapter / "adapter_model.safetensors"
     )
     publish(adapter, data / "versions", VERSION)
+
+
+async def add_version(data: Path) -> None:
+    """A database in which a second version waits, and the version."""
+    publish_version(data)
     now = datetime.now(UTC)
     database = await Database.open(data / "ovation.db")
     await versions.register_base(database, BASE, at=now)

@@ -85,7 +85,7 @@ async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "memory", "starter")
     assert "not enough memory" in verdict_sentence(run, "en")
-    assert not (tmp_path / "runs" / "00001" / "dataset.jsonl").exists()
+    assert not list((tmp_path / "runs").rglob("dataset.jsonl"))
 
 
 async def test_a_memory_limit_with_room_enough_lets_the_run_come_to_its_verdict(

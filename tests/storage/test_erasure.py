@@ -59,7 +59,7 @@ async def test_everything_of_a_person_goes_and_everything_of_others_stays(db: Da
         await people.grant(db, rater, "tea", text_version=1, at=NOON)
     run = await runs.start(db, slot=None, at=NOON)
     assert run is not None
-    await runs.record_lineage(db, run.id, await ratings.consented(db))
+    await runs.learn(db, run.id, fewest=1)
     await people.ban(db, "ada", at=NOON)
     await audit.append(db, Deed(NOON, "ada", "forget"))
     erased = await forget(db)
