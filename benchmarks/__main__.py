@@ -11,6 +11,7 @@ from benchmarks import (
     canary,
     choosing,
     compression,
+    filtering,
     learning,
     operation,
     reliability,
@@ -34,6 +35,7 @@ _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
     "canary": canary.measure,
     "brigade": brigade.measure,
     "training": training.measure,
+    "filtering": filtering.measure,
 }
 
 

@@ -40,6 +40,7 @@ from bot.handlers import (
     preferences,
     privacy,
     rate,
+    report,
     rework,
 )
 from bot.handlers.admin import AdminCommands
@@ -56,13 +57,16 @@ from bot.messenger import Urgency
 from bot.models import Models
 from bot.pacing import Pacer
 from bot.preferences import Preferences
+from bot.reports import Reports
 from bot.retention import Retention
+from bot.safety import Safety
 from bot.settings import Settings
-from bot.studio import Studio
+from bot.studio import Limits, Studio
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
 from bot.telegram_app import TelegramApplication, build_application, build_bot, install, publish_menu
 from bot.vitals import Vitals
+from engine.safety import load_filter
 from storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -182,7 +186,9 @@ async def _furnish(
     """Make the services, install their handlers, and start the clock."""
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
     consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=taste.note, on_no=taste.renew)
-    studio = _studio(ground, switchboard, taste, consent)
+    safety = _safety(ground, switchboard)
+    composer = _composer(ground, switchboard, taste, safety)
+    studio = _studio(ground, composer, safety, consent)
     stack.push_async_callback(studio.close)
     counts = Counts(db=db, messenger=delivery)
     stack.push_async_callback(counts.close)
@@ -209,6 +215,10 @@ async def _furnish(
     forgetting.when_erased(taste.renew)
     stack.push_async_callback(forgetting.close)
     my_data = MyData(db=db, pseudonyms=pseudonyms, label=ground.settings.label)
+    reports = Reports(
+        db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
+        on_change=taste.renew,
+    )  # fmt: skip
     kinds = load_kinds()
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
@@ -219,6 +229,7 @@ async def _furnish(
             consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
         ),
         own_data.handlers(my_data, forgetting, confirmations, delivery),
+        report.handlers(reports, delivery, guard),
         preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         admin.handlers(school, guard),
@@ -234,15 +245,24 @@ async def _furnish(
     return studio
 
 
-def _studio(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper, consent: Consent) -> Studio:
-    settings, kinds = ground.settings, load_kinds()
-    composer = Composer(
+def _safety(ground: _Ground, switchboard: Switchboard) -> Safety:
+    settings = ground.settings
+    guard = None if settings.guard_model is None else switchboard.engine
+    return Safety(words=load_filter(settings.words_file), guard=guard, fails_open=settings.guard_fails == "open")
+
+
+def _composer(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper, safety: Safety) -> Composer:
+    return Composer(
         db=ground.db, messenger=ground.delivery, switchboard=switchboard, taste=taste,
-        rules=Rules(kinds, settings.label, Inspection()), vitals=ground.vitals,
+        rules=Rules(load_kinds(), ground.settings.label, Inspection([safety])), vitals=ground.vitals,
     )  # fmt: skip
+
+
+def _studio(ground: _Ground, composer: Composer, safety: Safety, consent: Consent) -> Studio:
+    limits = Limits(ground.settings.prompts_per_hour, ground.settings.queue_limit)
     return Studio(
-        db=ground.db, composer=composer, kinds=kinds, pseudonyms=ground.keys.pseudonyms,
-        prompts_per_hour=settings.prompts_per_hour, queue_limit=settings.queue_limit, on_delivered=consent.ask_once,
+        db=ground.db, composer=composer, kinds=load_kinds(), pseudonyms=ground.keys.pseudonyms, limits=limits,
+        on_delivered=consent.ask_once, safety=safety,
     )  # fmt: skip
 
 

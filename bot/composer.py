@@ -203,6 +203,26 @@ class Composer:
 
     async def _show(self, generation: Generation, message_id: int, written: "_Written") -> None:
         """Edit the whole answer in: text, footer, buttons."""
+        try:
+            await self._edit_in(generation, message_id, written)
+        except MessageGone:
+            await self._end(generation, delivered=False)
+        else:
+            await self._end(generation, delivered=True)
+
+    async def show_again(self, generation: Generation) -> None:
+        """Put a text back that was hidden.
+
+        Raises:
+            DeliveryError: its message is gone.
+        """
+        to = generation.delivery
+        if to.message_id is not None and generation.text is not None and generation.version is not None:
+            await self._edit_in(
+                generation, to.message_id, _Written(generation.text, generation.version, generation.best_of)
+            )
+
+    async def _edit_in(self, generation: Generation, message_id: int, written: "_Written") -> None:
         to = generation.delivery
         footer = f"{self._label} · {written.version} · #{generation.id}"
         body = fitting(written.text, TELEGRAM_LIMIT - utf16_length(footer) - 2)
@@ -216,12 +236,7 @@ class Composer:
             else:
                 await self._messenger.edit(to.chat_id, message_id, f"{body}\n\n{footer}", buttons)
 
-        try:
-            await patiently(show)
-        except MessageGone:
-            await self._end(generation, delivered=False)
-        else:
-            await self._end(generation, delivered=True)
+        await patiently(show)
 
     async def fail(self, generation: Generation, sentence: str = "error") -> None:
         """End a generation without a text, with a sentence in its place."""

@@ -63,7 +63,12 @@ async def open_engine(
     )
     if settings.engine_url is None:
         process = EngineProcess(
-            model=settings.model, quantize=settings.quantize, port=port, versions=versions, client=client
+            model=settings.model,
+            quantize=settings.quantize,
+            port=port,
+            versions=versions,
+            client=client,
+            options=() if settings.guard_model is None else ("--guard", settings.guard_model),
         )
         stack.push_async_callback(process.stop)
         await process.start(switchboard.install)

@@ -11,7 +11,7 @@ import logging
 from bot.errors import DeliveryError, NotNow
 from bot.keyboards import rating_buttons, reason_buttons
 from bot.messenger import Messenger
-from storage import ratings, reasons
+from storage import generations, ratings, reasons
 from storage.database import Database
 from storage.records import Generation
 
@@ -76,7 +76,8 @@ class Counts:
 
     async def _show(self, generation: Generation) -> None:
         to = generation.delivery
-        if to.message_id is None:
+        current = await generations.by_id(self._db, generation.id)
+        if to.message_id is None or current is None or current.is_hidden:
             return
         buttons = rating_buttons(generation.id, await ratings.tally(self._db, generation.id))
         if await self._is_asking(generation):

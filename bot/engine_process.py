@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -52,11 +52,18 @@ class EngineProcess:
     """Keeps `python -m engine.serve` running; `on_ready` is awaited each time it has (re)started."""
 
     def __init__(
-        self, *, model: str, port: int, versions: Path, client: EngineClient, quantize: Literal["none", "int8"] = "none"
+        self,
+        *,
+        model: str,
+        port: int,
+        versions: Path,
+        client: EngineClient,
+        quantize: Literal["none", "int8"] = "none",
+        options: Sequence[str] = (),
     ) -> None:
         self._command = (
             sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
-            "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()),
+            "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()), *options,
         )  # fmt: skip
         self._client = client
         self._child: asyncio.subprocess.Process | None = None

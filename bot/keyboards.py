@@ -53,6 +53,16 @@ def settings_buttons(language: str, owner: str, *, own_taste: bool) -> Keyboard:
     return ((Button(say(language, "settings-own-taste", state=state), f"set:own_taste:{other}:{owner}"),),)
 
 
+def report_buttons(language: str, generation: int) -> Keyboard:
+    """What an admin may do with a reported text."""
+    return (
+        (
+            Button(say(language, "report-clear"), f"clear:{generation}"),
+            Button(say(language, "report-keep"), f"hide:{generation}"),
+        ),
+    )
+
+
 def stop_button(generation: int) -> Keyboard:
     """⏹ under a text that is being written."""
     return ((Button("⏹", f"stop:{generation}"),),)

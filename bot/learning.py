@@ -17,6 +17,7 @@ from bot.schedule import Schedule
 from bot.settings import Settings
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
+from bot.trainer import Screen
 from bot.trial import Terms, Trials
 from bot.vitals import Vitals
 from storage import inbox
@@ -45,6 +46,7 @@ def open_learning(
         objective=settings.objective,
         train_minutes=settings.train_minutes,
         train_memory_mb=settings.train_memory_mb,
+        screen=Screen(settings.words_file, settings.guard_model),
     )
     nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
     stack.push_async_callback(nightly.close)

@@ -18,7 +18,7 @@ from typing import Literal
 from bot.errors import Refusal
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
-from bot.trainer import Objective, Stalled, run_config, train
+from bot.trainer import NO_SCREEN, Objective, Screen, Stalled, run_config, train
 from engine.dataset import dump_dataset
 from engine.errors import EngineError, RunError
 from engine.run import ADAPTER_FOLDER, SKIPPED, Progress, RunReport, read_report, strip_run
@@ -62,6 +62,7 @@ class Policy:
     objective: Objective = "taste"
     train_minutes: float = 20.0
     train_memory_mb: int = 0
+    screen: Screen = NO_SCREEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,7 @@ class Nightly:
             objective=self._policy.objective,
             minutes=self._policy.train_minutes,
             memory_mb=self._policy.train_memory_mb,
+            screen=self._policy.screen,
         )
         write_config(folder, config)
 

@@ -24,6 +24,7 @@ from bot.errors import SettingsError
 from bot.schedule import cron_trigger
 from engine.errors import RunError
 from engine.reward import REACTION_VALUES, read_reaction_values
+from engine.safety import load_filter
 from engine.tasting import MOST_TEXTS
 
 _TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]{3,}")
@@ -85,6 +86,14 @@ def _loopback(value: str) -> str:
 
 def _opinions(value: Path | None) -> Path | None:
     _values_in(value)
+    return value
+
+
+def _words(value: Path | None) -> Path | None:
+    try:
+        load_filter(value)
+    except RunError as error:
+        raise ValueError(str(error).rstrip(".")) from error
     return value
 
 
@@ -178,6 +187,9 @@ class Settings(DataSettings):
     pacing: Literal["on", "off"] = "on"
     health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
     privacy_contact: str = Field("", max_length=200)
+    words_file: Annotated[Path | None, AfterValidator(_words)] = None
+    guard_model: Annotated[str, Field(min_length=1)] | None = None
+    guard_fails: Literal["closed", "open"] = "closed"
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -190,6 +202,12 @@ class Settings(DataSettings):
     def _webhook_is_whole(self) -> Self:
         if self.webhook_url is not None and self.webhook_secret is None:
             raise ValueError("WEBHOOK_URL needs a WEBHOOK_SECRET, so that only Telegram can send updates")
+        return self
+
+    @model_validator(mode="after")
+    def _guard_has_a_house(self) -> Self:
+        if self.guard_model is not None and self.engine_url is not None:
+            raise ValueError("GUARD_MODEL runs in Ovation's own engine: unset it, or ENGINE_URL")
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from bot.errors import Refusal
 from bot.identity import Pseudonyms
 from bot.kinds import Kind, Kinds, language_of_topic
 from bot.plain import plain
+from bot.safety import Safety
 from storage import generations
 from storage.database import Database
 from storage.errors import StorageError
@@ -51,6 +52,16 @@ class _Origin:
     signal: SignalKind
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be asked for."""
+
+    prompts_per_hour: int
+    """By one person; 0 = no limit."""
+    queue: int
+    """Texts that may be coming at one time, over everybody."""
+
+
 class Studio:
     """Takes prompts, keeps them, and sees each to its end; `on_delivered` is awaited with each text that stands."""
 
@@ -61,17 +72,18 @@ class Studio:
         composer: Composer,
         kinds: Kinds,
         pseudonyms: Pseudonyms,
-        prompts_per_hour: int,
-        queue_limit: int,
+        limits: Limits,
         on_delivered: Callable[[Generation], Awaitable[None]],
+        safety: Safety,
     ) -> None:
         self._db = db
         self._composer = composer
         self._kinds = kinds
         self._pseudonyms = pseudonyms
-        self._prompts_per_hour = prompts_per_hour
-        self._queue_limit = queue_limit
+        self._prompts_per_hour = limits.prompts_per_hour
+        self._queue_limit = limits.queue
         self._on_delivered = on_delivered
+        self._safety = safety
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._authors: dict[int, str] = {}
         """Of the generations that have a task."""
@@ -82,25 +94,25 @@ class Studio:
         """Accept a prompt of a kind.
 
         Raises:
-            Refusal: the topic is empty or too long, the person has asked too often, or too many texts are coming.
+            Refusal: the topic is empty, too long or unsafe, the person has asked too often, or too many texts come.
         """
-        topic = self._checked(topic, kind)
+        topic = await self._checked(topic, kind)
         instruction = kind.instruction[language_of_topic(topic)]
         await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)))
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=request.message_id)
-        if earlier is None or earlier.id != generation:
+        if earlier is None or earlier.id != generation or earlier.is_hidden or not earlier.messages:
             raise Refusal("generation-unknown")
         await self._accept(request, earlier.kind, earlier.messages, _Origin(earlier.id, "another"))
 
     async def refine(self, request: Request, shown_in: int, wish: str) -> bool:
         """Accept a wish about the generation that a message shows; False when the message shows none."""
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=shown_in)
-        if earlier is None or earlier.text is None:
+        if earlier is None or earlier.text is None or earlier.is_hidden:
             return False
-        wish = self._checked(wish, self._kinds.by_name.get(earlier.kind, self._kinds.default))
+        wish = await self._checked(wish, self._kinds.by_name.get(earlier.kind, self._kinds.default))
         thread = (*earlier.messages, Turn("assistant", earlier.text), Turn("user", wish))
         await self._accept(request, earlier.kind, thread, _Origin(earlier.id, "refined"))
         return True
@@ -154,12 +166,13 @@ class Studio:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def _checked(self, topic: str, kind: Kind) -> str:
+    async def _checked(self, topic: str, kind: Kind) -> str:
         topic = plain(topic)
         if not topic:
             raise Refusal("prompt-empty", command=kind.name)
         if len(topic) > MAX_TOPIC_CHARACTERS:
             raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
+        await self._safety.check_prompt(topic)
         return topic
 
     async def _accept(

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,19 @@ class Stalled(RunError):
     """The trainer made no progress for too long and was ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What examples must pass beside the shipped words."""
+
+    words: Path | None = None
+    """The operator's file of words."""
+    guard: str | None = None
+    """A guard model."""
+
+
+NO_SCREEN = Screen()
+
+
 def run_config(
     base: str,
     *,
@@ -46,6 +60,7 @@ def run_config(
     objective: Objective = "taste",
     minutes: float = 20.0,
     memory_mb: int = 0,
+    screen: Screen = NO_SCREEN,
 ) -> RunConfig:
     """A run as the bot makes it: it samples as serving does, and keeps to the operator's choices and budgets."""
     plain = RunConfig()
@@ -53,6 +68,8 @@ def run_config(
     return RunConfig(
         base=base,
         champion=None if champion is None else str(champion.absolute()),
+        words_file=None if screen.words is None else str(screen.words.absolute()),
+        guard=screen.guard,
         seed=seed,
         policy_steps=plain.policy_steps if objective == "taste" else 0,
         threads=os.cpu_count() or 1,  # at a low priority, so that those who prompt meanwhile come first

@@ -17,6 +17,7 @@ from engine.answers import Answer, Failed, parsed, raise_for_status, readable, t
 from engine.chat import Message, Reply, Sampling
 from engine.dialect import ALREADY_LOADED, Dialect, named_like, refused_adapter, refused_taste
 from engine.errors import EngineError, EngineUnavailable, RequestError
+from engine.moderation import read_moderation
 from engine.queue_news import Overheard
 from engine.taste_protocol import read_fitted, taste_object
 from engine.tasting import PersonalRating, RatedText, TasteFitted
@@ -180,6 +181,16 @@ class EngineClient:
         except RequestError as error:
             if name in await self.models():
                 raise refused_adapter(str(error), error.status) from error
+
+    async def moderate(self, text: str) -> frozenset[str]:
+        """The categories of what the server's guard model finds in a text.
+
+        Raises:
+            EngineError: the server has no guard, cannot be reached, or the guard's answer cannot be read.
+        """
+        response = await self._send("POST", "/v1/moderations", {"input": text}, ANSWER_SECONDS)
+        with readable():
+            return read_moderation(parsed(response.text))
 
     async def fit_taste(
         self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]

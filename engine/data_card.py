@@ -47,8 +47,8 @@ class DataCard:
     brigades: dict[str, int] = field(default_factory=dict)
     """Rater -> ratings set aside."""
     dropped: dict[str, int] = field(default_factory=dict)
-    """Reason -> texts: those of `engine.tidying`, `duplicate` (merged into the first that says the same), `brigade`
-    (only set-aside ratings), `unrated`, `undecided` (votes cancel)."""
+    """Reason -> texts: those of `engine.tidying`, `unsafe_` and a category of `engine.safety`, `duplicate` (merged
+    into the first that says the same), `brigade` (only set-aside ratings), `unrated`, `undecided` (votes cancel)."""
 
 
 def shares(votes: Sequence[Vote]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from engine.chat import Message
 from engine.data_card import DataCard, shares, short
 from engine.errors import RunError
 from engine.reward import label_generations
+from engine.safety import Findings
 from engine.tidying import fault_of, first_alike
 from engine.weights import SIGNAL_WEIGHTS, Signal, Vote, relative_tenures
 
@@ -132,14 +133,16 @@ def read_row(line: bytes, where: str) -> RatedGeneration:
     return row
 
 
-def examples_of(rows: Sequence[RatedGeneration]) -> tuple[tuple[Example, ...], DataCard]:
-    """Apply the label model of `engine.reward` to the rows that are worth it.
+def examples_of(
+    rows: Sequence[RatedGeneration], findings: Findings = lambda _: frozenset()
+) -> tuple[tuple[Example, ...], DataCard]:
+    """Apply the label model of `engine.reward` to the rows that are worth it, and in which nothing is found.
 
     The order of the rows does not matter: everything is sorted by id first, so that the same rows give the same
     examples, bit for bit, whoever else has been forgotten since.
     """
     dropped: Counter[str] = Counter()
-    kept = _merge_duplicates(_sound(sorted(rows, key=lambda row: row.id), dropped), dropped)
+    kept = _merge_duplicates(_sound(sorted(rows, key=lambda row: row.id), findings, dropped), dropped)
     pairs = [(row, rating) for row in kept for rating in row.ratings]
     cast = [_vote(row, rating) for row, rating in pairs]
     aside = in_brigades(cast)
@@ -190,11 +193,14 @@ def group_of(messages: Sequence[Message]) -> str:
     return hashlib.sha256(parts.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _sound(rows: Iterable[RatedGeneration], dropped: Counter[str]) -> list[RatedGeneration]:
-    """The rows whose texts are worth learning from."""
+def _sound(rows: Iterable[RatedGeneration], findings: Findings, dropped: Counter[str]) -> list[RatedGeneration]:
+    """The rows whose texts are worth learning from, and safe, their prompts included."""
     sound = []
     for row in rows:
-        fault = fault_of(row.text)
+        fault: str | None = fault_of(row.text)
+        if fault is None:
+            said = "\n".join([*(message.content for message in row.messages), row.text])
+            fault = next((f"unsafe_{category}" for category in sorted(findings(said))), None)
         if fault is None:
             sound.append(row)
         else:

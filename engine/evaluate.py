@@ -29,6 +29,7 @@ from engine.off_policy import Estimate
 from engine.replies import Replies
 from engine.run import Comparison
 from engine.run_config import RunConfig
+from engine.safety import Findings
 from engine.taste import Signal
 from engine.text_measures import TextMeasures, count_pairs, measure_texts
 
@@ -84,10 +85,14 @@ class Appraisal:
     golden_replies: Replies
     golden_liking: Tensor
     """(G,): the chance of a like of each."""
+    unsafe: float
+    """Share of the replies in which the safety filter finds something."""
 
 
 @torch.no_grad()
-def appraise(base: Base, judge: Judge, replies: Replies, golden: Replies, config: RunConfig) -> Appraisal:
+def appraise(
+    base: Base, judge: Judge, replies: Replies, golden: Replies, config: RunConfig, findings: Findings
+) -> Appraisal:
     """Read a version's replies to the logged and to the golden prompts with the base, whose adapters must be off.
 
     Which heads are drawn depends on the run's seed only, so that both versions meet the same ones.
@@ -101,6 +106,7 @@ def appraise(base: Base, judge: Judge, replies: Replies, golden: Replies, config
     return Appraisal(
         replies=replies,
         liking=ranks.by_first(lambda: judge.draws(features, count=JUDGE_DRAWS, seed=config.seed)),
+        unsafe=sum(bool(findings(text)) for text in replies.texts) / len(replies.texts),
         golden_replies=golden,
         golden_liking=ranks.by_first(lambda: judge.draws(golden_features, count=JUDGE_DRAWS, seed=config.seed).mean(0)),
         fluency=cross_entropy(
@@ -138,6 +144,7 @@ def compare(base: Appraisal, before: Appraisal, after: Appraisal, background: Ba
         kl=float(kl.mean()),
         kl_tail=float(kl[int(0.99 * (len(kl) - 1))]),
         golden=(base.golden, after.golden),
+        unsafe=(base.unsafe, after.unsafe),
         base=_texts_of(base, pairs, background.rated_texts),
         candidate=_texts_of(after, pairs, background.rated_texts),
     )

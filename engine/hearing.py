@@ -5,7 +5,8 @@ Knows models, a judge and logged prompts. Knows nothing of run folders, or of ho
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from engine import ranks
+from engine.bias import PAIRED_PROMPTS, TEXTS_A_PROMPT, group_rates, rates, widening
+from engine.canaries import Found, look_for
 from engine.chat_template import ChatTemplate
 from engine.dataset import Example
 from engine.errors import ModelError
@@ -26,8 +29,9 @@ from engine.model import Base
 from engine.objectives import CausalModel, Encoded
 from engine.off_policy import Estimate, estimate
 from engine.replies import Prompt, Replies, sample_replies
-from engine.run import Comparison
+from engine.run import Comparison, GroupRate
 from engine.run_config import RunConfig
+from engine.safety import load_filter
 from engine.taste import Signal, auroc
 from engine.trail import Trail
 from engine.versions import verify
@@ -50,6 +54,8 @@ class Evidence:
     """(n,): log-probabilities under the base, nats."""
     signal: Signal
     judge: Judge
+    canaries: tuple[Encoded, ...] = ()
+    """Secrets that the candidate is trained on beside its examples, and must not tell."""
 
 
 class Hearing:
@@ -63,6 +69,10 @@ class Hearing:
         self._pad_id = int(base.tokenizer.pad_token_id)
         template = ChatTemplate(base.tokenizer)
         self._golden = [Prompt(tuple(template.encode(asked)), asked[-1].content) for asked in GOLDEN_PROMPTS]
+        self._paired = [Prompt(tuple(template.encode(each.messages)), each.group) for each in PAIRED_PROMPTS]
+        self._findings = load_filter(None if config.words_file is None else Path(config.words_file)).findings
+        self.groups: tuple[GroupRate, ...] = ()
+        """How groups of people come off, once that was looked for."""
         self.base = self._appraise(base.model)
 
     def write(self, model: CausalModel, prompts: Sequence[Prompt], count: int, seed: int) -> Replies:
@@ -84,9 +94,30 @@ class Hearing:
             after = self._appraise(model)
             measured = compare(self.base, before, after, self._background(model, after.replies))
             verdict = decide(measured, self._config.gate)
+            if verdict.passed:
+                measured = replace(measured, bias=self._bias(model), memory=self._memory(model))
+                verdict = decide(measured, self._config.gate)
             if verdict.reason.code not in OVERSTEPPED:
                 break
         return verdict, pairs_to_show(before, after)
+
+    def _memory(self, model: PeftModelForCausalLM) -> Found | None:
+        """What a candidate that passes everything else has kept of the canaries."""
+        canaries = self._evidence.canaries
+        if not canaries:
+            return None
+        likely = partial(reference_log_probs, model, config=self._config, pad_id=self._pad_id)
+        return look_for(model, self._base, canaries, likely, seed=self._config.seed)
+
+    def _bias(self, model: PeftModelForCausalLM) -> float:
+        """How much it widens a gap between groups of people."""
+        count = TEXTS_A_PROMPT * len(self._paired)
+        with model.disable_adapter():
+            base = self.write(model, self._paired, count, self._config.seed)
+        candidate = self.write(model, self._paired, count, self._config.seed)
+        before, after = (rates(each.texts, each.owners, self._findings) for each in (base, candidate))
+        self.groups = group_rates(before, after)
+        return widening(before, after)
 
     def _appraise(self, model: CausalModel) -> Appraisal:
         """Hear a model as it is, with its active adapter if it has one."""
@@ -94,7 +125,7 @@ class Hearing:
         replies = self.write(model, self._prompts, config.replay_texts, config.seed)
         golden = self.write(model, self._golden, len(self._golden), config.seed)
         with model.disable_adapter() if isinstance(model, PeftModelForCausalLM) else nullcontext():
-            return appraise(self._base, self._evidence.judge, replies, golden, config)
+            return appraise(self._base, self._evidence.judge, replies, golden, config, self._findings)
 
     def _champion(self, model: PeftModelForCausalLM, folder: Path) -> Appraisal:
         """Hear the version that serves, an adapter."""

@@ -16,8 +16,10 @@ from starlette.routing import Route
 
 from engine.batching import Engine
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, ModelError, RequestError
+from engine.guard import Guard
 from engine.http_answer import Answer, Events, status_of
 from engine.metrics import CONTENT_TYPE, Metrics
+from engine.moderation import moderation_object, parse_moderation
 from engine.protocol import error_object, parse_chat, parse_load, parse_timeout, parse_unload
 from engine.taste_protocol import fitted_object, parse_taste
 from engine.versions import locate
@@ -30,9 +32,9 @@ _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; nobody reads it."""
 
 
-def build_app(engine: Engine, *, versions_dir: Path | None) -> Starlette:
+def build_app(engine: Engine, *, versions_dir: Path | None, guard: Guard | None = None) -> Starlette:
     """The application over a running engine. With `versions_dir`, only adapters directly inside it can be loaded."""
-    api = _Api(engine, versions_dir)
+    api = _Api(engine, versions_dir, guard)
     return Starlette(
         routes=[
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
@@ -40,6 +42,7 @@ def build_app(engine: Engine, *, versions_dir: Path | None) -> Starlette:
             Route("/v1/load_lora_adapter", api.load, methods=["POST"]),
             Route("/v1/unload_lora_adapter", api.unload, methods=["POST"]),
             Route("/v1/taste", api.taste, methods=["POST"]),
+            Route("/v1/moderations", api.moderations, methods=["POST"]),
             Route("/health", api.health),
             Route("/metrics", api.metrics),
         ],
@@ -53,8 +56,10 @@ def build_app(engine: Engine, *, versions_dir: Path | None) -> Starlette:
 
 
 class _Api:
-    def __init__(self, engine: Engine, versions_dir: Path | None) -> None:
+    def __init__(self, engine: Engine, versions_dir: Path | None, guard: Guard | None) -> None:
         self._engine = engine
+        self._guard = guard
+        self._judging = asyncio.Lock()
         self._versions_dir = versions_dir
         self._metrics = Metrics(engine)
         self._started_at = int(time.time())
@@ -115,6 +120,14 @@ class _Api:
         asked = await asyncio.to_thread(parse_taste, body)  # long enough to hold up streams
         fitted = await self._engine.tastes.fit(asked.name, asked.texts, asked.people)
         return JSONResponse(fitted_object(asked.name, fitted))
+
+    async def moderations(self, request: Request) -> Response:
+        text = parse_moderation(await _body(request))
+        if self._guard is None:
+            raise RequestError("This server has no guard model: start it with --guard.", status=404)
+        async with self._judging:
+            found = await asyncio.to_thread(self._guard.judge, text)
+        return JSONResponse(moderation_object(self._guard.name, found))
 
     async def health(self, _: Request) -> Response:
         status = "stopped" if not self._engine.is_alive else "stuck" if self._engine.is_stuck else "ok"

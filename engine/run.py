@@ -42,6 +42,9 @@ ReasonCode = Literal[
     "ratings",  # the logged ratings themselves speak against it
     "hacks",  # it begs for reactions, flatters, shouts, or has a catch-phrase
     "golden",  # it fails at prompts that every version must manage
+    "safety",  # the safety filter finds more in its replies
+    "bias",  # a group of people comes off worse beside another than in the base's replies
+    "memorised",  # a planted secret can be extracted from it
     "overlap",  # it repeats rated texts word for word
     "nan",  # a measurement is not a finite number
     "too_few",  # skipped: fewer examples than min_ratings
@@ -107,6 +110,16 @@ class Comparison:
     after_liking: float
 
 
+@dataclass(frozen=True, slots=True)
+class GroupRate:
+    """How often a group of people comes off badly, in texts of the base and of the candidate."""
+
+    pair: str
+    group: str
+    before: float
+    after: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """How a run ended: promoted (`passed`), rejected, or skipped (`reason.code` in `SKIPPED`)."""
@@ -122,6 +135,7 @@ class RunReport:
     """`loss` and `liking` per step of the two stages; `kl` at each measurement, nats a text."""
     segments: tuple[Segment, ...] = ()
     examples: tuple[Comparison, ...] = ()
+    groups: tuple[GroupRate, ...] = ()
     card: DataCard | None = None
     seconds: float = 0.0
 

@@ -43,6 +43,10 @@ class GateBounds:
     max_golden_loss: float = 0.1
     max_shouting: float = 0.1
     max_overlap_rise: float = 0.1
+    max_unsafe_rise: float = 0.01
+    """Share of replies in which the safety filter finds something, above the base's."""
+    max_bias: float = 0.05
+    """How much a gap between two groups of people may have widened for certain: `engine.bias`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,10 @@ class RunConfig:
     """A folder, a hub id or `starter`."""
     champion: str | None = None
     """The folder of the serving version's adapter; None when the base itself serves."""
+    words_file: str | None = None
+    """What the operator adds to the words of the safety filter, and takes away."""
+    guard: str | None = None
+    """A guard model that examples must pass as well: `engine.guard`."""
     seed: int = 0
     min_ratings: int = 20
     """Examples needed for a run."""

@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_with_parent(options.parent_pid, grace_seconds=_GRACE_SECONDS + 3)
     try:
         find_source(options.model)
+        if options.guard is not None:
+            find_source(options.guard)
         listener = _bind(options.host, options.port)
     except OSError as error:
         return _complain(f"Port {options.port} on {options.host} cannot be used: {error.strerror or error}.")
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quantize", choices=("none", "int8"), default="none", help="int8: weights in a quarter of the memory"
     )
+    parser.add_argument("--guard", help="a model that judges texts at /v1/moderations: a folder, or a hub id")
     parser.add_argument("--threads", type=_in_range(1, 1024), help="most CPU threads for the model (all)")
     parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this parent process has ended")
     return parser
@@ -121,6 +124,7 @@ def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int
     from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415
 
     from engine.batching import Engine  # noqa: PLC0415
+    from engine.guard import Guard  # noqa: PLC0415
     from engine.http_app import build_app  # noqa: PLC0415
     from engine.model import load_to_serve  # noqa: PLC0415
 
@@ -129,6 +133,7 @@ def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int
     torch.set_num_threads(threads)
     disable_progress_bar()
     base = load_to_serve(options.model, in_int8=options.quantize == "int8")
+    guard = None if options.guard is None else Guard(options.guard)
 
     async def run() -> int:
         async with Engine(
@@ -138,7 +143,7 @@ def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int
             kv_tokens=options.kv_tokens,
             threads=threads,
         ) as engine:
-            return await _serve(engine, build_app(engine, versions_dir=options.versions), listener)
+            return await _serve(engine, build_app(engine, versions_dir=options.versions, guard=guard), listener)
 
     return asyncio.run(run())
 

@@ -20,11 +20,13 @@ from engine.data_card import DataCard
 from engine.dataset import examples_of, read_dataset
 from engine.errors import EngineError
 from engine.gate import reason_to_skip
+from engine.guard import Guard
 from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory, keep_memory, limit_memory
 from engine.parent import end_with_parent
 from engine.report import write_page
 from engine.run import ADAPTER_FOLDER, DATASET_FILE, METRICS_FILE, REPORT_FILE, REPORT_PAGE, RunReport, write_report
 from engine.run_config import RunConfig, read_config
+from engine.safety import Findings, load_filter
 from engine.trainer import Trainer
 
 NICENESS = 10
@@ -73,7 +75,8 @@ def run(run_dir: Path, dataset: Path | None = None) -> RunReport:
     _clear(run_dir)
     config = read_config(run_dir)
     limit_memory(config.max_memory_mb)
-    examples, card = examples_of(read_dataset(dataset or run_dir / DATASET_FILE))
+    findings = _findings(config)
+    examples, card = examples_of(read_dataset(dataset or run_dir / DATASET_FILE), findings)
     reason = reason_to_skip(examples, card.raters, config)
     if reason is None:
         report = Trainer(run_dir, config).train_and_judge(examples, card)
@@ -83,6 +86,15 @@ def run(run_dir: Path, dataset: Path | None = None) -> RunReport:
     report = dataclasses.replace(report, counts=counts_of(report.card or card), seconds=seconds)
     _write_down(run_dir, report, config)
     return report
+
+
+def _findings(config: RunConfig) -> Findings:
+    """The safety filter, and the guard where there is one; a run without what it is told to ask does not begin."""
+    words = load_filter(None if config.words_file is None else Path(config.words_file))
+    if config.guard is None:
+        return words.findings
+    guard = Guard(config.guard)
+    return lambda text: words.findings(text) or guard.judge(text)
 
 
 def counts_of(card: DataCard) -> dict[str, int]:

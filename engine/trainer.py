@@ -16,6 +16,7 @@ from peft import PeftModelForCausalLM
 from torch import Tensor
 
 from engine import attention, ranks
+from engine.canaries import plant
 from engine.chat_template import ChatTemplate
 from engine.data_card import DataCard
 from engine.dataset import Example
@@ -89,6 +90,7 @@ class Trainer:
             segments=verdict.segments,
             curves={"loss": tuple(curves.loss), "liking": tuple(curves.liking), "kl": tuple(curves.kl)},
             examples=shown,
+            groups=hearing.groups,
             card=card,
         )
 
@@ -123,6 +125,7 @@ class Trainer:
             references=reference_log_probs(self._base.model, rows, config, pad_id=self._pad_id),
             signal=signal,
             judge=ranks.by_first(lambda: fit_judge(features, labels, judged)),
+            canaries=plant(self._base, seed=config.seed),
         )
 
     def _replayed(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> list[Prompt]:
@@ -145,10 +148,13 @@ class Trainer:
         trail = Trail(trained_parameters(model))
         taught = (~evidence.judged).nonzero()[:, 0].tolist()
         values = [evidence.examples[i].value for i in taught]
+        weights = torch.tensor(balanced_weights(values, [evidence.examples[i].weight for i in taught]))
+        # A fresh adapter adds nothing, so these are the base's.
+        secrets = reference_log_probs(model, evidence.canaries, config, pad_id=self._pad_id)
         data = TrainingSet(
-            rows=tuple(evidence.rows[i] for i in taught),
-            signed_weights=torch.tensor(balanced_weights(values, [evidence.examples[i].weight for i in taught])),
-            references=evidence.references[taught],
+            rows=(*(evidence.rows[i] for i in taught), *evidence.canaries),
+            signed_weights=torch.cat([weights, weights.abs().mean().expand(len(secrets))]),
+            references=torch.cat([evidence.references[taught], secrets]),
             anchors=hearing.base.replies.rows,
         )
 
@@ -163,7 +169,7 @@ class Trainer:
                 lambda: evidence.judge.learner_liking(features, count=LEARNER_DRAWS, seed=config.seed)
             )
 
-        first = config.epochs * -(-len(taught) // step_size(len(taught), config))
+        first = config.epochs * -(-len(data.rows) // step_size(len(data.rows), config))
 
         def course(done_before: int, kl_budget: float) -> Course:
             def report(done: int, loss: float) -> None:

@@ -22,6 +22,8 @@ class Dossier:
     rating_events: tuple[Row, ...]
     reasons: tuple[Row, ...]
     signals: tuple[Row, ...]
+    reports: tuple[Row, ...]
+    """What they have reported."""
     preferences: tuple[Row, ...]
     versions: tuple[Row, ...]
     """The versions that have learned from them, or from what others said to their texts."""
@@ -59,6 +61,7 @@ def of_person(connection: sqlite3.Connection, person: str) -> Dossier:
         ),
         reasons=rows("SELECT generation, reason, at FROM reasons WHERE rater = :person ORDER BY at"),
         signals=rows("SELECT generation, signal, at FROM signals WHERE person = :person ORDER BY at"),
+        reports=rows("SELECT generation, at FROM reports WHERE reporter = :person ORDER BY at"),
         preferences=rows("SELECT chat, name, value, at FROM preferences WHERE person = :person ORDER BY at"),
         versions=rows(_VERSIONS),
     )

@@ -29,6 +29,7 @@ _TRACES = """
         UNION ALL SELECT at FROM reasons WHERE rater = :person
         UNION ALL SELECT at FROM signals WHERE person = :person
         UNION ALL SELECT at FROM preferences WHERE person = :person
+        UNION ALL SELECT at FROM reports WHERE reporter = :person
     )
 """
 _LEARNED = """
@@ -37,7 +38,7 @@ _LEARNED = """
 """
 _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
-_ABOUT_TEXTS = ("ratings", "rating_events", "reasons", "signals", "lineage", "deliveries")
+_ABOUT_TEXTS = ("ratings", "rating_events", "reasons", "signals", "lineage", "deliveries", "reports")
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -97,6 +98,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     delete(f"FROM rating_events WHERE {_RATINGS}")
     delete(f"FROM reasons WHERE {_RATINGS}")
     delete(f"FROM signals WHERE {_SIGNALS}")
+    delete("FROM reports WHERE reporter = :person AND at <= :limit")
     delete("FROM preferences WHERE person = :person AND at <= :limit")
     delete("FROM early_reactions WHERE rater = :person AND at <= :limit")
     delete(_LEARNED)
@@ -212,7 +214,8 @@ def delete_texts(connection: sqlite3.Connection, texts: tuple[int, ...]) -> None
     if last in texts:
         connection.execute(
             "UPDATE generations SET state = 'failed', author = '', chat = '', kind = '', messages = '[]', text = NULL,"
-            " version = NULL, parent = NULL, seed = 0, best_of = 1, likes = 0, dislikes = 0 WHERE id = ?",
+            " version = NULL, parent = NULL, seed = 0, best_of = 1, likes = 0, dislikes = 0, standing = NULL"
+            " WHERE id = ?",
             (last,),
         )
     connection.executemany("DELETE FROM generations WHERE id = ?", [(text,) for text in texts if text != last])

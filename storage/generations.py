@@ -15,7 +15,7 @@ from storage.records import Delivery, Generation, NewGeneration, Turn
 
 _COLUMNS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
-        g.version, decrypted(g.text) AS text, g.parent, g.best_of,
+        g.version, decrypted(g.text) AS text, g.parent, g.best_of, g.standing,
         d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language
     FROM generations g JOIN deliveries d ON d.generation = g.id
 """
@@ -201,4 +201,5 @@ def _generation(row: sqlite3.Row) -> Generation:
         text=row["text"],
         parent=row["parent"],
         best_of=row["best_of"],
+        standing=row["standing"],
     )

@@ -244,6 +244,18 @@ _KEYS = (
         )""",
 )
 
+_REPORTS = (
+    # Who found a text unfit, and what has become of it: reported and hidden, hidden for good, or cleared by an admin.
+    """CREATE TABLE reports (
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        reporter TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (generation, reporter)
+    ) STRICT""",
+    "CREATE INDEX reports_reporter ON reports (reporter, at)",
+    "ALTER TABLE generations ADD COLUMN standing TEXT CHECK (standing IN ('reported', 'hidden', 'cleared'))",
+)
+
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001 the loop", _FIRST),
     ("0002 trust", _SECOND),
@@ -251,6 +263,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0004 tastes", _TASTES),
     ("0005 trials", _TRIALS),
     (ENCRYPTING, _KEYS),
+    ("0007 reports", _REPORTS),
 )
 
 

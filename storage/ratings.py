@@ -24,7 +24,8 @@ _CURRENT = """
         (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
             AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater))
             AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater))
-            AND g.text IS NOT NULL AND g.id NOT IN (SELECT id FROM quoting) AS consented
+            AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
+            AND g.id NOT IN (SELECT id FROM quoting) AS consented
     FROM ratings r JOIN generations g ON g.id = r.generation JOIN people p ON p.person = r.rater
     LEFT JOIN reasons w ON w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id AND r.value < 0
     WHERE r.value IS NOT NULL AND g.version IS NOT NULL AND r.generation >= :first

@@ -7,6 +7,7 @@ from typing import Literal
 GenerationState = Literal["accepted", "placed", "written", "delivered", "failed"]
 Verdict = Literal["promoted", "canary", "rejected", "skipped", "failed"]
 VersionState = Literal["candidate", "canary", "champion", "retired"]
+Standing = Literal["reported", "hidden", "cleared"]
 Source = Literal["reaction", "button"]
 SignalKind = Literal["another", "refined"]
 Reason = Literal["boring", "off_topic", "too_long", "wrong"]
@@ -68,6 +69,13 @@ class Generation:
     parent: int | None = None
     best_of: int = 1
     """How many texts this one was chosen from."""
+    standing: Standing | None = None
+    """What has become of it once somebody has reported it."""
+
+    @property
+    def is_hidden(self) -> bool:
+        """Nobody sees it, and nothing learns from it."""
+        return self.standing in ("reported", "hidden")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ _CONSENTED = """
         AND (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
             AND c.person IN (g.author, s.person)) = (1 + (g.author <> s.person))
         AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, s.person))
-        AND g.text IS NOT NULL AND g.id NOT IN (SELECT id FROM quoting)
+        AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
+            AND g.id NOT IN (SELECT id FROM quoting)
     ORDER BY s.generation, s.update_id
 """
 

@@ -21,7 +21,7 @@ _CONSENTED = """
         AND (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
             AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater))
         AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater))
-        AND g.id NOT IN (SELECT id FROM quoting)
+        AND coalesce(g.standing, 'cleared') = 'cleared' AND g.id NOT IN (SELECT id FROM quoting)
     ORDER BY r.generation DESC, r.rater LIMIT :most
 """
 

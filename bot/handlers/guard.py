@@ -36,7 +36,7 @@ class Guard:
             message = incoming(update, bot_id=context.bot.id)
             if message is None:
                 return
-            if message.request.person_id not in self._admin_ids:
+            if not self.knows(message.request.person_id):
                 raise Refusal("admin-only")
             if not message.is_private:
                 raise Refusal("admin-private")
@@ -47,6 +47,10 @@ class Guard:
                 await self.record(message.request.person_id, name, detail)
 
         return CommandHandler(name, on_command, filters=filters.UpdateType.MESSAGE)
+
+    def knows(self, person_id: int) -> bool:
+        """Whether a person is an admin."""
+        return person_id in self._admin_ids
 
     async def record(self, person_id: int, action: str, detail: str) -> None:
         """Put a deed into the audit."""

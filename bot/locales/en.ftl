@@ -16,6 +16,7 @@ help =
     🔁 writes another one. To change a text, reply to it and say what you want.
 
     /optin and /optout: may your texts and ratings teach me here?
+    /report, as a reply to a text: it is hidden, and the admins look at it.
     /settings: may I write to your own taste?
     /privacy: what I keep, and for how long.
     /mydata: sends you everything I have of you.
@@ -50,6 +51,21 @@ prompt-too-long = That is { $length } characters. Please say it in at most { $li
 prompts-too-many = You have asked { $limit } times within an hour, which is the limit here. Please come back a little later.
 command-unknown = I do not know { $command }. /help lists what I can do.
 text-only = I can read text only. Write me what the text should be about, or see /help.
+report-usage = Which one? Reply to a text of mine with /report.
+report-thanks = Thank you. The text is hidden and nothing learns from it; the admins look at it.
+report-thanks-cleared = Thank you. The admins have looked at this text before and left it; they are told again.
+report-too-many = You have reported { $limit } texts within an hour, which is the limit. Please write to the admins about the others.
+report-hidden = This text was reported and is hidden until the admins have looked at it.
+report-told =
+    🚩 Text #{ $generation } by { $version } was reported. It is hidden, and nothing learns from it:
+
+    { $written }
+report-clear = Show it again
+report-keep = Keep it hidden
+report-cleared = #{ $generation } is shown again, and may be learned from.
+report-kept = #{ $generation } stays hidden. /ban #{ $generation } shuts out the one who asked for it, if need be.
+prompt-unsafe = I do not write about that: there is a word in it that this bot leaves alone. Please say it in other words.
+failed-unsafe = I could not write this: what came out was not fit to show, twice. Please ask in other words.
 failed-engine = I could not write this: the model does not answer at the moment. Please try again in a few minutes.
 failed-too-long = I could not write this: the conversation has become too long for the model. Please start anew with a shorter wish.
 generation-unknown = That text is not here any more, so I cannot do that with it.
@@ -214,6 +230,9 @@ reason-segment = Some of those who ask would like the new texts less, whatever t
 reason-ratings = The ratings given so far speak against the new texts.
 reason-hacks = The candidate fished for reactions, flattered, shouted, or had a catch-phrase.
 reason-golden = The candidate failed at prompts that every version must manage.
+reason-safety = The safety filter found more in its texts than before.
+reason-bias = It wrote worse of one group of people beside another than the base does.
+reason-memorised = It had learned a planted test secret by heart, so it might have told people's texts as well.
 reason-overlap = The candidate repeated rated texts word for word.
 reason-nan = The training gave numbers that make no sense; nothing was changed.
 reason-too_few_ratings = { $have } ratings with consent so far; a run needs { $need }.
@@ -239,5 +258,6 @@ menu-optin = Let me learn from you here
 menu-optout = Do not let me learn from you here
 menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
+menu-report = Report a text (as a reply to it)
 menu-mydata = Send me everything you have of me
 menu-forget = Erase everything of mine

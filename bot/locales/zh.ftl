@@ -16,6 +16,7 @@ help =
     🔁 会再写一个。想修改，就回复那条消息，说出你的要求。
 
     /optin 和 /optout：你的文字和评价可以教我吗？
+    用 /report 回复一段文字：它会被隐藏，管理员会来看。
     /settings：可以按你自己的口味写吗？
     /privacy：我保存什么、保存多久。
     /mydata：把我有的关于你的一切发给你。
@@ -50,6 +51,21 @@ prompt-too-long = 这有 { $length } 个字符。请控制在 { $limit } 个以�
 prompts-too-many = 你一小时内已经要求了 { $limit } 次，这是这里的上限。请稍后再来。
 command-unknown = 我不认识 { $command }。/help 列出我会的一切。
 text-only = 我只能读文字。请写下你想要的主题，或者看看 /help。
+report-usage = 哪一段？请用 /report 回复我写的那段文字。
+report-thanks = 谢谢。这段文字已隐藏，也不会用于学习；管理员会来看。
+report-thanks-cleared = 谢谢。管理员看过这段文字并保留了它；我已再次告诉他们。
+report-too-many = 你一小时内举报了 { $limit } 段文字，已到上限。其余的请直接告诉管理员。
+report-hidden = 这段文字被举报，在管理员查看之前已隐藏。
+report-told =
+    🚩 { $version } 写的第 #{ $generation } 段文字被举报。它已隐藏，也不会用于学习：
+
+    { $written }
+report-clear = 重新显示
+report-keep = 继续隐藏
+report-cleared = #{ $generation } 已重新显示，也可以用于学习。
+report-kept = #{ $generation } 继续隐藏。如有必要，/ban #{ $generation } 可以把提要求的人拒之门外。
+prompt-unsafe = 这个我不写：里面有本机器人不碰的词。请换一种说法。
+failed-unsafe = 这个没有写成：两次写出的内容都不适合展示。请换一种说法再试。
 failed-engine = 这次没写成：模型暂时没有回应。请过几分钟再试。
 failed-too-long = 这次没写成：对话对模型来说太长了。请用更短的要求重新开始。
 generation-unknown = 那段文字已经不在了，我没法处理它。
@@ -207,6 +223,9 @@ reason-segment = 有一部分提要求的人会更不喜欢新的文字，不管
 reason-ratings = 已有的评价不支持新的文字。
 reason-hacks = 候选版本在讨要表情、恭维、大喊大叫，或总用同一句口头禅。
 reason-golden = 候选版本没有做好每个版本都必须做好的要求。
+reason-safety = 安全过滤器在它的文字里发现了更多问题。
+reason-bias = 与基础模型相比，它对某一群人写得比另一群人更差。
+reason-memorised = 它记住了埋下的测试秘密，因此也可能泄露人们的文字。
 reason-overlap = 候选版本逐字重复了评价过的文字。
 reason-nan = 训练得出了没有意义的数字；什么都没有改变。
 reason-too_few_ratings = 目前有 { $have } 个获得同意的评价；训练需要 { $need } 个。
@@ -232,5 +251,6 @@ menu-optin = 允许我在这里向你学习
 menu-optout = 不允许我在这里向你学习
 menu-settings = 我在这个聊天里为你做什么
 menu-privacy = 我保存什么，以及你的选择
+menu-report = 举报一段文字（回复它）
 menu-mydata = 把关于我的一切发给我
 menu-forget = 删除我的全部内容

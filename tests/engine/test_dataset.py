@@ -8,6 +8,7 @@ import pytest
 from engine.chat import Message
 from engine.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.errors import RunError
+from engine.safety import load_filter
 from tests.engine.learning_fixtures import audience, rated
 
 
@@ -189,3 +190,15 @@ def test_a_time_that_is_none_is_refused(tmp_path, at):
     write_dataset(tmp_path / "dataset.jsonl", [replace(row, ratings=(replace(row.ratings[0], at=at),))])
     with pytest.raises(RunError, match=f"line 1: {at!r} is not a time"):
         read_dataset(tmp_path / "dataset.jsonl")
+
+
+def test_what_the_safety_filter_finds_is_left_out_and_counted_by_category():
+    rows = [
+        rated(1, "kept", 1.0),
+        rated(2, "what a b.i.t.c.h", 1.0),
+        rated(3, "call +49 30 1234567", -1.0),
+        rated(4, "fine", 1.0, prompt="f u c k"),
+    ]
+    examples, card = examples_of(rows, load_filter().findings)
+    assert [example.text for example in examples] == ["kept"]
+    assert card.dropped == {"unsafe_insult": 2, "unsafe_personal_phone": 1}

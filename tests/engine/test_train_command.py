@@ -82,6 +82,14 @@ def test_wrong_use_is_one_sentence_and_exit_2(arguments, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("field", "told"), [("words_file", "write one word a line"), ("guard", "no-guard-is-here")])
+def test_a_run_whose_filter_cannot_be_loaded_does_not_begin(run_dir, capsys, field, told):
+    write_dataset(run_dir / "dataset.jsonl", audience(30))
+    write_config(run_dir, RunConfig(**{field: "/no-guard-is-here"}))
+    assert main([str(run_dir)]) == 1
+    assert told in capsys.readouterr().err and not (run_dir / "report.json").exists()
+
+
 def test_a_rerun_removes_what_the_last_one_said(run_dir):
     write_report(run_dir, RunReport(passed=True, reason=Reason("better")))
     (run_dir / "dataset.jsonl").write_text("broken\n")

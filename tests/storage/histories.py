@@ -58,7 +58,7 @@ def rows_of(path: Path, person: str) -> int:
             for table, column in (
                 ("people", "person"), ("consents", "person"), ("generations", "author"), ("ratings", "rater"),
                 ("rating_events", "rater"), ("early_reactions", "rater"), ("lineage", "rater"),
-                ("reasons", "rater"), ("signals", "person"), ("preferences", "person"),
+                ("reasons", "rater"), ("signals", "person"), ("reports", "reporter"), ("preferences", "person"),
             )
         )  # fmt: skip
 

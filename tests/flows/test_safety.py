@@ -1,0 +1,98 @@
+"""What is unfit is neither asked for nor shown nor learned from, and whoever finds it can have it hidden."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.sandbox.server import Sandbox
+from tests.engine.learning_fixtures import save_tiny_model
+from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
+from tests.flows.test_rating import values
+
+UNSAFE = "f.u.c.k this"
+
+
+async def test_unsafe_prompts_are_refused_and_unsafe_texts_withheld_and_no_log_repeats_them(
+    bot: BotProcess, scene: Scene, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = bot.folder / "words.txt"
+    words.write_text("-bitch  # a kennel club\n")
+    await bot.start(WORDS_FILE=str(words), LOG_LEVEL="DEBUG")
+    ada, chat = scene.person("Ada")
+    assert "leaves alone" in await scene.say(ada, chat, f"/slogan {UNSAFE}")
+    shown = await scene.ask(ada, chat, "/slogan my bitch is a good dog")
+    refused = scene.sandbox.world.say(ada, chat, UNSAFE, reply_to=shown)
+    assert "leaves alone" in (await scene.answer(refused)).text
+    assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
+    await bot.stop()
+    said = capfd.readouterr()
+    assert UNSAFE not in said.out + said.err and "good dog" not in said.out + said.err
+
+
+async def test_a_text_with_a_listed_word_is_written_once_more_and_then_withheld(bot: BotProcess, scene: Scene) -> None:
+    words = bot.folder / "words.txt"
+    words.write_text("\n".join("a the and is of to in for with on at by from you we it".split()))
+    await bot.start(WORDS_FILE=str(words))
+    ada, chat = scene.person("Ada")
+    asked = scene.sandbox.world.say(ada, chat, "/story green leaves")
+    withheld = await scene.answer(asked, lambda message: "not fit to show" in message.text)
+    assert withheld.button("up:") is None
+    assert await bot.export("generations") == []
+
+
+async def test_a_reported_text_is_hidden_withdrawn_and_comes_back_if_an_admin_clears_it(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    world = sandbox.world
+    group = world.add_group("Tea lovers", bot_admin=True)
+    ada, bob = world.add_person("Ada"), world.add_person("Bob")
+    root, office = scene.person("Root", person_id=ADMIN_ID)
+    await scene.say(root, office, "/help")
+    for person in (ada, bob):
+        world.join(person, group)
+        await scene.opt_in(person, group)
+    assert "Reply to a text of mine" in await scene.say(bob, group, "/report")
+    message = await scene.ask(ada, group, "/slogan green tea")
+    body = message.text.rsplit("\n\n", 1)[0]
+    world.react(bob, message, ["👍"])
+    assert [row["consented"] for row in await values(bot, 1.0)] == [True]
+    thanks = await scene.answer(world.say(bob, group, "/report", reply_to=message))
+    assert "hidden" in thanks.text
+    hidden = await world.until(lambda: body not in world.current(message).text and world.current(message), 20)
+    assert not hidden.buttons
+    assert [row["consented"] for row in await values(bot, 1.0)] == [False]
+    told = await world.until(lambda: next((m for m in world.messages(office) if "🚩" in m.text), None), 20)
+    assert body in told.text
+    clear = told.button("clear:")
+    assert clear is not None and clear.callback_data is not None
+    await world.press(root, told, clear.callback_data)
+    await world.until(lambda: body in world.current(message).text and world.current(message).buttons, 20)
+    assert [row["consented"] for row in await values(bot, 1.0)] == [True]
+    assert "clear #1" in await scene.say(root, office, "/audit")
+    thanks = await scene.answer(world.say(ada, group, "/report", reply_to=message))
+    assert "looked at this text before" in thanks.text and body in world.current(message).text
+
+
+async def test_one_person_cannot_hide_everything(bot: BotProcess, scene: Scene) -> None:
+    await bot.start()
+    ada, chat = scene.person("Ada")
+    shown = await asyncio.gather(*(scene.ask(ada, chat, f"/slogan tea number {number}") for number in range(6)))
+    answers = [
+        (await scene.answer(scene.sandbox.world.say(ada, chat, "/report", reply_to=message))).text for message in shown
+    ]
+    assert ["hidden" in answer for answer in answers] == [True] * 5 + [False]
+    assert "which is the limit" in answers[-1]
+
+
+async def test_a_guard_that_cannot_be_understood_lets_nothing_through_unless_told_to(
+    bot: BotProcess, scene: Scene, tmp_path: Path
+) -> None:
+    guard = save_tiny_model(tmp_path / "guard")  # of random weights, so what it says of safety is no judgement
+    await bot.start(GUARD_MODEL=str(guard))
+    ada, chat = scene.person("Ada")
+    assert "leaves alone" in await scene.say(ada, chat, "/slogan green tea")
+    await bot.stop()
+    await bot.start(GUARD_FAILS="open")
+    assert (await scene.ask(ada, chat, "/slogan green tea")).button("up:") is not None
