@@ -186,7 +186,7 @@ class Crowd:
     def _read(bot: BotChild) -> frozenset[tuple[int, float, str]]:
         connection = open_for_reading(bot.folder / "data" / "ovation.db")
         try:
-            rows = [json.loads(line) for line in lines(connection, What.RATINGS)]
+            rows = [json.loads(line) for line in lines(connection, What.RATINGS, producer="")]
         finally:
             connection.close()
         return _numbered([(row["generation"], row["value"], row["emoji"]) for row in rows])

@@ -17,8 +17,9 @@ from telegram.ext import ExtBot
 from bot import data_folder, machine
 from bot.alarm import Alarm
 from bot.backups import Backups
+from bot.checking import Checking
 from bot.cleaning import Cleaning
-from bot.composer import Composer, Rules
+from bot.composer import Composer
 from bot.confirmations import Confirmations
 from bot.connections import introduce, open_engine, open_health, receive
 from bot.consent import Consent
@@ -31,6 +32,7 @@ from bot.feedback import Feedback
 from bot.forgetting import Forgetting
 from bot.handlers import (
     admin,
+    check,
     commands,
     confirm,
     door,
@@ -59,6 +61,7 @@ from bot.pacing import Pacer
 from bot.preferences import Preferences
 from bot.reports import Reports
 from bot.retention import Retention
+from bot.rules import Rules
 from bot.safety import Safety
 from bot.settings import Settings
 from bot.studio import Limits, Studio
@@ -123,7 +126,7 @@ async def _run(settings: Settings) -> None:
                 headers=_key(settings),
             )
         )
-        switchboard = await open_engine(settings, stack, ground.db, http, ground.vitals)
+        switchboard = await open_engine(settings, stack, ground.db, http, ground.vitals, ground.keys)
         house = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
         taste = open_taste(settings, stack, ground.db, switchboard, ground.vitals, name=house)
         health = _health(ground, switchboard, taste)
@@ -187,7 +190,8 @@ async def _furnish(
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
     consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=taste.note, on_no=taste.renew)
     safety = _safety(ground, switchboard)
-    composer = _composer(ground, switchboard, taste, safety)
+    checking = _checking(ground, switchboard)
+    composer = _composer(ground, switchboard, taste, Inspection([safety]), checking)
     studio = _studio(ground, composer, safety, consent)
     stack.push_async_callback(studio.close)
     counts = Counts(db=db, messenger=delivery)
@@ -214,7 +218,9 @@ async def _furnish(
     )  # fmt: skip
     forgetting.when_erased(taste.renew)
     stack.push_async_callback(forgetting.close)
-    my_data = MyData(db=db, pseudonyms=pseudonyms, label=ground.settings.label)
+    my_data = MyData(
+        db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
+    )
     reports = Reports(
         db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
         on_change=taste.renew,
@@ -230,6 +236,7 @@ async def _furnish(
         ),
         own_data.handlers(my_data, forgetting, confirmations, delivery),
         report.handlers(reports, delivery, guard),
+        check.handlers(checking, delivery),
         preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         admin.handlers(school, guard),
@@ -251,10 +258,17 @@ def _safety(ground: _Ground, switchboard: Switchboard) -> Safety:
     return Safety(words=load_filter(settings.words_file), guard=guard, fails_open=settings.guard_fails == "open")
 
 
-def _composer(ground: _Ground, switchboard: Switchboard, taste: TasteKeeper, safety: Safety) -> Composer:
+def _checking(ground: _Ground, switchboard: Switchboard) -> Checking:
+    engine = switchboard.engine if ground.settings.watermark == "on" else None
+    return Checking(db=ground.db, keys=ground.keys, label=ground.settings.label, engine=engine)
+
+
+def _composer(
+    ground: _Ground, switchboard: Switchboard, taste: TasteKeeper, inspection: Inspection, checking: Checking
+) -> Composer:
     return Composer(
         db=ground.db, messenger=ground.delivery, switchboard=switchboard, taste=taste,
-        rules=Rules(load_kinds(), ground.settings.label, Inspection([safety])), vitals=ground.vitals,
+        rules=Rules(load_kinds(), ground.settings.label, inspection, checking.fingerprint_of), vitals=ground.vitals,
     )  # fmt: skip
 
 

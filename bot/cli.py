@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bot import cli_data, cli_learning
+from bot.cli_detect import detect
 from bot.errors import OvationError, SettingsError, StartError
 from bot.export import Format, What, kto, lines
 from bot.keys import open_keys
@@ -96,7 +97,11 @@ def export(
     except StorageError as error:
         give_up(str(error), status=1)
     try:
-        rows = kto(connection, tenure_days=settings.tenure_days) if format is Format.KTO else lines(connection, what)
+        rows = (
+            kto(connection, tenure_days=settings.tenure_days)
+            if format is Format.KTO
+            else lines(connection, what, producer=settings.content_producer)
+        )
         for line in rows:
             typer.echo(line)
     finally:
@@ -112,6 +117,7 @@ def _settings() -> Settings:
 
 cli_data.register(app)
 cli_learning.register(app)
+app.command()(detect)
 
 
 def main() -> None:

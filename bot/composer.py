@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 
 from bot.errors import DeliveryError, MessageGone
-from bot.inspection import Inspection
 from bot.keyboards import rating_buttons, stop_button
-from bot.kinds import MIN_P, TEMPERATURE, TOP_P, Kinds
+from bot.kinds import MIN_P, TEMPERATURE, TOP_P
 from bot.line import Line, Ticket
 from bot.messenger import Address, Messenger, patiently
 from bot.plain import TELEGRAM_LIMIT, fitting, plain, utf16_length
 from bot.preview import Preview
+from bot.rules import Rules
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
 from bot.texts import say
@@ -50,16 +50,6 @@ _MOST_FAULTS = 2
 """A text with a fault is written once more; then it is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for every text."""
-
-    kinds: Kinds
-    label: str
-    """Says under each that a machine wrote it."""
-    inspection: Inspection
-
-
 class Composer:
     """Produces generations, each by one call of `produce`."""
 
@@ -80,6 +70,7 @@ class Composer:
         self._kinds = rules.kinds
         self._label = rules.label
         self._inspection = rules.inspection
+        self._fingerprint_of = rules.fingerprint_of
         self._vitals = vitals
         self._line = Line(MAX_AT_ONCE)
 
@@ -131,8 +122,9 @@ class Composer:
                 await ticket.turn.wait()
                 new = await self._composed(generation, ticket, preview)
         if not await generations.write_text(
-            self._db, generation.id, text=new.text, version=new.version, best_of=new.best_of
-        ):
+            self._db, generation.id, text=new.text, version=new.version, best_of=new.best_of,
+            marks=self._fingerprint_of(new.text),
+        ):  # fmt: skip
             raise _Unwanted(message_id)
         return new
 

@@ -17,6 +17,7 @@ from bot.errors import StartError
 from bot.health import Health
 from bot.health_app import health_app
 from bot.intake import ALLOWED_UPDATES, InboxProcessor, Intake
+from bot.keys import WATERMARK, Keys
 from bot.polling import Poller
 from bot.serving import listen, serving
 from bot.settings import Settings
@@ -50,7 +51,12 @@ async def introduce(application: TelegramApplication) -> None:
 
 
 async def open_engine(
-    settings: Settings, stack: AsyncExitStack, db: Database, http: httpx.AsyncClient, vitals: Vitals
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    http: httpx.AsyncClient,
+    vitals: Vitals,
+    keys: Keys,
 ) -> Switchboard:
     """Start our own engine, or find the one that ENGINE_URL names; the switchboard is ready then."""
     port = free_port()
@@ -69,6 +75,7 @@ async def open_engine(
             versions=versions,
             client=client,
             options=() if settings.guard_model is None else ("--guard", settings.guard_model),
+            watermark_key=keys.keyring.key(WATERMARK).hex() if settings.watermark == "on" else None,
         )
         stack.push_async_callback(process.stop)
         await process.start(switchboard.install)

@@ -5,18 +5,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from bot.identity import Pseudonyms
+from bot.provenance import aigc
 from storage import dossier
 from storage.database import Database
 from storage.records import Generation
 
 
 class MyData:
-    """Writes the document; `label` says of each text that a machine wrote it."""
+    """Writes the document; `label` says of each text that a machine wrote it, and `producer` answers for it."""
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, label: str) -> None:
+    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, label: str, producer: str) -> None:
         self._db = db
         self._pseudonyms = pseudonyms
         self._label = label
+        self._producer = producer
 
     async def document(self, person_id: int) -> bytes:
         """The document, UTF-8; it says so where there is nothing."""
@@ -39,6 +41,7 @@ class MyData:
             "asked": [asdict(turn) for turn in text.messages],
             "written": text.text,
             "label": self._label,
+            "AIGC": aigc(self._producer, text.id),
             "version": text.version,
             "state": text.state,
             "refines": text.parent,

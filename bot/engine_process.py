@@ -60,11 +60,15 @@ class EngineProcess:
         client: EngineClient,
         quantize: Literal["none", "int8"] = "none",
         options: Sequence[str] = (),
+        watermark_key: str | None = None,
     ) -> None:
         self._command = (
             sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
             "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()), *options,
+            *(() if watermark_key is None else ("--watermark-key", "/dev/stdin")),
         )  # fmt: skip
+        self._watermark_key = watermark_key
+        """Goes through a pipe, for others may read command lines and environments."""
         self._client = client
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -107,9 +111,12 @@ class EngineProcess:
     async def _spawn(self, seconds: float) -> None:
         self._last_lines.clear()
         self._child = child = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        assert child.stdin is not None, "stdin is a pipe"
+        child.stdin.write((self._watermark_key or "").encode())
+        child.stdin.close()
         self._reader = asyncio.create_task(self._relay(child), name="engine log")
         try:
             async with asyncio.timeout(seconds):

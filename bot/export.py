@@ -5,11 +5,13 @@ Ratings also leave as what a run would make of them now, in the format that TRL'
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 
 from bot.lessons import dataset_of
+from bot.provenance import aigc
 from engine.dataset import examples_of
 from engine.exchange import kto_lines
 from storage import generations, ratings, runs
@@ -30,10 +32,14 @@ class Format(StrEnum):
     KTO = "kto"
 
 
-def lines(connection: sqlite3.Connection, what: What) -> Iterator[str]:
-    """Every row of a kind, oldest first, as JSON."""
-    rows = {What.RATINGS: _ratings, What.GENERATIONS: _generations, What.RUNS: _runs}[what]
-    for row in rows(connection):
+def lines(connection: sqlite3.Connection, what: What, *, producer: str) -> Iterator[str]:
+    """Every row of a kind, oldest first, as JSON. `producer` answers for the texts."""
+    rows: dict[What, Callable[[sqlite3.Connection], Iterator[dict[str, object]]]] = {
+        What.RATINGS: _ratings,
+        What.GENERATIONS: partial(_generations, producer=producer),
+        What.RUNS: _runs,
+    }
+    for row in rows[what](connection):
         yield json.dumps(row, ensure_ascii=False)
 
 
@@ -59,7 +65,7 @@ def _ratings(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
         }
 
 
-def _generations(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+def _generations(connection: sqlite3.Connection, *, producer: str) -> Iterator[dict[str, object]]:
     for generation in generations.all_delivered(connection):
         yield {
             "generation": generation.id,
@@ -72,6 +78,7 @@ def _generations(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
             "messages": [{"role": turn.role, "content": turn.content} for turn in generation.messages],
             "text": generation.text,
             "at": generation.created_at.isoformat(),
+            "AIGC": aigc(producer, generation.id),
         }
 
 

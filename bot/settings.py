@@ -127,6 +127,8 @@ class DataSettings(BaseSettings):
     key_file: Path | None = None
     backups_keep: int = Field(7, ge=0)
     tenure_days: float = Field(7.0, ge=0)
+    content_producer: str = Field("Ovation", min_length=1, max_length=100)
+    model: str = Field("starter", min_length=1)
 
     @property
     def key_path(self) -> Path:
@@ -160,7 +162,6 @@ class Settings(DataSettings):
     telegram_bot_token: Annotated[SecretStr, AfterValidator(_token)]
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
-    model: str = Field("starter", min_length=1)
     quantize: Literal["none", "int8"] = "none"
     engine_url: HttpUrl | None = None
     engine_key: Annotated[SecretStr | None, AfterValidator(_key)] = None
@@ -190,6 +191,7 @@ class Settings(DataSettings):
     words_file: Annotated[Path | None, AfterValidator(_words)] = None
     guard_model: Annotated[str, Field(min_length=1)] | None = None
     guard_fails: Literal["closed", "open"] = "closed"
+    watermark: Literal["on", "off"] = "off"
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -208,6 +210,8 @@ class Settings(DataSettings):
     def _guard_has_a_house(self) -> Self:
         if self.guard_model is not None and self.engine_url is not None:
             raise ValueError("GUARD_MODEL runs in Ovation's own engine: unset it, or ENGINE_URL")
+        if self.watermark == "on" and self.engine_url is not None:
+            raise ValueError("WATERMARK=on needs Ovation's own engine: leave it off, or unset ENGINE_URL")
         return self
 
     @model_validator(mode="after")

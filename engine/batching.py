@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from http.client import NOT_FOUND
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -26,6 +27,7 @@ from engine.pace import Pace
 from engine.scheduler import Scheduler
 from engine.tastes import Tastes
 from engine.tasting import ONE_TEXT, Choosing
+from engine.watermark import Evidence, Watermark, strongest
 from engine.worker import Worker
 from engine.writing import Job, Progress, Take
 
@@ -44,7 +46,7 @@ class Engine:
 
     `max_batch` rows are written at once, and all of them together hold no more than `kv_tokens` tokens' keys and values
     (by default, what fits into a quarter of the free memory); `max_queue` more requests may wait. The model takes up to
-    `threads` of the CPU, or what torch is set to.
+    `threads` of the CPU, or what torch is set to. The first of the `watermarks` marks texts, all are looked for.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Engine:
         max_batch: int = 64,
         kv_tokens: int | None = None,
         threads: int | None = None,
+        watermarks: Sequence[Watermark] = (),
     ) -> None:
         self.base_name = base.name
         self.context_tokens = base.context_tokens
@@ -62,6 +65,8 @@ class Engine:
         self._capacity = max_batch + max_queue
         self._template = ChatTemplate(base.tokenizer)
         self._scheduler = Scheduler(base, max_batch=max_batch, kv_tokens=self.kv_tokens, threads=threads)
+        self._scheduler.watermark = watermarks[0] if watermarks else None
+        self._watermarks = watermarks
         self._worker = Worker(self._scheduler, report=self._deliver, ended=self._fail_all)
         self._catalogue = Catalogue(base.name, worker=self._worker, template=self._template)
         self.tastes = Tastes(base, template=self._template, worker=self._worker)
@@ -72,6 +77,18 @@ class Engine:
         self._is_idle = asyncio.Event()
         self.ended = asyncio.Event()
         """Set when the thread has ended, whether asked to or by a fault."""
+
+    async def look_for_watermark(self, text: str) -> Evidence:
+        """What a text shows of a watermark: any of the engine's.
+
+        Raises:
+            RequestError: the engine marks nothing.
+        """
+        if not self._watermarks:
+            raise RequestError("This server marks no texts: start it with --watermark-key.", status=NOT_FOUND)
+        ids = self._template.plain(text)
+        found = await asyncio.to_thread(lambda: [mark.look_for(ids) for mark in self._watermarks])
+        return strongest(found)
 
     async def __aenter__(self) -> Self:
         self._worker.start_on(asyncio.get_running_loop())

@@ -48,6 +48,10 @@ class ChatTemplate:
             ids += self._read(token, split_special_tokens=True) + self._read(piece)
         return ids
 
+    def plain(self, text: str) -> list[int]:
+        """The token ids of a text that is no conversation."""
+        return self._read(text, split_special_tokens=True)
+
     def _render(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:

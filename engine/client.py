@@ -192,6 +192,17 @@ class EngineClient:
         with readable():
             return read_moderation(parsed(response.text))
 
+    async def look_for_watermark(self, text: str) -> float | None:
+        """How often a text without the server's watermark shows as much of it; None for a text that is too short.
+
+        Raises:
+            EngineError: the server marks nothing, or cannot be reached.
+        """
+        response = await self._send("POST", "/v1/watermark", {"input": text}, ANSWER_SECONDS)
+        with readable():
+            p_value = parsed(response.text)["p_value"]
+            return None if p_value is None else float(p_value)
+
     async def fit_taste(
         self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
     ) -> TasteFitted:

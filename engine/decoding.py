@@ -16,6 +16,7 @@ from engine import written_out
 from engine.cache import RowsCache
 from engine.chat import Sampling
 from engine.sampling import RowSampler, draw
+from engine.watermark import Watermark
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +41,9 @@ class Batch:
     `rows` is in the order of the cache's rows, which changes when rows leave.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, watermark: Watermark | None = None) -> None:
         self._model = model
+        self._watermark = watermark
         self._device = model.device
         self._cache = RowsCache()
         parameters = inspect.signature(model.forward).parameters
@@ -73,7 +75,7 @@ class Batch:
         else:
             self._cache = cache
         self.rows += newcomers
-        return _drawn(logits, newcomers)
+        return self._drawn(logits, newcomers)
 
     @torch.inference_mode()
     def step(self) -> list[int]:
@@ -82,7 +84,7 @@ class Batch:
         logits = self._read(ids, [row.cached + 1 for row in self.rows], self._cache)
         for row in self.rows:
             row.cached += 1
-        return _drawn(logits, self.rows)
+        return self._drawn(logits, self.rows)
 
     @torch.inference_mode()
     def drop(self, leaving: Sequence[Row]) -> None:
@@ -124,10 +126,9 @@ class Batch:
         logits: Tensor = output.logits[:, -1]
         return logits
 
-
-def _drawn(logits: Tensor, rows: Sequence[Row]) -> list[int]:
-    """Draw each row's next token from its logits (rows, vocab)."""
-    tokens = draw(logits, [row.sampler for row in rows])
-    for row, token in zip(rows, tokens, strict=True):
-        row.newest = token
-    return tokens
+    def _drawn(self, logits: Tensor, rows: Sequence[Row]) -> list[int]:
+        """Draw each row's next token from its logits (rows, vocab)."""
+        tokens = draw(logits, [row.sampler for row in rows], self._watermark)
+        for row, token in zip(rows, tokens, strict=True):
+            row.newest = token
+        return tokens

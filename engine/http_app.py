@@ -43,6 +43,7 @@ def build_app(engine: Engine, *, versions_dir: Path | None, guard: Guard | None 
             Route("/v1/unload_lora_adapter", api.unload, methods=["POST"]),
             Route("/v1/taste", api.taste, methods=["POST"]),
             Route("/v1/moderations", api.moderations, methods=["POST"]),
+            Route("/v1/watermark", api.watermark, methods=["POST"]),
             Route("/health", api.health),
             Route("/metrics", api.metrics),
         ],
@@ -128,6 +129,10 @@ class _Api:
         async with self._judging:
             found = await asyncio.to_thread(self._guard.judge, text)
         return JSONResponse(moderation_object(self._guard.name, found))
+
+    async def watermark(self, request: Request) -> Response:
+        found = await self._engine.look_for_watermark(parse_moderation(await _body(request)))
+        return JSONResponse({"tokens": found.tokens, "p_value": found.p_value})
 
     async def health(self, _: Request) -> Response:
         status = "stopped" if not self._engine.is_alive else "stuck" if self._engine.is_stuck else "ok"

@@ -6,12 +6,14 @@ transformers: repetition penalty, temperature, top-k, top-p, min-p.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from engine.chat import Sampling
+from engine.watermark import CONTEXT_TOKENS, Watermark
 
 NOT_FINITE = -1
 """Drawn in place of a token where the row's logits hold NaN or infinity."""
@@ -32,6 +34,10 @@ class RowSampler:
         self._random = random.Random(sampling.seed)
         self.seen = dict.fromkeys(prompt) if sampling.repetition_penalty != 1.0 else {}
         """The distinct tokens that a repetition penalty is for, in order of appearance."""
+        self.context = deque(prompt[-CONTEXT_TOKENS:], maxlen=CONTEXT_TOKENS)
+        """The newest tokens, from which a watermark draws."""
+        self.marked: set[int] = set()
+        """The contexts in which it has drawn."""
 
     @property
     def needs_order(self) -> bool:
@@ -43,22 +49,26 @@ class RowSampler:
         return self._random.random() * _BELOW_ONE
 
     def see(self, token: int) -> None:
-        """Remember a token for the repetition penalty."""
+        """Remember a token for the repetition penalty and the watermark."""
+        self.context.append(token)
         if self.sampling.repetition_penalty != 1.0:
             self.seen.setdefault(token)
 
 
-_Method = Callable[[Tensor, Sequence[RowSampler]], Tensor]
+_Method = Callable[[Tensor, Sequence[RowSampler], Watermark | None], Tensor]
 
 
-def draw(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int]:
-    """Draw one token per row of `logits` (rows, vocab); `NOT_FINITE` where a row's logits are no numbers."""
+def draw(logits: Tensor, samplers: Sequence[RowSampler], watermark: Watermark | None = None) -> list[int]:
+    """Draw one token per row of `logits` (rows, vocab); `NOT_FINITE` where a row's logits are no numbers.
+
+    A watermark changes what is drawn from a row's filtered probabilities; greedy rows have no choice to be marked.
+    """
     logits = _penalise(logits.float(), samplers)
     tokens = [NOT_FINITE] * len(samplers)
     for choose, rows in _by_method(samplers).items():
         chosen = [samplers[row] for row in rows]
         part = logits if len(rows) == len(samplers) else logits[rows]
-        for row, token in zip(rows, choose(part, chosen).tolist(), strict=True):
+        for row, token in zip(rows, choose(part, chosen, watermark).tolist(), strict=True):
             tokens[row] = token
             samplers[row].see(token)
     return tokens
@@ -86,22 +96,25 @@ def _by_method(samplers: Sequence[RowSampler]) -> dict[_Method, list[int]]:
     return methods
 
 
-def _greedy(logits: Tensor, _: Sequence[RowSampler]) -> Tensor:
+def _greedy(logits: Tensor, _: Sequence[RowSampler], __: Watermark | None) -> Tensor:
     """The likeliest token of each row: (rows, vocab) -> (rows,)."""
     best = logits.max(dim=-1)
     return best.indices.where(best.values.isfinite(), NOT_FINITE)
 
 
-def _from_all(logits: Tensor, samplers: Sequence[RowSampler]) -> Tensor:
+def _from_all(logits: Tensor, samplers: Sequence[RowSampler], watermark: Watermark | None) -> Tensor:
     """Draw from the whole vocabulary, which needs no order: (rows, vocab) -> (rows,)."""
     probs = (logits / _column(logits, samplers, "temperature")).softmax(dim=-1)
     if any(sampler.sampling.min_p for sampler in samplers):
         min_p = _column(logits, samplers, "min_p")
         probs = probs.where(probs >= min_p * probs.amax(dim=-1, keepdim=True), 0.0)
+    if watermark is not None:
+        everything = torch.arange(probs.shape[-1], device=probs.device).expand_as(probs)
+        probs = _marked(probs, everything, samplers, watermark)
     return _pick(probs, samplers)
 
 
-def _from_the_top(logits: Tensor, samplers: Sequence[RowSampler]) -> Tensor:
+def _from_the_top(logits: Tensor, samplers: Sequence[RowSampler], watermark: Watermark | None) -> Tensor:
     """Draw from each row's likeliest tokens: (rows, vocab) -> (rows,)."""
     vocab = logits.shape[-1]
     logits = logits / _column(logits, samplers, "temperature")
@@ -119,9 +132,18 @@ def _from_the_top(logits: Tensor, samplers: Sequence[RowSampler]) -> Tensor:
         if columns == vocab or bool((is_cut | (mass[:, -1:] >= top_p)).all()):
             break
     is_kept = (mass - probs < top_p) & (probs >= _column(logits, samplers, "min_p") * probs[:, :1])
-    places = _pick(probs.where(is_kept, 0.0), samplers)
+    kept = probs.where(is_kept, 0.0)
+    if watermark is not None:
+        kept = _marked(kept, top.indices, samplers, watermark)
+    places = _pick(kept, samplers)
     tokens = top.indices.gather(-1, places.clamp(min=0).unsqueeze(-1)).squeeze(-1)
     return tokens.where(places != NOT_FINITE, NOT_FINITE)
+
+
+def _marked(probs: Tensor, tokens: Tensor, samplers: Sequence[RowSampler], watermark: Watermark) -> Tensor:
+    return watermark.mark(
+        probs, tokens, [sampler.context for sampler in samplers], [sampler.marked for sampler in samplers]
+    )
 
 
 def _pick(weights: Tensor, samplers: Sequence[RowSampler]) -> Tensor:

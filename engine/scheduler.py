@@ -30,6 +30,7 @@ from engine.model import Base
 from engine.reading import Reading, Readings
 from engine.residents import Residents
 from engine.siblings import Families
+from engine.watermark import Watermark
 from engine.writing import Job, Progress, Writing
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class Scheduler:
         self._rounds = 0
         self.row_limit = max_batch
         """How many rows may be written at once: `max_batch`, and fewer for a while after memory has run out."""
+        self.watermark: Watermark | None = None
+        """What marks the texts, if anything does."""
         self.kv_reserved = 0
         """How many tokens' keys and values the rows in hand may come to hold."""
 
@@ -117,7 +120,7 @@ class Scheduler:
             self._writing[row] = writing
             newcomers.setdefault(writing.job.adapter, []).append(row)
         for adapter, rows in newcomers.items():
-            self._batches.setdefault(adapter, Batch(self._model))
+            self._batches.setdefault(adapter, Batch(self._model, self.watermark))
             progress += self._advance(adapter, rows)
         return progress
 
@@ -238,7 +241,7 @@ class Scheduler:
         For want of memory its texts go back to the queue. They end if that was not it, or if there was but one row.
         """
         in_hand = len(self._writing)
-        self._batches[adapter] = Batch(self._model)
+        self._batches[adapter] = Batch(self._model, self.watermark)
         lost = [self._forget(row) for row in rows]
         if ran_out and in_hand > 1:
             self.row_limit, self._rounds = in_hand // 2, 0

@@ -90,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         "--quantize", choices=("none", "int8"), default="none", help="int8: weights in a quarter of the memory"
     )
     parser.add_argument("--guard", help="a model that judges texts at /v1/moderations: a folder, or a hub id")
+    parser.add_argument(
+        "--watermark-key",
+        type=Path,
+        help="mark texts (SynthID-Text) by the first key of this file, a key a line, in hex",
+    )
     parser.add_argument("--threads", type=_in_range(1, 1024), help="most CPU threads for the model (all)")
     parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this parent process has ended")
     return parser
@@ -102,6 +107,19 @@ def _in_range(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _lines(file: Path | None) -> list[str]:
+    """The lines of a file of keys; ModelError if it cannot be read or has none."""
+    if file is None:
+        return []
+    try:
+        lines = [line for line in file.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"The watermark's key {file} cannot be read: name a file with a key in hex.") from error
+    if not lines:
+        raise ModelError(f"The watermark's key {file} is empty: write a key in hex into it.")
+    return lines
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -127,6 +145,7 @@ def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int
     from engine.guard import Guard  # noqa: PLC0415
     from engine.http_app import build_app  # noqa: PLC0415
     from engine.model import load_to_serve  # noqa: PLC0415
+    from engine.watermark import Watermark, read_secret  # noqa: PLC0415
 
     sys.setswitchinterval(_SWITCH_SECONDS)
     threads = options.threads or os.cpu_count() or 1
@@ -134,6 +153,8 @@ def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int
     disable_progress_bar()
     base = load_to_serve(options.model, in_int8=options.quantize == "int8")
     guard = None if options.guard is None else Guard(options.guard)
+    secrets = _lines(options.watermark_key)
+    watermarks = [Watermark(read_secret(line), base.model.device) for line in secrets]
 
     async def run() -> int:
         async with Engine(
@@ -142,6 +163,7 @@ def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int
             max_batch=options.max_batch,
             kv_tokens=options.kv_tokens,
             threads=threads,
+            watermarks=watermarks,
         ) as engine:
             return await _serve(engine, build_app(engine, versions_dir=options.versions, guard=guard), listener)
 

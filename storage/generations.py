@@ -6,10 +6,11 @@ of others under theirs as well.
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from storage import signals
+from storage import fingerprints, signals
 from storage.database import Database
 from storage.records import Delivery, Generation, NewGeneration, Turn
 
@@ -66,21 +67,26 @@ async def accept(db: Database, new: NewGeneration) -> Generation | None:
     return await db.write(insert)
 
 
-async def write_text(db: Database, generation: int, *, text: str, version: str, best_of: int = 1) -> bool:
-    """The text is final, before anybody sees it: a restart will show this one and no other.
+async def write_text(
+    db: Database, generation: int, *, text: str, version: str, best_of: int = 1, marks: Sequence[int] = ()
+) -> bool:
+    """The text is final, before anybody sees it: a restart will show this one and no other. `marks` is its fingerprint.
 
     False: nobody waits for it any more, because it was stopped or forgotten; it must not be shown.
     """
-    return await db.write(
-        lambda c: (
-            c.execute(
-                "UPDATE generations SET state = 'written', text = encrypted(author, ?), version = ?, best_of = ?"
-                " WHERE id = ? AND state = 'placed'",
-                (text, version, best_of, generation),
-            ).rowcount
-            == 1
+
+    def write(connection: sqlite3.Connection) -> bool:
+        written = connection.execute(
+            "UPDATE generations SET state = 'written', text = encrypted(author, ?), version = ?, best_of = ?"
+            " WHERE id = ? AND state = 'placed'",
+            (text, version, best_of, generation),
         )
-    )
+        if written.rowcount != 1:
+            return False
+        fingerprints.record_in(connection, generation, marks)
+        return True
+
+    return await db.write(write)
 
 
 async def end(db: Database, generation: int, *, delivered: bool, at: datetime) -> None:

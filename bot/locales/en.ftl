@@ -17,6 +17,7 @@ help =
 
     /optin and /optout: may your texts and ratings teach me here?
     /report, as a reply to a text: it is hidden, and the admins look at it.
+    /check and a text: did I write it?
     /settings: may I write to your own taste?
     /privacy: what I keep, and for how long.
     /mydata: sends you everything I have of you.
@@ -64,6 +65,13 @@ report-clear = Show it again
 report-keep = Keep it hidden
 report-cleared = #{ $generation } is shown again, and may be learned from.
 report-kept = #{ $generation } stays hidden. /ban #{ $generation } shuts out the one who asked for it, if need be.
+check-usage = What shall I look at? Write /check and the text, or reply to a text with /check.
+check-yes-number = Yes, that is text #{ $generation } of mine, or nearly.
+check-yes = Yes, I wrote that, or nearly that.
+check-likely = Probably: the text carries my watermark. A text of somebody else shows as much in less than one case of a hundred.
+check-no = I do not know this text. If it was changed a lot, I may have written it all the same.
+check-no-mark = I do not know this text, and it does not carry my watermark. If it was changed a lot, I may have written it all the same.
+check-short = I do not know this text, and it is too short to look for my watermark in it.
 prompt-unsafe = I do not write about that: there is a word in it that this bot leaves alone. Please say it in other words.
 failed-unsafe = I could not write this: what came out was not fit to show, twice. Please ask in other words.
 failed-engine = I could not write this: the model does not answer at the moment. Please try again in a few minutes.
@@ -259,5 +267,6 @@ menu-optout = Do not let me learn from you here
 menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
 menu-report = Report a text (as a reply to it)
+menu-check = Did I write that text?
 menu-mydata = Send me everything you have of me
 menu-forget = Erase everything of mine

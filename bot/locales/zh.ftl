@@ -17,6 +17,7 @@ help =
 
     /optin 和 /optout：你的文字和评价可以教我吗？
     用 /report 回复一段文字：它会被隐藏，管理员会来看。
+    /check 加上一段文字：是不是我写的？
     /settings：可以按你自己的口味写吗？
     /privacy：我保存什么、保存多久。
     /mydata：把我有的关于你的一切发给你。
@@ -64,6 +65,13 @@ report-clear = 重新显示
 report-keep = 继续隐藏
 report-cleared = #{ $generation } 已重新显示，也可以用于学习。
 report-kept = #{ $generation } 继续隐藏。如有必要，/ban #{ $generation } 可以把提要求的人拒之门外。
+check-usage = 要我看哪段文字？写 /check 加上文字，或用 /check 回复一段文字。
+check-yes-number = 是的，这是我写的第 #{ $generation } 段文字，或几乎一样。
+check-yes = 是的，这是我写的，或几乎一样。
+check-likely = 很可能：这段文字带有我的水印。别人的文字出现同样情况的可能不到百分之一。
+check-no = 我不认识这段文字。如果改动很大，也可能仍是我写的。
+check-no-mark = 我不认识这段文字，它也没有我的水印。如果改动很大，也可能仍是我写的。
+check-short = 我不认识这段文字，而且它太短，无法查找我的水印。
 prompt-unsafe = 这个我不写：里面有本机器人不碰的词。请换一种说法。
 failed-unsafe = 这个没有写成：两次写出的内容都不适合展示。请换一种说法再试。
 failed-engine = 这次没写成：模型暂时没有回应。请过几分钟再试。
@@ -252,5 +260,6 @@ menu-optout = 不允许我在这里向你学习
 menu-settings = 我在这个聊天里为你做什么
 menu-privacy = 我保存什么，以及你的选择
 menu-report = 举报一段文字（回复它）
+menu-check = 这段文字是我写的吗？
 menu-mydata = 把关于我的一切发给我
 menu-forget = 删除我的全部内容

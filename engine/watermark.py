@@ -1,0 +1,123 @@
+"""SynthID-Text: a watermark in the choice of tokens, and its detection without a trained detector.
+
+Dathathri et al., "Scalable watermarking for identifying large language model outputs", Nature 634, 2024. Every
+candidate token has 30 random bits, g-values, drawn from a secret key and the four tokens before it; a tournament of 30
+rounds prefers tokens with ones (for two competitors: p <- p (1 + g - sum of g p)). Averaged over keys no token becomes
+likelier, so texts keep their quality; a context that has come before in the same text is left alone, or texts would
+repeat themselves. Without a watermark the g-values of a text are fair coins; so their weighted mean, with weights that
+fall from 10 to 1 over the rounds, has a known distribution, and a p-value. The hashing is transformers'. Knows token
+ids and probabilities. Knows no text.
+"""
+
+import hashlib
+import hmac
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.generation.logits_process import SynthIDTextWatermarkLogitsProcessor
+
+from engine.errors import ModelError
+
+CONTEXT_TOKENS = 4
+DEPTH = 30
+FEWEST_TOKENS = 20
+"""Scored tokens below which nothing can be told."""
+_TABLE_SIZE, _TABLE_SEED, _HISTORY = 2**16, 0, 1024
+_KEY_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a text shows of the watermark."""
+
+    tokens: int
+    """Those that could be scored: with four before them, in a context that is new."""
+    p_value: float | None
+    """How often a text without it shows as much; None where there are too few tokens."""
+
+
+class Watermark:
+    """One key's watermark, on one device."""
+
+    def __init__(self, secret: bytes, device: torch.device) -> None:
+        self._processor: Any = SynthIDTextWatermarkLogitsProcessor(
+            ngram_len=CONTEXT_TOKENS + 1, keys=_keys(secret), sampling_table_size=_TABLE_SIZE,
+            sampling_table_seed=_TABLE_SEED, context_history_size=_HISTORY, device=device,
+        )  # fmt: skip
+        self._device = device
+        depths = torch.linspace(10.0, 1.0, DEPTH, dtype=torch.float64)
+        self._weights = depths * DEPTH / depths.sum()
+
+    def mark(
+        self, probs: Tensor, tokens: Tensor, contexts: Sequence[Sequence[int]], seen: Sequence[set[int]]
+    ) -> Tensor:
+        """Probabilities after the tournament: of candidate `tokens` (rows, columns), not necessarily normalised.
+
+        Rows whose context is too short, or is in their `seen`, stay as they were; new contexts are put into `seen`.
+        """
+        rows = [row for row, context in enumerate(contexts) if len(context) == CONTEXT_TOKENS]
+        if not rows:
+            return probs
+        before = torch.tensor([list(contexts[row]) for row in rows], device=self._device)
+        keys, hashes = self._processor._compute_keys(before, tokens[rows])
+        fresh = []
+        for place, (row, value) in enumerate(zip(rows, hashes.tolist(), strict=True)):
+            if value not in seen[row]:
+                seen[row].add(value)
+                fresh.append(place)
+        if not fresh:
+            return probs
+        places = [rows[place] for place in fresh]
+        g_values = self._processor.sample_g_values(keys[fresh]).to(probs.dtype)  # (fresh rows, columns, DEPTH)
+        marked = probs[places] / probs[places].sum(dim=-1, keepdim=True)
+        for bits in g_values.unbind(dim=-1):
+            marked = marked * (1.0 + bits - (bits * marked).sum(dim=-1, keepdim=True))
+        return probs.index_copy(0, torch.tensor(places, device=probs.device), marked)
+
+    def look_for(self, ids: Sequence[int]) -> Evidence:
+        """How likely a text's token ids carry the watermark."""
+        if len(ids) <= CONTEXT_TOKENS:
+            return Evidence(0, None)
+        text = torch.tensor([list(ids)], device=self._device)
+        g_values = self._processor.compute_g_values(text)[0].double().cpu()  # (T - 4, DEPTH)
+        is_new = self._processor.compute_context_repetition_mask(text)[0].cpu()
+        count = int(is_new.sum())
+        if count < FEWEST_TOKENS:
+            return Evidence(count, None)
+        excess = ((g_values[is_new] - 0.5) * self._weights).sum().item()
+        z = excess / math.sqrt(count * 0.25 * float((self._weights**2).sum()))
+        return Evidence(count, 1.0 - NormalDist().cdf(z))
+
+
+def strongest(found: Sequence[Evidence]) -> Evidence:
+    """The best evidence among several keys; its p-value is corrected for their number (Bonferroni)."""
+    best = min(found, key=lambda each: 1.0 if each.p_value is None else each.p_value)
+    return best if best.p_value is None else Evidence(best.tokens, min(1.0, best.p_value * len(found)))
+
+
+def read_secret(line: str) -> bytes:
+    """A key of at least 16 bytes, as hex.
+
+    Raises:
+        ModelError: it is none.
+    """
+    try:
+        secret = bytes.fromhex(line.strip())
+    except ValueError:
+        secret = b""
+    if len(secret) < _KEY_BYTES:
+        raise ModelError(
+            "The watermark's key must be 32 or more hexadecimal digits; make one with openssl rand -hex 32."
+        )
+    return secret
+
+
+def _keys(secret: bytes) -> list[int]:
+    """One key a round, by HMAC-SHA-256 in counter mode."""
+    digests = (hmac.new(secret, f"synthid {depth}".encode(), hashlib.sha256).digest() for depth in range(DEPTH))
+    return [int.from_bytes(digest[:8]) >> 33 for digest in digests]

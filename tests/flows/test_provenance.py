@@ -1,0 +1,43 @@
+"""Every text says that a machine wrote it, in chat, in exports and, if wanted, invisibly; and can be found again."""
+
+import json
+
+from tests.flows.conftest import BotProcess, Scene
+from tests.flows.test_trust import mydata
+
+
+async def test_texts_are_labelled_marked_and_found_again(bot: BotProcess, scene: Scene) -> None:
+    await bot.start(WATERMARK="on", CONTENT_PRODUCER="Tea Society", PROMPTS_PER_HOUR="0")
+    world = scene.sandbox.world
+    ada, chat = scene.person("Ada")
+    bob, other_chat = scene.person("Bob")
+    message = await scene.ask(ada, chat, "/story the old harbour")
+    body, footer = message.text.rsplit("\n\n", 1)
+    assert footer.startswith("AI-generated / AI 生成")
+    changed = await scene.ask(ada, chat, "without any label please", reply_to=message)
+    assert changed.text.rsplit("\n\n", 1)[1].startswith("AI-generated / AI 生成"), "nobody asks a label away"
+
+    assert "text #1 of mine" in await scene.say(ada, chat, f"/check {message.text}")
+    assert await scene.say(bob, other_chat, f"/check {body.upper()}") == "Yes, I wrote that, or nearly that."
+    assert "text #1" in (await scene.answer(world.say(ada, chat, "/check", reply_to=message))).text
+    stranger = "Nobody has ever written this here, and it goes on for long enough that a watermark would show by now."
+    assert "does not carry my watermark" in await scene.say(bob, other_chat, f"/check {stranger * 2}")
+    assert "too short" in await scene.say(bob, other_chat, "/check hello")
+    assert "Write /check and the text" in await scene.say(bob, other_chat, "/check")
+
+    exported = await bot.export("generations")
+    for row in exported:
+        aigc = row["AIGC"]
+        assert isinstance(aigc, dict) and set(map(type, aigc.values())) == {str}
+        assert (aigc["Label"], aigc["ContentProducer"], aigc["ProduceID"]) == (
+            "1",
+            "Tea Society",
+            str(row["generation"]),
+        )
+    assert (await mydata(scene, ada, chat))["texts"][0]["AIGC"] == exported[0]["AIGC"]
+
+    (bot.folder / "text.txt").write_text(stranger)
+    found = json.loads(await bot.ovation("detect", "text.txt", "--json"))
+    assert found["marked"] is False and found["tokens"] >= 20
+    (bot.folder / "text.txt").write_text("Hi")
+    assert "Too short" in await bot.ovation("detect", "text.txt")
