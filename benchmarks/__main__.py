@@ -18,6 +18,7 @@ from benchmarks import (
     serving,
     training,
     waiting,
+    watermark,
 )
 from benchmarks.tables import Table, write_results
 
@@ -36,6 +37,7 @@ _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
     "brigade": brigade.measure,
     "training": training.measure,
     "filtering": filtering.measure,
+    "watermark": watermark.measure,
 }
 
 

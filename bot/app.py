@@ -17,7 +17,7 @@ from telegram.ext import ExtBot
 from bot import data_folder, machine
 from bot.alarm import Alarm
 from bot.backups import Backups
-from bot.checking import Checking
+from bot.cards import Cards
 from bot.cleaning import Cleaning
 from bot.composer import Composer
 from bot.confirmations import Confirmations
@@ -31,6 +31,7 @@ from bot.errors import StartError
 from bot.feedback import Feedback
 from bot.forgetting import Forgetting
 from bot.handlers import (
+    about,
     admin,
     check,
     commands,
@@ -50,7 +51,6 @@ from bot.handlers.errors import ErrorHandler
 from bot.handlers.guard import Guard
 from bot.handlers.operator import OperatorCommands
 from bot.health import Health
-from bot.inspection import Inspection
 from bot.intake import InboxProcessor, Intake
 from bot.keys import Keys, open_keys
 from bot.kinds import load_kinds
@@ -61,15 +61,14 @@ from bot.pacing import Pacer
 from bot.preferences import Preferences
 from bot.reports import Reports
 from bot.retention import Retention
-from bot.rules import Rules
 from bot.safety import Safety
 from bot.settings import Settings
 from bot.studio import Limits, Studio
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
 from bot.telegram_app import TelegramApplication, build_application, build_bot, install, publish_menu
+from bot.trust import open_trust
 from bot.vitals import Vitals
-from engine.safety import load_filter
 from storage.database import Database
 
 logger = logging.getLogger(__name__)
@@ -188,19 +187,20 @@ async def _furnish(
 ) -> Studio:
     """Make the services, install their handlers, and start the clock."""
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
-    consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=taste.note, on_no=taste.renew)
-    safety = _safety(ground, switchboard)
-    checking = _checking(ground, switchboard)
-    composer = _composer(ground, switchboard, taste, Inspection([safety]), checking)
-    studio = _studio(ground, composer, safety, consent)
+    trust = open_trust(ground.settings, db, ground.keys, switchboard, taste)
+    consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
+    composer = Composer(
+        db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=trust.rules(), vitals=ground.vitals
+    )
+    studio = _studio(ground, composer, trust.safety, consent)
     stack.push_async_callback(studio.close)
     counts = Counts(db=db, messenger=delivery)
     stack.push_async_callback(counts.close)
     feedback = Feedback(
-        db=db, pseudonyms=pseudonyms, counts=counts, on_rating=taste.note, values=ground.settings.reaction_values
+        db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
     )
     learning = open_learning(ground.settings, stack, db, switchboard, delivery)
-    doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=taste.renew, admin_ids=ground.settings.admin_ids)
+    doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
     await doorman.open()
     confirmations = Confirmations()
     guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
@@ -216,14 +216,14 @@ async def _furnish(
         db=db, keys=ground.keys, studio=studio, nightly=learning.nightly, messenger=delivery,
         file=ground.settings.tombstones_path, cleaning=cleaning,
     )  # fmt: skip
-    forgetting.when_erased(taste.renew)
+    forgetting.when_erased(trust.renew)
     stack.push_async_callback(forgetting.close)
     my_data = MyData(
         db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
     )
     reports = Reports(
         db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
-        on_change=taste.renew,
+        on_change=trust.renew,
     )  # fmt: skip
     kinds = load_kinds()
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
@@ -236,7 +236,8 @@ async def _furnish(
         ),
         own_data.handlers(my_data, forgetting, confirmations, delivery),
         report.handlers(reports, delivery, guard),
-        check.handlers(checking, delivery),
+        check.handlers(trust.checking, delivery),
+        about.handlers(_cards(ground, switchboard), delivery),
         preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         admin.handlers(school, guard),
@@ -252,23 +253,11 @@ async def _furnish(
     return studio
 
 
-def _safety(ground: _Ground, switchboard: Switchboard) -> Safety:
+def _cards(ground: _Ground, switchboard: Switchboard) -> Cards:
     settings = ground.settings
-    guard = None if settings.guard_model is None else switchboard.engine
-    return Safety(words=load_filter(settings.words_file), guard=guard, fails_open=settings.guard_fails == "open")
-
-
-def _checking(ground: _Ground, switchboard: Switchboard) -> Checking:
-    engine = switchboard.engine if ground.settings.watermark == "on" else None
-    return Checking(db=ground.db, keys=ground.keys, label=ground.settings.label, engine=engine)
-
-
-def _composer(
-    ground: _Ground, switchboard: Switchboard, taste: TasteKeeper, inspection: Inspection, checking: Checking
-) -> Composer:
-    return Composer(
-        db=ground.db, messenger=ground.delivery, switchboard=switchboard, taste=taste,
-        rules=Rules(load_kinds(), ground.settings.label, inspection, checking.fingerprint_of), vitals=ground.vitals,
+    return Cards(
+        db=ground.db, switchboard=switchboard, versions_dir=settings.data_dir / "versions", model=settings.model,
+        contact=settings.privacy_contact,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from bot.errors import Refusal
+from bot.keyboards import CONSENT_TEXT_VERSION
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
 from bot.trainer import NO_SCREEN, Objective, Screen, Stalled, run_config, train
@@ -23,6 +24,7 @@ from engine.dataset import dump_dataset
 from engine.errors import EngineError, RunError
 from engine.run import ADAPTER_FOLDER, SKIPPED, Progress, RunReport, read_report, strip_run
 from engine.run_config import write_config
+from engine.version_card import make_card, write_card
 from engine.versions import publish, remove, sweep
 from storage import runs, versions
 from storage.database import Database
@@ -207,7 +209,7 @@ class Nightly:
             verdict: Verdict = "skipped" if report.reason.code in SKIPPED else "rejected"
             return Outcome(verdict, report.reason.code, {**report.reason.numbers, "ratings": float(have)})
         self._may_cancel = False
-        if not await self._publish(run, folder / ADAPTER_FOLDER):
+        if not await self._publish(run, folder / ADAPTER_FOLDER, report):
             self._may_cancel = True
             return await self._learn(run)  # somebody was forgotten at the last moment
         return await self._serve(run, report, have)
@@ -228,9 +230,14 @@ class Nightly:
         )
         write_config(folder, config)
 
-    async def _publish(self, run: Run, adapter: Path) -> bool:
+    async def _publish(self, run: Run, adapter: Path, report: RunReport) -> bool:
         """Publish and record what the gate has passed; False, and nothing left, where the run is tainted meanwhile."""
         name, base = self._version_of(run), self._switchboard.base
+        card = make_card(
+            report, model=self._policy.model, run=run.id, made_at=datetime.now(UTC).isoformat(),
+            objective=self._policy.objective, consent_text=CONSENT_TEXT_VERSION,
+        )  # fmt: skip
+        write_card(adapter, card)
         await asyncio.to_thread(publish, adapter, self._versions_dir, name)
         version = Version(name=name, base=base, run=run.id, state="candidate", created_at=datetime.now(UTC))
         is_clean = await versions.add(self._db, version)

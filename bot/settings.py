@@ -7,115 +7,21 @@ Knows what values are allowed. Knows nothing of what they are used for.
 import difflib
 import logging
 import os
-import re
 import stat
 from collections.abc import Mapping
 from io import StringIO
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
-from zoneinfo import ZoneInfo
 
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot import setting_checks as check
 from bot.errors import SettingsError
-from bot.schedule import cron_trigger
-from engine.errors import RunError
-from engine.reward import REACTION_VALUES, read_reaction_values
-from engine.safety import load_filter
 from engine.tasting import MOST_TEXTS
 
-_TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]{3,}")
-_SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,256}")
 DEFAULT_LABEL = "AI-generated / AI 生成"
-
-
-def _token(value: SecretStr) -> SecretStr:
-    if not _TOKEN_PATTERN.fullmatch(value.get_secret_value()):
-        raise ValueError("is not a bot token; @BotFather gives one like 123456789:AAE…")
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is not a time zone; write one like Europe/Berlin or Asia/Shanghai") from error
-    return value
-
-
-def _cron(value: str) -> str:
-    try:
-        cron_trigger(value, "UTC")
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a five-field cron line like 30 3 * * *") from error
-    return value
-
-
-def _secret(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not _SECRET_PATTERN.fullmatch(value.get_secret_value()):
-        raise ValueError("must be 1 to 256 letters, digits, _ or -")
-    return value
-
-
-def _key(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-        raise ValueError("must be letters, digits and signs without blanks, as the server's operator gave it")
-    return value
-
-
-def _address(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{value!r} is not an address like 127.0.0.1:8443")
-    return value
-
-
-def _loopback(value: str) -> str:
-    host = _address(value).rpartition(":")[0].strip("[]")
-    try:
-        is_loopback = ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(f"{value!r} is not on this machine; write one like 127.0.0.1:8081, and put a proxy before it")
-    return value
-
-
-def _opinions(value: Path | None) -> Path | None:
-    _values_in(value)
-    return value
-
-
-def _words(value: Path | None) -> Path | None:
-    try:
-        load_filter(value)
-    except RunError as error:
-        raise ValueError(str(error).rstrip(".")) from error
-    return value
-
-
-def _values_in(file: Path | None) -> Mapping[str, float | None]:
-    """What reactions are worth by the operator's file, if there is one."""
-    if file is None:
-        return REACTION_VALUES
-    try:
-        return read_reaction_values(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read as UTF-8 text; write one emoji a line there") from error
-    except RunError as error:
-        raise ValueError(f"{file}, {str(error).rstrip('.')}") from error
-
-
-def _ids(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    parts = [part.strip() for part in value.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError("must be numeric Telegram ids with commas between them, like 123456789,987654321")
-    return tuple(int(part) for part in parts)
 
 
 class DataSettings(BaseSettings):
@@ -159,17 +65,17 @@ class DataSettings(BaseSettings):
 class Settings(DataSettings):
     """Every setting, checked. Field names are the variables in small letters; `.env.example` explains each."""
 
-    telegram_bot_token: Annotated[SecretStr, AfterValidator(_token)]
+    telegram_bot_token: Annotated[SecretStr, AfterValidator(check.token)]
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
-    admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
+    admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(check.ids)] = ()
     quantize: Literal["none", "int8"] = "none"
     engine_url: HttpUrl | None = None
-    engine_key: Annotated[SecretStr | None, AfterValidator(_key)] = None
+    engine_key: Annotated[SecretStr | None, AfterValidator(check.key)] = None
     webhook_url: HttpUrl | None = None
-    webhook_secret: Annotated[SecretStr | None, AfterValidator(_secret)] = None
-    webhook_listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8443"
-    retrain_at: Annotated[str, AfterValidator(_cron)] = "30 3 * * *"
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    webhook_secret: Annotated[SecretStr | None, AfterValidator(check.secret)] = None
+    webhook_listen: Annotated[str, AfterValidator(check.address)] = "127.0.0.1:8443"
+    retrain_at: Annotated[str, AfterValidator(check.cron)] = "30 3 * * *"
+    timezone: Annotated[str, AfterValidator(check.zone)] = "UTC"
     min_ratings: int = Field(50, ge=1)
     promotion: Literal["auto", "approve"] = "auto"
     canary_share: float = Field(0.0, ge=0, le=1)
@@ -181,24 +87,25 @@ class Settings(DataSettings):
     train_memory_mb: int = Field(0, ge=0)
     retention_days: int = Field(180, ge=1, le=3650)
     tainted_days: float = Field(30.0, gt=0, le=365)
-    reactions_file: Annotated[Path | None, AfterValidator(_opinions)] = None
+    reactions_file: Annotated[Path | None, AfterValidator(check.opinions)] = None
     best_of: int = Field(8, ge=1, le=MOST_TEXTS)
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"
-    health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
+    health_listen: Annotated[str, AfterValidator(check.loopback)] = "127.0.0.1:0"
     privacy_contact: str = Field("", max_length=200)
-    words_file: Annotated[Path | None, AfterValidator(_words)] = None
+    words_file: Annotated[Path | None, AfterValidator(check.words)] = None
     guard_model: Annotated[str, Field(min_length=1)] | None = None
     guard_fails: Literal["closed", "open"] = "closed"
     watermark: Literal["on", "off"] = "off"
+    protected_dir: Annotated[Path | None, AfterValidator(check.protected)] = None
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
     def reaction_values(self) -> Mapping[str, float | None]:
         """What each reaction is worth, in [-1, 1]; None where it says nothing."""
-        return _values_in(self.reactions_file)
+        return check.values_in(self.reactions_file)
 
     @model_validator(mode="after")
     def _webhook_is_whole(self) -> Self:

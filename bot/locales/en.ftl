@@ -18,6 +18,7 @@ help =
     /optin and /optout: may your texts and ratings teach me here?
     /report, as a reply to a text: it is hidden, and the admins look at it.
     /check and a text: did I write it?
+    /about, as a reply to a text: what wrote it.
     /settings: may I write to your own taste?
     /privacy: what I keep, and for how long.
     /mydata: sends you everything I have of you.
@@ -72,6 +73,19 @@ check-likely = Probably: the text carries my watermark. A text of somebody else 
 check-no = I do not know this text. If it was changed a lot, I may have written it all the same.
 check-no-mark = I do not know this text, and it does not carry my watermark. If it was changed a lot, I may have written it all the same.
 check-short = I do not know this text, and it is too short to look for my watermark in it.
+about-usage = Of what? Reply to a text of mine with /about, or send /about alone.
+about-text = Text #{ $generation } was written by an AI, the version { $version } of my model.
+about-bot = I am an AI that writes for this chat; { $contact } answers for me. The version { $version } of my model writes now.
+about-base = { $version } is a base model as it was published, without anything learned here. Its licence: { $licence }.
+about-no-licence = not stated by its makers
+about-gone = What { $version } had learned is gone: its files are destroyed, or were not kept.
+about-version =
+    Base model: { $base } (licence: { $licence })
+    Learned in run { $run } on { $date }, from { $ratings } ratings by { $people } people on { $texts } texts; all concerned had agreed (consent text { $consent }).
+    Satisfaction: its texts should please { NUMBER($points, maximumFractionDigits: 1) } points more than those before ({ NUMBER($sure, maximumFractionDigits: 0) } % sure; { $satisfaction } checks kept)
+    Quality: { $quality } checks kept
+    Diversity: { $diversity } checks kept
+failed-copy = I could not write this: what came out was too close to somebody else's text, twice. Please ask in other words.
 prompt-unsafe = I do not write about that: there is a word in it that this bot leaves alone. Please say it in other words.
 failed-unsafe = I could not write this: what came out was not fit to show, twice. Please ask in other words.
 failed-engine = I could not write this: the model does not answer at the moment. Please try again in a few minutes.
@@ -268,5 +282,6 @@ menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
 menu-report = Report a text (as a reply to it)
 menu-check = Did I write that text?
+menu-about = What writes here, and from whom it learned
 menu-mydata = Send me everything you have of me
 menu-forget = Erase everything of mine

@@ -18,6 +18,7 @@ help =
     /optin 和 /optout：你的文字和评价可以教我吗？
     用 /report 回复一段文字：它会被隐藏，管理员会来看。
     /check 加上一段文字：是不是我写的？
+    用 /about 回复一段文字：它是谁写的。
     /settings：可以按你自己的口味写吗？
     /privacy：我保存什么、保存多久。
     /mydata：把我有的关于你的一切发给你。
@@ -72,6 +73,19 @@ check-likely = 很可能：这段文字带有我的水印。别人的文字出�
 check-no = 我不认识这段文字。如果改动很大，也可能仍是我写的。
 check-no-mark = 我不认识这段文字，它也没有我的水印。如果改动很大，也可能仍是我写的。
 check-short = 我不认识这段文字，而且它太短，无法查找我的水印。
+about-usage = 关于哪段文字？用 /about 回复我写的文字，或单独发送 /about。
+about-text = 第 #{ $generation } 段文字由人工智能写成，版本是 { $version }。
+about-bot = 我是为这个聊天写作的人工智能；负责人：{ $contact }。现在写作的版本是 { $version }。
+about-base = { $version } 是公开发布的基础模型，没有在这里学过任何东西。许可证：{ $licence }。
+about-no-licence = 作者没有说明
+about-gone = { $version } 学到的东西已不在了：它的文件已销毁，或没有保留。
+about-version =
+    基础模型：{ $base }（许可证：{ $licence }）
+    于 { $date } 在第 { $run } 次训练中学习，来自 { $people } 人对 { $texts } 段文字的 { $ratings } 个评价；所有相关的人都已同意（同意书版本 { $consent }）。
+    满意度：它的文字应比之前多讨人喜欢 { NUMBER($points, maximumFractionDigits: 1) } 个百分点（把握 { NUMBER($sure, maximumFractionDigits: 0) } %；通过 { $satisfaction } 项检查）
+    质量：通过 { $quality } 项检查
+    多样性：通过 { $diversity } 项检查
+failed-copy = 这个没有写成：两次写出的内容都太像别人的文字。请换一种说法再试。
 prompt-unsafe = 这个我不写：里面有本机器人不碰的词。请换一种说法。
 failed-unsafe = 这个没有写成：两次写出的内容都不适合展示。请换一种说法再试。
 failed-engine = 这次没写成：模型暂时没有回应。请过几分钟再试。
@@ -261,5 +275,6 @@ menu-settings = 我在这个聊天里为你做什么
 menu-privacy = 我保存什么，以及你的选择
 menu-report = 举报一段文字（回复它）
 menu-check = 这段文字是我写的吗？
+menu-about = 谁在写，从谁那里学的
 menu-mydata = 把关于我的一切发给我
 menu-forget = 删除我的全部内容

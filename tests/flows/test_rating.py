@@ -14,7 +14,7 @@ from tests.flows.conftest import BotProcess, Scene
 def ratings_now(bot: BotProcess) -> list[dict[str, Any]]:
     connection = open_for_reading(bot.folder / "data" / "ovation.db")
     try:
-        return [json.loads(line) for line in lines(connection, What.RATINGS)]
+        return [json.loads(line) for line in lines(connection, What.RATINGS, producer="")]
     finally:
         connection.close()
 

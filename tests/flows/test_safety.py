@@ -3,8 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from bot.sandbox.server import Sandbox
 from tests.engine.learning_fixtures import save_tiny_model
 from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
@@ -14,7 +12,7 @@ UNSAFE = "f.u.c.k this"
 
 
 async def test_unsafe_prompts_are_refused_and_unsafe_texts_withheld_and_no_log_repeats_them(
-    bot: BotProcess, scene: Scene, capfd: pytest.CaptureFixture[str]
+    bot: BotProcess, scene: Scene
 ) -> None:
     words = bot.folder / "words.txt"
     words.write_text("-bitch  # a kennel club\n")
@@ -26,8 +24,8 @@ async def test_unsafe_prompts_are_refused_and_unsafe_texts_withheld_and_no_log_r
     assert "leaves alone" in (await scene.answer(refused)).text
     assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
     await bot.stop()
-    said = capfd.readouterr()
-    assert UNSAFE not in said.out + said.err and "good dog" not in said.out + said.err
+    assert "a prompt is refused: insult" in bot.log
+    assert UNSAFE not in bot.log and "good dog" not in bot.log
 
 
 async def test_a_text_with_a_listed_word_is_written_once_more_and_then_withheld(bot: BotProcess, scene: Scene) -> None:

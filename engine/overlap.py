@@ -1,0 +1,72 @@
+"""Overlap: whether a text copies what others wrote, word for word or nearly.
+
+A text is a copy if more than 60 % of its 8-grams of words stand in others' texts, or 50 words in a row do, or if it is
+nearly the whole of one of them: by MinHash, as the bottom-k sketches of `engine.fingerprint`, about 70 % of their
+characters' 5-grams in common. A Chinese character counts as a word. A text of fewer than 16 words is nobody's: a slogan
+may well be written twice. Knows strings and whose they are, by opaque names.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from engine.fingerprint import fingerprint
+
+GRAM = 8
+FEWEST_WORDS = 16
+MOST_COVERED = 0.6
+LONGEST_RUN = 50
+_NEARLY = 11
+"""Of 16 numbers of two fingerprints: about 70 % of all 5-grams in common."""
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+")
+_KEY = b"overlap"
+
+
+def words_of(text: str) -> list[str]:
+    """Words in small letters, and single Chinese characters.
+
+    >>> words_of("Green tea, 绿茶!")
+    ['green', 'tea', '绿', '茶']
+    """
+    return _WORD.findall(text.casefold())
+
+
+class Overlap:
+    """Texts of others, and the question whether another text copies them."""
+
+    def __init__(self) -> None:
+        self._owners: dict[int, set[str]] = defaultdict(set)
+        """8-gram, as a hash of this process -> whose texts have it."""
+        self._sketches: list[tuple[str, frozenset[int]]] = []
+
+    def add(self, text: str, owner: str = "") -> None:
+        """One more text that is not to be copied, except by its owner."""
+        grams = _grams(words_of(text))
+        for gram in grams:
+            self._owners[gram].add(owner)
+        if grams:
+            self._sketches.append((owner, frozenset(fingerprint(text, _KEY))))
+
+    def is_copy(self, text: str, asker: str | None = None) -> bool:
+        """Whether a text copies others than the one who asked for it."""
+        words = words_of(text)
+        if len(words) < FEWEST_WORDS:
+            return False
+        hits = [bool(self._owners.get(gram, set()) - {asker}) for gram in _grams(words)]
+        if sum(hits) > MOST_COVERED * len(hits) or _longest(hits) + GRAM - 1 >= LONGEST_RUN:
+            return True
+        sketch = frozenset(fingerprint(text, _KEY))
+        return any(owner != asker and len(sketch & other) >= _NEARLY for owner, other in self._sketches)
+
+
+def _grams(words: list[str]) -> list[int]:
+    return [hash(tuple(words[start : start + GRAM])) for start in range(len(words) - GRAM + 1)]
+
+
+def _longest(hits: Iterable[bool]) -> int:
+    """The longest run of hits."""
+    longest = run = 0
+    for hit in hits:
+        run = run + 1 if hit else 0
+        longest = max(longest, run)
+    return longest

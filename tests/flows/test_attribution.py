@@ -1,0 +1,27 @@
+"""/about tells what wrote a text and what it learned from."""
+
+from tests.faults.props import VERSION
+from tests.flows.conftest import BotProcess, Scene
+from tests.flows.test_trust import talk, version_that_learned
+
+
+async def test_about_tells_of_the_base_of_a_version_and_of_one_that_is_gone(bot: BotProcess, scene: Scene) -> None:
+    await bot.start(PRIVACY_CONTACT="Ada of the Tea Society")
+    group = scene.sandbox.world.add_group("Tea lovers", bot_admin=True)
+    people = [scene.person(name) for name in ("Ada", "Bob")]
+    for person, _ in people:
+        scene.sandbox.world.join(person, group)
+        await scene.opt_in(person, group)
+    await talk(scene, people, group)
+    ada, chat = people[0]
+    alone = await scene.say(ada, chat, "/about")
+    assert "Ada of the Tea Society answers for me" in alone and "Apache-2.0" in alone
+    message = await scene.ask(ada, chat, "/slogan green tea")
+    about = (await scene.answer(scene.sandbox.world.say(ada, chat, "/about", reply_to=message))).text
+    assert "written by an AI, the version starter" in about and "without anything learned here" in about
+    await bot.stop()
+    await version_that_learned(bot)
+    await bot.start()
+    message = await scene.ask(ada, chat, "/slogan night trains")
+    about = (await scene.answer(scene.sandbox.world.say(ada, chat, "/about", reply_to=message))).text
+    assert VERSION in about and "its files are destroyed, or were not kept" in about
