@@ -7,7 +7,7 @@ may well be written twice. Knows strings and whose they are, by opaque names.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from engine.fingerprint import fingerprint
@@ -37,7 +37,10 @@ class Overlap:
     def __init__(self) -> None:
         self._owners: dict[int, set[str]] = defaultdict(set)
         """8-gram, as a hash of this process -> whose texts have it."""
-        self._sketches: list[tuple[str, frozenset[int]]] = []
+        self._texts: list[str] = []
+        """The owner of each text that is long enough."""
+        self._holders: dict[int, list[int]] = defaultdict(list)
+        """A number of fingerprints -> the texts that have it."""
 
     def add(self, text: str, owner: str = "") -> None:
         """One more text that is not to be copied, except by its owner."""
@@ -45,18 +48,21 @@ class Overlap:
         for gram in grams:
             self._owners[gram].add(owner)
         if grams:
-            self._sketches.append((owner, frozenset(fingerprint(text, _KEY))))
+            for number in fingerprint(text, _KEY):
+                self._holders[number].append(len(self._texts))
+            self._texts.append(owner)
 
     def is_copy(self, text: str, asker: str | None = None) -> bool:
         """Whether a text copies others than the one who asked for it."""
         words = words_of(text)
         if len(words) < FEWEST_WORDS:
             return False
-        hits = [bool(self._owners.get(gram, set()) - {asker}) for gram in _grams(words)]
+        found = (self._owners.get(gram) for gram in _grams(words))
+        hits = [owners is not None and (len(owners) > 1 or asker not in owners) for owners in found]
         if sum(hits) > MOST_COVERED * len(hits) or _longest(hits) + GRAM - 1 >= LONGEST_RUN:
             return True
-        sketch = frozenset(fingerprint(text, _KEY))
-        return any(owner != asker and len(sketch & other) >= _NEARLY for owner, other in self._sketches)
+        shared = Counter(place for number in fingerprint(text, _KEY) for place in self._holders.get(number, ()))
+        return any(count >= _NEARLY and self._texts[place] != asker for place, count in shared.items())
 
 
 def _grams(words: list[str]) -> list[int]:

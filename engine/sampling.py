@@ -34,8 +34,9 @@ class RowSampler:
         self._random = random.Random(sampling.seed)
         self.seen = dict.fromkeys(prompt) if sampling.repetition_penalty != 1.0 else {}
         """The distinct tokens that a repetition penalty is for, in order of appearance."""
-        self.context = deque(prompt[-CONTEXT_TOKENS:], maxlen=CONTEXT_TOKENS)
-        """The newest tokens, from which a watermark draws."""
+        self.context: deque[int] = deque(maxlen=CONTEXT_TOKENS)
+        """The newest tokens that were drawn, from which a watermark draws. None of the prompt's: all prompts end in the
+        same words of the template, so every text would begin with what the key prefers."""
         self.marked: set[int] = set()
         """The contexts in which it has drawn."""
 

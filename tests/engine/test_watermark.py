@@ -105,3 +105,9 @@ def test_fingerprints_find_a_text_again_after_small_changes_and_no_other():
     assert not is_alike(len({*marks} & {*other}), other)
     assert not {*marks} & {*fingerprint(text, b"x" * 32)}, "without the key the numbers say nothing"
     assert not is_alike(4, fingerprint("Tea now!", key)), "too short to be told from others"
+
+
+def test_texts_begin_as_they_would_without_a_watermark():
+    mark = Watermark(SECRET, CPU)
+    for seed in range(50):  # or all texts would begin alike
+        assert written(mark, seed=seed, tokens=5)[:4] == written(None, seed=seed, tokens=5)[:4]
