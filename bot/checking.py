@@ -12,12 +12,12 @@ from engine.errors import EngineError
 from engine.fingerprint import FEWEST, fingerprint, is_alike
 from storage import fingerprints, generations
 from storage.database import Database
+from storage.keyring import FINGERPRINTS
 
 logger = logging.getLogger(__name__)
 
 LIKELY = 0.01
 """A p-value below this is told as a likely watermark: one unmarked text in a hundred shows as much."""
-_KEY = "fingerprints"
 
 
 class Checking:
@@ -31,7 +31,7 @@ class Checking:
 
     def fingerprint_of(self, text: str) -> tuple[int, ...]:
         """The numbers by which a text is found again."""
-        return fingerprint(text, self._keys.keyring.key(_KEY))
+        return fingerprint(text, self._keys.keyring.key(FINGERPRINTS))
 
     async def verdict(self, text: str, *, person_id: int, chat_id: int) -> tuple[str, int | None]:
         """The id of the sentence that answers, and the number of the text if the asker may know it."""

@@ -10,9 +10,10 @@ import typer
 
 from bot.checking import LIKELY
 from bot.errors import SettingsError, StartError
-from bot.keys import WATERMARK, open_keys
+from bot.keys import open_keys
 from bot.settings import data_settings
 from bot.terminal import give_up
+from storage.keyring import WATERMARK
 
 
 def detect(

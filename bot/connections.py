@@ -17,7 +17,7 @@ from bot.errors import StartError
 from bot.health import Health
 from bot.health_app import health_app
 from bot.intake import ALLOWED_UPDATES, InboxProcessor, Intake
-from bot.keys import WATERMARK, Keys
+from bot.keys import Keys
 from bot.polling import Poller
 from bot.serving import listen, serving
 from bot.settings import Settings
@@ -28,6 +28,7 @@ from bot.webhook import Webhook
 from engine.client import EngineClient
 from engine.errors import EngineUnavailable
 from storage.database import Database
+from storage.keyring import WATERMARK
 
 logger = logging.getLogger(__name__)
 

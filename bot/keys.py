@@ -19,9 +19,6 @@ from storage.durable import give_name, make_private, sync
 from storage.errors import KeyringUnusable
 from storage.keyring import PSEUDONYMS, Keyring
 
-WATERMARK = "watermark"
-"""The name of the key that marks texts."""
-
 
 @dataclass(frozen=True, slots=True)
 class Keys:

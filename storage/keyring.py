@@ -25,6 +25,10 @@ HOUSE = "house"
 """The name under which lies what belongs to no person yet: updates that wait to be read."""
 PSEUDONYMS = "pseudonyms"
 """The name of the key that turns Telegram's ids into pseudonyms; it outlives every master key."""
+FINGERPRINTS = "fingerprints"
+"""The name of the key of the numbers by which texts are found again."""
+WATERMARK = "watermark"
+"""The name of the key that marks texts."""
 
 _MARK = "aes1:"
 """Begins every encrypted value, so that it can be told from what was never encrypted."""
@@ -70,7 +74,10 @@ class Keyring:
             KeyringUnusable: it cannot be written.
         """
         keyring = cls(file, master, {})
-        keyring._keys[PSEUDONYMS] = pseudonyms or AESGCM.generate_key(bit_length=256)
+        for name in (HOUSE, FINGERPRINTS, WATERMARK, PSEUDONYMS):  # those of persons come one by one
+            keyring._keys[name] = AESGCM.generate_key(bit_length=256)
+        if pseudonyms is not None:
+            keyring._keys[PSEUDONYMS] = pseudonyms
         keyring._write(dict(keyring._keys), master)  # whole or not at all
         return keyring
 
