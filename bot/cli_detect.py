@@ -13,11 +13,13 @@ from bot.errors import SettingsError, StartError
 from bot.keys import open_keys
 from bot.settings import data_settings
 from bot.terminal import give_up
+from storage.database import open_for_reading
+from storage.errors import StorageError
 from storage.keyring import WATERMARK
 
 
 def detect(
-    file: Annotated[Path, typer.Argument(help="A text file, UTF-8; - reads standard input.")],
+    file: Annotated[Path, typer.Argument(help="A text file, UTF-8; - reads standard input.")] = Path("-"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a sentence.")] = False,
 ) -> None:
     """Say whether a text carries the watermark of this installation (WATERMARK=on); works while the bot runs.
@@ -27,6 +29,7 @@ def detect(
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
         settings = data_settings()
+        open_for_reading(settings.database_path).close()  # or asking for the key would make one
         key = open_keys(settings).keyring.key(WATERMARK).hex()
     except (OSError, UnicodeDecodeError):
         give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
@@ -34,6 +37,8 @@ def detect(
         give_up(str(error), status=2)
     except StartError as error:
         give_up(str(error), status=error.exit_status)
+    except StorageError as error:
+        give_up(str(error), status=1)
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
     done = subprocess.run(
         [sys.executable, "-m", "engine.detect"], input=asked, capture_output=True, text=True, check=False

@@ -71,11 +71,14 @@ def install(
 
 
 async def publish_menu(bot: ExtBot[Urgency], kinds: Kinds) -> None:
-    """Tell Telegram the commands, per language; a refusal costs the menu, not the start."""
+    """Tell Telegram the commands, and that this is an AI, per language; a refusal costs the menu, not the start."""
     for language in LANGUAGES:
         commands = [BotCommand(kind.name, kind.description[language]) for kind in kinds.by_name.values()]
         commands += [BotCommand(name, say(language, f"menu-{name}")) for name in MENU]
+        tag = None if language == "en" else language
         try:
-            await bot.set_my_commands(commands, language_code=None if language == "en" else language)
+            await bot.set_my_commands(commands, language_code=tag)
+            await bot.set_my_description(say(language, "description"), language_code=tag)
+            await bot.set_my_short_description(say(language, "description-short"), language_code=tag)
         except TelegramError as error:
-            logger.warning("the command menu (%s) was refused: %s", language, type(error).__name__)
+            logger.warning("the menu and description (%s) were refused: %s", language, type(error).__name__)

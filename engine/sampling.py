@@ -37,7 +37,7 @@ class RowSampler:
         self.context: deque[int] = deque(maxlen=CONTEXT_TOKENS)
         """The newest tokens that were drawn, from which a watermark draws. None of the prompt's: all prompts end in the
         same words of the template, so every text would begin with what the key prefers."""
-        self.marked: set[int] = set()
+        self.marked: set[tuple[int, ...]] = set()
         """The contexts in which it has drawn."""
 
     @property
@@ -48,6 +48,14 @@ class RowSampler:
     def uniform(self) -> float:
         """The row's next random number, in [0, 1)."""
         return self._random.random() * _BELOW_ONE
+
+    def go_on_after(self, tokens: Sequence[int]) -> None:
+        """Be as one that has drawn these tokens, which are a part of the prompt now."""
+        for token in tokens:
+            self.uniform()
+            if len(self.context) == CONTEXT_TOKENS:
+                self.marked.add(tuple(self.context))
+            self.context.append(token)
 
     def see(self, token: int) -> None:
         """Remember a token for the repetition penalty and the watermark."""

@@ -14,7 +14,6 @@ import hmac
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import torch
@@ -47,33 +46,31 @@ class Watermark:
     def __init__(self, secret: bytes, device: torch.device) -> None:
         self._processor: Any = SynthIDTextWatermarkLogitsProcessor(
             ngram_len=CONTEXT_TOKENS + 1, keys=_keys(secret), sampling_table_size=_TABLE_SIZE,
-            sampling_table_seed=_TABLE_SEED, context_history_size=_HISTORY, device=device,
+            sampling_table_seed=_TABLE_SEED, context_history_size=_HISTORY, device=torch.device("cpu"),
         )  # fmt: skip
-        self._device = device
+        # Drawn on the CPU and moved, for on another device the same seed draws another table.
+        self._processor.sampling_table = self._processor.sampling_table.to(device)
+        self._processor.keys = self._processor.keys.to(device)
+        self._processor.device = self._device = device
         depths = torch.linspace(10.0, 1.0, DEPTH, dtype=torch.float64)
         self._weights = depths * DEPTH / depths.sum()
 
     def mark(
-        self, probs: Tensor, tokens: Tensor, contexts: Sequence[Sequence[int]], seen: Sequence[set[int]]
+        self, probs: Tensor, tokens: Tensor, contexts: Sequence[Sequence[int]], seen: Sequence[set[tuple[int, ...]]]
     ) -> Tensor:
         """Probabilities after the tournament: of candidate `tokens` (rows, columns), not necessarily normalised.
 
         Rows whose context is too short, or is in their `seen`, stay as they were; new contexts are put into `seen`.
         """
-        rows = [row for row, context in enumerate(contexts) if len(context) == CONTEXT_TOKENS]
-        if not rows:
+        whole = [row for row, context in enumerate(contexts) if len(context) == CONTEXT_TOKENS]
+        places = [row for row in whole if tuple(contexts[row]) not in seen[row]]
+        if not places:
             return probs
-        before = torch.tensor([list(contexts[row]) for row in rows], device=self._device)
-        keys, hashes = self._processor._compute_keys(before, tokens[rows])
-        fresh = []
-        for place, (row, value) in enumerate(zip(rows, hashes.tolist(), strict=True)):
-            if value not in seen[row]:
-                seen[row].add(value)
-                fresh.append(place)
-        if not fresh:
-            return probs
-        places = [rows[place] for place in fresh]
-        g_values = self._processor.sample_g_values(keys[fresh]).to(probs.dtype)  # (fresh rows, columns, DEPTH)
+        for row in places:
+            seen[row].add(tuple(contexts[row]))
+        before = torch.tensor([list(contexts[row]) for row in places], device=self._device)
+        keys, _ = self._processor._compute_keys(before, tokens[places])
+        g_values = self._processor.sample_g_values(keys).to(probs.dtype)  # (rows, columns, DEPTH)
         marked = probs[places] / probs[places].sum(dim=-1, keepdim=True)
         for bits in g_values.unbind(dim=-1):
             marked = marked * (1.0 + bits - (bits * marked).sum(dim=-1, keepdim=True))
@@ -91,7 +88,7 @@ class Watermark:
             return Evidence(count, None)
         excess = ((g_values[is_new] - 0.5) * self._weights).sum().item()
         z = excess / math.sqrt(count * 0.25 * float((self._weights**2).sum()))
-        return Evidence(count, 1.0 - NormalDist().cdf(z))
+        return Evidence(count, 0.5 * math.erfc(z / math.sqrt(2.0)))
 
 
 def strongest(found: Sequence[Evidence]) -> Evidence:

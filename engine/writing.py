@@ -99,8 +99,7 @@ class Writing:
     def row(self) -> Row:
         """A new row that goes on where the text stands."""
         row = Row([*self.job.prompt, *self._written], self._sampling)
-        for _ in self._written:
-            row.sampler.uniform()
+        row.sampler.go_on_after(self._written)
         return row
 
     def take(self, token: int, end_tokens: frozenset[int]) -> Progress:

@@ -1,6 +1,8 @@
 # Every sentence a person can see, in English. Friendly, short, and always saying what to do next.
 
 # --- Meeting the bot ---
+description = I am an AI that writes for chats: slogans, poems, stories, posts. Everything I write is AI-generated and says so. I learn from your reactions, if you agree.
+description-short = An AI that writes for your chat and learns from its reactions, if you agree.
 start =
     Hello! I am an AI that writes for this chat. Everything I write is AI-generated and says so.
 

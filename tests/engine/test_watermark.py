@@ -55,7 +55,7 @@ def test_averaged_over_keys_no_token_becomes_likelier():
 
 def test_a_context_marks_once_and_short_ones_and_greedy_rows_never():
     mark, probs, tokens = Watermark(SECRET, CPU), torch.full((1, 4), 0.25), torch.arange(4).unsqueeze(0)
-    seen: set[int] = set()
+    seen: set[tuple[int, ...]] = set()
     assert not torch.equal(mark.mark(probs, tokens, [[7, 8, 9, 1]], [seen]), probs)
     assert torch.equal(mark.mark(probs, tokens, [[7, 8, 9, 1]], [seen]), probs)
     assert torch.equal(mark.mark(probs, tokens, [[7, 8, 9]], [set()]), probs)
@@ -111,3 +111,12 @@ def test_texts_begin_as_they_would_without_a_watermark():
     mark = Watermark(SECRET, CPU)
     for seed in range(50):  # or all texts would begin alike
         assert written(mark, seed=seed, tokens=5)[:4] == written(None, seed=seed, tokens=5)[:4]
+
+
+def test_a_text_that_had_to_leave_its_batch_goes_on_as_it_would_have():
+    mark, whole = Watermark(SECRET, CPU), written(Watermark(SECRET, CPU), seed=4)
+    torch.manual_seed(0)
+    logits = torch.randn(60, VOCAB)
+    sampler = RowSampler(Sampling(seed=4), [1, 2, 3, *whole[:25]])
+    sampler.go_on_after(whole[:25])
+    assert [draw(logits[step : step + 1], [sampler], mark)[0] for step in range(25, 60)] == whole[25:]
