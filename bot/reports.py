@@ -50,16 +50,19 @@ class Reports:
         generation = None
         if shown_in is not None:
             generation = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
-        if generation is None or generation.text is None:
+        if generation is None or generation.text is None or generation.state != "delivered":
             raise Refusal("report-usage")
         reporter, now = self._pseudonyms.person(person_id), datetime.now(UTC)
         if await reports.count_since(self._db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
             raise Refusal("report-too-many", limit=REPORTS_PER_HOUR)
-        if await reports.record(self._db, generation.id, reporter, at=now):
-            await self._hide(generation)
+        is_new = await reports.record(self._db, generation.id, reporter, at=now)
+        is_cleared = generation.standing == "cleared"
+        if not is_cleared:
+            await self._hide(generation)  # again after a crash: showing it already counts as done
             self._on_change()
-        await self._tell_admins(generation)
-        return "report-thanks-cleared" if generation.standing == "cleared" else "report-thanks"
+        if is_new:
+            await self._tell_admins(generation, "report-told-cleared" if is_cleared else "report-told")
+        return "report-thanks-cleared" if is_cleared else "report-thanks"
 
     async def decide(self, generation_id: int, *, shows: bool) -> None:
         """Show a reported text again, or keep it hidden.
@@ -83,12 +86,12 @@ class Reports:
             with contextlib.suppress(DeliveryError):
                 await patiently(lambda: self._messenger.edit(to.chat_id, message_id, words))
 
-    async def _tell_admins(self, generation: Generation) -> None:
+    async def _tell_admins(self, generation: Generation, sentence: str) -> None:
         for admin in self._admin_ids:
             language = await generations.language_in(self._db, admin) or "en"
             text = fitting(generation.text or "", _TOLD_UNITS)
             words = say(
-                language, "report-told", generation=str(generation.id), version=generation.version or "", written=text
+                language, sentence, generation=str(generation.id), version=generation.version or "", written=text
             )
             address, buttons = Address(chat_id=admin), report_buttons(language, generation.id)
             with contextlib.suppress(DeliveryError):

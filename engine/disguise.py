@@ -21,10 +21,13 @@ _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180
                         "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]")  # fmt: skip
 _ACCENTS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0]")
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_BETWEEN_HAN = re.compile(f"(?<=[{_HAN}])[^\\w\n]+(?=[{_HAN}])|(?<=[{_HAN}])_+(?=[{_HAN}])")
+_SIGN = "[^\\w\n，。！？；：、“”‘’（）《》…—]"
+"""Strewn between characters to hide a word; punctuation is not, for a word does not go on behind it."""
+_BETWEEN_HAN = re.compile(f"(?<=[{_HAN}])(?:{_SIGN}{{1,3}}|_+)(?=[{_HAN}])")
 _HAN_RUN = re.compile(f"[{_HAN}]+")
 _CHUNK = re.compile(f"[^\\s{_HAN}]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_MOST_MASKED = 20
 _SPELLED_APART = re.compile(r"(?<![^\W_])[^\W\d_](?:[\W_]{1,3}[^\W\d_]){2,}(?![^\W_])")
 _DRAWN_OUT = re.compile(r"(.)\1{2,}")
 _PUNCTUATION = ".,!?;:…\"'`()[]{}“”‘’«»-—/"
@@ -39,9 +42,11 @@ class Bared:
     words: frozenset[str]
     spelled: tuple[str, ...]
     """Letters that stood apart, joined: several words may follow one another in one."""
-    masked: tuple[re.Pattern[str], ...]
+    masked: tuple[str, ...]
     """Words with letters starred out."""
     han: tuple[str, ...]
+    flow: str
+    """The words as they follow one another, with single blanks."""
 
 
 def bare(text: str) -> Bared:
@@ -51,7 +56,8 @@ def bare(text: str) -> Bared:
     ['and', 'short', 'tea']
     """
     folded = _fold(text)
-    words = set(_LETTERS.findall(folded))
+    flow = _LETTERS.findall(folded)
+    words = set(flow)
     is_drawn_out = _DRAWN_OUT.search(folded) is not None
     masked = []
     for chunk in set(_CHUNK.findall(folded)):
@@ -60,9 +66,10 @@ def bare(text: str) -> Bared:
             continue
         words.update(_readings(inner), _readings(chunk))
         if "*" in inner.strip("*"):
-            masked.append(re.compile("".join("[a-z]" if c == "*" else re.escape(c) for c in inner)))
+            masked.append(inner)
     spelled = tuple(re.sub(r"[\W_]+", "", run) for run in _SPELLED_APART.findall(folded))
-    return Bared(frozenset(words), spelled, tuple(masked), tuple(_HAN_RUN.findall(_BETWEEN_HAN.sub("", folded))))
+    han = tuple(_HAN_RUN.findall(_BETWEEN_HAN.sub("", folded)))
+    return Bared(frozenset(words), spelled, tuple(masked[:_MOST_MASKED]), han, " ".join(flow))
 
 
 def _readings(chunk: str) -> Iterator[str]:

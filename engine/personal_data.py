@@ -6,6 +6,7 @@ forms, not whose they are.
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -39,6 +40,7 @@ def personal_data(text: str) -> frozenset[tuple[Kind, str]]:
     >>> sorted(personal_data("write to Ada@example.org or +49 30 1234567"))
     [('email', 'ada@example.org'), ('phone', '+49301234567')]
     """
+    text = unicodedata.normalize("NFKC", text)
     finders = _FINDERS if _DIGIT.search(text) else _WITHOUT_DIGITS
     return frozenset(found for finder in finders for found in finder(text))
 
@@ -55,15 +57,15 @@ def _numbers(text: str) -> Iterator[tuple[Kind, str]]:
         digits = re.sub(r"\D", "", match)
         if 13 <= len(digits) <= 19 and luhn.is_valid(digits):
             yield "card", digits
-        elif match.lstrip("(").startswith(("+", "0")) and 8 <= len(digits) <= 15 and not _is_date(match):
+        elif match.lstrip("(").startswith(("+", "0")) and 8 <= len(digits) <= 15 and not _is_other(match):
             yield "phone", ("+" if "+" in match else "") + digits
         elif _MOBILE_CN.fullmatch(digits) or re.fullmatch(r"\(?\d{3}\)?[ -.]\d{3}[ -.]\d{4}", match):
             yield "phone", digits
 
 
-def _is_date(text: str) -> bool:
-    """01.02.2026, 01-02-2026 10 and the like."""
-    return re.match(r"0?\d[./-]\d{1,2}[./-]\d{2,4}", text) is not None
+def _is_other(text: str) -> bool:
+    """A date, as 01.02.2026 or 01-02-2026 10, or a fraction, as 0.12345678."""
+    return re.match(r"0?\d[./-]\d{1,2}[./-]\d{2,4}|0\.\d+$", text) is not None
 
 
 def _accounts(text: str) -> Iterator[tuple[Kind, str]]:

@@ -5,6 +5,7 @@ Knows lists and how a bared text (`engine.disguise`) is looked up in them. Knows
 
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,44 +25,67 @@ _FEWEST_SPELLED = 4
 class WordList:
     """Finds categories of words in bared texts."""
 
-    def __init__(self, words: Mapping[str, str]) -> None:
-        """`words` gives each word its category."""
+    def __init__(self, words: Mapping[str, str], exceptions: Iterable[str] = ()) -> None:
+        """`words` gives each word, or phrase with blanks, its category; `exceptions` are ordinary words."""
+        harmless = set(exceptions)
         self._han = {word: category for word, category in words.items() if _HAN.search(word)}
         plain = {word: category for word, category in words.items() if word not in self._han}
-        self._spelled = {word: category for word, category in plain.items() if len(word) >= _FEWEST_SPELLED}
-        self._words = {f"{word}{ending}": category for word, category in plain.items() for ending in _ENDINGS} | plain
-        self._any_han, self._any_spelled = _any_of(self._han), _any_of(self._spelled)
+        self._phrases = {word: category for word, category in plain.items() if " " in word}
+        joined = {word.replace(" ", ""): category for word, category in plain.items()}
+        endings = {f"{word}{ending}": category for word, category in joined.items() for ending in _ENDINGS}
+        self._words = {word: category for word, category in (endings | joined).items() if word not in harmless}
+        self._spelled = {word: category for word, category in joined.items() if len(word) >= _FEWEST_SPELLED}
+        self._any_han = _any_of([*self._han, *(word for word in harmless if _HAN.search(word))])
+        self._any_spelled, self._any_phrase = _any_of(self._spelled), _any_of(self._phrases)
+        self._by_length: dict[int, list[str]] = defaultdict(list)
+        for word in self._words:
+            self._by_length[len(word)].append(word)
 
     def categories(self, text: Bared) -> frozenset[str]:
         """The categories of the words in a text."""
         found = {self._words[word] for word in text.words & self._words.keys()}
         found |= {self._spelled[word] for run in text.spelled for word in self._any_spelled.findall(run)}
-        found |= {self._han[word] for run in text.han for word in self._any_han.findall(run)}
+        found |= {self._phrases[phrase] for phrase in self._any_phrase.findall(text.flow) if self._stands(phrase, text)}
+        han = (word for run in text.han for word in self._any_han.findall(run))
+        found |= {self._han[word] for word in han if word in self._han}  # else an exception, which may hold a word
         for mask in text.masked:
-            found |= {category for word, category in self._words.items() if mask.fullmatch(word)}
+            found |= {self._words[word] for word in self._by_length[len(mask)] if _fits(mask, word)}
         return frozenset(found)
 
+    @staticmethod
+    def _stands(phrase: str, text: Bared) -> bool:
+        return f" {phrase} " in f" {text.flow} "
 
-def _any_of(words: Iterable[str]) -> re.Pattern[str]:
-    """Finds the longest of the words at each place; nothing where there are none."""
-    return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))) or r"(?!)")
+
+def _fits(mask: str, word: str) -> bool:
+    """Whether a word is one with letters starred out."""
+    return all(shown in ("*", letter) for shown, letter in zip(mask, word, strict=True))
 
 
 def load_words(file: Path | None = None) -> WordList:
-    """The shipped list, changed as the operator's file says: a word a line adds, `-word` takes away, `#` comments.
+    """The shipped list, changed as the operator's file says: a word or phrase a line adds, `-` before it takes away.
+
+    `#` begins a comment.
 
     Raises:
-        RunError: the file cannot be read, or a line names a word to take away that is not there, or nothing.
+        RunError: the file cannot be read, or a line is not one word or phrase, or takes away what is not there.
     """
+    lists = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    exceptions = [word for each in lists.pop("exceptions").values() for word in each.split()]
     words = {
-        word: category
-        for category, languages in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()
+        word.replace("_", " "): category
+        for category, languages in lists.items()
         for each in languages.values()
         for word in each.split()
     }
     if file is not None:
         _change(words, file)
-    return WordList(words)
+    return WordList(words, exceptions)
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    """Finds the longest of the words at each place; nothing where there are none."""
+    return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))) or r"(?!)")
 
 
 def _change(words: dict[str, str], file: Path) -> None:
@@ -75,7 +99,9 @@ def _change(words: dict[str, str], file: Path) -> None:
             continue
         word = _form_of(wish.removeprefix("-"))
         if not word:
-            raise RunError(f"{file}, line {number}: {wish!r} has no letters; write a word, or -word to take one away.")
+            raise RunError(
+                f"{file}, line {number}: {wish!r} is no word: write two or more letters of one script, or a phrase."
+            )
         if not wish.startswith("-"):
             words[word] = HOUSE
         elif words.pop(word, None) is None:
@@ -83,7 +109,8 @@ def _change(words: dict[str, str], file: Path) -> None:
 
 
 def _form_of(word: str) -> str:
-    """A word as texts are compared with it: bared, without blanks and signs."""
+    """A word or phrase as texts are compared with it; "" for what is none, or of two scripts."""
     bared = bare(word)
-    longest: Iterable[str] = (*bared.han, *bared.spelled, *bared.words)
-    return max(longest, key=len, default="")
+    han, letters = "".join(bared.han), _HAN.sub("", bared.flow).strip()
+    form = han or (bared.spelled[0] if bared.spelled else letters)
+    return "" if len(form) < 2 or (han and letters) else form

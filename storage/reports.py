@@ -8,16 +8,16 @@ from storage.records import Standing
 
 
 async def record(db: Database, generation: int, reporter: str, *, at: datetime) -> bool:
-    """File a report; whether it hides the text, because it is the first, and no admin has cleared it."""
+    """File a report; the first hides the text, unless an admin has cleared it. False: the same person has filed it."""
 
     def file(connection: sqlite3.Connection) -> bool:
-        connection.execute(
+        filed = connection.execute(
             "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (generation, reporter, at.isoformat())
         )
-        hidden = connection.execute(
+        connection.execute(
             "UPDATE generations SET standing = 'reported' WHERE id = ? AND standing IS NULL", (generation,)
         )
-        return hidden.rowcount == 1
+        return filed.rowcount == 1
 
     return await db.write(file)
 

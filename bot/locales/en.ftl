@@ -64,6 +64,10 @@ report-told =
     🚩 Text #{ $generation } by { $version } was reported. It is hidden, and nothing learns from it:
 
     { $written }
+report-told-cleared =
+    🚩 Text #{ $generation } by { $version } was reported again. You have cleared it before, so it is still shown:
+
+    { $written }
 report-clear = Show it again
 report-keep = Keep it hidden
 report-cleared = #{ $generation } is shown again, and may be learned from.

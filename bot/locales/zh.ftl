@@ -64,6 +64,10 @@ report-told =
     🚩 { $version } 写的第 #{ $generation } 段文字被举报。它已隐藏，也不会用于学习：
 
     { $written }
+report-told-cleared =
+    🚩 { $version } 写的第 #{ $generation } 段文字再次被举报。你们曾保留它，所以仍在显示：
+
+    { $written }
 report-clear = 重新显示
 report-keep = 继续隐藏
 report-cleared = #{ $generation } 已重新显示，也可以用于学习。

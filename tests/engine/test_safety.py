@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.disguises import DISGUISES, sentences
+from engine.disguise import bare
 from engine.errors import ModelError, RunError
 from engine.guard import judgement
 from engine.personal_data import personal_data
@@ -34,10 +35,26 @@ def test_what_the_starter_learns_from_passes():
         "操作你的妈妈推荐的软件",
         "* * * and 3 * 4 = 12, see **bold**",
         "我们去做自己爱的视频吧",
+        "路口交通，进出口交易额，港口交货，窗口交互，人群交流，一群交警，预约炮制",
+        "他走到门口，交给她一封信",
+        "这支那样的笔；沙比较细；抽血洗手；消灭门前的雪",
+        "The cock crowed, a Maine Coon and two blue tits; fire-retarding rapeseed",
     ],
 )
 def test_ordinary_words_pass(text):
     assert FILTER.unsafe(text) == frozenset()
+
+
+def test_phrases_are_found_in_whatever_disguise():
+    for text in ("go and kill yourself", "KILL   YOURSELF!", "killyourself", "Ｈeil Hіtler", "white power now"):
+        assert FILTER.unsafe(text), text
+    assert not FILTER.unsafe("do not kill time, be yourself; white flour, power nap")
+
+
+def test_many_starred_words_cost_no_more_than_a_few():
+    text = " ".join(f"a*{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}" for i in range(800))
+    assert FILTER.unsafe(text) == frozenset()
+    assert len(bare(text).masked) == 20
 
 
 def test_categories_are_told_and_never_the_text():
@@ -73,15 +90,22 @@ def test_a_text_leaks_only_what_its_prompt_did_not_tell():
 
 def test_an_operator_adds_words_and_takes_them_away(tmp_path):
     file = tmp_path / "words.txt"
-    file.write_text("# ours\nBazooka  # and why\n-bitch\n竞品\n", encoding="utf-8")
+    file.write_text("# ours\nBazooka  # and why\n-bitch\n竞品\ngreen tea party\n-kill yourself\n", encoding="utf-8")
     changed = load_filter(file)
     assert changed.unsafe("b-a-z-o-o-k-a") == {"house"} == changed.unsafe("试试竞 品")
     assert changed.unsafe("bitch") == frozenset() != changed.unsafe("cunt")
+    assert changed.unsafe("our Green-Tea party!") == {"house"} and not changed.unsafe("green tea, then a party")
+    assert not changed.unsafe("kill yourself")
 
 
 @pytest.mark.parametrize(
     ("lines", "told"),
-    [("tea\n-nosuchword\n", "line 2: there is no 'nosuchword'"), ("ok\n\n-??\n", "line 3: '-[?][?]'")],
+    [
+        ("tea\n-nosuchword\n", "line 2: there is no 'nosuchword'"),
+        ("ok\n\n-??\n", "line 3: '-[?][?]'"),
+        ("C++\n", "line 1"),
+        ("日本 car\n", "one script"),
+    ],
 )
 def test_a_wrong_line_is_named(tmp_path, lines, told):
     file = tmp_path / "words.txt"
