@@ -45,21 +45,22 @@ class Consent:
         return "optin-done" if is_new else "optin-already"
 
     async def ask_once(self, generation: Generation) -> None:
-        """Ask in the chat where a text stands, unless it was asked there before; everybody presses for themselves."""
+        """Ask in the group where a text stands, unless it was asked there before; everybody presses for themselves.
+
+        In private nothing is sent: every such chat begins with /start, which asks.
+        """
         to = generation.delivery
-        who = generation.author if to.chat_id > 0 else generation.chat
-        if not await people.ask_once(self._db, who, generation.chat, at=datetime.now(UTC)):
+        if to.chat_id > 0 or not await people.ask_once(self._db, generation.chat, at=datetime.now(UTC)):
             return
         address = Address(chat_id=to.chat_id, thread_id=to.thread_id)
         question, buttons = say(to.language, "consent-question"), consent_buttons(to.language)
         with contextlib.suppress(DeliveryError):  # /optin is there all the same
             await patiently(lambda: self._messenger.send(address, question, buttons))
 
-    async def note_asked(self, person_id: int, chat_id: int) -> None:
+    async def note_asked(self, chat_id: int) -> None:
         """The question stands in a chat, by somebody's command."""
-        chat = self._pseudonyms.chat(chat_id)
-        who = self._pseudonyms.person(person_id) if chat_id > 0 else chat
-        await people.ask_once(self._db, who, chat, at=datetime.now(UTC))
+        if chat_id < 0:
+            await people.ask_once(self._db, self._pseudonyms.chat(chat_id), at=datetime.now(UTC))
 
     async def withdraw(self, person_id: int, chat_id: int, at: datetime) -> str:
         """Opt out, in one chat; all learning does without this person's texts and ratings there from now on."""

@@ -48,17 +48,17 @@ async def has_consented(db: Database, person: str, chat: str) -> bool:
     return row is not None
 
 
-async def ask_once(db: Database, person: str, chat: str, *, at: datetime) -> bool:
-    """Note that a chat is asked for consent; False when somebody there was asked, or has answered, before.
+async def ask_once(db: Database, chat: str, *, at: datetime) -> bool:
+    """Note that a group is asked for consent; False when somebody there was asked, or has answered, before.
 
-    The note is the person's: in a group that of the chat itself, which no one person's erasure takes away.
+    The note is the group's own, as of a person, so that no one person's erasure takes it away.
     """
 
     def ask(connection: sqlite3.Connection) -> bool:
         answered = connection.execute("SELECT 1 FROM consents WHERE chat = ? LIMIT 1", (chat,)).fetchone()
         noted = connection.execute(
             "INSERT INTO preferences VALUES (?, ?, 'asked', 'yes', ?) ON CONFLICT DO NOTHING",
-            (person, chat, at.isoformat()),
+            (chat, chat, at.isoformat()),
         )
         return answered is None and noted.rowcount == 1
 

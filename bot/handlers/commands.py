@@ -21,7 +21,7 @@ def handlers(kinds: Kinds, delivery: Delivery, consent: Consent) -> list[BaseHan
             await answer(
                 delivery, message, "start", buttons=consent_buttons(message.language), kinds=_menu(message, kinds)
             )
-            await consent.note_asked(message.request.person_id, message.request.chat_id)
+            await consent.note_asked(message.request.chat_id)
 
     async def on_help(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         message = incoming(update, bot_id=context.bot.id)

@@ -37,7 +37,7 @@ def handlers(consent: Consent, delivery: Delivery, *, contact: str, days: int) -
             who = contact or say(message.language, "privacy-admins")
             buttons = consent_buttons(message.language)
             await answer(delivery, message, "privacy", buttons=buttons, contact=who, days=days)
-            await consent.note_asked(message.request.person_id, message.request.chat_id)
+            await consent.note_asked(message.request.chat_id)
 
     async def on_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query = update.callback_query

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.kills import kill_family
 from bot.export import What, lines
-from bot.keys import open_keys
+from bot.keys import Keys, open_keys
 from bot.sandbox.checker import check_calls
 from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
@@ -60,7 +60,7 @@ class Stage:
 
     async def open(self) -> None:
         """Everybody arrives, and the bot starts on data that knows a second version."""
-        self._pseudonym = open_keys(DataSettings(data_dir=self._data), may_make=True).pseudonyms.person
+        self._pseudonym = self._opened().pseudonyms.person
         await add_version(self._data)
         await self._stack.enter_async_context(self.sandbox)
         self.bot.settings |= {"TELEGRAM_API_URL": self.sandbox.url, **self._settings}
@@ -286,15 +286,19 @@ class Stage:
         with self._database() as database:
             return tuple(database.execute(_WAITING).fetchone())
 
+    def _opened(self) -> Keys:
+        """The keys as they are now; those of people come while the bot runs."""
+        return open_keys(DataSettings(data_dir=self._data), may_make=True)
+
     def _has_traces(self, person: Person) -> bool:
         with self._database() as database:
             return bool(database.execute(_TRACES, {"person": self._pseudonym(person.id)}).fetchone()[0])
 
     def _export(self, what: What) -> list[dict[str, Any]]:
         with self._database() as database:
-            return [json.loads(line) for line in lines(database, what)]
+            return [json.loads(line) for line in lines(database, what, producer="")]
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        with closing(open_for_reading(self._data / "ovation.db")) as database:
+        with closing(open_for_reading(self._data / "ovation.db", self._opened().keyring)) as database:
             yield database
