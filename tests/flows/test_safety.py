@@ -30,7 +30,7 @@ async def test_unsafe_prompts_are_refused_and_unsafe_texts_withheld_and_no_log_r
 
 async def test_a_text_with_a_listed_word_is_written_once_more_and_then_withheld(bot: BotProcess, scene: Scene) -> None:
     words = bot.folder / "words.txt"
-    words.write_text("\n".join("a the and is of to in for with on at by from you we it".split()))
+    words.write_text("\n".join("the and is of to in for with on at by from you we it".split()))
     await bot.start(WORDS_FILE=str(words))
     ada, chat = scene.person("Ada")
     asked = scene.sandbox.world.say(ada, chat, "/story green leaves")
