@@ -9,7 +9,7 @@ from bot.keys import Keys
 from bot.plain import plain
 from engine.client import EngineClient
 from engine.errors import EngineError
-from engine.fingerprint import FEWEST, fingerprint, is_alike
+from engine.fingerprint import fingerprint, is_alike
 from storage import fingerprints, generations
 from storage.database import Database
 from storage.keyring import FINGERPRINTS
@@ -46,7 +46,7 @@ class Checking:
             )
             return ("check-yes-number", found.generation) if may_know else ("check-yes", None)
         if self._engine is None:
-            return ("check-no" if len(marks) >= FEWEST else "check-short"), None
+            return "check-no", None
         try:
             evidence = await self._engine.look_for_watermark(text)
         except EngineError as error:
