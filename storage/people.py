@@ -49,17 +49,11 @@ async def has_consented(db: Database, person: str, chat: str) -> bool:
 
 
 async def ask_once(db: Database, chat: str, *, at: datetime) -> bool:
-    """Note that a group is asked for consent; False when somebody there was asked, or has answered, before.
-
-    The note is the group's own, as of a person, so that no one person's erasure takes it away.
-    """
+    """Note that a group is asked for consent; False when it was asked, or somebody there has answered, before."""
 
     def ask(connection: sqlite3.Connection) -> bool:
         answered = connection.execute("SELECT 1 FROM consents WHERE chat = ? LIMIT 1", (chat,)).fetchone()
-        noted = connection.execute(
-            "INSERT INTO preferences VALUES (?, ?, 'asked', 'yes', ?) ON CONFLICT DO NOTHING",
-            (chat, chat, at.isoformat()),
-        )
+        noted = connection.execute("INSERT INTO asked VALUES (?, ?) ON CONFLICT DO NOTHING", (chat, at.isoformat()))
         return answered is None and noted.rowcount == 1
 
     return await db.write(ask)

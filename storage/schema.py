@@ -226,6 +226,8 @@ _KEYS = (
     # Ratings of people without consent that are kept as numbers only.
     "ALTER TABLE generations ADD COLUMN likes INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE generations ADD COLUMN dislikes INTEGER NOT NULL DEFAULT 0",
+    # Groups that were asked for their consent.
+    "CREATE TABLE asked (chat TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT",
     # Texts that repeat the words of somebody who does not agree, or no longer does, that they are learned from.
     """CREATE VIEW quoting AS
         WITH RECURSIVE above (id, parent) AS (
