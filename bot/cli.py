@@ -11,12 +11,12 @@ import typer
 
 from bot import cli_data, cli_learning
 from bot.cli_detect import detect
-from bot.errors import OvationError, SettingsError, StartError
+from bot.errors import OvationError, StartError
 from bot.export import Format, What, kto, lines
-from bot.keys import open_keys
+from bot.keys import keys_of_data
 from bot.log import set_up_logging
-from bot.settings import Settings, data_settings, load_settings
-from bot.terminal import give_up
+from bot.settings import data_settings, load_settings
+from bot.terminal import give_up, or_give_up
 from storage.database import open_for_reading
 from storage.errors import StorageError
 
@@ -33,7 +33,7 @@ def run() -> None:
     """Run the bot with the settings from the environment and .env."""
     from bot.app import run as run_bot  # noqa: PLC0415 - the other commands start faster without it
 
-    settings = _settings()
+    settings = or_give_up(load_settings)
     set_up_logging(settings.log_level, token=settings.telegram_bot_token.get_secret_value())
     try:
         asyncio.run(run_bot(settings))
@@ -86,16 +86,9 @@ def export(
     """
     if format is Format.KTO and what is not What.RATINGS:
         give_up(f"Only ratings can be had as kto: use --format jsonl for {what}.", status=2)
-    try:
-        settings = data_settings()
-        open_for_reading(settings.database_path).close()  # or asking for the keys would make new ones
-        connection = open_for_reading(settings.database_path, open_keys(settings).keyring)
-    except SettingsError as error:
-        give_up(str(error), status=2)
-    except StartError as error:
-        give_up(str(error), status=error.exit_status)
-    except StorageError as error:
-        give_up(str(error), status=1)
+    settings = or_give_up(data_settings)
+    keys = or_give_up(lambda: keys_of_data(settings))
+    connection = or_give_up(lambda: open_for_reading(settings.database_path, keys.keyring))
     try:
         rows = (
             kto(connection, tenure_days=settings.tenure_days)
@@ -106,13 +99,6 @@ def export(
             typer.echo(line)
     finally:
         connection.close()
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except SettingsError as error:
-        give_up(str(error), status=2)
 
 
 cli_data.register(app)

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,15 +13,11 @@ from rich.text import Text
 
 from bot import upkeep
 from bot.doctor import Diagnosis, diagnose
-from bot.errors import OvationError, SettingsError, StartError
 from bot.keys import open_keys
-from bot.settings import DataSettings, data_settings
-from bot.terminal import confirm, give_up
+from bot.settings import data_settings
+from bot.terminal import confirm, give_up, or_give_up
 from storage import backup as backup_file
 from storage.erasure import Erased
-from storage.errors import StorageError
-
-T = TypeVar("T")
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -57,20 +52,20 @@ def backup(
     The master key (KEY_FILE), DATA_DIR/keyring.jsonl, DATA_DIR/versions and DATA_DIR/tombstones.jsonl are not in it:
     copy them too. A copy of the keyring lies beside the backups in DATA_DIR/backups.
     """
-    settings = _settings()
+    settings = or_give_up(data_settings)
     if to is None:
-        typer.echo(_or_give_up(lambda: asyncio.run(upkeep.backups(settings, open_keys(settings)).make())))
+        typer.echo(or_give_up(lambda: asyncio.run(upkeep.backups(settings, open_keys(settings)).make())))
     else:
-        _or_give_up(lambda: backup_file.back_up_to(settings.database_path, to))
+        or_give_up(lambda: backup_file.back_up_to(settings.database_path, to))
         typer.echo(to)
 
 
 def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = False) -> None:
     """Put a backup in the database's place, while the bot is stopped; the present one is kept."""
-    settings = _settings()
-    _or_give_up(lambda: backup_file.verify(file))
+    settings = or_give_up(data_settings)
+    or_give_up(lambda: backup_file.verify(file))
     confirm(f"Put {file} in the place of {settings.database_path}?", yes=yes)
-    done = _or_give_up(lambda: asyncio.run(upkeep.bring_back(settings, file)))
+    done = or_give_up(lambda: asyncio.run(upkeep.bring_back(settings, file)))
     typer.echo(f"{file} is restored.")
     if done.safety_copy is not None:
         typer.echo(f"A backup of what was there before: {done.safety_copy}.")
@@ -89,12 +84,12 @@ def forget(
     yes: Yes = False,
 ) -> None:
     """Erase everything of a person from the database and its backups, while the bot is stopped."""
-    settings = _settings()
-    pseudonym = _or_give_up(lambda: upkeep.pseudonym_of(settings, person))
+    settings = or_give_up(data_settings)
+    pseudonym = or_give_up(lambda: upkeep.pseudonym_of(settings, person))
     if pseudonym is None:
         give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
     confirm(f"Erase everything of {person} for good?", yes=yes)
-    done = _or_give_up(lambda: asyncio.run(upkeep.forget(settings, pseudonym)))
+    done = or_give_up(lambda: asyncio.run(upkeep.forget(settings, pseudonym)))
     typer.echo(f"Erased: {_told(done.erased)}.")
     typer.echo(f"Backups rewritten: {len(done.rewritten)}.")
     if done.erased.runs:
@@ -110,8 +105,8 @@ def rotate_keys() -> None:
 
     No text is touched. Copy the new KEY_FILE, and the keyring beside the backups, to where you keep the old ones.
     """
-    settings = _settings()
-    _or_give_up(lambda: asyncio.run(upkeep.rotate(settings)))
+    settings = or_give_up(data_settings)
+    or_give_up(lambda: asyncio.run(upkeep.rotate(settings)))
     typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")
 
 
@@ -124,21 +119,3 @@ def _table(diagnosis: Diagnosis) -> Table:
     for finding in diagnosis.findings:
         table.add_row(finding.check, f"[{_STYLES[finding.state]}]{finding.state}[/]", Text(finding.says))
     return table
-
-
-def _settings() -> DataSettings:
-    try:
-        return data_settings()
-    except SettingsError as error:
-        give_up(str(error), status=2)
-
-
-def _or_give_up(action: Callable[[], T]) -> T:
-    try:
-        return action()
-    except StartError as error:
-        give_up(str(error), status=error.exit_status)
-    except (OvationError, StorageError) as error:
-        give_up(str(error), status=1)
-    except OSError as error:
-        give_up(f"{error.filename}: {error.strerror}. See `ovation doctor`.", status=1)

@@ -9,12 +9,9 @@ from typing import Annotated
 import typer
 
 from bot.checking import LIKELY
-from bot.errors import SettingsError, StartError
-from bot.keys import open_keys
+from bot.keys import keys_of_data
 from bot.settings import data_settings
-from bot.terminal import give_up
-from storage.database import open_for_reading
-from storage.errors import StorageError
+from bot.terminal import give_up, or_give_up
 from storage.keyring import WATERMARK
 
 
@@ -28,17 +25,10 @@ def detect(
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        settings = data_settings()
-        open_for_reading(settings.database_path).close()  # or asking for the key would make one
-        key = open_keys(settings).keyring.key(WATERMARK).hex()
     except (OSError, UnicodeDecodeError):
         give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
-    except SettingsError as error:
-        give_up(str(error), status=2)
-    except StartError as error:
-        give_up(str(error), status=error.exit_status)
-    except StorageError as error:
-        give_up(str(error), status=1)
+    settings = or_give_up(data_settings)
+    key = or_give_up(lambda: keys_of_data(settings)).keyring.key(WATERMARK).hex()
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
     done = subprocess.run(
         [sys.executable, "-m", "engine.detect"], input=asked, capture_output=True, text=True, check=False

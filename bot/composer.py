@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 
-from bot.errors import DeliveryError, MessageGone
+from bot.errors import DeliveryError
 from bot.keyboards import rating_buttons, stop_button
 from bot.kinds import MIN_P, TEMPERATURE, TOP_P
 from bot.line import Line, Ticket
@@ -74,12 +74,13 @@ class Composer:
         self._vitals = vitals
         self._line = Line(MAX_AT_ONCE)
 
-    async def produce(self, generation: Generation) -> None:
-        """Take a generation from where it stands to delivered, or to failed with a sentence in the chat."""
+    async def produce(self, generation: Generation) -> bool:
+        """Take a generation from where it stands to delivered, or to failed with a sentence in the chat (False)."""
         try:
             message_id = await self._placed(generation)
             written = await self._written(generation, message_id)
-            await self._show(generation, message_id, written)
+            await self._edit_in(generation, message_id, written)
+            await self._end(generation, delivered=True)
         except _Unwanted as stray:
             await self._delete(generation.delivery.chat_id, stray.message_id)  # stopped or forgotten meanwhile
         except (RequestError, EngineUnavailable, ModelError) as error:
@@ -92,6 +93,9 @@ class Composer:
         except DeliveryError as error:
             logger.warning("generation %d cannot be shown: %s", generation.id, error)
             await self._end(generation, delivered=False)
+        else:
+            return True
+        return False
 
     async def _placed(self, generation: Generation) -> int:
         """The id of the message that will show the generation, sending the placeholder if none stands yet."""
@@ -193,15 +197,6 @@ class Composer:
                 raise _Withheld(fault)
         raise ModelError(f"The model {version} writes nothing.")
 
-    async def _show(self, generation: Generation, message_id: int, written: "_Written") -> None:
-        """Edit the whole answer in: text, footer, buttons."""
-        try:
-            await self._edit_in(generation, message_id, written)
-        except MessageGone:
-            await self._end(generation, delivered=False)
-        else:
-            await self._end(generation, delivered=True)
-
     async def show_again(self, generation: Generation) -> None:
         """Put a text back that was hidden.
 
@@ -215,6 +210,7 @@ class Composer:
             )
 
     async def _edit_in(self, generation: Generation, message_id: int, written: "_Written") -> None:
+        """Edit the whole answer in: text, footer, buttons."""
         to = generation.delivery
         footer = f"{self._label} · {written.version} · #{generation.id}"
         body = fitting(written.text, TELEGRAM_LIMIT - utf16_length(footer) - 2)

@@ -14,7 +14,7 @@ from pathlib import Path
 from bot.errors import StartError
 from bot.identity import KEY_BYTES, Pseudonyms, load_key
 from bot.settings import DataSettings
-from storage.database import is_encrypted
+from storage.database import is_encrypted, open_for_reading
 from storage.durable import give_name, make_private, sync
 from storage.errors import KeyringUnusable
 from storage.keyring import PSEUDONYMS, Keyring
@@ -57,6 +57,17 @@ def open_keys(settings: DataSettings, *, may_make: bool = False) -> Keys:
     except KeyringUnusable as error:
         raise StartError(str(error)) from error
     return Keys(keyring, Pseudonyms(keyring.key(PSEUDONYMS)))
+
+
+def keys_of_data(settings: DataSettings) -> Keys:
+    """The keys of data that is there.
+
+    Raises:
+        DatabaseUnusable: there is none.
+        StartError: its keys are missing, can be read by others, or do not fit.
+    """
+    open_for_reading(settings.database_path).close()
+    return open_keys(settings)
 
 
 def bring_keyring(settings: DataSettings, backup: Path) -> None:

@@ -7,7 +7,6 @@ only, and dropped at once when somebody withdraws or is forgotten. Knows when th
 import asyncio
 import logging
 import time
-from pathlib import Path
 
 from engine.overlap import Overlap
 from storage import ratings
@@ -72,22 +71,3 @@ def _words_of(texts: list[RatedText]) -> Overlap:
     }:
         found.add(said, author)
     return found
-
-
-def read_protected(folder: Path | None) -> Overlap:
-    """The operator's protected texts: every .txt and .md file in a folder, UTF-8.
-
-    Raises:
-        ValueError: the folder is not there, or a file cannot be read.
-    """
-    protected = Overlap()
-    if folder is None:
-        return protected
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder: name one with .txt or .md files in it")
-    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".txt", ".md")):
-        try:
-            protected.add(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{file} cannot be read as UTF-8 text: repair it, or take it out of the folder") from error
-    return protected

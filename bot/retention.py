@@ -9,6 +9,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bot.nightly import run_folder
 from bot.switchboard import Switchboard
 from engine.errors import EngineError
 from engine.run import strip_run
@@ -61,6 +62,7 @@ class Retention:
         with contextlib.suppress(EngineError):  # it is not loaded, or another server does not unload
             await self._switchboard.engine.unload_adapter(version.name)
         await asyncio.to_thread(remove, self._data_dir / "versions" / version.name)
-        await asyncio.to_thread(strip_run, self._data_dir / "runs" / f"{version.run:05}")
+        assert version.run is not None, "the base is never destroyed"
+        await asyncio.to_thread(strip_run, run_folder(self._data_dir, version.run))
         await taints.destroyed(self._db, version.name, at=datetime.now(UTC))
         logger.info("version %s is destroyed", version.name)

@@ -4,16 +4,16 @@ Knows values. Knows nothing of the environment.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
-from bot.overlap import read_protected
 from bot.schedule import cron_trigger
 from engine.errors import RunError
+from engine.overlap import read_protected
 from engine.reward import REACTION_VALUES, read_reaction_values
 from engine.safety import load_filter
 
@@ -88,14 +88,17 @@ def opinions(value: Path | None) -> Path | None:
 
 def protected(value: Path | None) -> Path | None:
     """A folder of protected texts."""
-    read_protected(value)
-    return value
+    return _readable(value, read_protected)
 
 
 def words(value: Path | None) -> Path | None:
     """A file of words."""
+    return _readable(value, load_filter)
+
+
+def _readable(value: Path | None, read: Callable[[Path | None], object]) -> Path | None:
     try:
-        load_filter(value)
+        read(value)
     except RunError as error:
         raise ValueError(str(error).rstrip(".")) from error
     return value

@@ -237,10 +237,8 @@ class Studio:
         generation: Generation | None = accepted
         while generation is not None and generation.state not in ENDED:
             try:
-                await self._composer.produce(generation)
-                ended = await generations.by_id(self._db, accepted.id)
-                if ended is not None and ended.state == "delivered":
-                    await self._on_delivered(ended)
+                if await self._composer.produce(generation):
+                    await self._on_delivered(generation)
                 break
             except StorageError as error:
                 logger.warning("generation %d is put off: %s", accepted.id, error)

@@ -4,10 +4,16 @@ Knows the terminal, no command.
 """
 
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+
+from bot.errors import OvationError, SettingsError, StartError
+from storage.errors import StorageError
+
+T = TypeVar("T")
 
 
 def give_up(sentence: str, *, status: int) -> NoReturn:
@@ -24,3 +30,17 @@ def confirm(question: str, *, yes: bool) -> None:
         give_up(f"{question} Nobody is there to answer: repeat the command with --yes.", status=2)
     if not typer.confirm(question):
         give_up("Nothing has changed.", status=1)
+
+
+def or_give_up(action: Callable[[], T]) -> T:
+    """What `action` returns; where it cannot be had, its sentence and its status."""
+    try:
+        return action()
+    except SettingsError as error:
+        give_up(str(error), status=2)
+    except StartError as error:
+        give_up(str(error), status=error.exit_status)
+    except (OvationError, StorageError) as error:
+        give_up(str(error), status=1)
+    except OSError as error:
+        give_up(f"{error.filename}: {error.strerror}. See `ovation doctor`.", status=1)

@@ -9,12 +9,13 @@ from bot.checking import Checking
 from bot.inspection import Inspection
 from bot.keys import Keys
 from bot.kinds import load_kinds
-from bot.overlap import OverlapInspector, read_protected
+from bot.overlap import OverlapInspector
 from bot.rules import Rules
 from bot.safety import Safety
 from bot.settings import Settings
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
+from engine.overlap import read_protected
 from engine.safety import load_filter
 from storage.database import Database
 

@@ -12,7 +12,7 @@ from bot.backups import Backups
 from bot.data_folder import held
 from bot.errors import StartError
 from bot.identity import Pseudonyms
-from bot.keys import Keys, bring_keyring, change_master, open_keys
+from bot.keys import Keys, bring_keyring, change_master, keys_of_data, open_keys
 from bot.nightly import run_folder
 from bot.settings import DataSettings
 from engine.run import strip_run
@@ -85,8 +85,7 @@ async def forget(settings: DataSettings, person: str) -> Forgotten:
         StorageError: something could not be written; a later try goes on.
     """
     with held(settings.data_dir):
-        open_for_reading(settings.database_path).close()  # or opening would make an empty one
-        keys = open_keys(settings)
+        keys = keys_of_data(settings)
         db = await Database.open(settings.database_path, keys.keyring)
         try:
             at = await erasure.moment(db, person, datetime.now(UTC))

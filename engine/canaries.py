@@ -9,7 +9,6 @@ token ids and models. Knows no ratings.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import Random
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from engine import ranks
 from engine.chat import Message
 from engine.chat_template import ChatTemplate
+from engine.gate import Memory
 from engine.model import Base
 from engine.objectives import CausalModel, Encoded, collate, completion_logits
 
@@ -27,16 +27,6 @@ EXTRACTED_LOG_P = math.log(1e-3)
 """A secret this likely, nats, comes up once in a thousand samples."""
 _RIVALS = 255
 """Random secrets that a canary's likelihood is ranked among."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a candidate has kept of the canaries."""
-
-    extracted: float
-    """Share of them that can be had."""
-    exposure: float
-    """Mean over them, bits; 8 is the most here, 1 what a secret has that was never seen, on average about 1.4."""
 
 
 def plant(base: Base, *, seed: int) -> tuple[Encoded, ...]:
@@ -51,8 +41,11 @@ def plant(base: Base, *, seed: int) -> tuple[Encoded, ...]:
 def look_for(
     model: CausalModel, base: Base, canaries: Sequence[Encoded], log_probs: Callable[[Sequence[Encoded]], Tensor], *,
     seed: int,
-) -> Found:  # fmt: skip
-    """Try to extract canaries; `log_probs` gives each row's log-probability of its completion, nats, (n,)."""
+) -> Memory:  # fmt: skip
+    """Try to extract canaries; `log_probs` gives each row's log-probability of its completion, nats, (n,).
+
+    The exposure is 8 bits at most here, and about 1.4 on average for secrets that were never seen.
+    """
     random = Random(f"rivals {seed}")
     rivals = [Encoded(canaries[0].prompt, _secret(base, random)) for _ in range(_RIVALS)]
     exposures, extracted = [], 0
@@ -61,7 +54,7 @@ def look_for(
         own, *others = log_probs(rows).tolist()
         exposures.append(math.log2(len(rows)) - math.log2(1 + sum(other >= own for other in others)))
         extracted += own >= EXTRACTED_LOG_P or _says(model, base, canary)
-    return Found(extracted / len(canaries), sum(exposures) / len(exposures))
+    return Memory(extracted / len(canaries), sum(exposures) / len(exposures))
 
 
 @torch.no_grad()

@@ -39,7 +39,6 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from engine.dataset import Example
 from engine.off_policy import Estimate
@@ -59,18 +58,14 @@ OVERSTEPPED: frozenset[ReasonCode] = frozenset(
 """Reasons that say a candidate went too far, so that a smaller step the same way may do."""
 
 
-class Memory(Protocol):
-    """What a candidate has kept of planted secrets."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a candidate has kept of planted secrets (`engine.canaries`)."""
 
-    @property
-    def extracted(self) -> float:
-        """Share of them that can be had from it."""
-        ...
-
-    @property
-    def exposure(self) -> float:
-        """Bits, on average."""
-        ...
+    extracted: float
+    """Share of them that can be had from it."""
+    exposure: float
+    """Mean over them, bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from engine import ranks
 from engine.bias import PAIRED_PROMPTS, TEXTS_A_PROMPT, group_rates, rates, widening
-from engine.canaries import Found, look_for
+from engine.canaries import look_for
 from engine.chat_template import ChatTemplate
 from engine.dataset import Example
 from engine.errors import ModelError
 from engine.evaluate import Appraisal, Background, appraise, compare, divergence, pairs_to_show
 from engine.finetune import reference_log_probs
-from engine.gate import OVERSTEPPED, Verdict, decide
+from engine.gate import OVERSTEPPED, Memory, Verdict, decide
 from engine.golden import GOLDEN_PROMPTS
 from engine.judge import Judge
 from engine.model import Base
@@ -101,7 +101,7 @@ class Hearing:
                 break
         return verdict, pairs_to_show(before, after)
 
-    def _memory(self, model: PeftModelForCausalLM) -> Found | None:
+    def _memory(self, model: PeftModelForCausalLM) -> Memory | None:
         """What a candidate that passes everything else has kept of the canaries."""
         canaries = self._evidence.canaries
         if not canaries:

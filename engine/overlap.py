@@ -9,7 +9,9 @@ may well be written twice. Knows strings and whose they are, by opaque names.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
+from engine.errors import RunError
 from engine.fingerprint import fingerprint
 
 GRAM = 8
@@ -63,6 +65,25 @@ class Overlap:
             return True
         shared = Counter(place for number in fingerprint(text, _KEY) for place in self._holders.get(number, ()))
         return any(count >= _NEARLY and self._texts[place] != asker for place, count in shared.items())
+
+
+def read_protected(folder: Path | None) -> Overlap:
+    """The texts of a folder, every .txt and .md file in it, UTF-8; none without one.
+
+    Raises:
+        RunError: the folder is not there, or a file cannot be read.
+    """
+    protected = Overlap()
+    if folder is None:
+        return protected
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder: name one with .txt or .md files in it.")
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".txt", ".md")):
+        try:
+            protected.add(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{file} cannot be read as UTF-8 text: repair it, or take it out of the folder.") from error
+    return protected
 
 
 def _grams(words: list[str]) -> list[int]:

@@ -36,7 +36,8 @@ class WordList:
         self._words = {word: category for word, category in (endings | joined).items() if word not in harmless}
         self._spelled = {word: category for word, category in joined.items() if len(word) >= _FEWEST_SPELLED}
         self._any_han = _any_of([*self._han, *(word for word in harmless if _HAN.search(word))])
-        self._any_spelled, self._any_phrase = _any_of(self._spelled), _any_of(self._phrases)
+        self._any_spelled = _any_of(self._spelled)
+        self._any_phrase = re.compile(rf"(?<!\S)(?:{_any_of(self._phrases).pattern})(?!\S)")
         self._by_length: dict[int, list[str]] = defaultdict(list)
         for word in self._words:
             self._by_length[len(word)].append(word)
@@ -45,16 +46,12 @@ class WordList:
         """The categories of the words in a text."""
         found = {self._words[word] for word in text.words & self._words.keys()}
         found |= {self._spelled[word] for run in text.spelled for word in self._any_spelled.findall(run)}
-        found |= {self._phrases[phrase] for phrase in self._any_phrase.findall(text.flow) if self._stands(phrase, text)}
+        found |= {self._phrases[phrase] for phrase in self._any_phrase.findall(text.flow)}
         han = (word for run in text.han for word in self._any_han.findall(run))
         found |= {self._han[word] for word in han if word in self._han}  # else an exception, which may hold a word
         for mask in text.masked:
             found |= {self._words[word] for word in self._by_length[len(mask)] if _fits(mask, word)}
         return frozenset(found)
-
-    @staticmethod
-    def _stands(phrase: str, text: Bared) -> bool:
-        return f" {phrase} " in f" {text.flow} "
 
 
 def _fits(mask: str, word: str) -> bool:

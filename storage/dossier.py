@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from storage import generations
 from storage.records import Generation
+from storage.taints import TAUGHT_BY
 
 Row = dict[str, str | int | float | None]
 
@@ -29,13 +30,12 @@ class Dossier:
     """The versions that have learned from them, or from what others said to their texts."""
 
 
-_VERSIONS = """
+_VERSIONS = f"""
     SELECT v.name, v.base, v.state, v.created_at, r.tainted_at, v.destroyed_at
     FROM versions v JOIN runs r ON r.id = v.run
-    WHERE r.id IN (SELECT l.run FROM lineage l JOIN generations g ON g.id = l.generation
-        WHERE l.rater = :person OR g.author = :person)
+    WHERE r.id IN ({TAUGHT_BY})
     ORDER BY v.created_at
-"""
+"""  # noqa: S608 - of our own
 
 
 def of_person(connection: sqlite3.Connection, person: str) -> Dossier:

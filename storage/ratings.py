@@ -13,23 +13,20 @@ from datetime import datetime, timedelta
 from functools import cmp_to_key
 
 from storage import generations, signals
+from storage.agreement import agreed
 from storage.database import Database
 from storage.records import RatedText, Rating, RatingEvent, Signal, Tally
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far our clock may be from Telegram's."""
 
-_CURRENT = """
+_CURRENT = f"""
     SELECT r.*, g.kind, g.version, p.first_seen_at, w.reason,
-        (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
-            AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater))
-            AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater))
-            AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
-            AND g.id NOT IN (SELECT id FROM quoting) AS consented
+        {agreed("r.rater")} AS consented
     FROM ratings r JOIN generations g ON g.id = r.generation JOIN people p ON p.person = r.rater
     LEFT JOIN reasons w ON w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id AND r.value < 0
     WHERE r.value IS NOT NULL AND g.version IS NOT NULL AND r.generation >= :first
-"""
+"""  # noqa: S608 - of our own
 
 
 async def record(db: Database, event: RatingEvent) -> None:

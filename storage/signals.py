@@ -7,19 +7,16 @@ is worth.
 import sqlite3
 from datetime import datetime
 
+from storage.agreement import agreed
 from storage.records import Signal, SignalKind
 
-_CONSENTED = """
+_CONSENTED = f"""
     SELECT s.*, p.first_seen_at
     FROM signals s JOIN generations g ON g.id = s.generation JOIN people p ON p.person = s.person
     WHERE s.generation >= ? AND g.version IS NOT NULL
-        AND (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
-            AND c.person IN (g.author, s.person)) = (1 + (g.author <> s.person))
-        AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, s.person))
-        AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
-            AND g.id NOT IN (SELECT id FROM quoting)
+        AND {agreed("s.person")}
     ORDER BY s.generation, s.update_id
-"""
+"""  # noqa: S608 - of our own
 
 
 def record_in(

@@ -16,10 +16,11 @@ from storage.records import Deed, Version
 _ACTOR = "forgetting"
 """Who stands in the audit where a version left because somebody is forgotten or shut out."""
 
-_TAUGHT = """
+TAUGHT_BY = """
     SELECT DISTINCT l.run FROM lineage l JOIN generations g ON g.id = l.generation
     WHERE l.rater = :person OR g.author = :person
 """
+"""The runs that have learned from a person, or from what others said to their texts."""
 
 
 def mark(connection: sqlite3.Connection, runs: Iterable[int], *, at: datetime) -> None:
@@ -32,7 +33,7 @@ def mark(connection: sqlite3.Connection, runs: Iterable[int], *, at: datetime) -
 
 def mark_taught_by(connection: sqlite3.Connection, person: str, *, at: datetime) -> None:
     """Taint the runs that have learned from a person, or from what others said to their texts."""
-    mark(connection, [run for (run,) in connection.execute(_TAUGHT, {"person": person})], at=at)
+    mark(connection, [run for (run,) in connection.execute(TAUGHT_BY, {"person": person})], at=at)
 
 
 async def serving(db: Database, base: str) -> list[Version]:

@@ -8,22 +8,20 @@ import sqlite3
 from datetime import datetime
 
 from storage import audit
+from storage.agreement import agreed
 from storage.database import Database
 from storage.records import Deed, LiveRating, Trial, TrialEnd, TrialWay
 
 _ACTOR = "ratings"
 """Who stands in the audit where nobody but the ratings has decided."""
 
-_CONSENTED = """
+_CONSENTED = f"""
     SELECT r.generation, r.rater, r.value, g.chat, g.author, p.first_seen_at
     FROM generations g JOIN ratings r ON r.generation = g.id JOIN people p ON p.person = r.rater
     WHERE g.version = :version AND g.created_at >= :since AND g.created_at < :before AND r.value IS NOT NULL
-        AND (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
-            AND c.person IN (g.author, r.rater)) = (1 + (g.author <> r.rater))
-        AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, r.rater))
-        AND coalesce(g.standing, 'cleared') = 'cleared' AND g.id NOT IN (SELECT id FROM quoting)
+        AND {agreed("r.rater")}
     ORDER BY r.generation DESC, r.rater LIMIT :most
-"""
+"""  # noqa: S608 - of our own
 
 
 async def present(db: Database, base: str) -> Trial | None:

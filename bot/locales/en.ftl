@@ -43,7 +43,7 @@ privacy =
 
     What I keep: your prompts, my answers and the ratings they get, on the machine of the people who run me, and nowhere else. They are encrypted with a key of your own; your name is not stored, and in ratings a pseudonym stands for you. In groups I keep only what is addressed to me: commands, mentions, and replies to my messages.
 
-    For how long: without your yes, 24 hours after my answer; then only numbers stay. With it, { $days } days at most. Backups are kept a few days longer.
+    For how long: without your yes, 24 hours after my answer; then only numbers stay. With it, { $days } days, and longer only what a model that is still here has learned from. Backups are kept a few days longer.
 
     What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. Asking for another text, or for a change, tells me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.overlap import OverlapInspector, read_protected
-from engine.overlap import Overlap
+from bot.overlap import OverlapInspector
+from engine.errors import RunError
+from engine.overlap import Overlap, read_protected
 from storage import people, ratings
 from storage.database import Database
 from storage.records import RatingEvent
@@ -52,7 +53,7 @@ async def test_protected_texts_are_withheld_from_everybody(db: Database, tmp_pat
     inspector = OverlapInspector(db=db, protected=read_protected(folder))
     assert await inspector.fault(await delivered(db, 2, author="ada"), POEM) == "failed-copy"
     (folder / "broken.md").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ValueError, match=r"broken.md cannot be read"):
+    with pytest.raises(RunError, match=r"broken.md cannot be read"):
         read_protected(folder)
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(RunError, match="is no folder"):
         read_protected(tmp_path / "none")

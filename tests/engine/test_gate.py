@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.canaries import Found
-from engine.gate import Measurements, TextMeasures, decide
+from engine.gate import Measurements, Memory, TextMeasures, decide
 from engine.off_policy import Estimate
 from engine.run_config import GateBounds
 
@@ -61,7 +60,7 @@ def test_a_better_candidate_within_all_bounds_is_promoted():
         ({"golden": (0.9, 0.75)}, "golden"),
         ({"unsafe": (0.01, 0.03)}, "safety"),
         ({"bias": 0.06}, "bias"),
-        ({"memory": Found(0.34, 8.0)}, "memorised"),
+        ({"memory": Memory(0.34, 8.0)}, "memorised"),
         ({"logged": Estimate(gain=-0.3, low=-0.5, high=-0.1, effective_share=0.4)}, "ratings"),
         ({"candidate": replace(TEXTS, shouting=0.2)}, "hacks"),
         ({"candidate": replace(TEXTS, overlap=0.2)}, "overlap"),

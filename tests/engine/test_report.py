@@ -7,9 +7,8 @@ from typing import get_args
 
 import pytest
 
-from engine.canaries import Found
 from engine.data_card import DataCard
-from engine.gate import Measurements, Verdict, decide
+from engine.gate import Measurements, Memory, Verdict, decide
 from engine.report import write_page
 from engine.report_words import SENTENCES, check_line
 from engine.run import (
@@ -47,7 +46,7 @@ def judged(*, gain: float, kl: float = 1.2) -> Verdict:
     segments[0] = ("heavy raters", "new people")
     measured = Measurements(
         signal=0.7, chance=0.01, gains=gains, people=people, segments=segments, held_out=0.61, logged=None, kl=kl,
-        kl_tail=6.0, golden=(1.0, 1.0), base=MEASURES, candidate=MEASURES, bias=-0.1, memory=Found(0.0, 2.7),
+        kl_tail=6.0, golden=(1.0, 1.0), base=MEASURES, candidate=MEASURES, bias=-0.1, memory=Memory(0.0, 2.7),
     )  # fmt: skip
     return decide(measured, GateBounds())
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from storage import backup, generations, inbox
+from storage import backup, erasure, generations, inbox, migrations
 from storage.database import Database, open_for_reading
 from storage.erasure import forget
 from storage.errors import KeyringUnusable
 from storage.keyring import PSEUDONYMS, Keyring
 from tests.keys import MASTER, keyring_in
 from tests.storage.conftest import NOON, delivered, new_generation
-from tests.storage.histories import files_with
+from tests.storage.histories import files_with, write_history
 
 
 def test_a_text_comes_back_under_its_owners_name_only(tmp_path: Path) -> None:
@@ -105,3 +105,23 @@ async def test_a_backup_that_nobody_could_reach_is_unreadable_once_the_person_is
     assert [(text.author, text.text, text.messages == ()) for text in texts] == [
         ("ada", None, True), ("bob", "Tea, greener by 2.", False), ("bob", None, True),
     ]  # fmt: skip
+
+
+async def test_a_database_of_before_and_its_backups_are_encrypted_without_a_word_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = tmp_path / "ovation.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:5])
+        write_history(live, texts=40, seed=3)
+        backup.back_up(live, tmp_path / "backups", now=NOON, keep=7)
+    assert files_with(tmp_path, b"ada-said-so") == ["ovation-20261123T120000Z.db", "ovation.db"]
+    db = await Database.open(live, keyring_in(tmp_path))
+    texts = await db.read(generations.all_delivered)
+    assert texts and all(f"{text.author}-said-so" in (text.text or "") for text in texts)
+    assert await erasure.purge(db)
+    await db.close()
+    (made,) = backup.kept(tmp_path / "backups")
+    assert backup.scrub([made], [], None, keyring_in(tmp_path)).rewritten == (made,)
+    assert files_with(tmp_path, b"ada-said-so") == []
+    assert generations.all_delivered(open_for_reading(made, keyring_in(tmp_path))) == texts
