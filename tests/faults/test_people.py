@@ -101,10 +101,7 @@ async def test_a_text_that_is_being_written_is_stopped_by_its_author_only(
 ) -> None:
     await bot.start()
     world = sandbox.world
-    group = world.add_group("Tea lovers", bot_admin=True)
-    ada, bob = world.add_person("Ada"), world.add_person("Bob")
-    for person in (ada, bob):
-        world.join(person, group)
+    group, (ada, bob) = await scene.company("Ada", "Bob")
     # three of its edits are held back, so that it is still being written
     sandbox.faults.refuse("editMessageText", 429, times=1, retry_after_seconds=3)
     asked = world.say(ada, group, "/story the lighthouse")

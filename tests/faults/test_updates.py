@@ -160,10 +160,7 @@ async def test_reactions_of_nobody_on_strangers_messages_are_not_kept(
 ) -> None:
     await bot.start()
     world = sandbox.world
-    group = world.add_group("Tea lovers", bot_admin=True)
-    ada, bob = world.add_person("Ada"), world.add_person("Bob")
-    for person in (ada, bob):
-        world.join(person, group)
+    group, (ada, bob) = await scene.company("Ada", "Bob")
     shown = await scene.ask(ada, group, "/slogan green tea")
     chatter = world.say(bob, group, "I had coffee")
     world.react(ada, chatter, ["🔥"])

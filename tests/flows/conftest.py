@@ -74,6 +74,16 @@ class Scene:
         person = self.sandbox.world.add_person(name, language, id=person_id)
         return person, self.sandbox.world.private_chat(person)
 
+    async def company(self, *names: str, agreed: bool = False) -> tuple[Chat, list[Person]]:
+        """A group in which the bot is an administrator and these people are members; `agreed`: all have opted in."""
+        group = self.sandbox.world.add_group("Tea lovers", bot_admin=True)
+        people = [self.sandbox.world.add_person(name) for name in names]
+        for person in people:
+            self.sandbox.world.join(person, group)
+            if agreed:
+                await self.opt_in(person, group)
+        return group, people
+
     async def ask(self, person: Person, chat: Chat, text: str, *, reply_to: SeenMessage | None = None) -> SeenMessage:
         """Say something and return the finished generation that answers it."""
         asked = self.sandbox.world.say(person, chat, text, reply_to=reply_to)

@@ -7,13 +7,9 @@ from tests.flows.test_trust import talk, version_that_learned
 
 async def test_about_tells_of_the_base_of_a_version_and_of_one_that_is_gone(bot: BotProcess, scene: Scene) -> None:
     await bot.start(PRIVACY_CONTACT="Ada of the Tea Society")
-    group = scene.sandbox.world.add_group("Tea lovers", bot_admin=True)
-    people = [scene.person(name) for name in ("Ada", "Bob")]
-    for person, _ in people:
-        scene.sandbox.world.join(person, group)
-        await scene.opt_in(person, group)
+    group, people = await scene.company("Ada", "Bob", agreed=True)
     await talk(scene, people, group)
-    ada, chat = people[0]
+    ada, chat = people[0], scene.sandbox.world.private_chat(people[0])
     alone = await scene.say(ada, chat, "/about")
     assert "Ada of the Tea Society answers for me" in alone and "Apache-2.0" in alone
     message = await scene.ask(ada, chat, "/slogan green tea")

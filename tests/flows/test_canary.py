@@ -12,7 +12,7 @@ from storage import versions
 from storage.database import Database
 from tests.faults.props import BASE, VERSION, add_version
 from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
-from tests.flows.test_retrain import TOPICS, a_group_with_consent, version_that_answers
+from tests.flows.test_retrain import TOPICS, version_that_answers
 
 TEXTS_AT_ONCE = 10
 MOST_TEXTS = 120
@@ -71,7 +71,7 @@ async def test_a_canary_that_people_dislike_is_rolled_back_by_itself_and_the_adm
 ) -> None:
     await put_on_trial(bot)
     await bot.start(CANARY_SHARE="0.5", CANARY_HOURS="0", PROMPTS_PER_HOUR="0")
-    people, group = await a_group_with_consent(scene, 5)
+    group, people = await scene.company(*"ABCDE", agreed=True)
     admin, office = scene.person("Root", person_id=ADMIN_ID)
     assert "on trial beside starter: nobody has rated its texts yet" in await scene.say(admin, office, "/models")
     message = await rate_until_told(scene, people, group, office, words="have rolled", liked=BASE)
@@ -89,7 +89,7 @@ async def test_a_canary_that_people_like_is_promoted_by_itself_and_the_admin_is_
 ) -> None:
     await put_on_trial(bot)
     await bot.start(CANARY_SHARE="0.5", CANARY_HOURS="0", CANARY_RATINGS="20", PROMPTS_PER_HOUR="0")
-    people, group = await a_group_with_consent(scene, 5)
+    group, people = await scene.company(*"ABCDE", agreed=True)
     admin, office = scene.person("Root", "zh", person_id=ADMIN_ID)
     await scene.ask(admin, office, "/slogan 绿茶")
     assert "正在与 starter 并行试用" in await scene.say(admin, office, "/models")

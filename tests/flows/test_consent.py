@@ -10,10 +10,7 @@ async def test_a_rating_counts_for_training_only_when_author_and_rater_have_said
 ) -> None:
     await bot.start()
     world = sandbox.world
-    group = world.add_group("Tea lovers", bot_admin=True)
-    ada, bob = world.add_person("Ada"), world.add_person("Bob")
-    for person in (ada, bob):
-        world.join(person, group)
+    group, (ada, bob) = await scene.company("Ada", "Bob")
     message = await scene.ask(ada, group, "/slogan green tea")
     world.react(bob, message, ["👍"])
     assert [row["consented"] for row in await values(bot, 1.0)] == [False]

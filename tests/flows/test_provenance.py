@@ -34,7 +34,7 @@ async def test_texts_are_labelled_marked_and_found_again(bot: BotProcess, scene:
             "Tea Society",
             str(row["generation"]),
         )
-    assert (await mydata(scene, ada, chat))["texts"][0]["AIGC"] == exported[0]["AIGC"]
+    assert (await mydata(scene, ada))["texts"][0]["AIGC"] == exported[0]["AIGC"]
 
     (bot.folder / "text.txt").write_text(stranger)
     found = json.loads(await bot.ovation("detect", "text.txt", "--json"))

@@ -120,20 +120,10 @@ async def rate_in_company(
         await asyncio.gather(*(one(number) for number in range(start, min(start + 10, count))))
 
 
-async def a_group_with_consent(scene: Scene, size: int) -> tuple[list[Person], Chat]:
-    world = scene.sandbox.world
-    group = world.add_group("Tea lovers", bot_admin=True)
-    people = [world.add_person(f"Person {number}") for number in range(size)]
-    for person in people:
-        world.join(person, group)
-        await scene.opt_in(person, group)
-    return people, group
-
-
 @pytest.mark.timeout(900)
 async def test_ratings_without_a_taste_promote_nothing(bot: BotProcess, scene: Scene) -> None:
     await bot.start()
-    people, group = await a_group_with_consent(scene, 6)
+    group, people = await scene.company(*"ABCDEF", agreed=True)
     admin, chat = scene.person("Root", person_id=ADMIN_ID)
     coin = Random(5)
     await rate_in_company(scene, people, group, 60, lambda _: coin.random() < 0.5)
@@ -147,7 +137,7 @@ async def test_ratings_with_a_taste_give_a_better_version_that_waits_for_approva
     bot: BotProcess, scene: Scene
 ) -> None:
     await bot.start(PROMOTION="approve", PROMPTS_PER_HOUR="0", OBJECTIVE="kto")  # the demo's test has the long way
-    people, group = await a_group_with_consent(scene, 6)
+    group, people = await scene.company(*"ABCDEF", agreed=True)
     admin, chat = scene.person("Root", person_id=ADMIN_ID)
     await rate_in_company(scene, people, group, 120, lambda text: any(mark in text for mark in "!！"))
     verdict = await retrain(scene, admin, chat)

@@ -44,13 +44,9 @@ async def test_a_reported_text_is_hidden_withdrawn_and_comes_back_if_an_admin_cl
 ) -> None:
     await bot.start()
     world = sandbox.world
-    group = world.add_group("Tea lovers", bot_admin=True)
-    ada, bob = world.add_person("Ada"), world.add_person("Bob")
+    group, (ada, bob) = await scene.company("Ada", "Bob", agreed=True)
     root, office = scene.person("Root", person_id=ADMIN_ID)
     await scene.say(root, office, "/help")
-    for person in (ada, bob):
-        world.join(person, group)
-        await scene.opt_in(person, group)
     assert "Reply to a text of mine" in await scene.say(bob, group, "/report")
     message = await scene.ask(ada, group, "/slogan green tea")
     body = message.text.rsplit("\n\n", 1)[0]

@@ -111,11 +111,7 @@ async def test_a_dislike_may_be_explained_and_what_people_do_is_noted_until_they
 ) -> None:
     await bot.start()
     world = sandbox.world
-    group = world.add_group("Tea lovers", bot_admin=True)
-    ada, bob = world.add_person("Ada"), world.add_person("Bob")
-    for person in (ada, bob):
-        world.join(person, group)
-        await scene.opt_in(person, group)
+    group, (ada, bob) = await scene.company("Ada", "Bob", agreed=True)
     text = await scene.ask(ada, group, "/slogan green tea")
 
     assert world.current(text).button("why:") is None

@@ -31,9 +31,8 @@ def files_with(folder: Path, *words: str) -> set[str]:
     return {path.name for path in files if any(word.encode() in path.read_bytes() for word in words)}
 
 
-async def talk(scene: Scene, people: list[tuple[Person, Chat]], group: Chat) -> None:
+async def talk(scene: Scene, everybody: list[Person], group: Chat) -> None:
     """Everybody asks in the group, everybody rates; Ada, the first, has a secret."""
-    everybody = [person for person, _ in people]
     for number, person in enumerate(everybody):
         topic = f"{SECRET} {number}" if number == 0 else TOPICS[number % len(TOPICS)]
         message = await scene.ask(person, group, f"/slogan {topic}")
@@ -63,12 +62,9 @@ async def version_that_learned(bot: BotProcess) -> None:
 async def test_a_person_comes_teaches_looks_and_leaves_without_a_trace(bot: BotProcess, scene: Scene) -> None:
     await bot.start(MIN_RATINGS="20", OBJECTIVE="kto", TRAIN_MINUTES="0.2")
     world = scene.sandbox.world
-    group = world.add_group("Tea lovers", bot_admin=True)
-    people = [scene.person(name) for name in ("Ada", "Bob", "Cyd", "Dee")]
-    for person, _ in people:
-        world.join(person, group)
-        await scene.opt_in(person, group)
-    (ada, adas_chat), admin_pair = people[0], scene.person("Root", person_id=ADMIN_ID)
+    group, people = await scene.company("Ada", "Bob", "Cyd", "Dee", agreed=True)
+    ada, admin_pair = people[0], scene.person("Root", person_id=ADMIN_ID)
+    adas_chat = world.private_chat(ada)
     await talk(scene, people, group)
     assert await bot.stop() == 0
     data = bot.folder / "data"
@@ -78,18 +74,18 @@ async def test_a_person_comes_teaches_looks_and_leaves_without_a_trace(bot: BotP
     await bot.start()
     old_backup = data / "backups" / Path((await bot.ovation("backup")).strip()).name
 
-    document = await mydata(scene, ada, adas_chat)
+    document = await mydata(scene, ada)
     assert [text["asked"][-1]["content"] for text in document["texts"]] == [f"{SECRET} 0", SECRET]
     assert {version["name"] for version in document["versions"]} == {VERSION}
     assert len(document["ratings"]) == 4 and document["consents"][0]["revoked_at"] is None
     assert "private chat" in await scene.say(ada, group, "/mydata")
-    assert SECRET not in json.dumps(await mydata(scene, *people[2])), "nobody reads what others wrote"
+    assert SECRET not in json.dumps(await mydata(scene, people[2])), "nobody reads what others wrote"
 
     kept = await asyncio.to_thread(old_backup.read_bytes)  # far away, where no /forget can reach it
     assert "erased" in await confirmed(scene, ada, adas_chat, "/forget")
     assert "serves until the next run" in await scene.say(*admin_pair, "/models")
     world.say(*admin_pair, "/retrain")
-    await until_base_serves(scene, people[1][0], group)
+    await until_base_serves(scene, people[1], group)
     assert "destroyed" in await scene.say(*admin_pair, "/models")
     assert await bot.stop() == 0
     await bot.start()  # each start sweeps
@@ -105,15 +101,14 @@ async def test_a_person_comes_teaches_looks_and_leaves_without_a_trace(bot: BotP
         path.unlink()
     assert files_with(data, person, SECRET) == {"tombstones.jsonl"}
     await bot.start()
-    assert (await mydata(scene, ada, adas_chat))["texts"] == []
+    assert (await mydata(scene, ada))["texts"] == []
 
 
-async def mydata(scene: Scene, person: Person, chat: Chat) -> dict[str, list[dict[str, object]]]:
-    message = await scene.answer(scene.sandbox.world.say(person, chat, "/mydata"))
+async def mydata(scene: Scene, person: Person) -> dict[str, list[dict[str, object]]]:
+    world = scene.sandbox.world
+    message = await scene.answer(world.say(person, world.private_chat(person), "/mydata"))
     assert message.attachment is not None and message.attachment.name == "mydata.json"
-    found: dict[str, list[dict[str, object]]] = json.loads(
-        scene.sandbox.world.state.files[message.attachment.file_id][1]
-    )
+    found: dict[str, list[dict[str, object]]] = json.loads(world.state.files[message.attachment.file_id][1])
     return found
 
 
