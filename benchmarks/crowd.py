@@ -131,6 +131,12 @@ class Crowd:
             group.create_task(again(self.react, reactions_per_second))
             group.create_task(keep_looking())
 
+    async def rated(self, ratings: int, *, seconds: float) -> None:
+        """Wait until so many ratings stand, while others `act`; TimeoutError when it takes longer than that."""
+        async with asyncio.timeout(seconds):
+            while len(self._expected()) < ratings:
+                await asyncio.sleep(LOOK_SECONDS)
+
     async def settle(self, *, seconds: float) -> bool:
         """Wait until everything is answered and every update taken, at most so long; whether it came to that."""
         deadline = time.monotonic() + seconds

@@ -17,18 +17,24 @@ from bot.sandbox.server import Sandbox
 
 _LONGEST_LIFE_SECONDS = 2.5
 _SETTLE_SECONDS = 300.0
+_RATED_EVERY = 4
 
 
 async def kill_again_and_again(
     sandbox: Sandbox, bot: BotChild, *, kills: int, seed: int, size: int = 24, groups: int = 1
 ) -> Toll:
-    """Let a crowd use a bot that is killed `kills` times, then let it live, and reckon."""
+    """Let a crowd use a bot that is killed `kills` times, then let it live, and reckon.
+
+    Every fourth life lasts until one more rating stands, for on a slow machine the others are too short to answer.
+    """
     rng = random.Random(seed)
     crowd = Crowd(sandbox, size, seed, groups)
     await bot.start()
     acting = asyncio.create_task(crowd.act(prompts_per_second=2.0, reactions_per_second=8.0))
-    for _ in range(kills):
+    for life in range(1, kills + 1):
         await asyncio.sleep(rng.uniform(0.0, _LONGEST_LIFE_SECONDS))
+        if life % _RATED_EVERY == 0:
+            await crowd.rated(1 + life // _RATED_EVERY, seconds=_SETTLE_SECONDS)
         await kill_family(bot)
         await bot.spawn()
     acting.cancel()
