@@ -1,6 +1,5 @@
 """The way that training has gone: marks to go back to, when it has gone too far. Knows weights; knows no ratings."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -30,16 +29,26 @@ class Trail:
         self._interpolate(there, there, 0.0)
 
     def land(self, measure_kl: Callable[[], float], budget: float) -> float:
-        """Move back towards the last mark until the budget is kept again, by halving; returns the KL there."""
-        inside, outside = self._marks[-1][1], _copies(self._parameters)
-        share, reached = 0.0, math.nan
+        """Move back until the budget is kept again, to a mark and by halving towards the next; returns the KL there.
+
+        Marks beyond the budget are dropped: it was kept there by the measure of the time, and is not by this one.
+        """
+        outside = _copies(self._parameters)
+        while True:
+            self._count, inside = self._marks[-1]
+            self._interpolate(inside, inside, 0.0)
+            reached = measure_kl()
+            if reached <= budget or len(self._marks) == 1:
+                break
+            outside = self._marks.pop()[1]
+        share = 0.0
         for step in (0.5, 0.25, 0.125):
             self._interpolate(inside, outside, share + step)
             kl = measure_kl()
             if kl <= budget:
                 share, reached = share + step, kl
         self._interpolate(inside, outside, share)
-        return measure_kl() if math.isnan(reached) else reached
+        return reached
 
     @torch.no_grad()
     def _interpolate(self, inside: Sequence[Tensor], outside: Sequence[Tensor], share: float) -> None:

@@ -42,3 +42,11 @@ def test_weights_that_are_no_numbers_leave_no_trace():
     weight, trail = walked(1)
     weight.fill_(float("nan"))
     assert trail.land(weight.item, 5.0) == 1.0
+
+
+def test_marks_that_were_thought_to_keep_the_budget_are_passed_on_the_way_back():
+    weight, trail = walked(10)
+    weight.fill_(11.0)
+    assert trail.land(weight.item, 4.6) == 4.5
+    trail.go_to(1.0)
+    assert weight.item() == 4.0
