@@ -218,6 +218,7 @@ async def _furnish(
     )  # fmt: skip
     forgetting.when_erased(trust.renew)
     stack.push_async_callback(forgetting.close)
+    await forgetting.finish()
     my_data = MyData(
         db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
     )

@@ -8,7 +8,9 @@ and the order of these steps. Knows no Telegram type.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +23,10 @@ from bot.nightly import Nightly
 from bot.studio import Studio
 from storage import erasure, tombstones
 from storage.database import Database
+from storage.erasure import Erased
 from storage.tombstones import Tombstone
+
+logger = logging.getLogger(__name__)
 
 
 class Forgetting:
@@ -60,11 +65,28 @@ class Forgetting:
         """
         person = self._keys.pseudonyms.person(person_id)
         await self._studio.abandon_all_of(person)
-        at = await erasure.moment(self._db, person, datetime.now(UTC))
-        await asyncio.to_thread(tombstones.append, self._file, Tombstone(person, at))
+        tombstone = Tombstone(person, await erasure.moment(self._db, person, datetime.now(UTC)))
+        await asyncio.to_thread(tombstones.append, self._file, tombstone)
+        erased = await self._erase(tombstone)
+        values: dict[str, str | float] = {"texts": len(erased.generations), "ratings": erased.ratings}
+        return Done("forget-done", values, "forget", is_nameless=True)
+
+    async def finish(self) -> None:
+        """Erase those whose erasure a crash cut off. Call before any text is taken up again, for theirs are unreadable.
+
+        Raises:
+            StorageError: a tombstone is damaged, or the erasure cannot be written.
+        """
+        for tombstone in await asyncio.to_thread(tombstones.unfinished, self._file):
+            await self._erase(tombstone)
+            logger.info("an erasure that was cut off is done")
+
+    async def _erase(self, tombstone: Tombstone) -> Erased:
+        person, at = tombstone.person, tombstone.at
         # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
         await self._nightly.strip(await erasure.learned(self._db, person, at))
         erased = await erasure.forget(self._db, person, at, names=self._keys.named_in)
+        await asyncio.to_thread(tombstones.append, self._file, replace(tombstone, is_done=True))
         self._on_erasure()
         await self._nightly.start_over(erased.runs)
         await self._nightly.strip(erased.runs)  # one may have come to its report meanwhile
@@ -72,8 +94,7 @@ class Forgetting:
             with contextlib.suppress(DeliveryError):
                 await self._messenger.delete(chat_id, message_id)
         self._clean_soon()
-        values: dict[str, str | float] = {"texts": len(erased.generations), "ratings": erased.ratings}
-        return Done("forget-done", values, "forget", is_nameless=True)
+        return erased
 
     async def close(self) -> None:
         """Wait for nothing; what is cut off is done in the night."""

@@ -4,7 +4,7 @@ Holds the data folder meanwhile, so that no bot can start. Knows the order of th
 terminal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,10 +89,12 @@ async def forget(settings: DataSettings, person: str) -> Forgotten:
         db = await Database.open(settings.database_path, keys.keyring)
         try:
             at = await erasure.moment(db, person, datetime.now(UTC))
-            tombstones.append(settings.tombstones_path, Tombstone(person, at))
+            tombstone = Tombstone(person, at)
+            tombstones.append(settings.tombstones_path, tombstone)
             for run in await erasure.learned(db, person, at):
                 strip_run(run_folder(settings.data_dir, run))
             erased = await erasure.forget(db, person, at, names=keys.named_in)
+            tombstones.append(settings.tombstones_path, replace(tombstone, is_done=True))
             await audit.append(db, Deed(datetime.now(UTC), _OPERATOR, "forget", person))
             await erasure.purge(db)
         finally:

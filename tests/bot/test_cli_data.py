@@ -159,7 +159,7 @@ def test_who_is_forgotten_is_gone_from_every_file_and_stays_gone_after_a_restore
             bodies = connection.execute("SELECT update_id FROM inbox WHERE state = 'new'").fetchall()
         assert [row[0] for row in bodies] == [2], "what others are waiting for stays"
         assert rows_of(data / "ovation.db", "bob") > 0
-    assert [stone.person for stone in tombstones.read(data / "tombstones.jsonl")] == [person]
+    assert [(stone.person, stone.is_done) for stone in tombstones.read(data / "tombstones.jsonl")] == [(person, True)]
 
 
 def test_what_runs_tell_of_erased_texts_goes_from_their_folders(data: Path) -> None:

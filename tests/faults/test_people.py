@@ -3,14 +3,19 @@
 import asyncio
 import sqlite3
 import subprocess
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from benchmarks.kills import kill_family
 from bot.keys import open_keys
 from bot.sandbox.records import Chat, SeenMessage
 from bot.sandbox.server import Sandbox
 from bot.settings import DataSettings
+from storage import tombstones
+from storage.tombstones import Tombstone
 from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed
 from tests.flows.test_rating import values
 
@@ -154,6 +159,41 @@ async def test_forgetting_erases_everything_at_once_also_what_is_being_written_a
     assert "zanzibarcloves" not in bot.log
     assert await bot.stop() == 0
     assert await find(data, person) == [str(data / "tombstones.jsonl")]
+
+
+def is_placed(database: Path) -> bool:
+    """Whether the bot has noted in which message a text is to come; until then a kill leaves that message to nobody."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        return bool(connection.execute("SELECT 1 FROM generations WHERE state = 'placed'").fetchall())
+
+
+async def test_forgetting_that_a_crash_cut_off_is_finished_at_the_next_start(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    (ada, hers), (bob, his) = scene.person("Ada"), scene.person("Bob")
+    await scene.ask(bob, his, "/slogan black tea")
+    await scene.ask(ada, hers, "/slogan green tea")
+    sandbox.faults.refuse("editMessageText", 429, times=1, retry_after_seconds=4)
+    asked = sandbox.world.say(ada, hers, "/story the lighthouse")
+    await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
+    await sandbox.world.until(lambda: is_placed(bot.folder / "data" / "ovation.db") or None, 20)
+    await kill_family(bot)
+    settings = DataSettings(data_dir=bot.folder / "data")
+    keys = open_keys(settings)
+    person = keys.pseudonyms.person(ada.id)
+    tombstones.append(settings.tombstones_path, Tombstone(person, datetime.now(UTC)))
+    keys.keyring.erase(person)  # as far as it had come: the rows are there, and nobody can read them
+
+    await bot.start()
+    assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
+    assert sandbox.world.answers(asked) == ()
+    assert tombstones.unfinished(settings.tombstones_path) == []
+    assert "failed" not in bot.log
+    await scene.ask(ada, hers, "/slogan the sea")
+    assert await bot.stop() == 0
+    await bot.start()
+    assert len(await bot.export("generations")) == 2, "what came after it stays"
 
 
 async def test_a_consent_taken_back_before_the_run_keeps_every_row_of_it_out(

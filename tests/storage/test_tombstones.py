@@ -1,5 +1,6 @@
 """A tombstone is on disk before anything is erased, and a crash in the middle of one harms no other."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -64,3 +65,19 @@ def test_a_moment_is_the_one_that_was_written(file: Path) -> None:
     moment = datetime(2026, 3, 29, 0, 59, 59, 999999, tzinfo=UTC)
     tombstones.append(file, Tombstone("ada", moment))
     assert tombstones.read(file) == [Tombstone("ada", moment)]
+
+
+def test_an_erasure_is_unfinished_until_a_second_line_says_that_it_is_done(file: Path) -> None:
+    assert tombstones.unfinished(file) == []
+    tombstones.append(file, ADA)
+    tombstones.append(file, BOB)
+    tombstones.append(file, replace(ADA, is_done=True))
+    assert tombstones.unfinished(file) == [BOB]
+    again = Tombstone("ada", NOON + timedelta(days=1))
+    tombstones.append(file, again)
+    assert tombstones.unfinished(file) == [again, BOB]
+
+
+def test_a_line_of_before_is_finished_once_more(file: Path) -> None:
+    file.write_text('{"person": "ada", "at": "2026-11-23T12:00:00+00:00"}\n')
+    assert [tombstone.person for tombstone in tombstones.unfinished(file)] == ["ada"]
