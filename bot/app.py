@@ -28,6 +28,7 @@ from bot.delivery import Delivery
 from bot.doorman import Doorman
 from bot.dossier import MyData
 from bot.errors import StartError
+from bot.favourites import Favourites
 from bot.feedback import Feedback
 from bot.forgetting import Forgetting
 from bot.handlers import (
@@ -45,6 +46,8 @@ from bot.handlers import (
     rate,
     report,
     rework,
+    stop,
+    top,
 )
 from bot.handlers.admin import AdminCommands
 from bot.handlers.errors import ErrorHandler
@@ -231,7 +234,8 @@ async def _furnish(
     parts = [
         generate.handlers(studio, kinds),
         rate.handlers(feedback),
-        rework.handlers(studio),
+        rework.handlers(studio, counts),
+        stop.handlers(studio, delivery),
         privacy.handlers(
             consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
         ),
@@ -239,6 +243,7 @@ async def _furnish(
         report.handlers(reports, delivery, guard),
         check.handlers(trust.checking, delivery),
         about.handlers(_cards(ground, switchboard), delivery),
+        top.handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
         preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         admin.handlers(school, guard),

@@ -1,4 +1,5 @@
-"""The buttons under a finished text, kept up to date: the counts, and for a while after a 👎 why that was.
+"""The buttons under a finished text, kept up to date: the counts, for a while after a 👎 why that was, and after a ✏️
+what may be wished.
 
 Ratings that come together, or while Telegram has no room, share an edit. The row of reasons comes with the edit that
 shows the new count and goes with the edit a minute later, or as soon as nobody's 👎 lacks a reason
@@ -8,8 +9,8 @@ shows the new count and goes with the edit a minute later, or as soon as nobody'
 import asyncio
 import logging
 
-from bot.errors import DeliveryError, NotNow
-from bot.keyboards import rating_buttons, reason_buttons
+from bot.errors import DeliveryError, NotNow, Refusal
+from bot.keyboards import rating_buttons, reason_buttons, wish_buttons
 from bot.messenger import Messenger
 from storage import generations, ratings, reasons
 from storage.database import Database
@@ -19,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 COUNTS_DELAY_SECONDS = 2.0
 """Counts under a message are refreshed this long after a rating, so that a shower of reactions is one edit."""
-REASONS_SECONDS = 60.0
-"""How long a 👎 may be explained by a button."""
+OFFER_SECONDS = 60.0
+"""How long a 👎 may be explained by a button, and a text be changed by one."""
 
 
 class Counts:
@@ -34,30 +35,51 @@ class Counts:
         self._asking: dict[int, float] = {}
         """Until when, on the loop's clock, the reasons may stand under a generation."""
         self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._wishing: dict[int, asyncio.TimerHandle] = {}
+        """Takes the wishes away from under a generation."""
 
-    def refresh_soon(self, generation: Generation, *, asks: bool = False) -> None:
+    def refresh_soon(self, generation: Generation, *, asks: bool = False, at_once: bool = False) -> None:
         """Show what stands a little later; `asks` offers the reasons too, where a 👎 stands without one."""
         if generation.state != "delivered":
             return  # an unfinished text gets its counts with its end
         if asks:
-            self._asking[generation.id] = asyncio.get_running_loop().time() + REASONS_SECONDS
+            self._asking[generation.id] = asyncio.get_running_loop().time() + OFFER_SECONDS
         self._stale.add(generation.id)
         if generation.id not in self._refreshing:
-            task = asyncio.create_task(self._refresh(generation), name=f"counts of {generation.id}")
+            pause = 0.0 if at_once else COUNTS_DELAY_SECONDS
+            task = asyncio.create_task(self._refresh(generation, pause), name=f"counts of {generation.id}")
             self._refreshing[generation.id] = task
+
+    async def offer_wishes(self, generation: int, *, chat_id: int, shown_in: int) -> None:
+        """Show for a while, and at once, the buttons that change a text.
+
+        Raises:
+            Refusal: the message does not show that text any more.
+        """
+        shown = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
+        if shown is None or shown.id != generation or shown.is_hidden:
+            raise Refusal("generation-unknown")
+        if (timer := self._wishing.pop(generation, None)) is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._wishing[generation] = loop.call_later(OFFER_SECONDS, self._withdraw_wishes, shown)
+        self.refresh_soon(shown, at_once=True)
+
+    def _withdraw_wishes(self, generation: Generation) -> None:
+        del self._wishing[generation.id]
+        self.refresh_soon(generation)
 
     async def close(self) -> None:
         """Stop refreshing; the ratings are stored already."""
-        for timer in self._timers.values():
+        for timer in (*self._timers.values(), *self._wishing.values()):
             timer.cancel()
         tasks = list(self._refreshing.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _refresh(self, generation: Generation) -> None:
+    async def _refresh(self, generation: Generation, pause: float) -> None:
         """Show the buttons of the moment, and again what has changed meanwhile."""
-        pause = COUNTS_DELAY_SECONDS
         try:
             while generation.id in self._stale:
                 await asyncio.sleep(pause)
@@ -82,6 +104,8 @@ class Counts:
         buttons = rating_buttons(generation.id, await ratings.tally(self._db, generation.id))
         if await self._is_asking(generation):
             buttons += reason_buttons(to.language, generation.id)
+        if generation.id in self._wishing:
+            buttons += wish_buttons(to.language, generation.id)
         await self._messenger.edit_buttons(to.chat_id, to.message_id, buttons)
 
     async def _is_asking(self, generation: Generation) -> bool:

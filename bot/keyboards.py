@@ -19,6 +19,10 @@ REASONS: Mapping[Reason, str] = {
 """Each reason of a dislike, with the id of the words on its button."""
 
 
+WISHES = ("shorter", "longer", "funnier", "serious")
+"""What a button may wish of a text; the locales have the words on it and those for the model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Button:
     """One inline button; `data` is 1 to 64 bytes."""
@@ -45,6 +49,12 @@ def rating_buttons(generation: int, tally: Tally) -> Keyboard:
 def reason_buttons(language: str, generation: int) -> Keyboard:
     """Why a text is disliked, for those who care to say."""
     return (tuple(Button(say(language, text), f"why:{generation}:{reason}") for reason, text in REASONS.items()),)
+
+
+def wish_buttons(language: str, generation: int) -> Keyboard:
+    """What may be wished of a text without a word, two in a row."""
+    buttons = [Button(say(language, f"wish-{name}"), f"wish:{generation}:{name}") for name in WISHES]
+    return (tuple(buttons[:2]), tuple(buttons[2:]))
 
 
 def settings_buttons(language: str, owner: str, *, own_taste: bool) -> Keyboard:

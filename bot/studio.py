@@ -107,12 +107,15 @@ class Studio:
             raise Refusal("generation-unknown")
         await self._accept(request, earlier.kind, earlier.messages, _Origin(earlier.id, "another"))
 
-    async def refine(self, request: Request, shown_in: int, wish: str) -> bool:
-        """Accept a wish about the generation that a message shows; False when the message shows none."""
+    async def refine(self, request: Request, shown_in: int, wish_for: Callable[[str], str]) -> bool:
+        """Accept a wish about the generation that a message shows; False when the message shows none.
+
+        `wish_for` says what is wished, given the text.
+        """
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=shown_in)
         if earlier is None or earlier.text is None or earlier.is_hidden:
             return False
-        wish = await self._checked(wish, self._kinds.by_name.get(earlier.kind, self._kinds.default))
+        wish = await self._checked(wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default))
         thread = (*earlier.messages, Turn("assistant", earlier.text), Turn("user", wish))
         await self._accept(request, earlier.kind, thread, _Origin(earlier.id, "refined"))
         return True
@@ -138,6 +141,20 @@ class Studio:
         await self._abandon(generation.id)
         await self._composer.say_stopped(generation, shown_in)
         return True
+
+    async def cancel(self, chat_id: int, person_id: int) -> int:
+        """End every text that is coming for a person in a chat; returns how many."""
+        for generation in await self._coming(chat_id, person_id):
+            await self._abandon(generation.id)
+        stopped = await self._coming(chat_id, person_id)  # others have come to their end meanwhile
+        for generation in stopped:
+            await self._composer.fail(generation, "stopped")
+        return len(stopped)
+
+    async def _coming(self, chat_id: int, person_id: int) -> list[Generation]:
+        author = self._pseudonyms.person(person_id)
+        unfinished = await generations.unfinished(self._db)
+        return [g for g in unfinished if g.author == author and g.delivery.chat_id == chat_id]
 
     async def abandon_all_of(self, author: str) -> None:
         """Stop writing for a person, by pseudonym; what is to become of the prompts is the caller's matter."""

@@ -24,7 +24,20 @@ logger = logging.getLogger(__name__)
 
 TelegramApplication = Application[Any, Any, Any, Any, Any, Any]
 
-MENU = ("help", "optin", "optout", "privacy", "settings", "report", "check", "about", "mydata", "forget")
+MENU = (
+    "help",
+    "top",
+    "cancel",
+    "optin",
+    "optout",
+    "privacy",
+    "settings",
+    "report",
+    "check",
+    "about",
+    "mydata",
+    "forget",
+)
 """The commands in the menu behind those of the kinds."""
 _TIMEOUT_SECONDS = 15.0
 _CONNECTIONS = 64

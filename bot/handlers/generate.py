@@ -25,7 +25,8 @@ def handlers(studio: Studio, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
         message = incoming(update, bot_id=context.bot.id)
         if message is None:
             return
-        if message.replies_to is not None and await studio.refine(message.request, message.replies_to, message.text):
+        words = message.text
+        if message.replies_to is not None and await studio.refine(message.request, message.replies_to, lambda _: words):
             return
         topic, is_mentioned = _without(f"@{context.bot.username}", message.text)
         if message.is_private or is_mentioned:

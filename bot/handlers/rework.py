@@ -1,49 +1,63 @@
-"""The buttons that ask for another text or stop one: 🔁, ✏️, and ⏹ while it is written. Unpacks and calls the studio."""
+"""The buttons that ask for another text or a changed one: 🔁, and ✏️ with its wishes. Unpacks and calls the services."""
 
 from typing import Any
 
-from telegram import Update
+from telegram import CallbackQuery, Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes
 
+from bot.counts import Counts
+from bot.errors import Refusal
 from bot.incoming import pressed, toast
+from bot.keyboards import WISHES
+from bot.kinds import language_of_topic
 from bot.studio import Request, Studio
-from bot.texts import language_of
+from bot.texts import language_of, say
 
 
-def handlers(studio: Studio) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the three buttons."""
+def handlers(studio: Studio, counts: Counts) -> list[BaseHandler[Any, Any, Any]]:
+    """Handlers for the buttons."""
 
     async def on_again(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query, generation = pressed(update)
-        if query.message is not None:
-            request = Request(
-                update_id=update.update_id,
-                person_id=query.from_user.id,
-                chat_id=query.message.chat.id,
-                message_id=query.message.message_id,
-                language=language_of(query.from_user.language_code),
-                thread_id=getattr(query.message, "message_thread_id", None),
-            )
+        if (request := _request(update, query)) is not None:
             await studio.again(request, generation)
             await toast(query, "again-coming")
 
     async def on_refine(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query, _generation = pressed(update)
-        await toast(query, "refine-how", show_alert=True)
-
-    async def on_stop(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query, generation = pressed(update)
-        if query.message is not None:
-            is_stopped = await studio.stop(
-                generation,
-                shown_in=query.message.message_id,
-                chat_id=query.message.chat.id,
-                person_id=query.from_user.id,
-            )
-            await toast(query, "stopped" if is_stopped else "orphan-removed")
+        if (request := _request(update, query)) is not None:
+            await counts.offer_wishes(generation, chat_id=request.chat_id, shown_in=request.message_id)
+            await toast(query, "refine-how")
+
+    async def on_wish(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        query = update.callback_query
+        if query is None or query.data is None or (request := _request(update, query)) is None:
+            return
+        _wish, _generation, name = query.data.split(":")
+
+        def wish(text: str) -> str:
+            return say(language_of_topic(text), f"wish-{name}-words")
+
+        if not await studio.refine(request, request.message_id, wish):
+            raise Refusal("generation-unknown")
+        await toast(query, "wish-coming")
 
     return [
         CallbackQueryHandler(on_again, pattern=r"^again:\d{1,18}$"),
         CallbackQueryHandler(on_refine, pattern=r"^refine:\d{1,18}$"),
-        CallbackQueryHandler(on_stop, pattern=r"^stop:\d{1,18}$"),
+        CallbackQueryHandler(on_wish, pattern=rf"^wish:\d{{1,18}}:({'|'.join(WISHES)})$"),
     ]
+
+
+def _request(update: Update, query: CallbackQuery) -> Request | None:
+    """Who presses, as one who asks by the message that shows the text."""
+    if query.message is None:
+        return None
+    return Request(
+        update_id=update.update_id,
+        person_id=query.from_user.id,
+        chat_id=query.message.chat.id,
+        message_id=query.message.message_id,
+        language=language_of(query.from_user.language_code),
+        thread_id=getattr(query.message, "message_thread_id", None),
+    )

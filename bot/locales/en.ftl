@@ -15,7 +15,9 @@ help =
     { $kinds }
 
     👍 👎 or any reaction rates a text; the last one counts, and taking it back takes it back.
-    🔁 writes another one. To change a text, reply to it and say what you want.
+    🔁 writes another one. To change a text, press ✏️, or reply to it and say what you want.
+    /cancel stops what I am writing for you here.
+    /top: the best-loved texts of the week.
 
     /optin and /optout: may your texts and ratings teach me here?
     /report, as a reply to a text: it is hidden, and the admins look at it.
@@ -97,7 +99,18 @@ failed-unsafe = I could not write this: what came out was not fit to show, twice
 failed-engine = I could not write this: the model does not answer at the moment. Please try again in a few minutes.
 failed-too-long = I could not write this: the conversation has become too long for the model. Please start anew with a shorter wish.
 generation-unknown = That text is not here any more, so I cannot do that with it.
-refine-how = Reply to the text and say what to change, for example “shorter”.
+refine-how = Press a wish, or reply to the text and say what to change.
+wish-shorter = ✂️ Shorter
+wish-longer = 📏 Longer
+wish-funnier = 😄 Funnier
+wish-serious = 🎩 More serious
+wish-shorter-words = make it shorter
+wish-longer-words = make it longer
+wish-funnier-words = funnier
+wish-serious-words = more serious
+wish-coming = Gladly. The changed one is coming.
+top = 🏆 The best-loved of the last seven days here:
+top-empty = Nothing to show yet: nobody has liked a text here in the last seven days. React to some with 👍 or any emoji.
 again-coming = Another one is coming.
 settings =
     ⚙️ Your settings in this chat. A press changes one.
@@ -127,6 +140,11 @@ error = Something went wrong on my side, and I have noted it. Please try again.
 stopped = ⏹ Stopped. Ask again whenever you like.
 stop-not-yours = Only the one who asked can stop that.
 stop-too-late = That text is finished already.
+cancel-done = { $texts ->
+        [one] Stopped.
+       *[other] All { $texts } are stopped.
+    }
+cancel-nothing = I am not writing anything for you here at the moment.
 orphan-removed = That was a leftover; I have taken it away. Your text comes in another message.
 button-old = That button is from an older message. Write to me anew, or see /help.
 queue-ahead = ⏳ { $ahead ->
@@ -282,6 +300,8 @@ reason-unexpected = Something unexpected happened; the log says what. /retrain t
 
 # --- The command menu ---
 menu-help = What I can do
+menu-top = The best-loved texts of the week
+menu-cancel = Stop what you are writing for me
 menu-optin = Let me learn from you here
 menu-optout = Do not let me learn from you here
 menu-settings = What I do for you in this chat

@@ -15,7 +15,9 @@ help =
     { $kinds }
 
     👍 👎 或任何表情回应都是评价；以最后一次为准，撤回就是撤回。
-    🔁 会再写一个。想修改，就回复那条消息，说出你的要求。
+    🔁 会再写一个。想修改，就按 ✏️，或回复那条消息，说出你的要求。
+    /cancel：停止我正在这里为你写的内容。
+    /top：本周最受欢迎的文字。
 
     /optin 和 /optout：你的文字和评价可以教我吗？
     用 /report 回复一段文字：它会被隐藏，管理员会来看。
@@ -97,7 +99,18 @@ failed-unsafe = 这个没有写成：两次写出的内容都不适合展示。�
 failed-engine = 这次没写成：模型暂时没有回应。请过几分钟再试。
 failed-too-long = 这次没写成：对话对模型来说太长了。请用更短的要求重新开始。
 generation-unknown = 那段文字已经不在了，我没法处理它。
-refine-how = 回复那段文字，说出要改什么，例如“短一点”。
+refine-how = 按一个愿望，或回复那段文字，说出要改什么。
+wish-shorter = ✂️ 短一点
+wish-longer = 📏 长一点
+wish-funnier = 😄 好玩一点
+wish-serious = 🎩 严肃一点
+wish-shorter-words = 短一点
+wish-longer-words = 长一点
+wish-funnier-words = 好玩一点
+wish-serious-words = 严肃一点
+wish-coming = 好的，改过的马上就来。
+top = 🏆 这里最近七天最受欢迎的文字：
+top-empty = 还没有可以展示的：最近七天这里没有人喜欢过哪段文字。用 👍 或任何表情回应一下吧。
 again-coming = 再来一个，马上就好。
 settings =
     ⚙️ 你在这个聊天里的设置。按一下就能更改。
@@ -127,6 +140,10 @@ error = 我这边出了点问题，已经记下来了。请再试一次。
 stopped = ⏹ 已停止。随时可以再问我。
 stop-not-yours = 只有提出要求的人可以停止它。
 stop-too-late = 那段文字已经写完了。
+cancel-done = { $texts ->
+       *[other] 已停止，共 { $texts } 段。
+    }
+cancel-nothing = 我现在没有在这里为你写东西。
 orphan-removed = 那是一条残留消息，我已经删掉了。你的文字会出现在另一条消息里。
 button-old = 这个按钮属于一条旧消息。请重新写给我，或者看看 /help。
 queue-ahead = ⏳ { $ahead ->
@@ -275,6 +292,8 @@ reason-unexpected = 发生了意料之外的事；日志里有说明。/retrain 
 
 # --- 命令菜单 ---
 menu-help = 我会做什么
+menu-top = 本周最受欢迎的文字
+menu-cancel = 停止正在为我写的内容
 menu-optin = 允许我在这里向你学习
 menu-optout = 不允许我在这里向你学习
 menu-settings = 我在这个聊天里为你做什么

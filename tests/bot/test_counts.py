@@ -36,7 +36,7 @@ def screen() -> Screen:
 @pytest.fixture
 async def shown(db: Database, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counts]:
     monkeypatch.setattr(counts, "COUNTS_DELAY_SECONDS", 0.01)
-    monkeypatch.setattr(counts, "REASONS_SECONDS", 0.5)
+    monkeypatch.setattr(counts, "OFFER_SECONDS", 0.5)
     made = Counts(db=db, messenger=screen)  # type: ignore[arg-type]
     yield made
     await made.close()
