@@ -56,8 +56,8 @@ from bot.handlers.operator import OperatorCommands
 from bot.health import Health
 from bot.intake import InboxProcessor, Intake
 from bot.keys import Keys, open_keys
-from bot.kinds import load_kinds
 from bot.learning import keep_time, open_learning, open_taste
+from bot.menu import publish_menu
 from bot.messenger import Urgency
 from bot.models import Models
 from bot.pacing import Pacer
@@ -69,7 +69,7 @@ from bot.settings import Settings
 from bot.studio import Limits, Studio
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
-from bot.telegram_app import TelegramApplication, build_application, build_bot, install, publish_menu
+from bot.telegram_app import TelegramApplication, build_application, build_bot, install
 from bot.trust import open_trust
 from bot.vitals import Vitals
 from storage.database import Database
@@ -133,7 +133,7 @@ async def _run(settings: Settings) -> None:
         taste = open_taste(settings, stack, ground.db, switchboard, ground.vitals, name=house)
         health = _health(ground, switchboard, taste)
         studio = await _furnish(ground, application, processor, switchboard, taste, health)
-        await publish_menu(ground.bot, load_kinds())
+        await publish_menu(ground.bot, settings.kinds, settings.admin_ids)
         await studio.resume()
         intake = Intake(db=ground.db, bot=ground.bot, queue=queue, vitals=ground.vitals, alarm=ground.alarm)
         receiving = await receive(settings, stack, application, processor, intake, ground.vitals)
@@ -229,7 +229,7 @@ async def _furnish(
         db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
         on_change=trust.renew,
     )  # fmt: skip
-    kinds = load_kinds()
+    kinds = ground.settings.kinds
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
         generate.handlers(studio, kinds),
@@ -270,7 +270,7 @@ def _cards(ground: _Ground, switchboard: Switchboard) -> Cards:
 def _studio(ground: _Ground, composer: Composer, safety: Safety, consent: Consent) -> Studio:
     limits = Limits(ground.settings.prompts_per_hour, ground.settings.queue_limit)
     return Studio(
-        db=ground.db, composer=composer, kinds=load_kinds(), pseudonyms=ground.keys.pseudonyms, limits=limits,
+        db=ground.db, composer=composer, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms, limits=limits,
         on_delivered=consent.ask_once, safety=safety,
     )  # fmt: skip
 

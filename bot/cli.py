@@ -11,6 +11,7 @@ import typer
 
 from bot import cli_data, cli_learning
 from bot.cli_detect import detect
+from bot.cli_kinds import kinds
 from bot.errors import OvationError, StartError
 from bot.export import Format, What, kto, lines
 from bot.keys import keys_of_data
@@ -104,6 +105,7 @@ def export(
 cli_data.register(app)
 cli_learning.register(app)
 app.command()(detect)
+app.add_typer(kinds, name="kinds")
 
 
 def main() -> None:

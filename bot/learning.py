@@ -46,6 +46,7 @@ def open_learning(
         objective=settings.objective,
         train_minutes=settings.train_minutes,
         train_memory_mb=settings.train_memory_mb,
+        longest_text=settings.kinds.longest,
         screen=Screen(settings.words_file, settings.guard_model),
     )
     nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -65,6 +65,8 @@ class Policy:
     train_minutes: float = 20.0
     train_memory_mb: int = 0
     screen: Screen = NO_SCREEN
+    longest_text: int | None = None
+    """In tokens, as people may ask for; None: as the shipped kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,8 @@ class Nightly:
             memory_mb=self._policy.train_memory_mb,
             screen=self._policy.screen,
         )
-        write_config(folder, config)
+        longest = self._policy.longest_text or config.max_new_tokens
+        write_config(folder, replace(config, max_new_tokens=longest))
 
     async def _publish(self, run: Run, adapter: Path, report: RunReport) -> bool:
         """Publish and record what the gate has passed; False, and nothing left, where the run is tainted meanwhile."""

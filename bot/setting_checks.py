@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from bot.kinds import KindsUnusable, load_kinds
 from bot.schedule import cron_trigger
 from engine.errors import RunError
 from engine.overlap import read_protected
@@ -89,6 +90,15 @@ def opinions(value: Path | None) -> Path | None:
 def protected(value: Path | None) -> Path | None:
     """A folder of protected texts."""
     return _readable(value, read_protected)
+
+
+def kinds(value: Path | None) -> Path | None:
+    """A file of kinds."""
+    try:
+        load_kinds(value)
+    except KindsUnusable as error:
+        raise ValueError(str(error).rstrip(".")) from error
+    return value
 
 
 def words(value: Path | None) -> Path | None:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot import setting_checks as check
 from bot.errors import SettingsError
+from bot.kinds import Kinds, load_kinds
 from engine.tasting import MOST_TEXTS
 
 DEFAULT_LABEL = "AI-generated / AI 生成"
@@ -94,6 +95,7 @@ class Settings(DataSettings):
     pacing: Literal["on", "off"] = "on"
     health_listen: Annotated[str, AfterValidator(check.loopback)] = "127.0.0.1:0"
     privacy_contact: str = Field("", max_length=200)
+    kinds_file: Annotated[Path | None, AfterValidator(check.kinds)] = None
     words_file: Annotated[Path | None, AfterValidator(check.words)] = None
     guard_model: Annotated[str, Field(min_length=1)] | None = None
     guard_fails: Literal["closed", "open"] = "closed"
@@ -106,6 +108,11 @@ class Settings(DataSettings):
     def reaction_values(self) -> Mapping[str, float | None]:
         """What each reaction is worth, in [-1, 1]; None where it says nothing."""
         return check.values_in(self.reactions_file)
+
+    @property
+    def kinds(self) -> Kinds:
+        """What people can ask for."""
+        return load_kinds(self.kinds_file)
 
     @model_validator(mode="after")
     def _webhook_is_whole(self) -> Self:

@@ -8,36 +8,18 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from telegram import BotCommand
-from telegram.error import TelegramError
 from telegram.ext import Application, ApplicationBuilder, BaseHandler, ExtBot
 from telegram.request import HTTPXRequest
 
 from bot.handlers.errors import ErrorHandler
 from bot.intake import InboxProcessor
-from bot.kinds import Kinds
 from bot.messenger import Urgency
 from bot.pacing import Pacer
-from bot.texts import LANGUAGES, say
 
 logger = logging.getLogger(__name__)
 
 TelegramApplication = Application[Any, Any, Any, Any, Any, Any]
 
-MENU = (
-    "help",
-    "top",
-    "cancel",
-    "optin",
-    "optout",
-    "privacy",
-    "settings",
-    "report",
-    "check",
-    "about",
-    "mydata",
-    "forget",
-)
 """The commands in the menu behind those of the kinds."""
 _TIMEOUT_SECONDS = 15.0
 _CONNECTIONS = 64
@@ -81,17 +63,3 @@ def install(
     for part in parts:
         application.add_handlers(part)
     application.add_error_handler(on_error)
-
-
-async def publish_menu(bot: ExtBot[Urgency], kinds: Kinds) -> None:
-    """Tell Telegram the commands, and that this is an AI, per language; a refusal costs the menu, not the start."""
-    for language in LANGUAGES:
-        commands = [BotCommand(kind.name, kind.description[language]) for kind in kinds.by_name.values()]
-        commands += [BotCommand(name, say(language, f"menu-{name}")) for name in MENU]
-        tag = None if language == "en" else language
-        try:
-            await bot.set_my_commands(commands, language_code=tag)
-            await bot.set_my_description(say(language, "description"), language_code=tag)
-            await bot.set_my_short_description(say(language, "description-short"), language_code=tag)
-        except TelegramError as error:
-            logger.warning("the menu and description (%s) were refused: %s", language, type(error).__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bot.checking import Checking
 from bot.inspection import Inspection
 from bot.keys import Keys
-from bot.kinds import load_kinds
+from bot.kinds import Kinds
 from bot.overlap import OverlapInspector
 from bot.rules import Rules
 from bot.safety import Safety
@@ -29,11 +29,12 @@ class Trust:
     overlap: OverlapInspector
     taste: TasteKeeper
     label: str
+    kinds: Kinds
 
     def rules(self) -> Rules:
         """What every text is written by."""
         inspection = Inspection([self.safety, self.overlap])
-        return Rules(load_kinds(), self.label, inspection, self.checking.fingerprint_of)
+        return Rules(self.kinds, self.label, inspection, self.checking.fingerprint_of)
 
     def note(self) -> None:
         """There may be more to learn from, and more that is not to be copied."""
@@ -57,4 +58,5 @@ def open_trust(settings: Settings, db: Database, keys: Keys, switchboard: Switch
         overlap=OverlapInspector(db=db, protected=read_protected(settings.protected_dir)),
         taste=taste,
         label=settings.label,
+        kinds=settings.kinds,
     )

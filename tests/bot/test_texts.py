@@ -8,7 +8,7 @@ import pytest
 from fluent.syntax import FluentParser, ast
 
 from bot.keyboards import WISHES
-from bot.telegram_app import MENU
+from bot.menu import ADMIN_MENU, MENU
 from bot.texts import LANGUAGES, language_of, say
 from engine.run import ReasonCode, Stage
 from storage.records import TrialOutcome, TrialWay, Verdict, VersionState
@@ -49,7 +49,7 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"state-{state}" for state in get_args(VersionState)),
         *(f"trial-{way}" for way in get_args(TrialWay)),
         *(f"trial-{outcome.replace('_', '-')}" for outcome in get_args(TrialOutcome) if outcome != "broken_off"),
-        *(f"menu-{name}" for name in MENU),
+        *(f"menu-{name}" for name in (*MENU, *ADMIN_MENU)),
         *(f"wish-{name}{part}" for name in WISHES for part in ("", "-words")),
         *(f"health-{name}" for name in ("disk", "updates", "queue", "engine")),
     }
