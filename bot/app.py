@@ -46,6 +46,7 @@ from bot.handlers import (
     rate,
     report,
     rework,
+    stats,
     stop,
     top,
 )
@@ -66,6 +67,7 @@ from bot.reports import Reports
 from bot.retention import Retention
 from bot.safety import Safety
 from bot.settings import Settings
+from bot.statistics import StatisticsDesk
 from bot.studio import Limits, Studio
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
@@ -245,6 +247,9 @@ async def _furnish(
         about.handlers(_cards(ground, switchboard), delivery),
         top.handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
         preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
+        stats.handlers(
+            StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids)), delivery
+        ),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         admin.handlers(school, guard),
         operator.handlers(house, guard),

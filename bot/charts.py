@@ -1,11 +1,30 @@
-"""Charts as PNG files. Knows numbers and how to draw them; matplotlib is imported only when one is drawn."""
+"""Charts as PNG. Knows numbers and how to draw them; matplotlib is imported only when one is drawn."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.statistics import Count, Statistics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _Z = 1.96
+_BLUE, _ORANGE, _GREY, _LINE = "#2f6fde", "#e69f00", "#666666", "#e5e5e5"
+_CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "SimHei",
+)
+_MOST_BARS = 8
+WORDS = ("versions", "days", "kinds", "liked", "disliked", "ratings-axis", "satisfaction-axis")
+"""What `draw_statistics` has to be told in somebody's language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +75,111 @@ def draw_satisfaction(evenings: Sequence[Satisfaction], file: Path, *, title: st
     bounds = [wilson_interval(evening.likes, evening.ratings) for evening in evenings]
     below = [max(0.0, share - 100 * low) for share, (low, _) in zip(shares, bounds, strict=True)]
     above = [max(0.0, 100 * high - share) for share, (_, high) in zip(shares, bounds, strict=True)]
-    axes.errorbar(places, shares, yerr=(below, above), fmt="o-", color="#2f6fde", capsize=4, linewidth=2, markersize=7)
+    axes.errorbar(places, shares, yerr=(below, above), fmt="o-", color=_BLUE, capsize=4, linewidth=2, markersize=7)
     for place, share, (_, high), evening in zip(places, shares, bounds, evenings, strict=True):
         axes.annotate(
             f"{share:.0f} %", (place, 100 * high), (0, 5), textcoords="offset points", ha="center", fontweight="bold"
         )
         axes.annotate(
             f"{evening.ratings} ratings", (place, 0), (0, 6), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="center", color="#666666", fontsize=8,
+            textcoords="offset points", ha="center", color=_GREY, fontsize=8,
         )  # fmt: skip
     axes.set_xticks(places, [f"{evening.label}\n{evening.version}" for evening in evenings])
     axes.set_xlim(-0.4, len(evenings) - 0.6)
     axes.set_ylim(0, 100)
     axes.set_ylabel("likes among ratings, %")
     axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(axis="y", color="#e5e5e5")
+    axes.grid(axis="y", color=_LINE)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file)
+
+
+def can_write(words: str) -> bool:
+    """Whether this machine has a font for these words; matplotlib's own has no Chinese."""
+    return words.isascii() or bool(_chinese_fonts())
+
+
+def draw_statistics(numbers: Statistics, words: Mapping[str, str]) -> bytes:
+    """Satisfaction per version with its 95 % interval, ratings per day, and the kinds compared, for a phone's screen.
+
+    `words` has the titles, the legend and the axes: `WORDS`.
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - as above
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    mpl.use("Agg")
+    with mpl.rc_context({"font.family": [*_chinese_fonts(), "DejaVu Sans"], "font.size": 13}):
+        versions, kinds = numbers.versions[-_MOST_BARS:], _rated(numbers.kinds)[:_MOST_BARS]
+        figure = Figure(figsize=(6, 9.5), dpi=150, layout="constrained")
+        first, second, third = figure.subplots(3, 1, height_ratios=(3, 2, 0.8 + 0.35 * len(kinds)))
+        _draw_versions(first, _rated(versions), words)
+        _draw_days(second, numbers.days, words)
+        _draw_kinds(third, kinds, words)
+        file = BytesIO()
+        figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _rated(counts: Sequence[Count]) -> list[Count]:
+    return [count for count in counts if count.ratings]
+
+
+def _errors(counts: Sequence[Count]) -> tuple[list[float], tuple[list[float], list[float]]]:
+    """Shares in percent, and how far their intervals reach below and above."""
+    shares = [100 * count.likes / count.ratings for count in counts]
+    bounds = [wilson_interval(count.likes, count.ratings) for count in counts]
+    below = [max(0.0, share - 100 * low) for share, (low, _) in zip(shares, bounds, strict=True)]
+    above = [max(0.0, 100 * high - share) for share, (_, high) in zip(shares, bounds, strict=True)]
+    return shares, (below, above)
+
+
+def _draw_versions(axes: "Axes", versions: Sequence[Count], words: Mapping[str, str]) -> None:
+    shares, errors = _errors(versions)
+    places = range(len(versions))
+    axes.errorbar(places, shares, yerr=errors, fmt="o-", color=_BLUE, capsize=4, linewidth=2, markersize=8)
+    for place, share, above in zip(places, shares, errors[1], strict=True):
+        axes.annotate(
+            f"{share:.0f} %", (place, share + above), (0, 4), textcoords="offset points", ha="center", fontweight="bold"
+        )
+    axes.set_xticks(places, [f"{version.label}\n{version.ratings}" for version in versions])
+    axes.set_xlim(-0.5, len(versions) - 0.3)
+    axes.set_ylim(0, 105)
+    _dress(axes, words["versions"], words["satisfaction-axis"], "y")
+
+
+def _draw_days(axes: "Axes", days: Sequence[Count], words: Mapping[str, str]) -> None:
+    places = range(len(days))
+    likes = [day.likes for day in days]
+    axes.bar(places, likes, color=_BLUE, label=words["liked"])
+    axes.bar(places, [day.dislikes for day in days], bottom=likes, color=_ORANGE, label=words["disliked"])
+    axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98), frameon=False, fontsize=11)
+    step = max(1, math.ceil(len(days) / 5))
+    axes.set_xticks(places[::step], [day.label[5:] for day in days[::step]])
+    axes.locator_params(axis="y", integer=True)
+    _dress(axes, words["days"], words["ratings-axis"], "y")
+
+
+def _draw_kinds(axes: "Axes", kinds: Sequence[Count], words: Mapping[str, str]) -> None:
+    shares, errors = _errors(kinds)
+    places = range(len(kinds))
+    axes.barh(places, shares, xerr=errors, color=_BLUE, alpha=0.75, capsize=3, height=0.6)
+    axes.set_yticks(places, [f"{kind.label} ({kind.ratings})" for kind in kinds])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel(words["satisfaction-axis"])
+    _dress(axes, words["kinds"], "", "x")
+
+
+def _dress(axes: "Axes", title: str, label: str, lines: str) -> None:
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_ylabel(label)
+    axes.grid(axis="y" if lines == "y" else "x", color=_LINE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _chinese_fonts() -> list[str]:
+    from matplotlib import font_manager  # noqa: PLC0415 - as above
+
+    known = set(font_manager.get_font_names())
+    return [font for font in _CHINESE_FONTS if font in known]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bot import cli_data, cli_learning
+from bot import cli_data, cli_learning, cli_stats
 from bot.cli_detect import detect
 from bot.cli_kinds import kinds
 from bot.errors import OvationError, StartError
@@ -104,6 +104,7 @@ def export(
 
 cli_data.register(app)
 cli_learning.register(app)
+cli_stats.register(app)
 app.command()(detect)
 app.add_typer(kinds, name="kinds")
 

@@ -57,6 +57,13 @@ class Delivery:
                 reply_parameters=_reply(to),
             )  # fmt: skip
 
+    async def send_picture(self, to: Address, png: bytes, *, caption: str) -> None:
+        """Send a picture."""
+        with _translated():
+            await self._bot.send_photo(
+                to.chat_id, png, caption=caption, message_thread_id=to.thread_id, reply_parameters=_reply(to)
+            )
+
     async def edit(
         self, chat_id: int, message_id: int, text: str, buttons: Keyboard = (), *, urgency: Urgency = Urgency.FINAL
     ) -> None:

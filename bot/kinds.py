@@ -16,7 +16,7 @@ MIN_P = 0.05
 
 SHIPPED = Path(__file__).parent / "kinds.toml"
 TAKEN = frozenset(
-    "start help top cancel optin optout privacy settings report check about mydata forget"
+    "start help top stats cancel optin optout privacy settings report check about mydata forget"
     " retrain models promote approve rollback health backup audit ban unban".split()
 )
 """Commands that the bot has already."""

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 MENU = (
     "help",
     "top",
+    "stats",
     "cancel",
     "settings",
     "optin",

@@ -18,6 +18,7 @@ help =
     🔁 writes another one. To change a text, press ✏️, or reply to it and say what you want.
     /cancel stops what I am writing for you here.
     /top: the best-loved texts of the week.
+    /stats: a picture of what I have learned here.
 
     /optin and /optout: may your texts and ratings teach me here?
     /report, as a reply to a text: it is hidden, and the admins look at it.
@@ -109,6 +110,28 @@ wish-longer-words = make it longer
 wish-funnier-words = funnier
 wish-serious-words = more serious
 wish-coming = Gladly. The changed one is coming.
+stats-chat = 📈 The last 30 days here: { $texts ->
+        [one] one text
+       *[other] { $texts } texts
+    }, { $ratings ->
+        [one] one rating
+       *[other] { $ratings } ratings
+    }. One person has one rating on a text.
+stats-all = 📈 The last 30 days in all chats: { $texts ->
+        [one] one text
+       *[other] { $texts } texts
+    }, { $ratings ->
+        [one] one rating
+       *[other] { $ratings } ratings
+    }. One person has one rating on a text.
+stats-empty = Nothing to draw yet: nobody has rated a text here in the last 30 days. React to some with 👍, 👎 or any emoji.
+chart-versions = Satisfaction by version
+chart-days = Ratings by day
+chart-kinds = Satisfaction by kind
+chart-liked = liked
+chart-disliked = not liked
+chart-ratings-axis = ratings
+chart-satisfaction-axis = likes among ratings, %
 top = 🏆 The best-loved of the last seven days here:
 top-empty = Nothing to show yet: nobody has liked a text here in the last seven days. React to some with 👍 or any emoji.
 again-coming = Another one is coming.
@@ -301,6 +324,7 @@ reason-unexpected = Something unexpected happened; the log says what. /retrain t
 # --- The command menu ---
 menu-help = What I can do
 menu-top = The best-loved texts of the week
+menu-stats = A picture of what I have learned
 menu-cancel = Stop what you are writing for me
 menu-optin = Let me learn from you here
 menu-optout = Do not let me learn from you here

@@ -18,6 +18,7 @@ help =
     🔁 会再写一个。想修改，就按 ✏️，或回复那条消息，说出你的要求。
     /cancel：停止我正在这里为你写的内容。
     /top：本周最受欢迎的文字。
+    /stats：一张图，看我在这里学到了什么。
 
     /optin 和 /optout：你的文字和评价可以教我吗？
     用 /report 回复一段文字：它会被隐藏，管理员会来看。
@@ -109,6 +110,16 @@ wish-longer-words = 长一点
 wish-funnier-words = 好玩一点
 wish-serious-words = 严肃一点
 wish-coming = 好的，改过的马上就来。
+stats-chat = 📈 这里最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价。
+stats-all = 📈 所有聊天最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价。
+stats-empty = 还没有可画的：最近 30 天这里没有人评价过文字。用 👍、👎 或任何表情回应一下吧。
+chart-versions = 各版本的满意度
+chart-days = 每天的评价
+chart-kinds = 各类文字的满意度
+chart-liked = 喜欢
+chart-disliked = 不喜欢
+chart-ratings-axis = 评价数
+chart-satisfaction-axis = 评价中喜欢的比例，%
 top = 🏆 这里最近七天最受欢迎的文字：
 top-empty = 还没有可以展示的：最近七天这里没有人喜欢过哪段文字。用 👍 或任何表情回应一下吧。
 again-coming = 再来一个，马上就好。
@@ -293,6 +304,7 @@ reason-unexpected = 发生了意料之外的事；日志里有说明。/retrain 
 # --- 命令菜单 ---
 menu-help = 我会做什么
 menu-top = 本周最受欢迎的文字
+menu-stats = 一张图：我学到了什么
 menu-cancel = 停止正在为我写的内容
 menu-optin = 允许我在这里向你学习
 menu-optout = 不允许我在这里向你学习

@@ -1,10 +1,13 @@
 """The chart is a picture, and its intervals are Wilson's."""
 
+import struct
 from pathlib import Path
 
 import pytest
 
-from bot.charts import Satisfaction, draw_satisfaction, wilson_interval
+from bot import charts
+from bot.charts import WORDS, Satisfaction, can_write, draw_satisfaction, draw_statistics, wilson_interval
+from storage.statistics import Count, Statistics
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,21 @@ def test_a_chart_is_drawn_also_of_an_evening_without_ratings(tmp_path: Path) -> 
     evenings = [Satisfaction("Evening 1", "starter", 0, 0), Satisfaction("Evening 2", "v1", 30, 10)]
     draw_satisfaction(evenings, file, title="Two evenings")
     assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size > 10_000
+
+
+def test_statistics_are_drawn_for_a_phone() -> None:
+    numbers = Statistics(
+        versions=(Count("starter", 80, 60, 50), Count("v1", 70, 80, 40), Count("v2", 3, 0, 0)),
+        kinds=(Count("slogan", 90, 90, 40), Count("poem", 40, 30, 40), Count("story", 3, 0, 0)),
+        days=tuple(Count(f"2026-11-{day:02}", 9, day, 20 - day) for day in range(1, 20)),
+        emoji=(("👍", 3),),
+    )
+    words = dict.fromkeys(WORDS, "words")
+    png = draw_statistics(numbers, words)
+    width, height = struct.unpack(">II", png[16:24])
+    assert png.startswith(b"\x89PNG") and width < height < 2 * width
+
+
+def test_words_without_a_font_are_known() -> None:
+    assert can_write("satisfaction")
+    assert can_write("满意度") is bool(charts._chinese_fonts())

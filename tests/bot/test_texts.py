@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 from fluent.syntax import FluentParser, ast
 
+from bot.charts import WORDS
 from bot.keyboards import WISHES
 from bot.menu import ADMIN_MENU, MENU
 from bot.texts import LANGUAGES, language_of, say
@@ -50,6 +51,7 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"trial-{way}" for way in get_args(TrialWay)),
         *(f"trial-{outcome.replace('_', '-')}" for outcome in get_args(TrialOutcome) if outcome != "broken_off"),
         *(f"menu-{name}" for name in (*MENU, *ADMIN_MENU)),
+        *(f"chart-{name}" for name in WORDS),
         *(f"wish-{name}{part}" for name in WISHES for part in ("", "-words")),
         *(f"health-{name}" for name in ("disk", "updates", "queue", "engine")),
     }

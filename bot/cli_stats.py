@@ -1,0 +1,79 @@
+"""The operator's tables: stats and models, also while the bot runs. The same rules as in `bot.cli`."""
+
+import json
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from bot.charts import wilson_interval
+from bot.settings import data_settings
+from bot.terminal import or_give_up
+from storage import versions
+from storage.database import open_for_reading
+from storage.statistics import Count, Statistics, statistics_in
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Make the commands a part of `ovation`."""
+    for command in (stats, models):
+        app.command()(command)
+
+
+def stats(
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How far back.")] = 30, as_json: Json = False
+) -> None:
+    """Print how texts were liked, by version, kind, day and emoji; works while the bot runs."""
+    settings = or_give_up(data_settings)
+    since = datetime.now(UTC) - timedelta(days=days)
+    with closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection:
+        numbers = statistics_in(connection, since=since)
+    if as_json:
+        typer.echo(json.dumps(asdict(numbers), ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    for title, counts in (("Version", numbers.versions), ("Kind", numbers.kinds), ("Day (UTC)", numbers.days)):
+        console.print(_counts(title, counts))
+    console.print(_total(numbers, days))
+
+
+def models(as_json: Json = False) -> None:
+    """Print the versions, newest first, and which of them serves; works while the bot runs."""
+    settings = or_give_up(data_settings)
+    with closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection:
+        found = versions.all_of(connection, None)
+    if as_json:
+        typer.echo(json.dumps([asdict(version) for version in found], default=str))
+        return
+    table = Table("Version", "Base", "Run", "State", "Made (UTC)", "")
+    for version in found:
+        fate = "destroyed" if version.destroyed_at else "tainted" if version.tainted_at else ""
+        made = f"{version.created_at.astimezone(UTC):%Y-%m-%d %H:%M}"
+        run = "" if version.run is None else str(version.run)
+        table.add_row(version.name, version.base, run, version.state, made, fate)
+    Console(highlight=False).print(table)
+
+
+def _counts(title: str, counts: tuple[Count, ...]) -> Table:
+    table = Table(title, *(_right(name) for name in ("Texts", "Likes", "Dislikes", "Satisfaction", "95 %")))
+    for count in counts:
+        low, high = wilson_interval(count.likes, count.ratings)
+        share = "" if count.share is None else f"{count.share:.0%}"
+        interval = "" if count.share is None else f"{low:.0%} to {high:.0%}"
+        table.add_row(count.label, str(count.texts), str(count.likes), str(count.dislikes), share, interval)
+    return table
+
+
+def _right(name: str) -> Column:
+    return Column(name, justify="right")
+
+
+def _total(numbers: Statistics, days: int) -> str:
+    emoji = "  ".join(f"{emoji} {times}" for emoji, times in numbers.emoji)
+    return f"{numbers.texts} texts and {numbers.ratings} ratings in {days} days. {emoji}".rstrip()

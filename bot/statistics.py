@@ -1,0 +1,53 @@
+"""/stats: a picture of what is learned, with a line of numbers. Knows sentences and charts, no Telegram type."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bot.charts import WORDS, can_write, draw_statistics
+from bot.errors import Refusal
+from bot.identity import Pseudonyms
+from bot.texts import say
+from storage.database import Database
+from storage.statistics import statistics_in
+
+PERIOD = timedelta(days=30)
+_EMOJI_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG, and what is said under it."""
+
+    png: bytes
+    caption: str
+
+
+class StatisticsDesk:
+    """Draws the numbers of the last thirty days."""
+
+    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, admin_ids: frozenset[int]) -> None:
+        self._db = db
+        self._pseudonyms = pseudonyms
+        self._admin_ids = admin_ids
+
+    async def picture(self, *, chat_id: int, person_id: int, is_private: bool, language: str) -> Picture:
+        """The numbers of a chat; an admin gets in private those of all chats.
+
+        Raises:
+            Refusal: there is nothing to draw yet.
+        """
+        is_all = is_private and person_id in self._admin_ids
+        chat = None if is_all else self._pseudonyms.chat(chat_id)
+        since = datetime.now(UTC) - PERIOD
+        numbers = await self._db.read(lambda c: statistics_in(c, since=since, chat=chat))
+        if not numbers.ratings:
+            raise Refusal("stats-empty")
+        written_in = language if can_write(say(language, "chart-versions")) else "en"
+        words = {name: say(written_in, f"chart-{name}") for name in WORDS}
+        png = await asyncio.to_thread(draw_statistics, numbers, words)
+        emoji = "  ".join(f"{emoji} {times}" for emoji, times in numbers.emoji[:_EMOJI_SHOWN])
+        caption = say(
+            language, "stats-all" if is_all else "stats-chat", texts=numbers.texts, ratings=numbers.ratings,
+        )  # fmt: skip
+        return Picture(png, f"{caption}\n\n{emoji}".rstrip())
