@@ -39,6 +39,7 @@ from bot.handlers import (
     confirm,
     door,
     generate,
+    joined,
     operator,
     own_data,
     preferences,
@@ -251,6 +252,7 @@ async def _furnish(
             StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids)), delivery
         ),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
+        joined.handlers(delivery),
         admin.handlers(school, guard),
         operator.handlers(house, guard),
         commands.handlers(kinds, delivery, consent),

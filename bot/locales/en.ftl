@@ -29,6 +29,21 @@ help =
     /mydata: sends you everything I have of you.
     /forget: erases everything of yours, at once.
 
+# --- Groups and channels ---
+joined-member =
+    Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
+
+    What I see: commands, mentions of me and replies to my texts. Nothing else of your talk reaches me.
+
+    What is missing: Telegram shows reactions to administrators only. Make me one, without any rights, and every emoji under my texts is a rating. Until then 👍 and 👎 under them count.
+joined-admin =
+    Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
+
+    As an administrator I am shown everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts. I also see your reactions to my texts: each is a rating. Nothing is missing.
+joined-channel = I am an administrator of the channel “{ $chat }” now. I write in chats and groups, where people ask me; in channels I write nothing by myself. Bring me into the group of the channel's comments, if it has one.
+promoted = Thank you! As an administrator I see your reactions to my texts: from now on every emoji is a rating. I still answer and keep only what is meant for me.
+demoted = I am no administrator here any more, so Telegram does not show me your reactions. 👍 and 👎 under my texts still count.
+
 # --- Consent ---
 consent-yes = Yes, learn from mine
 consent-no = No, thanks

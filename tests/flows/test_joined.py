@@ -1,0 +1,48 @@
+"""Brought into a group, promoted, demoted, shown out: a message where there is something to say, and none elsewhere."""
+
+from bot.sandbox.records import Chat, SeenMessage
+from bot.sandbox.server import Sandbox
+from tests.flows.conftest import BotProcess, Scene
+
+
+def said_in(sandbox: Sandbox, chat: Chat) -> list[SeenMessage]:
+    return [message for message in sandbox.world.messages(chat) if message.service is None]
+
+
+async def test_the_bot_says_once_what_it_sees_and_what_is_missing(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    world = sandbox.world
+    group, (ada, _bob) = await scene.company("Ada", "Bob")
+    said = [
+        ("left", None),
+        ("member", "What is missing"),
+        ("administrator", "every emoji is a rating"),
+        ("member", "no administrator here any more"),
+        ("kicked", None),
+        ("administrator", "Nothing is missing"),
+    ]
+    expected: list[str] = []
+    for status, words in said:
+        world.set_bot_status(group, status, by=ada)  # type: ignore[arg-type]
+        if words is not None:
+            expected.append(words)
+            await world.until(lambda: len(said_in(sandbox, group)) == len(expected) or None, 20)
+    for message, words in zip(said_in(sandbox, group), expected, strict=True):
+        assert words in message.text and message.reply_to is None
+    world.set_bot_status(group, "administrator", by=ada)
+    await world.until(lambda: not world.updates.pending or None, 20)
+    assert len(said_in(sandbox, group)) == len(expected), "the same standing again is no news"
+
+
+async def test_a_channel_is_not_written_to(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
+    await bot.start()
+    world = sandbox.world
+    zoe, hers = scene.person("Zoe", "zh")
+    await scene.say(zoe, hers, "/help")
+    channel = world.add_group("News", kind="channel", bot_admin=True)
+    world.set_bot_status(channel, "left", by=zoe)
+    world.set_bot_status(channel, "administrator", by=zoe)
+    told = await world.until(lambda: next((m for m in world.messages(hers) if "News" in m.text), None), 20)
+    assert "频道" in told.text and world.messages(channel) == ()
