@@ -34,13 +34,13 @@ class Favourites:
         best = await favourites.best_loved(self._db, chat, since=since, most=MOST)
         if not best:
             raise Refusal("top-empty")
-        entries = "\n\n".join(_entry(place, one, chat_id) for place, one in enumerate(best, start=1))
+        entries = "\n\n".join(_entry(place, one) for place, one in enumerate(best, start=1))
         return f"{say(language, 'top')}\n\n{entries}\n\n{self._label}"
 
 
-def _entry(place: int, one: Favourite, chat_id: int) -> str:
+def _entry(place: int, one: Favourite) -> str:
     text = " ".join(one.text.split())
     excerpt = text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1].rstrip()}…"
     counts = f"👍 {one.tally.likes}" + (f" · 👎 {one.tally.dislikes}" if one.tally.dislikes else "")
-    link = f"\nhttps://t.me/c/{_SUPERGROUP - chat_id}/{one.message_id}" if chat_id < _SUPERGROUP else ""
+    link = f"\nhttps://t.me/c/{_SUPERGROUP - one.chat_id}/{one.message_id}" if one.chat_id < _SUPERGROUP else ""
     return f"{place}. {excerpt}\n{counts} · #{one.generation}{link}"

@@ -7,7 +7,7 @@ from storage.database import Database
 from storage.records import Tally
 
 _BEST = """
-    SELECT g.id, decrypted(g.text) AS text, d.message_id,
+    SELECT g.id, decrypted(g.text) AS text, d.chat_id, d.message_id,
         g.likes + coalesce(sum(r.value > 0), 0) AS liked, g.dislikes + coalesce(sum(r.value < 0), 0) AS disliked
     FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN ratings r ON r.generation = g.id
     WHERE g.chat = :chat AND g.state = 'delivered' AND g.delivered_at >= :since AND g.text IS NOT NULL
@@ -23,6 +23,8 @@ class Favourite:
 
     generation: int
     text: str
+    chat_id: int
+    """Where the message is: after a move of the chat it has another id than the chat now."""
     message_id: int
     tally: Tally
 
@@ -32,7 +34,7 @@ async def best_loved(db: Database, chat: str, *, since: datetime, most: int) -> 
     values = {"chat": chat, "since": since.isoformat(), "most": most}
     rows = await db.read(lambda c: c.execute(_BEST, values).fetchall())
     return [
-        Favourite(row["id"], row["text"], row["message_id"], Tally(row["liked"], row["disliked"]))
+        Favourite(row["id"], row["text"], row["chat_id"], row["message_id"], Tally(row["liked"], row["disliked"]))
         for row in rows
         if row["text"] is not None
     ]

@@ -1,8 +1,9 @@
-"""Brought into a group, promoted, demoted, shown out: a message where there is something to say, and none elsewhere."""
+"""Brought into a group, promoted, demoted, shown out, moved: a message where there is something to say."""
 
 from bot.sandbox.records import Chat, SeenMessage
 from bot.sandbox.server import Sandbox
 from tests.flows.conftest import BotProcess, Scene
+from tests.flows.test_rating import values
 
 
 def said_in(sandbox: Sandbox, chat: Chat) -> list[SeenMessage]:
@@ -46,3 +47,23 @@ async def test_a_channel_is_not_written_to(bot: BotProcess, scene: Scene, sandbo
     world.set_bot_status(channel, "administrator", by=zoe)
     told = await world.until(lambda: next((m for m in world.messages(hers) if "News" in m.text), None), 20)
     assert "频道" in told.text and world.messages(channel) == ()
+
+
+async def test_a_group_that_becomes_a_supergroup_keeps_its_consents_and_its_texts(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    world = sandbox.world
+    group = world.add_group("Tea lovers", kind="group", bot_admin=True)
+    ada = world.add_person("Ada")
+    world.join(ada, group)
+    await scene.opt_in(ada, group)
+    world.react(ada, await scene.ask(ada, group, "/slogan green tea"), ["👍"])
+    await values(bot, 1.0)
+    moved = world.migrate(group)
+    assert "already" in await scene.say(ada, moved, "/optin")
+    assert "👍 1 · #1" in await scene.say(ada, moved, "/top")
+    assert [row["consented"] for row in await bot.export("ratings")] == [True]
+    assert (await scene.ask(ada, moved, "/slogan black tea")).button("up:")
+    sentences = [message.text for message in said_in(sandbox, moved)]
+    assert not any("One question" in text for text in sentences), "it was asked in the old group"
