@@ -101,6 +101,7 @@ def test_ctrl_c_ends_the_trainer_too(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "bot.cli", "train", "--from", source, "--out", tmp_path / "run"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - a background job ignores it
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "metrics.jsonl").exists():

@@ -101,12 +101,12 @@ def test_a_secret_learned_by_heart_is_extracted():
     canaries, model = plant(base, seed=3), add_adapter(base.model, config)
     batch = collate(canaries, pad_id=int(base.tokenizer.pad_token_id), device=model.device)
     steps = torch.optim.AdamW(trained_parameters(model), lr=0.02)
-    for _ in range(200):
+    for _ in range(400):
         loss = -log_probs(model, batch).mean()
         loss.backward()
         steps.step()
         steps.zero_grad()
-        if loss.item() < 0.5:
+        if loss.item() < 0.05:
             break
     found = found_in((base, model, canaries, config))
     assert found.extracted == 1.0 and found.exposure == 8.0
