@@ -22,7 +22,7 @@ _OUTSIDE = (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
 def handlers(delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
     """A handler for every change of the bot's standing."""
 
-    async def on_change(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+    async def on_change(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         change = update.my_chat_member
         if change is None or change.chat.type == ChatType.PRIVATE:
             return
@@ -31,7 +31,8 @@ def handlers(delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
         if text is None:
             return
         to = Address(chat_id=change.from_user.id if is_channel else change.chat.id)
-        words = say(language_of(change.from_user.language_code), text, chat=change.chat.title or "")
+        reads = "all" if context.bot.bot.can_read_all_group_messages else "some"
+        words = say(language_of(change.from_user.language_code), text, chat=change.chat.title or "", reads=reads)
         with contextlib.suppress(DeliveryError):  # it may not write there, or not yet
             await patiently(lambda: delivery.send(to, words))
 

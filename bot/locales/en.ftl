@@ -33,7 +33,10 @@ help =
 joined-member =
     Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
 
-    What I see: commands, mentions of me and replies to my texts. Nothing else of your talk reaches me.
+    { $reads ->
+        [all] As I am set up, Telegram shows me everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts.
+       *[some] What I see: commands, mentions of me and replies to my texts. Nothing else of your talk reaches me.
+    }
 
     What is missing: Telegram shows reactions to administrators only. Make me one, without any rights, and every emoji under my texts is a rating. Until then 👍 and 👎 under them count.
 joined-admin =

@@ -37,6 +37,16 @@ async def test_the_bot_says_once_what_it_sees_and_what_is_missing(
     assert len(said_in(sandbox, group)) == len(expected), "the same standing again is no news"
 
 
+async def test_a_bot_that_is_shown_everything_says_so(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
+    sandbox.world.state.privacy_mode = False
+    await bot.start()
+    group, (ada,) = await scene.company("Ada")
+    sandbox.world.set_bot_status(group, "left", by=ada)
+    sandbox.world.set_bot_status(group, "member", by=ada)
+    hello = await sandbox.world.until(lambda: next(iter(said_in(sandbox, group)), None), 20)
+    assert "shows me everything" in hello.text and "What is missing" in hello.text
+
+
 async def test_a_channel_is_not_written_to(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
     await bot.start()
     world = sandbox.world
