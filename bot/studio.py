@@ -131,9 +131,10 @@ class Studio:
         generation = await generations.by_id(self._db, generation_id)
         if generation is None or generation.delivery.chat_id != chat_id:
             raise Refusal("generation-unknown")
-        if generation.delivery.message_id not in (None, shown_in):
+        stands_in = generation.delivery.message_id
+        if stands_in != shown_in and (stands_in is not None or generation.state in ENDED):
             await self._composer.remove_orphan(chat_id, shown_in)
-            return False
+            return stands_in is None  # then a /cancel has come before we knew the message
         if generation.author != self._pseudonyms.person(person_id):
             raise Refusal("stop-not-yours")
         if generation.state in ENDED:

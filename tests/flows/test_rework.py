@@ -67,6 +67,20 @@ async def test_cancel_stops_what_is_coming_for_that_person_in_that_chat_and_noth
     await scene.answer(his, lambda answer: answer.button("up:") is not None)
 
 
+async def test_a_placeholder_that_a_cancel_has_left_behind_goes_when_its_button_is_pressed(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    ada, chat = scene.person("Ada")
+    sandbox.faults.hang("sendMessage", takes_effect=True)  # it is sent, and the bot never learns in which message
+    asked = sandbox.world.say(ada, chat, "/story the lighthouse")
+    placeholder = await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
+    assert await scene.say(ada, chat, "/cancel") == "Stopped."
+    said = await sandbox.world.press(ada, placeholder, "stop:1")
+    assert said is not None and "Stopped" in (said.text or "")
+    assert sandbox.world.answers(asked) == ()
+
+
 async def test_top_shows_what_the_chat_likes_best_without_what_is_hidden(
     bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
