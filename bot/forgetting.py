@@ -86,10 +86,10 @@ class Forgetting:
         # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
         await self._nightly.strip(await erasure.learned(self._db, person, at))
         erased = await erasure.forget(self._db, person, at, names=self._keys.named_in)
-        await asyncio.to_thread(tombstones.append, self._file, replace(tombstone, is_done=True))
         self._on_erasure()
         await self._nightly.start_over(erased.runs)
         await self._nightly.strip(erased.runs)  # one may have come to its report meanwhile
+        await asyncio.to_thread(tombstones.append, self._file, replace(tombstone, is_done=True))
         for chat_id, message_id in erased.placeholders:
             with contextlib.suppress(DeliveryError):
                 await self._messenger.delete(chat_id, message_id)
