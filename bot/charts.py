@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from storage.statistics import Count, Statistics
 
@@ -22,7 +22,7 @@ _CHINESE_FONTS = (
     "PingFang SC",
     "SimHei",
 )
-_MOST_BARS = 8
+_FEWEST_BARS, _MOST_BARS = 4, 8
 WORDS = ("versions", "days", "kinds", "liked", "disliked", "ratings-axis", "satisfaction-axis")
 """What `draw_statistics` has to be told in somebody's language."""
 
@@ -70,27 +70,15 @@ def draw_satisfaction(evenings: Sequence[Satisfaction], file: Path, *, title: st
     mpl.use("Agg")
     figure = Figure(figsize=(7, 4), dpi=150, layout="constrained")
     axes = figure.subplots()
-    places = range(len(evenings))
-    shares = [100 * evening.share for evening in evenings]
-    bounds = [wilson_interval(evening.likes, evening.ratings) for evening in evenings]
-    below = [max(0.0, share - 100 * low) for share, (low, _) in zip(shares, bounds, strict=True)]
-    above = [max(0.0, 100 * high - share) for share, (_, high) in zip(shares, bounds, strict=True)]
-    axes.errorbar(places, shares, yerr=(below, above), fmt="o-", color=_BLUE, capsize=4, linewidth=2, markersize=7)
-    for place, share, (_, high), evening in zip(places, shares, bounds, evenings, strict=True):
-        axes.annotate(
-            f"{share:.0f} %", (place, 100 * high), (0, 5), textcoords="offset points", ha="center", fontweight="bold"
-        )
+    _draw_shares(axes, evenings)
+    for place, evening in enumerate(evenings):
         axes.annotate(
             f"{evening.ratings} ratings", (place, 0), (0, 6), xycoords=("data", "axes fraction"),
             textcoords="offset points", ha="center", color=_GREY, fontsize=8,
         )  # fmt: skip
-    axes.set_xticks(places, [f"{evening.label}\n{evening.version}" for evening in evenings])
+    axes.set_xticks(range(len(evenings)), [f"{evening.label}\n{evening.version}" for evening in evenings])
     axes.set_xlim(-0.4, len(evenings) - 0.6)
-    axes.set_ylim(0, 100)
-    axes.set_ylabel("likes among ratings, %")
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(axis="y", color=_LINE)
-    axes.spines[["top", "right"]].set_visible(False)
+    _dress(axes, title, "likes among ratings, %", "y")
     figure.savefig(file)
 
 
@@ -109,10 +97,10 @@ def draw_statistics(numbers: Statistics, words: Mapping[str, str]) -> bytes:
 
     mpl.use("Agg")
     with mpl.rc_context({"font.family": [*_chinese_fonts(), "DejaVu Sans"], "font.size": 13}):
-        versions, kinds = numbers.versions[-_MOST_BARS:], _rated(numbers.kinds)[:_MOST_BARS]
+        versions, kinds = _rated(numbers.versions)[-_MOST_BARS:], _rated(numbers.kinds)[:_MOST_BARS]
         figure = Figure(figsize=(6, 9.5), dpi=150, layout="constrained")
-        first, second, third = figure.subplots(3, 1, height_ratios=(3, 2, 0.8 + 0.35 * len(kinds)))
-        _draw_versions(first, _rated(versions), words)
+        first, second, third = figure.subplots(3, 1, height_ratios=(3, 2, 0.8 + 0.35 * max(len(kinds), _FEWEST_BARS)))
+        _draw_versions(first, versions, words)
         _draw_days(second, numbers.days, words)
         _draw_kinds(third, kinds, words)
         file = BytesIO()
@@ -124,26 +112,32 @@ def _rated(counts: Sequence[Count]) -> list[Count]:
     return [count for count in counts if count.ratings]
 
 
-def _errors(counts: Sequence[Count]) -> tuple[list[float], tuple[list[float], list[float]]]:
+def _errors(counts: Sequence[Satisfaction | Count]) -> tuple[list[float], tuple[list[float], list[float]]]:
     """Shares in percent, and how far their intervals reach below and above."""
-    shares = [100 * count.likes / count.ratings for count in counts]
+    shares = [100 * (count.share or 0.0) for count in counts]
     bounds = [wilson_interval(count.likes, count.ratings) for count in counts]
     below = [max(0.0, share - 100 * low) for share, (low, _) in zip(shares, bounds, strict=True)]
     above = [max(0.0, 100 * high - share) for share, (_, high) in zip(shares, bounds, strict=True)]
     return shares, (below, above)
 
 
-def _draw_versions(axes: "Axes", versions: Sequence[Count], words: Mapping[str, str]) -> None:
-    shares, errors = _errors(versions)
-    places = range(len(versions))
-    axes.errorbar(places, shares, yerr=errors, fmt="o-", color=_BLUE, capsize=4, linewidth=2, markersize=8)
+def _draw_shares(axes: "Axes", counts: Sequence[Satisfaction | Count]) -> None:
+    """Shares with their 95 % intervals, side by side."""
+    shares, errors = _errors(counts)
+    places = range(len(counts))
+    axes.errorbar(places, shares, yerr=errors, fmt="o-", color=_BLUE, capsize=4, linewidth=2, markersize=7)
     for place, share, above in zip(places, shares, errors[1], strict=True):
         axes.annotate(
             f"{share:.0f} %", (place, share + above), (0, 4), textcoords="offset points", ha="center", fontweight="bold"
         )
-    axes.set_xticks(places, [f"{version.label}\n{version.ratings}" for version in versions])
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_ylim(0, 112)
+
+
+def _draw_versions(axes: "Axes", versions: Sequence[Count], words: Mapping[str, str]) -> None:
+    _draw_shares(axes, versions)
+    axes.set_xticks(range(len(versions)), [f"{version.label}\n{version.ratings}" for version in versions])
     axes.set_xlim(-0.5, len(versions) - 0.3)
-    axes.set_ylim(0, 105)
     _dress(axes, words["versions"], words["satisfaction-axis"], "y")
 
 
@@ -155,6 +149,7 @@ def _draw_days(axes: "Axes", days: Sequence[Count], words: Mapping[str, str]) ->
     axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98), frameon=False, fontsize=11)
     step = max(1, math.ceil(len(days) / 5))
     axes.set_xticks(places[::step], [day.label[5:] for day in days[::step]])
+    axes.set_xlim(-0.6, max(len(days), _FEWEST_BARS) - 0.4)
     axes.locator_params(axis="y", integer=True)
     _dress(axes, words["days"], words["ratings-axis"], "y")
 
@@ -164,16 +159,16 @@ def _draw_kinds(axes: "Axes", kinds: Sequence[Count], words: Mapping[str, str]) 
     places = range(len(kinds))
     axes.barh(places, shares, xerr=errors, color=_BLUE, alpha=0.75, capsize=3, height=0.6)
     axes.set_yticks(places, [f"{kind.label} ({kind.ratings})" for kind in kinds])
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(kinds), _FEWEST_BARS) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.set_xlabel(words["satisfaction-axis"])
     _dress(axes, words["kinds"], "", "x")
 
 
-def _dress(axes: "Axes", title: str, label: str, lines: str) -> None:
+def _dress(axes: "Axes", title: str, label: str, lines: Literal["x", "y"]) -> None:
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_ylabel(label)
-    axes.grid(axis="y" if lines == "y" else "x", color=_LINE)
+    axes.grid(axis=lines, color=_LINE)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 

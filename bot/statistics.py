@@ -30,6 +30,8 @@ class StatisticsDesk:
         self._db = db
         self._pseudonyms = pseudonyms
         self._admin_ids = admin_ids
+        self._drawing = asyncio.Lock()
+        """matplotlib draws one picture at a time."""
 
     async def picture(self, *, chat_id: int, person_id: int, is_private: bool, language: str) -> Picture:
         """The numbers of a chat; an admin gets in private those of all chats.
@@ -45,7 +47,8 @@ class StatisticsDesk:
             raise Refusal("stats-empty")
         written_in = language if can_write(say(language, "chart-versions")) else "en"
         words = {name: say(written_in, f"chart-{name}") for name in WORDS}
-        png = await asyncio.to_thread(draw_statistics, numbers, words)
+        async with self._drawing:
+            png = await asyncio.to_thread(draw_statistics, numbers, words)
         emoji = "  ".join(f"{emoji} {times}" for emoji, times in numbers.emoji[:_EMOJI_SHOWN])
         caption = say(
             language, "stats-all" if is_all else "stats-chat", texts=numbers.texts, ratings=numbers.ratings,
