@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bot.command_names import TAKEN
 from bot.texts import LANGUAGES
 
 TEMPERATURE = 0.8
@@ -15,11 +16,6 @@ MIN_P = 0.05
 """How every kind is sampled, in serving and in the trainer's replay of logged prompts alike."""
 
 SHIPPED = Path(__file__).parent / "kinds.toml"
-TAKEN = frozenset(
-    "start help top stats cancel optin optout privacy settings report check about mydata forget"
-    " retrain models promote approve rollback health backup audit ban unban".split()
-)
-"""Commands that the bot has already."""
 
 _MOST = 80
 """Telegram's menu takes 100 commands, of which some are the bot's own."""

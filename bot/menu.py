@@ -12,29 +12,12 @@ from telegram import BotCommandScopeDefault as Everywhere
 from telegram.error import TelegramError
 from telegram.ext import ExtBot
 
+from bot.command_names import ADMIN_MENU, MENU, PRIVATE_ONLY
 from bot.kinds import Kinds
 from bot.messenger import Urgency
 from bot.texts import LANGUAGES, say
 
 logger = logging.getLogger(__name__)
-
-MENU = (
-    "help",
-    "top",
-    "stats",
-    "cancel",
-    "settings",
-    "optin",
-    "optout",
-    "privacy",
-    "report",
-    "check",
-    "about",
-    "mydata",
-    "forget",
-)
-PRIVATE_ONLY = frozenset({"mydata"})
-ADMIN_MENU = ("retrain", "models", "promote", "approve", "rollback", "health", "backup", "audit", "ban", "unban")
 
 
 async def publish_menu(bot: ExtBot[Urgency], kinds: Kinds, admin_ids: Collection[int]) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import stat
 from collections.abc import Mapping
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -109,7 +110,7 @@ class Settings(DataSettings):
         """What each reaction is worth, in [-1, 1]; None where it says nothing."""
         return check.values_in(self.reactions_file)
 
-    @property
+    @cached_property
     def kinds(self) -> Kinds:
         """What people can ask for."""
         return load_kinds(self.kinds_file)

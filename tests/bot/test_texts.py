@@ -8,8 +8,8 @@ import pytest
 from fluent.syntax import FluentParser, ast
 
 from bot.charts import WORDS
+from bot.command_names import ADMIN_MENU, MENU
 from bot.keyboards import WISHES
-from bot.menu import ADMIN_MENU, MENU
 from bot.texts import LANGUAGES, language_of, say
 from engine.run import ReasonCode, Stage
 from storage.records import TrialOutcome, TrialWay, Verdict, VersionState
