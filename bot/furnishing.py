@@ -1,0 +1,156 @@
+"""Makes the services, installs their handlers in the order in which they are asked, and starts the clock.
+
+Knows every service and every handler by name. Knows nothing of what they do.
+"""
+
+from bot.cards import Cards
+from bot.cleaning import Cleaning
+from bot.composer import Composer
+from bot.confirmations import Confirmations
+from bot.consent import Consent
+from bot.counts import Counts
+from bot.doorman import Doorman
+from bot.dossier import MyData
+from bot.favourites import Favourites
+from bot.feedback import Feedback
+from bot.forgetting import Forgetting
+from bot.ground import Ground
+from bot.handlers import (
+    about,
+    admin,
+    check,
+    commands,
+    confirm,
+    door,
+    generate,
+    joined,
+    moved,
+    operator,
+    own_data,
+    preferences,
+    privacy,
+    rate,
+    report,
+    rework,
+    stats,
+    stop,
+    top,
+)
+from bot.handlers.admin import AdminCommands
+from bot.handlers.errors import ErrorHandler
+from bot.handlers.guard import Guard
+from bot.handlers.operator import OperatorCommands
+from bot.health import Health
+from bot.intake import InboxProcessor
+from bot.learning import keep_time, open_learning
+from bot.models import Models
+from bot.preferences import Preferences
+from bot.reports import Reports
+from bot.retention import Retention
+from bot.safety import Safety
+from bot.statistics import StatisticsDesk
+from bot.studio import Limits, Studio
+from bot.switchboard import Switchboard
+from bot.taste import TasteKeeper
+from bot.telegram_app import TelegramApplication, install
+from bot.trust import open_trust
+
+
+async def furnish(
+    ground: Ground,
+    application: TelegramApplication,
+    processor: InboxProcessor,
+    switchboard: Switchboard,
+    taste: TasteKeeper,
+    health: Health,
+) -> Studio:
+    """Make the services, install their handlers, and start the clock."""
+    db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
+    trust = open_trust(ground.settings, db, ground.keys, switchboard, taste)
+    consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
+    composer = Composer(
+        db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=trust.rules(), vitals=ground.vitals
+    )
+    studio = _studio(ground, composer, trust.safety, consent)
+    stack.push_async_callback(studio.close)
+    counts = Counts(db=db, messenger=delivery)
+    stack.push_async_callback(counts.close)
+    feedback = Feedback(
+        db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
+    )
+    learning = open_learning(ground.settings, stack, db, switchboard, delivery)
+    doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
+    await doorman.open()
+    confirmations = Confirmations()
+    guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
+    school = AdminCommands(
+        nightly=learning.nightly, models=Models(db=db, switchboard=switchboard, trials=learning.trials),
+        bulletin=learning.bulletin, delivery=delivery, confirmations=confirmations,
+    )  # fmt: skip
+    house = OperatorCommands(
+        db=db, delivery=delivery, confirmations=confirmations, doorman=doorman, health=health, backups=ground.backups
+    )
+    cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
+    forgetting = Forgetting(
+        db=db, keys=ground.keys, studio=studio, nightly=learning.nightly, messenger=delivery,
+        file=ground.settings.tombstones_path, cleaning=cleaning,
+    )  # fmt: skip
+    forgetting.when_erased(trust.renew)
+    stack.push_async_callback(forgetting.close)
+    await forgetting.finish()
+    my_data = MyData(
+        db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
+    )
+    reports = Reports(
+        db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
+        on_change=trust.renew,
+    )  # fmt: skip
+    kinds = ground.settings.kinds
+    errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
+    parts = [
+        generate.handlers(studio, kinds),
+        rate.handlers(feedback),
+        rework.handlers(studio, counts),
+        stop.handlers(studio, delivery),
+        privacy.handlers(
+            consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
+        ),
+        own_data.handlers(my_data, forgetting, confirmations, delivery),
+        report.handlers(reports, delivery, guard),
+        check.handlers(trust.checking, delivery),
+        about.handlers(_cards(ground, switchboard), delivery),
+        top.handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
+        preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
+        stats.handlers(
+            StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids)), delivery
+        ),
+        confirm.handlers(confirmations, delivery, db, pseudonyms),
+        joined.handlers(delivery),
+        moved.handlers(db, pseudonyms),
+        admin.handlers(school, guard),
+        operator.handlers(house, guard),
+        commands.handlers(kinds, delivery, consent),
+    ]
+    install(application, door.handlers(doorman, errors), parts, on_error=errors)
+    retention = Retention(
+        db=db, switchboard=switchboard, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
+        tainted_days=ground.settings.tainted_days,
+    )  # fmt: skip
+    await keep_time(ground.settings, stack, db, learning, cleaning, retention)
+    return studio
+
+
+def _cards(ground: Ground, switchboard: Switchboard) -> Cards:
+    settings = ground.settings
+    return Cards(
+        db=ground.db, switchboard=switchboard, versions_dir=settings.data_dir / "versions", model=settings.model,
+        contact=settings.privacy_contact,
+    )  # fmt: skip
+
+
+def _studio(ground: Ground, composer: Composer, safety: Safety, consent: Consent) -> Studio:
+    limits = Limits(ground.settings.prompts_per_hour, ground.settings.queue_limit)
+    return Studio(
+        db=ground.db, composer=composer, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms, limits=limits,
+        on_delivered=consent.ask_once, safety=safety,
+    )  # fmt: skip
