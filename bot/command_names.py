@@ -1,8 +1,8 @@
 """The bot's own commands, by name; those of the kinds come from their file. Knows names only."""
 
 MENU = (
-    "help", "top", "stats", "cancel", "settings", "optin", "optout", "privacy", "report", "check", "about", "mydata",
-    "forget",
+    "help", "duel", "top", "stats", "cancel", "settings", "optin", "optout", "privacy", "report", "check", "about",
+    "mydata", "forget",
 )  # fmt: skip
 """Everybody's, in the order of the menu."""
 PRIVATE_ONLY = frozenset({"mydata"})

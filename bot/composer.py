@@ -215,7 +215,7 @@ class Composer:
         footer = f"{self._label} · {written.version} · #{generation.id}"
         body = fitting(written.text, TELEGRAM_LIMIT - utf16_length(footer) - 2)
         tally = await ratings.tally(self._db, generation.id)
-        buttons = rating_buttons(generation.id, tally)
+        buttons = rating_buttons(to.language, generation.id, tally)
         is_markdown = self._kinds.by_name.get(generation.kind, self._kinds.default).is_markdown
 
         async def show() -> None:

@@ -101,7 +101,7 @@ class Counts:
         current = await generations.by_id(self._db, generation.id)
         if to.message_id is None or current is None or current.is_hidden:
             return
-        buttons = rating_buttons(generation.id, await ratings.tally(self._db, generation.id))
+        buttons = rating_buttons(to.language, generation.id, await ratings.tally(self._db, generation.id))
         if await self._is_asking(generation):
             buttons += reason_buttons(to.language, generation.id)
         if generation.id in self._wishing:

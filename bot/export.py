@@ -1,6 +1,7 @@
 """Exports: the facts as JSON lines, one object a line, read beside a running bot. Knows records and JSON, no model.
 
-Ratings also leave as what a run would make of them now, in the format that TRL's KTO learns from.
+Choices between two texts are in the format that TRL's DPO learns from, with more keys. Ratings also leave as what a run
+would make of them now, in the format that TRL's KTO learns from.
 """
 
 import json
@@ -14,7 +15,7 @@ from bot.lessons import dataset_of
 from bot.provenance import aigc
 from engine.dataset import examples_of
 from engine.exchange import kto_lines
-from storage import generations, ratings, runs
+from storage import duels, generations, ratings, runs
 
 
 class What(StrEnum):
@@ -23,6 +24,7 @@ class What(StrEnum):
     RATINGS = "ratings"
     GENERATIONS = "generations"
     RUNS = "runs"
+    DUELS = "duels"
 
 
 class Format(StrEnum):
@@ -38,6 +40,7 @@ def lines(connection: sqlite3.Connection, what: What, *, producer: str) -> Itera
         What.RATINGS: _ratings,
         What.GENERATIONS: partial(_generations, producer=producer),
         What.RUNS: _runs,
+        What.DUELS: _duels,
     }
     for row in rows[what](connection):
         yield json.dumps(row, ensure_ascii=False)
@@ -94,4 +97,20 @@ def _runs(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
             "version": run.version,
             "started_at": run.started_at.isoformat(),
             "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+        }
+
+
+def _duels(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+    texts = {text.id: text for text in generations.all_delivered(connection)}
+    for pair in duels.all_pairs(connection):
+        chosen, rejected = texts[pair.chosen], texts[pair.rejected]
+        yield {
+            "prompt": [{"role": turn.role, "content": turn.content} for turn in chosen.messages],
+            "chosen": [{"role": "assistant", "content": chosen.text}],
+            "rejected": [{"role": "assistant", "content": rejected.text}],
+            "generations": [chosen.id, rejected.id],
+            "kind": chosen.kind,
+            "rater": pair.rater,
+            "at": pair.at,
+            "consented": pair.consented,
         }

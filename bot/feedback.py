@@ -1,4 +1,4 @@
-"""Feedback: from a reaction or a pressed button to a rating, and from a tap to the reason of a 👎.
+"""Feedback: from a reaction or a pressed button to a rating, and from a tap to the reason of a 👎 or a choice of two.
 
 Knows what an emoji is worth (through `engine.reward`) and whose verdict stands (through `storage.ratings`), and tells
 those who show and learn it. Knows no Telegram type.
@@ -13,7 +13,7 @@ from bot.counts import Counts
 from bot.errors import Refusal
 from bot.identity import Pseudonyms
 from engine.reward import DOWN, REACTION_VALUES, UP, value_of_reactions
-from storage import generations, people, placing, ratings, reasons
+from storage import duels, generations, people, placing, ratings, reasons
 from storage.database import Database
 from storage.records import Generation, RatingEvent, Reaction, Reason
 
@@ -112,6 +112,22 @@ class Feedback:
         if not await reasons.record(self._db, generation.id, rater, reason, at=at):
             raise Refusal("why-not-yours")
         self._counts.refresh_soon(generation)
+
+    async def choose(self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, at: datetime) -> bool:
+        """Record that a person likes a text better than the other of its duel; returns whether they have opted in.
+
+        Raises:
+            Refusal: one of the two is not there, or the button belongs to no generation that this message shows.
+        """
+        generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
+        rater = self._pseudonyms.person(person_id)
+        rival = await duels.choose(self._db, generation.id, rater, at=at)
+        if rival is None:
+            raise Refusal("duel-one-only")
+        for text in (generation, rival):
+            self._counts.refresh_soon(text)
+        self._on_rating()
+        return await people.has_consented(self._db, rater, generation.chat)
 
     async def _shown(self, generation_id: int, *, chat_id: int, message_id: int) -> Generation:
         generation = await generations.by_message(self._db, chat_id=chat_id, message_id=message_id)

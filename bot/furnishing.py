@@ -22,6 +22,7 @@ from bot.handlers import (
     commands,
     confirm,
     door,
+    duel,
     generate,
     joined,
     moved,
@@ -111,6 +112,7 @@ async def furnish(
         generate.handlers(studio, kinds),
         rate.handlers(feedback),
         rework.handlers(studio, counts),
+        duel.handlers(studio, feedback, kinds),
         stop.handlers(studio, delivery),
         privacy.handlers(
             consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days

@@ -34,16 +34,18 @@ class Button:
 Keyboard = tuple[tuple[Button, ...], ...]
 
 
-def rating_buttons(generation: int, tally: Tally) -> Keyboard:
-    """👍 n · 👎 n · 🔁 · ✏️ under a generation; a count of 0 is not shown."""
-    return (
-        (
-            Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{generation}"),
-            Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{generation}"),
-            Button("🔁", f"again:{generation}"),
-            Button("✏️", f"refine:{generation}"),
-        ),
+def rating_buttons(language: str, generation: int, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n · 🔁 · ✏️ under a generation, and under one of two 🏆 n; a count of 0 is not shown."""
+    row = (
+        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{generation}"),
+        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{generation}"),
+        Button("🔁", f"again:{generation}"),
+        Button("✏️", f"refine:{generation}"),
     )
+    if tally.chosen is None:
+        return (row,)
+    words = say(language, "duel-better")
+    return row, (Button(f"{words} · {tally.chosen}" if tally.chosen else words, f"better:{generation}"),)
 
 
 def reason_buttons(language: str, generation: int) -> Keyboard:

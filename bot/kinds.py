@@ -53,6 +53,12 @@ class Kinds:
         """The kind for text without a command."""
         return next(iter(self.by_name.values()))
 
+    def named_first(self, words: str) -> tuple[Kind, str]:
+        """The kind that the first word names, and the others; the default with all of them where it names none."""
+        first, _, rest = words.strip().partition(" ")
+        kind = self.by_name.get(first.lower())
+        return (self.default, words) if kind is None or not rest.strip() else (kind, rest)
+
     @property
     def longest(self) -> int:
         """The most tokens that any kind may have."""

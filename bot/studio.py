@@ -8,9 +8,10 @@ final) -> delivered. Knows services and records. Knows nothing of Telegram's typ
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Literal
 
 from bot.composer import Composer
 from bot.errors import Refusal
@@ -18,10 +19,10 @@ from bot.identity import Pseudonyms
 from bot.kinds import Kind, Kinds, language_of_topic
 from bot.plain import plain
 from bot.safety import Safety
-from storage import generations
+from storage import duels, generations
 from storage.database import Database
 from storage.errors import StorageError
-from storage.records import Delivery, Generation, NewGeneration, SignalKind, Turn
+from storage.records import Delivery, Generation, NewGeneration, PromptSignal, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ MAX_TOPIC_CHARACTERS = 2000
 ENDED = ("delivered", "failed")
 
 _RETRY_SECONDS = 2.0
+_OTHER_SEED = 0x2545F491
+"""Far from any seed, whose neighbours are taken when a text is written again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ class _Origin:
     """The earlier generation that a prompt is about, and what it says of it."""
 
     generation: int
-    signal: SignalKind
+    signal: PromptSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +93,15 @@ class Studio:
         self._failing: set[int] = set()
         self._arriving = 0
 
-    async def write(self, request: Request, kind: Kind, topic: str) -> None:
-        """Accept a prompt of a kind.
+    async def write(self, request: Request, kind: Kind, topic: str, *, texts: Literal[1, 2] = 1) -> None:
+        """Accept a prompt of a kind, for one text, or for two between which people choose.
 
         Raises:
             Refusal: the topic is empty, too long or unsafe, the person has asked too often, or too many texts come.
         """
         topic = await self._checked(topic, kind)
         instruction = kind.instruction[language_of_topic(topic)]
-        await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)))
+        await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)), texts=texts)
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
@@ -194,15 +197,27 @@ class Studio:
         return topic
 
     async def _accept(
-        self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None" = None
+        self,
+        request: Request,
+        kind: str,
+        messages: tuple[Turn, ...],
+        origin: "_Origin | None" = None,
+        *,
+        texts: Literal[1, 2] = 1,
     ) -> None:
         self._check_room(request.person_id)
         self._arriving += 1
         try:
             await self._check_pace(request.person_id)
-            accepted = await generations.accept(self._db, self._new(request, kind, messages, origin))
-            if accepted is not None:
-                self._begin(accepted)
+            new = self._new(request, kind, messages, origin)
+            accepted = (
+                await duels.accept(self._db, new, _rival(new))
+                if texts == 2
+                else (await generations.accept(self._db, new),)
+            )
+            for generation in accepted:
+                if generation is not None:
+                    self._begin(generation)
         finally:
             self._arriving -= 1
 
@@ -271,3 +286,8 @@ class Studio:
         if generation.id not in self._failing:  # once: what cannot even be failed waits for the next start
             self._failing.add(generation.id)
             self._keep(generation, self._composer.fail(generation))
+
+
+def _rival(new: NewGeneration) -> NewGeneration:
+    """The other text for a prompt, by another seed."""
+    return replace(new, update_id=-new.update_id, seed=(new.seed ^ _OTHER_SEED) % 2**31)

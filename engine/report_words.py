@@ -63,6 +63,8 @@ DISLIKES: Final[Mapping[str, str]] = {
 SIGNALS: Final[Mapping[str, str]] = {
     "said": "ratings that people gave",
     "refined": "asked to have it reworked",
+    "preferred": "chose it of two",
+    "passed_over": "chose the other of two",
     "another": "asked for another one",
     "reported": "reported it",
 }

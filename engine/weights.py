@@ -21,13 +21,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Signal = Literal["said", "another", "refined", "reported"]
+Signal = Literal["said", "another", "refined", "reported", "preferred", "passed_over"]
 """Where an opinion comes from: said by a reaction or a button; or what somebody did with the text instead."""
 
-SIGNAL_VALUES: Final[Mapping[Signal, float]] = {"another": -0.3, "refined": -0.2, "reported": -1.0}
-"""What doing a thing says of the text, in [-1, 1]: they asked for another one, for a changed one, or reported it."""
-SIGNAL_WEIGHTS: Final[Mapping[Signal, float]] = {"said": 1.0, "another": 0.2, "refined": 0.1, "reported": 0.5}
-"""How much it counts beside a rating: who wants another text may well have liked this one; a report is meant."""
+SIGNAL_VALUES: Final[Mapping[Signal, float]] = {
+    "another": -0.3, "refined": -0.2, "reported": -1.0, "preferred": 0.5, "passed_over": -0.5,
+}  # fmt: skip
+"""What doing a thing says of the text, in [-1, 1]: they asked for another one, for a changed one, reported it, or liked
+it better or less than the other of two."""
+SIGNAL_WEIGHTS: Final[Mapping[Signal, float]] = {
+    "said": 1.0, "another": 0.2, "refined": 0.1, "reported": 0.5, "preferred": 0.5, "passed_over": 0.5,
+}  # fmt: skip
+"""How much it counts beside a rating: who wants another text may well have liked this one; a report is meant; the
+better of two may still be poor (decision 23)."""
 
 RATER_SHARE = 0.02
 CHAT_SHARE = 0.25

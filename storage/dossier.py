@@ -23,6 +23,8 @@ class Dossier:
     rating_events: tuple[Row, ...]
     reasons: tuple[Row, ...]
     signals: tuple[Row, ...]
+    choices: tuple[Row, ...]
+    """Which of two texts they liked better."""
     reports: tuple[Row, ...]
     """What they have reported."""
     preferences: tuple[Row, ...]
@@ -61,6 +63,9 @@ def of_person(connection: sqlite3.Connection, person: str) -> Dossier:
         ),
         reasons=rows("SELECT generation, reason, at FROM reasons WHERE rater = :person ORDER BY at"),
         signals=rows("SELECT generation, signal, at FROM signals WHERE person = :person ORDER BY at"),
+        choices=rows(
+            "SELECT generation, rival, at FROM choices JOIN duels USING (generation) WHERE rater = :person ORDER BY at"
+        ),
         reports=rows("SELECT generation, at FROM reports WHERE reporter = :person ORDER BY at"),
         preferences=rows("SELECT chat, name, value, at FROM preferences WHERE person = :person ORDER BY at"),
         versions=rows(_VERSIONS),

@@ -27,7 +27,7 @@ _TRACES = """
         UNION ALL SELECT at FROM rating_events WHERE rater = :person
         UNION ALL SELECT at FROM early_reactions WHERE rater = :person
         UNION ALL SELECT at FROM reasons WHERE rater = :person
-        UNION ALL SELECT at FROM signals WHERE person = :person
+        UNION ALL SELECT at FROM doings WHERE person = :person
         UNION ALL SELECT at FROM preferences WHERE person = :person
         UNION ALL SELECT at FROM reports WHERE reporter = :person
     )
@@ -38,7 +38,10 @@ _LEARNED = """
 """
 _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
-_ABOUT_TEXTS = ("ratings", "rating_events", "reasons", "signals", "lineage", "deliveries", "reports", "fingerprints")
+_ABOUT_TEXTS = (
+    "ratings", "rating_events", "reasons", "signals", "choices", "duels", "lineage", "deliveries", "reports",
+    "fingerprints",
+)  # fmt: skip
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -97,6 +100,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     )
     delete(f"FROM rating_events WHERE {_RATINGS}")
     delete(f"FROM reasons WHERE {_RATINGS}")
+    delete(f"FROM choices WHERE {_RATINGS}")
     delete(f"FROM signals WHERE {_SIGNALS}")
     delete("FROM reports WHERE reporter = :person AND at <= :limit")
     delete("FROM preferences WHERE person = :person AND at <= :limit")
@@ -210,6 +214,7 @@ def delete_texts(connection: sqlite3.Connection, texts: tuple[int, ...]) -> None
             f"DELETE FROM {table} WHERE generation IN (SELECT value FROM json_each(?))",  # noqa: S608 - of our own
             (json.dumps(texts),),
         )
+    connection.execute("DELETE FROM duels WHERE rival IN (SELECT value FROM json_each(?))", (json.dumps(texts),))
     (last,) = connection.execute("SELECT max(id) FROM generations").fetchone()
     if last in texts:
         connection.execute(

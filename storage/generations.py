@@ -32,39 +32,40 @@ _QUOTED = """
 
 async def accept(db: Database, new: NewGeneration) -> Generation | None:
     """Record a prompt, and what it says of its parent; None when its update was recorded before."""
+    return await db.write(lambda c: accept_in(c, new))
 
-    def insert(connection: sqlite3.Connection) -> Generation | None:
-        connection.execute(
-            "INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (new.author, new.created_at.isoformat()),
-        )
-        cursor = connection.execute(
-            "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
-            " VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?) ON CONFLICT (update_id) DO NOTHING",
-            (
-                new.update_id,
-                new.kind,
-                new.chat,
-                new.author,
-                new.author,
-                _under_keys_of_quoted(connection, new),
-                new.parent,
-                new.seed,
-                new.created_at.isoformat(),
-            ),
-        )
-        if cursor.rowcount != 1 or cursor.lastrowid is None:
-            return None
-        to = new.delivery
-        connection.execute(
-            "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language) VALUES (?, ?, ?, ?, ?)",
-            (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language),
-        )
-        if new.signal is not None and new.parent is not None:
-            signals.record_in(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
-        return _one(connection, "g.id = ?", cursor.lastrowid)
 
-    return await db.write(insert)
+def accept_in(connection: sqlite3.Connection, new: NewGeneration) -> Generation | None:
+    """`accept` as a part of a transaction."""
+    connection.execute(
+        "INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (new.author, new.created_at.isoformat()),
+    )
+    cursor = connection.execute(
+        "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
+        " VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?) ON CONFLICT (update_id) DO NOTHING",
+        (
+            new.update_id,
+            new.kind,
+            new.chat,
+            new.author,
+            new.author,
+            _under_keys_of_quoted(connection, new),
+            new.parent,
+            new.seed,
+            new.created_at.isoformat(),
+        ),
+    )
+    if cursor.rowcount != 1 or cursor.lastrowid is None:
+        return None
+    to = new.delivery
+    connection.execute(
+        "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language) VALUES (?, ?, ?, ?, ?)",
+        (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language),
+    )
+    if new.signal is not None and new.parent is not None:
+        signals.record_in(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
+    return with_id(connection, cursor.lastrowid)
 
 
 async def write_text(
@@ -121,7 +122,12 @@ async def count_unfinished(db: Database) -> int:
 
 async def by_id(db: Database, generation: int) -> Generation | None:
     """The generation with this number."""
-    return await db.read(lambda c: _one(c, "g.id = ?", generation))
+    return await db.read(lambda c: with_id(c, generation))
+
+
+def with_id(connection: sqlite3.Connection, generation: int) -> Generation | None:
+    """`by_id` as a part of a transaction."""
+    return _one(connection, "g.id = ?", generation)
 
 
 async def by_message(db: Database, *, chat_id: int, message_id: int) -> Generation | None:

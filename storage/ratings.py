@@ -27,6 +27,14 @@ _CURRENT = f"""
     LEFT JOIN reasons w ON w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id AND r.value < 0
     WHERE r.value IS NOT NULL AND g.version IS NOT NULL AND r.generation >= :first
 """  # noqa: S608 - of our own
+_TALLY = """
+    SELECT coalesce(max(g.likes), 0) + coalesce(sum(r.value > 0), 0),
+        coalesce(max(g.dislikes), 0) + coalesce(sum(r.value < 0), 0),
+        (SELECT (SELECT count(*) FROM choices WHERE generation = :generation)
+            FROM duels d JOIN generations o ON o.id = d.rival
+            WHERE d.generation = :generation AND o.state <> 'failed')
+    FROM generations g LEFT JOIN ratings r ON r.generation = g.id WHERE g.id = :generation
+"""
 
 
 async def record(db: Database, event: RatingEvent) -> None:
@@ -173,10 +181,5 @@ def _values(event: RatingEvent) -> tuple[int | float | str | None, ...]:
 
 
 def _tally(connection: sqlite3.Connection, generation: int) -> Tally:
-    likes, dislikes = connection.execute(
-        "SELECT coalesce(max(g.likes), 0) + coalesce(sum(r.value > 0), 0),"
-        " coalesce(max(g.dislikes), 0) + coalesce(sum(r.value < 0), 0)"
-        " FROM generations g LEFT JOIN ratings r ON r.generation = g.id WHERE g.id = ?",
-        (generation,),
-    ).fetchone()
-    return Tally(likes, dislikes)
+    likes, dislikes, chosen = connection.execute(_TALLY, {"generation": generation}).fetchone()
+    return Tally(likes, dislikes, chosen)

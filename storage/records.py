@@ -9,7 +9,8 @@ Verdict = Literal["promoted", "canary", "rejected", "skipped", "failed"]
 VersionState = Literal["candidate", "canary", "champion", "retired"]
 Standing = Literal["reported", "hidden", "cleared"]
 Source = Literal["reaction", "button"]
-SignalKind = Literal["another", "refined"]
+PromptSignal = Literal["another", "refined"]
+SignalKind = PromptSignal | Literal["preferred", "passed_over"]
 Reason = Literal["boring", "off_topic", "too_long", "wrong"]
 TrialWay = Literal["canary", "watch"]
 TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "kept", "broken_off"]
@@ -47,7 +48,7 @@ class NewGeneration:
     created_at: datetime
     delivery: Delivery
     parent: int | None = None
-    signal: SignalKind | None = None
+    signal: PromptSignal | None = None
     """What it says of its parent."""
 
 
@@ -140,6 +141,8 @@ class Tally:
 
     likes: int = 0
     dislikes: int = 0
+    chosen: int | None = None
+    """How many prefer it to its rival; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,11 @@ _UNCONSENTED_SIGNALS = """
         SELECT 1 FROM consents c JOIN generations g ON g.id = signals.generation
         WHERE c.person = signals.person AND c.chat = g.chat AND c.revoked_at IS NULL)
 """
+_UNCONSENTED_CHOICES = """
+    DELETE FROM choices WHERE at <= :before AND NOT EXISTS (
+        SELECT 1 FROM consents c JOIN generations g ON g.id = choices.generation
+        WHERE c.person = choices.rater AND c.chat = g.chat AND c.revoked_at IS NULL)
+"""
 _OLD = """
     SELECT id FROM generations WHERE created_at < :before AND state IN ('delivered', 'failed') AND author <> ''
         AND id NOT IN (
@@ -56,6 +61,7 @@ async def purge(db: Database, *, before: datetime) -> tuple[int, int]:
                     (generation, rater),
                 )
         connection.execute(_UNCONSENTED_SIGNALS, values)
+        connection.execute(_UNCONSENTED_CHOICES, values)
         return texts, len(rated)
 
     return await db.write(change)

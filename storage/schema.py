@@ -262,6 +262,26 @@ _FINGERPRINTS = (
     "CREATE INDEX fingerprints_generation ON fingerprints (generation)",
 )
 
+_DUELS = (
+    # Two texts for one prompt, each with the other; and which of the two a person likes better. The second text of a
+    # duel has the negative number of its update, because each text has one of its own.
+    """CREATE TABLE duels (
+        generation INTEGER PRIMARY KEY REFERENCES generations (id),
+        rival INTEGER NOT NULL UNIQUE REFERENCES generations (id)
+    ) STRICT""",
+    """CREATE TABLE choices (
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        rater TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (generation, rater)
+    ) STRICT, WITHOUT ROWID""",
+    # What people did with texts, a choice seen from both of its texts.
+    """CREATE VIEW doings AS
+        SELECT generation, person, signal, at FROM signals
+        UNION ALL SELECT generation, rater, 'preferred', at FROM choices
+        UNION ALL SELECT d.rival, c.rater, 'passed_over', c.at FROM choices c JOIN duels d USING (generation)""",
+)
+
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001 the loop", _FIRST),
     ("0002 trust", _SECOND),
@@ -271,4 +291,5 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (ENCRYPTING, _KEYS),
     ("0007 reports", _REPORTS),
     ("0008 fingerprints", _FINGERPRINTS),
+    ("0009 duels", _DUELS),
 )

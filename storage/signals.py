@@ -1,4 +1,5 @@
-"""Signals: somebody wanted another text in the place of one, or a change to it, and so prompted anew.
+"""Signals: somebody wanted another text in the place of one, or a change to it, and so prompted anew; or has chosen
+between two (`storage.duels`).
 
 A signal is not a rating: it is weaker, nobody sees it, and it cannot be taken back. Knows what was done, not what it
 is worth.
@@ -8,19 +9,19 @@ import sqlite3
 from datetime import datetime
 
 from storage.agreement import agreed
-from storage.records import Signal, SignalKind
+from storage.records import PromptSignal, Signal
 
 _CONSENTED = f"""
     SELECT s.*, p.first_seen_at
-    FROM signals s JOIN generations g ON g.id = s.generation JOIN people p ON p.person = s.person
+    FROM doings s JOIN generations g ON g.id = s.generation JOIN people p ON p.person = s.person
     WHERE s.generation >= ? AND g.version IS NOT NULL
         AND {agreed("s.person")}
-    ORDER BY s.generation, s.update_id
+    ORDER BY s.generation, s.at, s.person
 """  # noqa: S608 - of our own
 
 
 def record_in(
-    connection: sqlite3.Connection, update_id: int, generation: int, person: str, signal: SignalKind, *, at: datetime
+    connection: sqlite3.Connection, update_id: int, generation: int, person: str, signal: PromptSignal, *, at: datetime
 ) -> None:
     """Record a signal as a part of a transaction; a repeated update changes nothing."""
     connection.execute(

@@ -17,6 +17,7 @@ help =
     👍 👎 or any reaction rates a text; the last one counts, and taking it back takes it back.
     🔁 writes another one. To change a text, press ✏️, or reply to it and say what you want.
     /cancel stops what I am writing for you here.
+    /duel and a topic: two texts at once; press 🏆 under the better one.
     /top: the best-loved texts of the week.
     /stats: a picture of what I have learned here.
 
@@ -166,6 +167,11 @@ settings-own-taste-off = Done. I write to everybody's taste again.
 settings-need-consent = For that I must learn from you in this chat. Say /optin first, then press again.
 settings-no-taste = I cannot do that here: my engine writes one text for each prompt, so there is nothing to choose from.
 settings-not-yours = These are somebody else's settings. /settings shows you yours.
+duel-usage = What about? Write it behind the command, like this: /duel green tea, or /duel slogan green tea
+duel-better = 🏆 This one is better
+duel-thanks = Thank you, that counts.
+duel-thanks-no-consent = Thank you. With /optin I may also learn from it.
+duel-one-only = The other text is not there, so there is nothing to choose yet.
 why-boring = boring
 why-off-topic = off topic
 why-too-long = too long
@@ -341,6 +347,7 @@ reason-unexpected = Something unexpected happened; the log says what. /retrain t
 
 # --- The command menu ---
 menu-help = What I can do
+menu-duel = Two texts at once, and you choose: /duel green tea
 menu-top = The best-loved texts of the week
 menu-stats = A picture of what I have learned
 menu-cancel = Stop what you are writing for me

@@ -17,6 +17,7 @@ help =
     👍 👎 或任何表情回应都是评价；以最后一次为准，撤回就是撤回。
     🔁 会再写一个。想修改，就按 ✏️，或回复那条消息，说出你的要求。
     /cancel：停止我正在这里为你写的内容。
+    /duel 加主题：一次写两段文字，在更好的那段下面按 🏆。
     /top：本周最受欢迎的文字。
     /stats：一张图，看我在这里学到了什么。
 
@@ -154,6 +155,11 @@ settings-own-taste-off = 好的。我又按大家的口味写了。
 settings-need-consent = 这需要我在这个聊天里向你学习。请先发 /optin，再按一次。
 settings-no-taste = 这里做不到：我的引擎每次只写一段文字，没有可挑选的。
 settings-not-yours = 这是别人的设置。/settings 会显示你自己的。
+duel-usage = 写什么呢？请把主题写在命令后面，比如：/duel 绿茶，或者 /duel slogan 绿茶
+duel-better = 🏆 这段更好
+duel-thanks = 谢谢，已计入。
+duel-thanks-no-consent = 谢谢。发送 /optin 之后，我也可以从中学习。
+duel-one-only = 另一段文字不在，暂时没有可选的。
 why-boring = 无聊
 why-off-topic = 跑题
 why-too-long = 太长
@@ -321,6 +327,7 @@ reason-unexpected = 发生了意料之外的事；日志里有说明。/retrain 
 
 # --- 命令菜单 ---
 menu-help = 我会做什么
+menu-duel = 一次两段文字，由你来选：/duel 绿茶
 menu-top = 本周最受欢迎的文字
 menu-stats = 一张图：我学到了什么
 menu-cancel = 停止正在为我写的内容

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from storage import erasure, generations, people, preferences, ratings, reasons
 from storage.database import Database
-from storage.records import Generation, Rating, RatingEvent, SignalKind
+from storage.records import Generation, PromptSignal, Rating, RatingEvent
 from tests.storage.conftest import NOON, delivered, new_generation
 
 LATER = NOON + timedelta(hours=1)
@@ -28,7 +28,7 @@ async def only_rating(db: Database) -> Rating:
 
 
 async def ask_again(
-    db: Database, parent: Generation, update_id: int, *, author: str, signal: SignalKind = "another"
+    db: Database, parent: Generation, update_id: int, *, author: str, signal: PromptSignal = "another"
 ) -> Generation | None:
     new = replace(new_generation(update_id, author=author), parent=parent.id, signal=signal)
     return await generations.accept(db, new)
