@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 
+from bot.choices import choices_of, temperature_of
 from bot.errors import DeliveryError
 from bot.keyboards import rating_buttons, stop_button
-from bot.kinds import MIN_P, TEMPERATURE, TOP_P
+from bot.kinds import MIN_P, TOP_P
 from bot.line import Line, Ticket
 from bot.messenger import Address, Messenger, patiently
 from bot.plain import TELEGRAM_LIMIT, fitting, plain, utf16_length
@@ -162,6 +163,7 @@ class Composer:
     async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Preview) -> "_Written":
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
         choosing = await self._taste.choosing_for(generation)
+        temperature = temperature_of(await choices_of(self._db, generation.author, generation.chat))
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
         faults = 0
@@ -169,7 +171,7 @@ class Composer:
             preview.start_over()
             sampling = Sampling(
                 max_tokens=kind.max_tokens,
-                temperature=TEMPERATURE,
+                temperature=temperature,
                 top_p=TOP_P,
                 min_p=MIN_P,
                 seed=generation.seed + attempt,
@@ -212,7 +214,9 @@ class Composer:
     async def _edit_in(self, generation: Generation, message_id: int, written: "_Written") -> None:
         """Edit the whole answer in: text, footer, buttons."""
         to = generation.delivery
-        footer = f"{self._label} · {written.version} · #{generation.id}"
+        choices = await choices_of(self._db, generation.author, generation.chat)
+        details = f" · {written.version} · #{generation.id}" if choices["footer"] == "full" else ""
+        footer = f"{self._label}{details}"
         body = fitting(written.text, TELEGRAM_LIMIT - utf16_length(footer) - 2)
         tally = await ratings.tally(self._db, generation.id)
         buttons = rating_buttons(to.language, generation.id, tally)

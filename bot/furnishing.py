@@ -107,6 +107,7 @@ async def furnish(
         on_change=trust.renew,
     )  # fmt: skip
     kinds = ground.settings.kinds
+    wishes = Preferences(db=db, pseudonyms=pseudonyms, taste=taste)
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
         generate.handlers(studio, kinds),
@@ -122,7 +123,7 @@ async def furnish(
         check.handlers(trust.checking, delivery),
         about.handlers(_cards(ground, switchboard), delivery),
         top.handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
-        preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),
+        preferences.handlers(wishes, delivery),
         stats.handlers(
             StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids)), delivery
         ),
@@ -133,7 +134,7 @@ async def furnish(
         operator.handlers(house, guard),
         commands.handlers(kinds, delivery, consent),
     ]
-    install(application, door.handlers(doorman, errors), parts, on_error=errors)
+    install(application, door.handlers(doorman, wishes, errors), parts, on_error=errors)
     retention = Retention(
         db=db, switchboard=switchboard, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
         tainted_days=ground.settings.tainted_days,

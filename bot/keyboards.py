@@ -1,6 +1,6 @@
 """Buttons under messages, as plain values: what they say and what they send back. Knows no Telegram type."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.texts import say
@@ -31,6 +31,15 @@ class Button:
     data: str
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What holds now, and what a press asks for."""
+
+    name: str
+    value: str
+    other: str
+
+
 Keyboard = tuple[tuple[Button, ...], ...]
 
 
@@ -59,10 +68,17 @@ def wish_buttons(language: str, generation: int) -> Keyboard:
     return (tuple(buttons[:2]), tuple(buttons[2:]))
 
 
-def settings_buttons(language: str, owner: str, *, own_taste: bool) -> Keyboard:
-    """One row for each setting; a press asks for what it is not now. `owner` says whose settings they are."""
-    state, other = ("on", "off") if own_taste else ("off", "on")
-    return ((Button(say(language, "settings-own-taste", state=state), f"set:own_taste:{other}:{owner}"),),)
+def settings_buttons(language: str, owner: str, settings: Iterable[Setting]) -> Keyboard:
+    """One row for each setting. `owner` says whose settings they are."""
+    return tuple(
+        (
+            Button(
+                say(language, f"settings-{it.name.replace('_', '-')}", value=it.value),
+                f"set:{it.name}:{it.other}:{owner}",
+            ),
+        )
+        for it in settings
+    )
 
 
 def report_buttons(language: str, generation: int) -> Keyboard:

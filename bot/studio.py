@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
 
+from bot.choices import choices_of, in_manner
 from bot.composer import Composer
 from bot.errors import Refusal
 from bot.identity import Pseudonyms
@@ -100,7 +101,7 @@ class Studio:
             Refusal: the topic is empty, too long or unsafe, the person has asked too often, or too many texts come.
         """
         topic = await self._checked(topic, kind)
-        instruction = kind.instruction[language_of_topic(topic)]
+        instruction = await self._instruction(request, kind, language_of_topic(topic))
         await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)), texts=texts)
 
     async def again(self, request: Request, generation: int) -> None:
@@ -186,6 +187,11 @@ class Studio:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def _instruction(self, request: Request, kind: Kind, language: str) -> str:
+        """What the kind asks of the model, in the manner that the person has chosen."""
+        person, chat = self._pseudonyms.person(request.person_id), self._pseudonyms.chat(request.chat_id)
+        return in_manner(kind.instruction[language], await choices_of(self._db, person, chat), language)
 
     async def _checked(self, topic: str, kind: Kind) -> str:
         topic = plain(topic)

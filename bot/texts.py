@@ -3,6 +3,7 @@
 Knows languages and ids of sentences. Knows nothing of who reads them.
 """
 
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -12,14 +13,22 @@ LANGUAGES = ("en", "zh")
 _LOCALES = Path(__file__).parent / "locales"
 
 
+_chosen: ContextVar[str | None] = ContextVar("the language that this person has chosen", default=None)
+
+
+def speak(language: str | None) -> None:
+    """Answer in this language as long as the present update is handled; None: in the one of Telegram's tag."""
+    _chosen.set(language)
+
+
 def language_of(code: str | None) -> str:
-    """The language we answer in, from Telegram's IETF tag.
+    """The language we answer in: what the person has chosen, else from Telegram's IETF tag.
 
     >>> language_of("zh-hans"), language_of("de"), language_of(None)
     ('zh', 'en', 'en')
     """
     tag = (code or "").lower().partition("-")[0]
-    return tag if tag in LANGUAGES else "en"
+    return _chosen.get() or (tag if tag in LANGUAGES else "en")
 
 
 def say(language: str, text: str, **values: str | float) -> str:

@@ -33,6 +33,16 @@ async def chosen(db: Database, person: str, chat: str, name: str) -> str | None:
     return None if row is None else str(row["value"])
 
 
+async def all_of(db: Database, person: str, chat: str) -> dict[str, str]:
+    """All that a person has chosen in a chat, by name."""
+    return await db.read(
+        lambda c: {
+            row["name"]: row["value"]
+            for row in c.execute("SELECT name, value FROM preferences WHERE person = ? AND chat = ?", (person, chat))
+        }
+    )
+
+
 async def who_chose(db: Database, name: str, value: str) -> frozenset[tuple[str, str]]:
     """Every (person, chat) with this choice."""
     return await db.read(

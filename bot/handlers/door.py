@@ -1,4 +1,5 @@
-"""The door, before every other handler: who is shut out gets no further, with prompts, presses and reactions alike."""
+"""The door, before every other handler: who is shut out gets no further, with prompts, presses and reactions alike; who
+has chosen a language is answered in it."""
 
 from typing import Any
 
@@ -8,13 +9,17 @@ from telegram.ext import ApplicationHandlerStop, BaseHandler, ContextTypes, Type
 from bot.doorman import Doorman
 from bot.errors import Refusal
 from bot.handlers.errors import ErrorHandler
+from bot.preferences import Preferences
+from bot.texts import speak
 
 
-def handlers(doorman: Doorman, errors: ErrorHandler) -> list[BaseHandler[Any, Any, Any]]:
+def handlers(doorman: Doorman, preferences: Preferences, errors: ErrorHandler) -> list[BaseHandler[Any, Any, Any]]:
     """One handler for every update; install it in a group before all others."""
 
     async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        person = update.effective_user
+        person, chat = update.effective_user, update.effective_chat
+        if person is not None and chat is not None and update.message_reaction is None:
+            speak(await preferences.language(person.id, chat.id))
         if person is None or not doorman.is_banned(person.id):
             return
         is_private = update.message is not None and update.message.chat.type == "private"

@@ -10,7 +10,8 @@ from bot.delivery import Delivery
 from bot.incoming import answer, incoming, toast
 from bot.messenger import patiently
 from bot.preferences import Preferences
-from bot.texts import language_of
+from bot.taste import OWN_TASTE
+from bot.texts import language_of, say, speak
 
 
 def handlers(preferences: Preferences, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
@@ -23,19 +24,20 @@ def handlers(preferences: Preferences, delivery: Delivery) -> list[BaseHandler[A
             buttons = await preferences.buttons(request.person_id, request.chat_id, message.language)
             await answer(delivery, message, "settings", buttons=buttons)
 
-    async def on_own_taste(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+    async def on_choice(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query = update.callback_query
         if query is None or query.message is None or query.data is None:
             return
         chat_id, message_id, person_id = query.message.chat.id, query.message.message_id, query.from_user.id
-        _set, _name, state, owner = query.data.split(":")
-        is_on = state == "on"
-        await preferences.choose_own_taste(person_id, chat_id, owner=owner, is_on=is_on, at=datetime.now(UTC))
-        await toast(query, "settings-own-taste-on" if is_on else "settings-own-taste-off")
-        buttons = await preferences.buttons(person_id, chat_id, language_of(query.from_user.language_code))
-        await patiently(lambda: delivery.edit_buttons(chat_id, message_id, buttons))
+        _set, name, value, owner = query.data.split(":")
+        await preferences.choose(person_id, chat_id, name, value, owner=owner, at=datetime.now(UTC))
+        speak(await preferences.language(person_id, chat_id))
+        await toast(query, f"settings-own-taste-{value}" if name == OWN_TASTE else "settings-changed")
+        language = language_of(query.from_user.language_code)
+        buttons = await preferences.buttons(person_id, chat_id, language)
+        await patiently(lambda: delivery.edit(chat_id, message_id, say(language, "settings"), buttons))
 
     return [
         CommandHandler("settings", on_settings, filters=filters.UpdateType.MESSAGE),
-        CallbackQueryHandler(on_own_taste, pattern=r"^set:own_taste:(on|off):[0-9a-f]{12}$"),
+        CallbackQueryHandler(on_choice, pattern=r"^set:[a-z_]{1,16}:[a-z]{1,12}:[0-9a-f]{12}$"),
     ]

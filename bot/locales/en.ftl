@@ -155,13 +155,44 @@ top = 🏆 The best-loved of the last seven days here:
 top-empty = Nothing to show yet: nobody has liked a text here in the last seven days. React to some with 👍 or any emoji.
 again-coming = Another one is coming.
 settings =
-    ⚙️ Your settings in this chat. A press changes one.
+    ⚙️ Your settings in this chat. A press changes one; it holds from your next text on.
 
-    To your own taste: of the texts that I could show you, I pick by your ratings, and not only by everybody's. It takes about six ratings.
-settings-own-taste = Write more to my own taste: { $state ->
+    The language is the one I answer you in; texts are in the language of their topic. How daring: how far from the likeliest words I may go. To your own taste: of the texts that I could show you, I pick by your ratings, and not only by everybody's; it takes about six ratings.
+settings-language = 🗣 Language: { $value ->
+        [en] English
+        [zh] 中文
+       *[telegram] as in Telegram
+    }
+settings-tone = 🎭 Tone: { $value ->
+        [warm] warm
+        [funny] funny
+        [serious] serious
+       *[usual] as usual
+    }
+settings-length = 📏 Length: { $value ->
+        [short] short
+        [long] long
+       *[usual] as usual
+    }
+settings-temperature = 🎲 How daring: { $value ->
+        [low] careful
+        [high] daring
+       *[usual] as usual
+    }
+settings-footer = 🏷 Under a text: { $value ->
+        [short] the AI label only
+       *[full] label, version and number
+    }
+settings-own-taste = 💛 More to my own taste: { $value ->
         [on] on ✅
        *[off] off
     }
+settings-changed = Done.
+tone-warm-words = Write warmly.
+tone-funny-words = Be funny.
+tone-serious-words = Be serious.
+length-short-words = Keep it short.
+length-long-words = Make it long.
 settings-own-taste-on = Gladly. The more you rate, the better I know it.
 settings-own-taste-off = Done. I write to everybody's taste again.
 settings-need-consent = For that I must learn from you in this chat. Say /optin first, then press again.

@@ -143,13 +143,44 @@ top = 🏆 这里最近七天最受欢迎的文字：
 top-empty = 还没有可以展示的：最近七天这里没有人喜欢过哪段文字。用 👍 或任何表情回应一下吧。
 again-coming = 再来一个，马上就好。
 settings =
-    ⚙️ 你在这个聊天里的设置。按一下就能更改。
+    ⚙️ 你在这个聊天里的设置。按一下就能更改，从你的下一段文字起生效。
 
-    按你的口味：在可以给你看的文字里，我会参考你自己的评价来挑选，而不只是大家的。大约需要六个评价。
-settings-own-taste = 多按我自己的口味写：{ $state ->
+    语言是我回答你时用的语言；文字本身用主题的语言来写。大胆程度：我可以离最常见的用词多远。按你的口味：在可以给你看的文字里，我会参考你自己的评价来挑选，而不只是大家的；大约需要六个评价。
+settings-language = 🗣 语言：{ $value ->
+        [en] English
+        [zh] 中文
+       *[telegram] 跟随 Telegram
+    }
+settings-tone = 🎭 语气：{ $value ->
+        [warm] 温暖
+        [funny] 有趣
+        [serious] 严肃
+       *[usual] 平常
+    }
+settings-length = 📏 长度：{ $value ->
+        [short] 短
+        [long] 长
+       *[usual] 平常
+    }
+settings-temperature = 🎲 大胆程度：{ $value ->
+        [low] 谨慎
+        [high] 大胆
+       *[usual] 平常
+    }
+settings-footer = 🏷 文字下面：{ $value ->
+        [short] 只有 AI 标识
+       *[full] 标识、版本和编号
+    }
+settings-own-taste = 💛 多按我自己的口味：{ $value ->
         [on] 开 ✅
        *[off] 关
     }
+settings-changed = 好的。
+tone-warm-words = 语气要温暖。
+tone-funny-words = 要有趣。
+tone-serious-words = 要严肃。
+length-short-words = 写短一点。
+length-long-words = 写长一点。
 settings-own-taste-on = 好的。你评价得越多，我就越了解你的口味。
 settings-own-taste-off = 好的。我又按大家的口味写了。
 settings-need-consent = 这需要我在这个聊天里向你学习。请先发 /optin，再按一次。

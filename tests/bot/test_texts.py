@@ -8,6 +8,7 @@ import pytest
 from fluent.syntax import FluentParser, ast
 
 from bot.charts import WORDS
+from bot.choices import OPTIONS
 from bot.command_names import ADMIN_MENU, MENU
 from bot.keyboards import WISHES
 from bot.texts import LANGUAGES, language_of, say
@@ -53,6 +54,9 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"menu-{name}" for name in (*MENU, *ADMIN_MENU)),
         *(f"chart-{name}" for name in WORDS),
         *(f"wish-{name}{part}" for name in WISHES for part in ("", "-words")),
+        *(f"settings-{name.replace('_', '-')}" for name in OPTIONS),
+        *(f"settings-own-taste-{value}" for value in OPTIONS["own_taste"]),
+        *(f"{name}-{value}-words" for name in ("tone", "length") for value in OPTIONS[name][1:]),
         *(f"health-{name}" for name in ("disk", "updates", "queue", "engine")),
     }
     assert families <= known
