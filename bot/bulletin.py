@@ -6,14 +6,16 @@ Knows sentences, not how a run works.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+from bot.digest import Digest
 from bot.errors import DeliveryError
 from bot.messenger import Address, Messenger, Urgency, patiently
 from bot.nightly import Nightly
 from bot.texts import say
-from bot.trial_words import ending_sentence, live_words
+from bot.trial_words import ending_sentence
+from bot.verdicts import verdict_sentence
 from engine.run import Progress
 from storage import generations, runs
 from storage.database import Database
@@ -32,10 +34,13 @@ _BAR_CELLS = 10
 class Bulletin:
     """Keeps the messages that follow a run up to date. `nightly.when_ended(bulletin.tell)` connects the two."""
 
-    def __init__(self, *, db: Database, nightly: Nightly, messenger: Messenger, admin_ids: tuple[int, ...]) -> None:
+    def __init__(
+        self, *, db: Database, nightly: Nightly, messenger: Messenger, digest: Digest, admin_ids: tuple[int, ...]
+    ) -> None:
         self._db = db
         self._nightly = nightly
         self._messenger = messenger
+        self._digest = digest
         self._admin_ids = admin_ids
         self._followers: set[asyncio.Task[None]] = set()
 
@@ -75,21 +80,31 @@ class Bulletin:
         followed = await runs.announcements(self._db, run.id)
         for message in followed:
             await self._show(message, verdict_sentence(run, message.language))
-        if run.slot is None:
-            return
-        await self._tell_admins(partial(verdict_sentence, run))
+        if run.slot is not None:
+            await self._tell_admins(partial(self._send_digest, run))
 
     async def tell_trial(self, trial: Trial) -> None:
         """The ratings have ended a trial: tell every admin."""
-        await self._tell_admins(partial(ending_sentence, trial))
 
-    async def _tell_admins(self, sentence: Callable[[str], str]) -> None:
-        """Send every admin a sentence, in their language."""
+        async def tell(to: Address, language: str) -> None:
+            await patiently(partial(self._messenger.send, to, ending_sentence(trial, language)))
+
+        await self._tell_admins(tell)
+
+    async def _send_digest(self, run: Run, to: Address, language: str) -> None:
+        letter = await self._digest.letter(run, language)
+        await patiently(partial(self._messenger.send, to, letter.words, letter.buttons))
+        picture = await self._digest.picture(language)
+        if picture is not None:
+            await patiently(partial(self._messenger.send_picture, to, picture.png, caption=picture.caption))
+
+    async def _tell_admins(self, tell: Callable[[Address, str], Awaitable[None]]) -> None:
+        """Tell every admin something, in their language."""
         for admin in self._admin_ids:
             asked_in = await runs.language_in(self._db, admin)
             language = asked_in or await generations.language_in(self._db, admin) or "en"
             try:
-                await patiently(partial(self._messenger.send, Address(chat_id=admin), sentence(language)))
+                await tell(Address(chat_id=admin), language)
             except DeliveryError as error:
                 logger.warning("an admin cannot be told: %s", error)
 
@@ -144,32 +159,3 @@ def share_done(progress: Progress | None) -> float:
     before = sum(_STAGES[name] for name in names[: names.index(progress.stage)])
     within = progress.done / progress.total if progress.total else 0.0
     return min(1.0, before + _STAGES[progress.stage] * min(1.0, within))
-
-
-def verdict_sentence(run: Run, language: str) -> str:
-    """The verdict, the version that it names, and the reason."""
-    numbers = {"ratings": float(run.ratings), **run.numbers}
-    return say(
-        language,
-        f"verdict-{run.verdict}",
-        run=run.id,
-        version=run.version or "",
-        why=run.reason or "",
-        share=100 * numbers.get("share", 0.0),
-        reason=reason_sentence(run.reason or "", numbers, language, candidate=f"v{run.id}"),
-    )
-
-
-def reason_sentence(code: str, numbers: Mapping[str, float], language: str, *, candidate: str = "") -> str:
-    """Why a run ended as it did."""
-    return say(
-        language,
-        f"reason-{code}",
-        ratings=round(numbers.get("ratings", 0)),
-        gain_points=round(100 * numbers.get("gain", 0.0), 1),
-        sure=100 * numbers.get("probability", 0.0),
-        have=round(numbers.get("have", 0)),
-        need=round(numbers.get("need", 0)),
-        candidate=candidate,
-        live=live_words(numbers, language),
-    )

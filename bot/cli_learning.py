@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bot.bulletin import reason_sentence, share_done
+from bot.bulletin import share_done
 from bot.terminal import give_up
 from bot.texts import say
 from bot.trainer import run_config, train
+from bot.verdicts import reason_sentence
 from engine.dataset import dump_dataset
 from engine.errors import RunError
 from engine.exchange import read_ratings

@@ -79,7 +79,8 @@ async def furnish(
     feedback = Feedback(
         db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
     )
-    learning = open_learning(ground.settings, stack, db, switchboard, delivery)
+    statistics = StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
+    learning = open_learning(ground.settings, stack, db, switchboard, delivery, statistics)
     doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
     await doorman.open()
     confirmations = Confirmations()
@@ -124,9 +125,7 @@ async def furnish(
         about.handlers(_cards(ground, switchboard), delivery),
         top.handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
         preferences.handlers(wishes, delivery),
-        stats.handlers(
-            StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids)), delivery
-        ),
+        stats.handlers(statistics, delivery),
         confirm.handlers(confirmations, delivery, db, pseudonyms),
         joined.handlers(delivery),
         moved.handlers(db, pseudonyms),

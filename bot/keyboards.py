@@ -91,6 +91,11 @@ def report_buttons(language: str, generation: int) -> Keyboard:
     )
 
 
+def undo_button(language: str, version: str) -> Keyboard:
+    """Takes a version out of service again."""
+    return ((Button(say(language, "digest-undo", version=version), f"undo:{version}"),),)
+
+
 def stop_button(generation: int) -> Keyboard:
     """⏹ under a text that is being written."""
     return ((Button("⏹", f"stop:{generation}"),),)

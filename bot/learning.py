@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 
 from bot.bulletin import Bulletin
 from bot.cleaning import Cleaning
+from bot.digest import Digest
 from bot.messenger import Messenger
 from bot.nightly import Nightly, Policy
 from bot.retention import Retention
 from bot.schedule import Schedule
 from bot.settings import Settings
+from bot.statistics import StatisticsDesk
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
 from bot.trainer import Screen
@@ -34,7 +36,12 @@ class Learning:
 
 
 def open_learning(
-    settings: Settings, stack: AsyncExitStack, db: Database, switchboard: Switchboard, messenger: Messenger
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    switchboard: Switchboard,
+    messenger: Messenger,
+    statistics: StatisticsDesk,
 ) -> Learning:
     """Make them and let them know one another; nothing runs yet."""
     policy = Policy(
@@ -51,7 +58,8 @@ def open_learning(
     )
     nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
     stack.push_async_callback(nightly.close)
-    bulletin = Bulletin(db=db, nightly=nightly, messenger=messenger, admin_ids=settings.admin_ids)
+    digest = Digest(data_dir=settings.data_dir, statistics=statistics)
+    bulletin = Bulletin(db=db, nightly=nightly, messenger=messenger, digest=digest, admin_ids=settings.admin_ids)
     stack.push_async_callback(bulletin.close)
     nightly.when_ended(bulletin.tell)
     trials = Trials(db=db, switchboard=switchboard, terms=_terms(settings))

@@ -53,6 +53,9 @@ class Messenger(Protocol):
     async def send(self, to: Address, text: str, buttons: Keyboard = ()) -> int:
         """Send a message and return its id; after a `NotNow` it may stand there all the same."""
 
+    async def send_picture(self, to: Address, png: bytes, *, caption: str) -> None:
+        """Send a picture."""
+
     async def edit(
         self, chat_id: int, message_id: int, text: str, buttons: Keyboard = (), *, urgency: Urgency = Urgency.FINAL
     ) -> None:

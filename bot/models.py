@@ -71,6 +71,19 @@ class Models:
         """
         return await self._switchboard.after_roll_back()
 
+    async def undo(self, version: str) -> str:
+        """Take this version out of service; returns the one that serves then.
+
+        Raises:
+            Refusal: it does not serve any more, there is none before it, or that one cannot be loaded.
+        """
+        if version not in (self._switchboard.champion, self._switchboard.canary):
+            raise Refusal("undo-late", version=version, serving=self._switchboard.champion)
+        leaves, _ = await self.after_roll_back()
+        if leaves != version:
+            raise Refusal("undo-late", version=version, serving=self._switchboard.champion)
+        return await self.roll_back()
+
     async def roll_back(self) -> str:
         """Go back to the version before; returns the one that serves then.
 

@@ -40,7 +40,14 @@ class StatisticsDesk:
             Refusal: there is nothing to draw yet.
         """
         is_all = is_private and person_id in self._admin_ids
-        chat = None if is_all else self._pseudonyms.chat(chat_id)
+        return await self.picture_of(None if is_all else self._pseudonyms.chat(chat_id), language)
+
+    async def picture_of(self, chat: str | None, language: str) -> Picture:
+        """The numbers of a chat (a pseudonym), or of all chats.
+
+        Raises:
+            Refusal: there is nothing to draw yet.
+        """
         since = datetime.now(UTC) - PERIOD
         numbers = await self._db.read(lambda c: statistics_in(c, since=since, chat=chat))
         if not numbers.ratings:
@@ -51,6 +58,6 @@ class StatisticsDesk:
             png = await asyncio.to_thread(draw_statistics, numbers, words)
         emoji = "  ".join(f"{emoji} {times}" for emoji, times in numbers.emoji[:_EMOJI_SHOWN])
         caption = say(
-            language, "stats-all" if is_all else "stats-chat", texts=numbers.texts, ratings=numbers.ratings,
+            language, "stats-chat" if chat else "stats-all", texts=numbers.texts, ratings=numbers.ratings,
         )  # fmt: skip
         return Picture(png, f"{caption}\n\n{emoji}".rstrip())

@@ -1,7 +1,10 @@
-"""The operator's commands for learning: /retrain, /models, /promote, /approve, /rollback, behind the guard."""
+"""The operator's commands for learning, behind the guard: /retrain, /models, /promote, /approve, /rollback, and ↩️ under
+the digest.
+"""
 
 from typing import Any
 
+from telegram import CallbackQuery
 from telegram.ext import BaseHandler
 
 from bot.bulletin import Bulletin
@@ -9,7 +12,8 @@ from bot.confirmations import Confirmations, Done
 from bot.delivery import Delivery
 from bot.errors import Refusal
 from bot.handlers.guard import Guard
-from bot.incoming import Incoming, answer, ask_first, reply
+from bot.incoming import Incoming, answer, ask_first, reply, toast
+from bot.messenger import patiently
 from bot.models import Models
 from bot.nightly import Nightly
 from storage.records import Announcement
@@ -63,6 +67,14 @@ class AdminCommands:
             self._delivery, self._confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes
         )
 
+    async def undo(self, query: CallbackQuery, version: str) -> None:
+        """↩️ under the morning digest."""
+        serving = await self._models.undo(version)
+        await toast(query, "rollback-done", show_alert=True, version=serving)
+        if query.message is not None:
+            chat_id, message_id = query.message.chat.id, query.message.message_id
+            await patiently(lambda: self._delivery.edit_buttons(chat_id, message_id, ()))
+
     async def _begin(self, message: Incoming) -> str:
         run = await self._nightly.begin()
         if run is None:
@@ -83,4 +95,5 @@ def handlers(commands: AdminCommands, guard: Guard) -> list[BaseHandler[Any, Any
         guard.command("promote", commands.promote),
         guard.command("approve", commands.promote),
         guard.command("rollback", commands.roll_back),
+        guard.button(r"^undo:v\d{1,18}$", commands.undo),
     ]

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from telegram import Update
-from telegram.ext import CommandHandler, ContextTypes, filters
+from telegram import CallbackQuery, Update
+from telegram.ext import CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
 from bot.errors import Refusal
 from bot.identity import Pseudonyms
@@ -19,6 +19,9 @@ from storage.records import Deed
 
 Command = Callable[[Incoming], Awaitable[str | None]]
 """Carries a command out; returns what is to stand in the audit beside its name, or None for one that only looks."""
+
+Press = Callable[[CallbackQuery, str], Awaitable[None]]
+"""Carries out what a button stands for, given what follows its name."""
 
 
 class Guard:
@@ -47,6 +50,21 @@ class Guard:
                 await self.record(message.request.person_id, name, detail)
 
         return CommandHandler(name, on_command, filters=filters.UpdateType.MESSAGE)
+
+    def button(self, pattern: str, press: Press) -> CallbackQueryHandler[Any, Any]:
+        """A handler for one button of messages to admins; others are answered with a sentence."""
+
+        async def on_press(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+            query = update.callback_query
+            if query is None or query.data is None:
+                return
+            if not self.knows(query.from_user.id):
+                raise Refusal("admin-only")
+            name, _colon, value = query.data.partition(":")
+            await press(query, value)
+            await self.record(query.from_user.id, name, value)
+
+        return CallbackQueryHandler(on_press, pattern=pattern)
 
     def knows(self, person_id: int) -> bool:
         """Whether a person is an admin."""

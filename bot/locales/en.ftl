@@ -284,6 +284,16 @@ version-tainted = { $version } has learned from somebody who is forgotten or shu
 version-unusable = Version { $version } cannot be loaded; { $serving } serves on. The log says why.
 promote-usage = Which one? Write /promote and the name, for example /promote v3. /models lists them.
 promote-done = { $version } serves from now on.
+digest =
+    ☀️ Good morning! This is what the night has brought.
+
+    { $verdict }
+digest-example =
+    “{ $prompt }”
+    Before: { $before }
+    Now: { $after }
+digest-undo = ↩️ Take { $version } back
+undo-late = { $version } does not serve any more, so there is nothing to take back. { $serving } answers now; /models shows all versions.
 rollback-done = Done: { $version } serves now.
 trial-numbers = { $ratings ->
         [0] nobody has rated its texts yet

@@ -267,6 +267,16 @@ version-tainted = { $version } 学过的内容来自后来要求遗忘或被拒�
 version-unusable = 版本 { $version } 无法加载；{ $serving } 继续服务。日志里有原因。
 promote-usage = 哪一个？请写 /promote 和名称，例如 /promote v3。/models 列出所有版本。
 promote-done = 从现在起由 { $version } 服务。
+digest =
+    ☀️ 早上好！昨晚的学习结果如下。
+
+    { $verdict }
+digest-example =
+    “{ $prompt }”
+    之前：{ $before }
+    现在：{ $after }
+digest-undo = ↩️ 撤回 { $version }
+undo-late = { $version } 已经不在服务，没有可以撤回的。现在由 { $serving } 回答；/models 会列出所有版本。
 rollback-done = 好了：现在由 { $version } 服务。
 trial-numbers = { $ratings ->
         [0] 还没有人评价它的文字

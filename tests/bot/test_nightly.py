@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.bulletin import verdict_sentence
 from bot.nightly import Nightly, Policy
 from bot.switchboard import Switchboard
 from bot.trainer import run_config
+from bot.verdicts import verdict_sentence
 from engine.client import EngineClient
 from storage import people, ratings, runs
 from storage.database import Database

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.bulletin import verdict_sentence
 from bot.nightly import Nightly, Policy
 from bot.switchboard import Switchboard
+from bot.verdicts import verdict_sentence
 from engine.client import EngineClient
 from engine.run import Reason, RunReport, strip_run, write_report
 from engine.versions import publish

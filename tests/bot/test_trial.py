@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.bulletin import verdict_sentence
 from bot.models import Models
 from bot.switchboard import Switchboard
 from bot.trial import Terms, Trials
 from bot.trial_words import ending_sentence, standing_sentence
+from bot.verdicts import verdict_sentence
 from engine.client import EngineClient
 from engine.errors import EngineUnavailable
 from storage import audit, generations, people, placing, ratings, runs, trials, versions

@@ -17,7 +17,7 @@ VERSION = "of-the-state-machine"
 _WIDTH = 192
 
 
-def publish_version(data: Path) -> None:
+def publish_version(data: Path, name: str = VERSION) -> None:
     """A published version whose adapter adds nothing."""
     adapter = data.with_name("adapter")
     adapter.mkdir()
@@ -28,7 +28,7 @@ def publish_version(data: Path) -> None:
     save_file(
         {name: value.astype(np.float32) for name, value in weights.items()}, adapter / "adapter_model.safetensors"
     )
-    publish(adapter, data / "versions", VERSION)
+    publish(adapter, data / "versions", name)
 
 
 async def add_version(data: Path) -> None:

@@ -13,11 +13,11 @@ import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from bot.bulletin import verdict_sentence
 from bot.keys import open_keys
 from bot.nightly import Nightly, Policy
 from bot.settings import DataSettings
 from bot.switchboard import Switchboard
+from bot.verdicts import verdict_sentence
 from engine.client import EngineClient
 from engine.run import Reason, RunReport, write_report
 from engine.versions import verify
