@@ -12,6 +12,7 @@ from benchmarks import (
     choosing,
     compression,
     filtering,
+    first_words,
     learning,
     operation,
     reliability,
@@ -24,6 +25,7 @@ from benchmarks.tables import Table, write_results
 
 _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
     "operation": operation.measure,
+    "first_words": first_words.measure,
     "serving": serving.measure,
     "waiting": waiting.measure,
     "choosing": choosing.measure,

@@ -15,6 +15,8 @@ from bot.keyboards import Keyboard
 from bot.messenger import Messenger, Urgency
 from bot.plain import TELEGRAM_LIMIT, fitting, plain
 
+FIRST_WORDS_SECONDS = 0.5
+"""So long after the placeholder the first words are shown, or as soon after that as there are some."""
 PRIVATE_INTERVAL_SECONDS = 1.0
 GROUP_INTERVAL_SECONDS = 4.0
 PATIENCE_SECONDS = 3.0
@@ -74,9 +76,9 @@ class Preview:
     async def _keep_showing(self) -> None:
         clock = asyncio.get_running_loop().time
         interval = PRIVATE_INTERVAL_SECONDS if self._chat_id > 0 else GROUP_INTERVAL_SECONDS
-        shown, pause, news_at = "", interval, clock() + PATIENCE_SECONDS
+        shown, has_words, pause, news_at = "", False, FIRST_WORDS_SECONDS, clock() + PATIENCE_SECONDS
         while not await self._over_within(pause):
-            pause = interval
+            pause = interval if has_words else FIRST_WORDS_SECONDS
             if text := plain(self._text):
                 if not self._may_show(text):
                     continue
@@ -91,7 +93,8 @@ class Preview:
                 await self._messenger.edit(
                     self._chat_id, self._message_id, words, self._buttons, urgency=Urgency.PREVIEW
                 )
-                shown = words
+                shown, has_words = words, bool(text)
+                pause = interval
             except NotNow as error:
                 pause = max(error.seconds, interval)
             except DeliveryError:

@@ -45,6 +45,7 @@ class RecordingMessenger:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "FIRST_WORDS_SECONDS", 0.01)
     monkeypatch.setattr(preview, "PRIVATE_INTERVAL_SECONDS", 0.02)
     monkeypatch.setattr(preview, "GROUP_INTERVAL_SECONDS", 0.2)
 
@@ -63,6 +64,19 @@ async def test_pieces_are_merged_into_few_growing_edits_and_groups_get_fewer() -
     assert 1 <= len(group.shown) <= 3
     assert private.shown == sorted(private.shown, key=len) and private.shown[0].endswith(" …")
     assert len(set(private.shown)) == len(private.shown)
+
+
+async def test_the_first_words_do_not_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "GROUP_INTERVAL_SECONDS", 60.0)
+    messenger = RecordingMessenger()
+    async with Preview(messenger, -1, 1) as shown:
+        await asyncio.sleep(0.05)  # the engine takes its time
+        shown.add("tea")
+        while not messenger.shown:
+            await asyncio.sleep(0.01)
+        shown.add(" time")
+        await asyncio.sleep(0.1)
+    assert messenger.shown == ["tea …"]
 
 
 async def test_a_preview_waits_as_long_as_telegram_asks() -> None:
