@@ -12,6 +12,7 @@ import typer
 from bot import cli_data, cli_learning, cli_stats
 from bot.cli_detect import detect
 from bot.cli_kinds import kinds
+from bot.cli_report import report
 from bot.errors import OvationError, StartError
 from bot.export import Format, What, kto, lines
 from bot.keys import keys_of_data
@@ -105,6 +106,7 @@ def export(
 cli_data.register(app)
 cli_learning.register(app)
 cli_stats.register(app)
+app.command()(report)
 app.command()(detect)
 app.add_typer(kinds, name="kinds")
 
