@@ -11,6 +11,7 @@ import typer
 
 from bot import cli_data, cli_learning, cli_stats
 from bot.cli_detect import detect
+from bot.cli_generate import generate
 from bot.cli_kinds import kinds
 from bot.cli_report import report
 from bot.errors import OvationError, StartError
@@ -106,6 +107,7 @@ def export(
 cli_data.register(app)
 cli_learning.register(app)
 cli_stats.register(app)
+app.command()(generate)
 app.command()(report)
 app.command()(detect)
 app.add_typer(kinds, name="kinds")
