@@ -10,7 +10,7 @@ import typer
 
 from bot.overview import MARK, object_of, overview_in, page_of
 from bot.settings import data_settings
-from bot.terminal import give_up, or_give_up
+from bot.terminal import busy, give_up, or_give_up
 from storage.database import open_for_reading
 from storage.durable import give_name
 
@@ -32,7 +32,10 @@ def report(
     if not as_json and not _may_replace(output):
         give_up(f"{output} is there and is no report: name another file with --output.", status=2)
     since = datetime.now(UTC) - timedelta(days=days)
-    with closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection:
+    with (
+        closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection,
+        busy("" if as_json else "Counting …"),
+    ):
         overview = overview_in(connection, settings.data_dir, since=since)
     if as_json:
         typer.echo(json.dumps(object_of(overview), ensure_ascii=False))

@@ -11,6 +11,7 @@ from typing import NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from bot.errors import OvationError, Refusal, SettingsError, StartError
 from bot.texts import say
@@ -45,7 +46,7 @@ def confirm(question: str, *, yes: bool) -> None:
 def busy(words: str) -> Iterator[None]:
     """Turn a spinner on stderr, where somebody looks at it; "" is none."""
     if words and sys.stderr.isatty():
-        with Console(stderr=True).status(words):
+        with Console(stderr=True).status(Text(words)):
             yield
     else:
         yield

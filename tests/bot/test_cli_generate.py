@@ -1,11 +1,7 @@
 """`ovation generate` writes at the terminal with a real engine of its own, and says in one sentence why it does not."""
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -13,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
-from bot.settings import DEFAULT_LABEL, Settings, child_environment
+from bot.settings import DEFAULT_LABEL, Settings
+from tests.terminal import at_a_terminal
 
 
 @pytest.fixture(autouse=True)
@@ -27,24 +24,6 @@ def generate(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["generate", *arguments])
 
 
-def at_a_terminal(*arguments: str) -> tuple[int, str]:
-    """Run `ovation generate` with stdout and stderr at a terminal; returns its status and what stood there."""
-    ours, theirs = pty.openpty()
-    environment = child_environment({}) | {"TERM": "xterm-256color", "COLUMNS": "100"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bot.cli", "generate", *arguments], stdout=theirs, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-    stood = b""
-    while True:
-        try:
-            stood += os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-    os.close(ours)
-    return process.wait(), stood.decode()
-
-
 def test_the_same_seed_gives_the_same_labelled_text_to_machines_and_at_a_terminal() -> None:
     result = generate("green tea", "--kind", "slogan", "--seed", "7", "--count", "2", "--json")
     assert result.exit_code == 0 and result.stderr == "", result.stderr
@@ -53,10 +32,9 @@ def test_the_same_seed_gives_the_same_labelled_text_to_machines_and_at_a_termina
     for told in (first, second):
         assert (told["kind"], told["topic"], told["version"]) == ("slogan", "green tea", "starter")
         assert told["label"] == DEFAULT_LABEL and told["AIGC"]["Label"] == "1" and told["tokens"] > 1
-    status, stood = at_a_terminal("green tea", "--kind", "slogan", "--seed", "7")
+    status, _, stood = at_a_terminal("generate", "green tea", "--kind", "slogan", "--seed", "7", is_all=True)
     assert status == 0 and "Loading starter" in stood
-    after = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", stood.replace("\r\n", "\n"))
-    assert after.endswith(f"{first['text']}\n\n{DEFAULT_LABEL} · starter · seed 7\n")
+    assert stood.endswith(f"{first['text']}\n\n{DEFAULT_LABEL} · starter · seed 7\n")
     assert not list(Path().iterdir()), "nothing is stored"
     assert not [child for child in psutil.Process().children() if "engine.serve" in child.cmdline()]
 

@@ -1,4 +1,4 @@
-"""The operator's terminal beside a running bot: it writes and reports, disturbs nothing and tells no words of people."""
+"""The operator's terminal beside a running bot: it writes and reports, and disturbs nothing."""
 
 import json
 
