@@ -41,7 +41,10 @@ def report(
         typer.echo(json.dumps(object_of(overview), ensure_ascii=False))
         return
     page = or_give_up(lambda: page_of(overview), "Drawing the report …")
-    or_give_up(lambda: _write(output, page))
+    try:
+        _write(output, page)
+    except OSError as error:
+        give_up(f"{output} cannot be written: {error.strerror}.", status=1)
     typer.echo(output)
 
 

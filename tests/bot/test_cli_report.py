@@ -149,8 +149,10 @@ def test_where_nothing_is_rated_yet_the_page_says_so(data: Path) -> None:
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else() -> None:
-    first = page().words
-    assert page().words[:200] == first[:200]
+    page()
+    with Path("ovation-report.html").open("a", encoding="utf-8") as earlier:
+        earlier.write("<p>of yesterday</p>")
+    assert "of yesterday" not in page().words
     for name, content in (("letter.html", "<!doctype html><p>Dear Ovation"), ("picture.html", b"\x89PNG\xff\xfe")):
         Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
         before = Path(name).read_bytes()
@@ -162,7 +164,7 @@ def test_an_earlier_report_is_replaced_and_nothing_else() -> None:
 
 def test_what_cannot_be_written_or_read_is_one_sentence(data: Path) -> None:
     for arguments, status, says in (
-        (("--output", "nowhere/page.html"), 1, "No such file or directory"),
+        (("--output", "nowhere/page.html"), 1, "nowhere/page.html cannot be written: No such file or directory."),
         (("--days", "0"), 2, "--days"),
     ):
         result = ovation(*arguments)
