@@ -1,4 +1,4 @@
-"""A shell is told the commands, the kinds and the versions, as it asks for them; and nothing where they cannot be had."""
+"""A shell is told the commands, kinds and versions, as it asks for them; and nothing where they cannot be had."""
 
 from datetime import UTC, datetime
 from pathlib import Path
