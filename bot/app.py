@@ -10,9 +10,8 @@ import logging
 import signal
 from contextlib import AsyncExitStack
 
-import httpx
-
 from bot.connections import introduce, open_engine, open_health, receive
+from bot.engines import engine_http
 from bot.furnishing import furnish
 from bot.ground import Ground, lay_ground
 from bot.health import Health
@@ -25,8 +24,6 @@ from bot.taste import TasteKeeper
 from bot.telegram_app import build_application
 
 logger = logging.getLogger(__name__)
-
-_ENGINE_TIMEOUT = httpx.Timeout(10.0, read=300.0, pool=None)
 
 
 async def run(settings: Settings) -> None:
@@ -42,12 +39,6 @@ async def run(settings: Settings) -> None:
         await running
 
 
-def _key(settings: Settings) -> dict[str, str]:
-    """What opens the engine's door, if it has a lock."""
-    key = settings.engine_key
-    return {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
-
-
 async def _run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         ground = await lay_ground(settings, stack)
@@ -56,13 +47,7 @@ async def _run(settings: Settings) -> None:
         application = build_application(ground.bot, processor, queue)
         await introduce(application)
         stack.push_async_callback(application.shutdown)
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(
-                timeout=_ENGINE_TIMEOUT,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
-                headers=_key(settings),
-            )
-        )
+        http = await stack.enter_async_context(engine_http(settings))
         switchboard = await open_engine(settings, stack, ground.db, http, ground.vitals, ground.keys)
         house = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
         taste = open_taste(settings, stack, ground.db, switchboard, ground.vitals, name=house)

@@ -1,7 +1,8 @@
-"""Charts as PNG. Knows numbers and how to draw them; matplotlib is imported only when one is drawn."""
+"""Charts, as PNG for a chat and as SVG for a page. Knows numbers and how to draw them; matplotlib is imported only when
+one is drawn."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 _Z = 1.96
 _BLUE, _ORANGE, _GREY, _LINE = "#2f6fde", "#e69f00", "#666666", "#e5e5e5"
+_ON_A_PAGE = {
+    _BLUE: "var(--accent)",
+    _ORANGE: "var(--warm)",
+    _GREY: "var(--quiet)",
+    _LINE: "var(--line)",
+    "#000000": "currentColor",
+}
+"""What the colours become on a page that may be light or dark."""
 _CHINESE_FONTS = (
     "Noto Sans CJK SC",
     "Source Han Sans SC",
@@ -106,6 +115,31 @@ def draw_statistics(numbers: Statistics, words: Mapping[str, str]) -> bytes:
         file = BytesIO()
         figure.savefig(file, format="png")
     return file.getvalue()
+
+
+def statistics_drawings(numbers: Statistics, words: Mapping[str, str]) -> dict[str, str]:
+    """What `draw_statistics` shows, as SVG drawings in the colours of the page around them: versions, days, kinds.
+
+    Without titles, which the page has.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
+
+    from engine.report_plots import svg_style, themed_svg  # noqa: PLC0415
+
+    versions, kinds = _rated(numbers.versions)[-_MOST_BARS:], _rated(numbers.kinds)[:_MOST_BARS]
+    untitled = {**words, "versions": "", "days": "", "kinds": ""}
+    pictures: dict[str, Callable[[Axes], None]] = {
+        "versions": lambda axes: _draw_versions(axes, versions, untitled),
+        "days": lambda axes: _draw_days(axes, numbers.days, untitled),
+        "kinds": lambda axes: _draw_kinds(axes, kinds, untitled),
+    }
+    drawings = {}
+    for name, draw in pictures.items():
+        with svg_style():
+            figure = Figure(figsize=(5.0, 3.2), layout="constrained")
+            draw(figure.add_subplot())
+            drawings[name] = themed_svg(figure, _ON_A_PAGE)
+    return drawings
 
 
 def _rated(counts: Sequence[Count]) -> list[Count]:

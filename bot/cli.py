@@ -4,6 +4,7 @@ Exit statuses: 0 done, 1 failed, 2 wrong use or configuration.
 """
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,15 @@ import typer
 
 from bot import cli_data, cli_learning, cli_stats
 from bot.cli_detect import detect
+from bot.cli_generate import generate
 from bot.cli_kinds import kinds
+from bot.cli_report import report
 from bot.errors import OvationError, StartError
 from bot.export import Format, What, kto, lines
 from bot.keys import keys_of_data
 from bot.log import set_up_logging
 from bot.settings import data_settings, load_settings
-from bot.terminal import give_up, or_give_up
+from bot.terminal import busy, give_up, or_give_up
 from storage.database import open_for_reading
 from storage.errors import StorageError
 
@@ -91,13 +94,14 @@ def export(
     keys = or_give_up(lambda: keys_of_data(settings))
     connection = or_give_up(lambda: open_for_reading(settings.database_path, keys.keyring))
     try:
-        rows = (
-            kto(connection, tenure_days=settings.tenure_days)
-            if format is Format.KTO
-            else lines(connection, what, producer=settings.content_producer)
-        )
-        for line in rows:
-            typer.echo(line)
+        with busy("" if sys.stdout.isatty() else f"Exporting {what} …"):
+            rows = (
+                kto(connection, tenure_days=settings.tenure_days)
+                if format is Format.KTO
+                else lines(connection, what, producer=settings.content_producer)
+            )
+            for line in rows:
+                typer.echo(line)
     finally:
         connection.close()
 
@@ -105,6 +109,8 @@ def export(
 cli_data.register(app)
 cli_learning.register(app)
 cli_stats.register(app)
+app.command()(generate)
+app.command()(report)
 app.command()(detect)
 app.add_typer(kinds, name="kinds")
 

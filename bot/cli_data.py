@@ -15,10 +15,11 @@ from bot import upkeep
 from bot.doctor import Diagnosis, diagnose
 from bot.keys import open_keys
 from bot.settings import data_settings
-from bot.terminal import confirm, give_up, or_give_up
+from bot.terminal import busy, confirm, give_up, or_give_up
 from storage import backup as backup_file
 from storage.erasure import Erased
 
+_BACKING_UP = "Making a backup …"
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -36,7 +37,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
     """Check settings, machine, database, versions and backups; works while the bot runs."""
-    diagnosis = diagnose()
+    with busy("" if as_json else "Looking at everything …"):
+        diagnosis = diagnose()
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in diagnosis.findings], ensure_ascii=False, indent=1))
     else:
@@ -54,18 +56,18 @@ def backup(
     """
     settings = or_give_up(data_settings)
     if to is None:
-        typer.echo(or_give_up(lambda: asyncio.run(upkeep.backups(settings, open_keys(settings)).make())))
+        to = or_give_up(lambda: asyncio.run(upkeep.backups(settings, open_keys(settings)).make()), _BACKING_UP)
     else:
-        or_give_up(lambda: backup_file.back_up_to(settings.database_path, to))
-        typer.echo(to)
+        or_give_up(lambda: backup_file.back_up_to(settings.database_path, to), _BACKING_UP)
+    typer.echo(to)
 
 
 def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = False) -> None:
     """Put a backup in the database's place, while the bot is stopped; the present one is kept."""
     settings = or_give_up(data_settings)
-    or_give_up(lambda: backup_file.verify(file))
+    or_give_up(lambda: backup_file.verify(file), "Checking the backup …")
     confirm(f"Put {file} in the place of {settings.database_path}?", yes=yes)
-    done = or_give_up(lambda: asyncio.run(upkeep.bring_back(settings, file)))
+    done = or_give_up(lambda: asyncio.run(upkeep.bring_back(settings, file)), "Restoring …")
     typer.echo(f"{file} is restored.")
     if done.safety_copy is not None:
         typer.echo(f"A backup of what was there before: {done.safety_copy}.")
@@ -89,7 +91,7 @@ def forget(
     if pseudonym is None:
         give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
     confirm(f"Erase everything of {person} for good?", yes=yes)
-    done = or_give_up(lambda: asyncio.run(upkeep.forget(settings, pseudonym)))
+    done = or_give_up(lambda: asyncio.run(upkeep.forget(settings, pseudonym)), "Erasing, in the backups too …")
     typer.echo(f"Erased: {_told(done.erased)}.")
     typer.echo(f"Backups rewritten: {len(done.rewritten)}.")
     if done.erased.runs:
@@ -106,7 +108,7 @@ def rotate_keys() -> None:
     No text is touched. Copy the new KEY_FILE, and the keyring beside the backups, to where you keep the old ones.
     """
     settings = or_give_up(data_settings)
-    or_give_up(lambda: asyncio.run(upkeep.rotate(settings)))
+    or_give_up(lambda: asyncio.run(upkeep.rotate(settings)), "Wrapping every key anew …")
     typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")
 
 

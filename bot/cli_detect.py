@@ -11,7 +11,7 @@ import typer
 from bot.checking import LIKELY
 from bot.keys import keys_of_data
 from bot.settings import data_settings
-from bot.terminal import give_up, or_give_up
+from bot.terminal import busy, give_up, or_give_up
 from storage.keyring import WATERMARK
 
 
@@ -30,9 +30,10 @@ def detect(
     settings = or_give_up(data_settings)
     key = or_give_up(lambda: keys_of_data(settings)).keyring.key(WATERMARK).hex()
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.detect"], input=asked, capture_output=True, text=True, check=False
-    )
+    with busy("" if as_json else "Looking for the watermark …"):
+        done = subprocess.run(
+            [sys.executable, "-m", "engine.detect"], input=asked, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         give_up((done.stderr.strip().splitlines() or ["The text could not be looked at."])[-1], status=1)
     found = json.loads(done.stdout)

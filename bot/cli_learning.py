@@ -1,6 +1,7 @@
 """The operator's command for learning by hand: train, outside the bot. The same rules as in `bot.cli`."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -66,7 +67,7 @@ async def _train(folder: Path, dataset: bytes) -> RunReport:
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[loss]}"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(say("en", "stage-starting"), total=1.0, loss="")
 
         def show(step: Step) -> None:

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from bot.charts import wilson_interval
 from bot.settings import data_settings
-from bot.terminal import or_give_up
+from bot.terminal import busy, or_give_up
 from storage import versions
 from storage.database import open_for_reading
 from storage.statistics import Count, Statistics, statistics_in
@@ -32,7 +32,10 @@ def stats(
     """Print how texts were liked, by version, kind, day and emoji; works while the bot runs."""
     settings = or_give_up(data_settings)
     since = datetime.now(UTC) - timedelta(days=days)
-    with closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection:
+    with (
+        closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection,
+        busy("" if as_json else "Counting …"),
+    ):
         numbers = statistics_in(connection, since=since)
     if as_json:
         typer.echo(json.dumps(asdict(numbers), ensure_ascii=False))

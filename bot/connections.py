@@ -12,7 +12,8 @@ from contextlib import AsyncExitStack
 import httpx
 from telegram.error import InvalidToken, NetworkError
 
-from bot.engine_process import EngineProcess, free_port
+from bot.engine_process import free_port
+from bot.engines import own_engine
 from bot.errors import StartError
 from bot.health import Health
 from bot.health_app import health_app
@@ -28,7 +29,6 @@ from bot.webhook import Webhook
 from engine.client import EngineClient
 from engine.errors import EngineUnavailable
 from storage.database import Database
-from storage.keyring import WATERMARK
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +69,7 @@ async def open_engine(
         db=db, engine=client, folder=versions, canary_share=settings.canary_share, model=settings.model
     )
     if settings.engine_url is None:
-        process = EngineProcess(
-            model=settings.model,
-            quantize=settings.quantize,
-            port=port,
-            versions=versions,
-            client=client,
-            options=() if settings.guard_model is None else ("--guard", settings.guard_model),
-            watermark_key=keys.keyring.key(WATERMARK).hex() if settings.watermark == "on" else None,
-        )
+        process = own_engine(settings, client, port, lambda: keys)
         stack.push_async_callback(process.stop)
         await process.start(switchboard.install)
         vitals.engine_restarts.set_function(lambda: process.restarts)

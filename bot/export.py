@@ -16,6 +16,7 @@ from bot.provenance import aigc
 from engine.dataset import examples_of
 from engine.exchange import kto_lines
 from storage import duels, generations, ratings, runs
+from storage.records import Run
 
 
 class What(StrEnum):
@@ -87,17 +88,22 @@ def _generations(connection: sqlite3.Connection, *, producer: str) -> Iterator[d
 
 def _runs(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
     for run in runs.everything(connection):
-        yield {
-            "run": run.id,
-            "slot": run.slot,
-            "verdict": run.verdict,
-            "reason": run.reason,
-            "numbers": run.numbers,
-            "ratings": run.ratings,
-            "version": run.version,
-            "started_at": run.started_at.isoformat(),
-            "ended_at": run.ended_at.isoformat() if run.ended_at else None,
-        }
+        yield run_object(run)
+
+
+def run_object(run: Run) -> dict[str, object]:
+    """A run as it leaves in JSON."""
+    return {
+        "run": run.id,
+        "slot": run.slot,
+        "verdict": run.verdict,
+        "reason": run.reason,
+        "numbers": run.numbers,
+        "ratings": run.ratings,
+        "version": run.version,
+        "started_at": run.started_at.isoformat(),
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+    }
 
 
 def _duels(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:

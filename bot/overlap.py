@@ -15,7 +15,7 @@ from storage.records import Generation, RatedText
 
 logger = logging.getLogger(__name__)
 
-_NEWEST = 5000
+NEWEST = 5000
 """Rated texts whose prompts are held."""
 _REFRESH_SECONDS = 60.0
 
@@ -54,13 +54,13 @@ class OverlapInspector:
         now = time.monotonic()
         if self._is_stale and now - self._refreshed_at >= _REFRESH_SECONDS:
             self._is_stale, self._refreshed_at = False, now
-            texts = await ratings.consented(self._db, newest=_NEWEST)
-            others = await asyncio.to_thread(_words_of, texts)
+            texts = await ratings.consented(self._db, newest=NEWEST)
+            others = await asyncio.to_thread(words_of, texts)
             if not self._is_stale:  # else somebody has withdrawn meanwhile
                 self._others = others
 
 
-def _words_of(texts: list[RatedText]) -> Overlap:
+def words_of(texts: list[RatedText]) -> Overlap:
     """What people wrote themselves, each under their own name."""
     found = Overlap()
     for said, author in {

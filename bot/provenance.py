@@ -1,7 +1,7 @@
 """Where a text comes from, in the form that China's labelling standard asks for in files (GB 45438-2025, annex E)."""
 
 
-def aigc(producer: str, number: int) -> dict[str, str]:
+def aigc(producer: str, number: int | str) -> dict[str, str]:
     """The AIGC object of one text: `Label` "1" says that it is generated, the rest by whom and which one it is.
 
     Whoever makes a text here also passes it on, so producer and propagator are the same.

@@ -39,12 +39,15 @@ class Safety:
 
     async def fault(self, generation: Generation, text: str) -> str | None:
         """Why a text is withheld: its words, personal data that nobody told, or what the guard finds."""
-        told = "\n".join(turn.content for turn in generation.messages)
-        found = self._filter.unsafe(text) | self._filter.leaks(text, told=told) or await self._judged(text)
+        found = await self.unfit(text, told="\n".join(turn.content for turn in generation.messages))
         if not found:
             return None
         logger.info("a text of generation %d is withheld: %s", generation.id, ", ".join(sorted(found)))
         return "failed-unsafe"
+
+    async def unfit(self, text: str, *, told: str) -> frozenset[str]:
+        """The categories of what is found in a text, beside the personal data that it was `told`."""
+        return self._filter.unsafe(text) | self._filter.leaks(text, told=told) or await self._judged(text)
 
     async def _judged(self, text: str) -> frozenset[str]:
         if self._guard is None:

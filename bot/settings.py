@@ -136,6 +136,12 @@ class Settings(DataSettings):
         return self
 
 
+class WritingSettings(Settings):
+    """Every setting, for commands that write without Telegram and so need no token."""
+
+    telegram_bot_token: SecretStr = SecretStr("")
+
+
 S = TypeVar("S", bound=DataSettings)
 
 
@@ -155,6 +161,15 @@ def data_settings(env_file: Path = Path(".env")) -> DataSettings:
         SettingsError: with every fault at once, one sentence each.
     """
     return _load(DataSettings, env_file)
+
+
+def writing_settings(env_file: Path = Path(".env")) -> WritingSettings:
+    """Read every setting but the token, for commands that write without Telegram.
+
+    Raises:
+        SettingsError: with every fault at once, one sentence each.
+    """
+    return _load(WritingSettings, env_file)
 
 
 def _load(wanted: type[S], env_file: Path) -> S:

@@ -57,7 +57,7 @@ def write_page(path: Path, report: RunReport, config: RunConfig) -> None:
         broken=[check_line(check) for check in report.checks if not check.ok],
         groups=_groups(report),
         spans=_spans(report),
-        plots=plots_of(report, config),
+        plots=plots_of(report.curves, kl_budget=config.kl_budget),
         tables=_tables(report.card) if report.card else [],
         percent=percent,
     )

@@ -12,7 +12,9 @@ Knows names and numbers. Knows nothing of models, ratings or Telegram; imports n
             report.html     the same for people, with plots
 """
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -200,13 +202,24 @@ def append_progress(path: Path, progress: Progress) -> None:
 
 def read_progress(path: Path) -> Progress | None:
     """The last whole line of `metrics.jsonl`; None before the first."""
+    return next(_steps(path, newest_first=True), None)
+
+
+def read_curves(run_dir: Path) -> dict[str, tuple[float, ...]]:
+    """The curves of `report.json`; without one the losses of `metrics.jsonl`, as `on_the_way`; or none."""
+    try:
+        return read_report(run_dir).curves
+    except RunError:
+        losses = tuple(step.loss for step in _steps(run_dir / METRICS_FILE) if step.loss is not None)
+        return {"on_the_way": losses} if losses else {}
+
+
+def _steps(path: Path, *, newest_first: bool = False) -> Iterator[Progress]:
+    """The whole lines of `metrics.jsonl`."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            return _PROGRESS.validate_json(line)
-        except ValidationError:
-            continue
-    return None
+        return
+    for line in reversed(lines) if newest_first else lines:
+        with contextlib.suppress(ValidationError):
+            yield _PROGRESS.validate_json(line)

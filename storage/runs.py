@@ -152,6 +152,12 @@ def everything(connection: sqlite3.Connection) -> list[Run]:
     return [_run(row) for row in connection.execute("SELECT * FROM runs WHERE state = 'ended' ORDER BY id")]
 
 
+def begun_since(connection: sqlite3.Connection, since: datetime) -> list[Run]:
+    """Every run that began after a moment, also one under way, newest first."""
+    rows = connection.execute("SELECT * FROM runs WHERE started_at >= ? ORDER BY id DESC", (since.isoformat(),))
+    return [_run(row) for row in rows]
+
+
 def _run(row: sqlite3.Row) -> Run:
     return Run(
         id=row["id"],

@@ -20,6 +20,7 @@ from engine.run import Comparison, Reason, RunReport, read_report, write_report
 from storage import backup, restore, tombstones
 from tests.storage.conftest import NOON
 from tests.storage.histories import files_with, opened, rows_of, write_history
+from tests.terminal import at_a_terminal
 
 ADA_ID = 4711
 
@@ -211,6 +212,18 @@ def test_a_backup_never_replaces_a_file(data: Path) -> None:
     Path("mine.db").write_text("mine")
     result = ovation("backup", "--to", "mine.db")
     assert result.exit_code == 1 and "exists already" in told(result) and Path("mine.db").read_text() == "mine"
+
+
+def test_a_sign_of_life_stands_at_the_terminal_and_nowhere_else(data: Path) -> None:
+    status, printed, stood = at_a_terminal("backup")
+    assert status == 0 and "Making a backup …" in stood
+    assert Path(printed.strip()).is_file(), "what is printed is the file alone"
+    status, printed, stood = at_a_terminal("export", "ratings")
+    assert status == 0 and "Exporting ratings …" in stood
+    assert all(json.loads(line) for line in printed.splitlines())
+    assert ovation("backup").stderr == "", "nobody looks on"
+    status, printed, stood = at_a_terminal("stats", "--json")
+    assert status == 0 and stood == "" and json.loads(printed)["versions"]
 
 
 def test_the_nightly_number_of_backups_is_kept(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

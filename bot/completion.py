@@ -1,0 +1,32 @@
+"""What a shell may complete: the names of kinds and versions. Silent where they cannot be had."""
+
+from contextlib import closing
+
+from bot.errors import OvationError
+from bot.settings import data_settings, writing_settings
+from storage import versions
+from storage.database import open_for_reading
+from storage.errors import StorageError
+
+
+def kind_names(incomplete: str) -> list[tuple[str, str]]:
+    """The kinds whose names begin so, each with its description."""
+    try:
+        kinds = writing_settings().kinds
+    except OvationError:
+        return []
+    return [(kind.name, kind.description["en"]) for kind in kinds.by_name.values() if kind.name.startswith(incomplete)]
+
+
+def version_names(incomplete: str) -> list[tuple[str, str]]:
+    """The versions that can write and whose names begin so, each with its state."""
+    try:
+        with closing(open_for_reading(data_settings().database_path)) as connection:
+            known = versions.all_of(connection, None)
+    except (OvationError, StorageError):
+        return []
+    return [
+        (version.name, version.state)
+        for version in known
+        if version.name.startswith(incomplete) and version.tainted_at is None and version.destroyed_at is None
+    ]

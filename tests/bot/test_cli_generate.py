@@ -1,0 +1,84 @@
+"""`ovation generate` writes at the terminal with a real engine of its own, and says in one sentence why it does not."""
+
+import json
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from bot.cli import app
+from bot.settings import DEFAULT_LABEL, Settings
+from tests.terminal import at_a_terminal
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def generate(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["generate", *arguments])
+
+
+def test_the_same_seed_gives_the_same_labelled_text_to_machines_and_at_a_terminal() -> None:
+    result = generate("green tea", "--kind", "slogan", "--seed", "7", "--count", "2", "--json")
+    assert result.exit_code == 0 and result.stderr == "", result.stderr
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert (first["seed"], second["seed"]) == (7, 8) and first["text"] != second["text"]
+    for told in (first, second):
+        assert (told["kind"], told["topic"], told["version"]) == ("slogan", "green tea", "starter")
+        assert told["label"] == DEFAULT_LABEL and told["AIGC"]["Label"] == "1" and told["tokens"] > 1
+    status, _, stood = at_a_terminal("generate", "green tea", "--kind", "slogan", "--seed", "7", is_all=True)
+    assert status == 0 and "Loading starter" in stood
+    assert stood.endswith(f"{first['text']}\n\n{DEFAULT_LABEL} · starter · seed 7\n")
+    assert not list(Path().iterdir()), "nothing is stored"
+    assert not [child for child in psutil.Process().children() if "engine.serve" in child.cmdline()]
+
+
+def test_a_length_and_a_temperature_are_kept_to() -> None:
+    result = generate("green tea", "--max-length", "3", "--temperature", "0", "--count", "2", "--json")
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert first["text"] == second["text"] and first["tokens"] == 3 and first["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("  ",), 2, "What about?"),
+        (("x" * 2001,), 2, "2,001 characters"),
+        (("tea", "--kind", "sonnet"), 2, "There is no kind 'sonnet': choose one of write, slogan"),
+        (("tea", "--version", "v9"), 2, "There is no version 'v9' of starter"),
+        (("tea", "--temperature", "3"), 2, "--temperature"),
+        (("tea", "--count", "0"), 2, "--count"),
+        (("tea", "--max-length", "5000"), 2, "--max-length"),
+    ],
+)
+def test_a_wrong_wish_is_one_sentence_and_status_2(arguments: tuple[str, ...], status: int, says: str) -> None:
+    result = generate(*arguments)
+    assert result.exit_code == status and says in re.sub(r"[\s│]+", " ", result.stderr), result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "status", "says"),
+    [
+        ("ENGINE_URL", "http://127.0.0.1:9", 1, "The engine cannot be reached"),
+        ("MODEL", "nothing", 2, "There is no model 'nothing'"),
+        ("KINDS_FILE", "nothing.toml", 2, "KINDS_FILE"),
+    ],
+)
+def test_an_engine_that_is_not_there_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, status: int, says: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+    result = generate("tea")
+    assert result.exit_code == status and says in result.stderr and result.stderr.count("\n") == 1, result.stderr
+
+
+def test_an_unfit_topic_is_refused() -> None:
+    result = generate("fucking tea")
+    assert result.exit_code == 1 and "I do not write about that" in result.stderr and result.stdout == ""
