@@ -13,7 +13,7 @@ from telegram.ext import ContextTypes
 from bot.alarm import Alarm
 from bot.delivery import Delivery
 from bot.errors import DeliveryError, Refusal
-from bot.incoming import toast
+from bot.incoming import toast, topic_of
 from bot.intake import InboxProcessor
 from bot.messenger import Address
 from bot.texts import language_of, say
@@ -79,8 +79,7 @@ class ErrorHandler:
             await toast(query, text, show_alert=True, **values)
         elif message is not None:
             sentence = say(language_of(user.language_code if user else None), text, **values)
-            topic = message.message_thread_id if message.is_topic_message else None
-            address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic)
+            address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic_of(message))
             try:
                 await self._delivery.send(address, sentence)
             except DeliveryError as again:

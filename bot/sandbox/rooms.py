@@ -37,6 +37,11 @@ class Room:
         """Whether the bot is in the chat at all."""
         return self.bot_status in ("administrator", "member")
 
+    def has_topic(self, number: int) -> bool:
+        """Whether a topic began with this message."""
+        first = self.messages.get(number)
+        return first is not None and first.service is not None and first.service.kind == "forum_topic_created"
+
 
 def numbering() -> Iterator[int]:
     """Message ids from 1."""
