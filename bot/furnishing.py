@@ -43,6 +43,7 @@ from bot.handlers.operator import OperatorCommands
 from bot.health import Health
 from bot.intake import InboxProcessor
 from bot.learning import keep_time, open_learning
+from bot.live_check import LiveCheck
 from bot.models import Models
 from bot.preferences import Preferences
 from bot.reports import Reports
@@ -105,11 +106,13 @@ async def furnish(
         db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
         on_change=trust.renew,
     )  # fmt: skip
+    live_check = LiveCheck(messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values)
+    stack.push_async_callback(live_check.close)
     kinds = ground.settings.kinds
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
         generate.handlers(studio, kinds),
-        rate.handlers(feedback),
+        rate.handlers(feedback, live_check),
         rework.handlers(studio, counts),
         stop.handlers(studio, delivery),
         privacy.handlers(
@@ -117,7 +120,7 @@ async def furnish(
         ),
         own_data.handlers(my_data, forgetting, confirmations, delivery),
         report.handlers(reports, delivery, guard),
-        check.handlers(trust.checking, delivery),
+        check.handlers(trust.checking, live_check, delivery),
         about.handlers(_cards(ground, switchboard), delivery),
         top.handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
         preferences.handlers(Preferences(db=db, pseudonyms=pseudonyms, taste=taste), delivery),

@@ -73,6 +73,11 @@ def report_buttons(language: str, generation: int) -> Keyboard:
     )
 
 
+def live_check_button(language: str) -> Keyboard:
+    """The button whose press is looked for by /check."""
+    return ((Button(say(language, "check-live-button"), "live"),),)
+
+
 def stop_button(generation: int) -> Keyboard:
     """⏹ under a text that is being written."""
     return ((Button("⏹", f"stop:{generation}"),),)

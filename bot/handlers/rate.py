@@ -9,16 +9,19 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes, Messag
 from bot.feedback import Feedback
 from bot.incoming import pressed, toast
 from bot.keyboards import REASONS
+from bot.live_check import LiveCheck
 
 _REASON_OF = {str(reason): reason for reason in REASONS}
 
 
-def handlers(feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for reactions and for the buttons."""
+def handlers(feedback: Feedback, live_check: LiveCheck) -> list[BaseHandler[Any, Any, Any]]:
+    """Handlers for reactions and for the buttons. Reactions to the message of a /check are for that one."""
 
     async def on_reaction(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         reaction = update.message_reaction
-        if reaction is None or reaction.user is None or reaction.user.is_bot:
+        if reaction is None or live_check.reacted(chat_id=reaction.chat.id, message_id=reaction.message_id):
+            return
+        if reaction.user is None or reaction.user.is_bot:
             return  # an anonymous reaction has no rater
         await feedback.react(
             update_id=update.update_id,

@@ -22,7 +22,7 @@ help =
 
     /optin and /optout: may your texts and ratings teach me here?
     /report, as a reply to a text: it is hidden, and the admins look at it.
-    /check and a text: did I write it?
+    /check: do your reactions reach me? /check and a text: did I write it?
     /about, as a reply to a text: what wrote it.
     /settings: may I write to your own taste?
     /privacy: what I keep, and for how long.
@@ -93,7 +93,32 @@ report-clear = Show it again
 report-keep = Keep it hidden
 report-cleared = #{ $generation } is shown again, and may be learned from.
 report-kept = #{ $generation } stays hidden. /ban #{ $generation } shuts out the one who asked for it, if need be.
-check-usage = What shall I look at? Write /check and the text, or reply to a text with /check.
+check-usage = There is no text in that message. Write /check and the text, or reply to a text with /check.
+check-live =
+    🔎 A test: react to this message with any emoji, and press the button. None of it is a rating.
+
+    Reactions: { $reaction ->
+        [yes] ✅ arrived
+       *[no] ⏳ none yet
+    }
+    Buttons: { $press ->
+        [yes] ✅ arrived
+       *[no] ⏳ not pressed yet
+    }
+check-live-button = Press me
+check-live-pressed = Your press has reached me.
+check-live-over = That test is over. Send /check for a new one.
+check-live-well = All is well: your reactions and the buttons reach me.
+check-live-press = Your reaction has reached me. Now press the button; if you have done so and nothing happens here, please tell those who run me.
+check-live-private = If you have reacted: Telegram often keeps the reactions in private chats to itself. 👍 and 👎 under my texts count in any case; press the button to see that they work.
+check-live-member = If you have reacted: I am no administrator here, and Telegram shows reactions to administrators only. Make me one, without any rights, and react again.
+check-live-admin = I am an administrator here, so reactions should reach me: please react now. If that does not show here, take the administrator's role from me and give it to me again; if it still does not, tell those who run me that reactions are missing.
+check-live-off = Reactions are turned off in this chat. An admin can allow them in the chat's settings; 👍 and 👎 under my texts count in any case.
+check-live-few = Of the reactions that this chat allows, { $lacks ->
+        [likes] none tells me that a text is liked
+        [dislikes] none tells me that a text is disliked
+       *[both] none tells me whether a text is liked
+    }. An admin can allow 👍 and 👎 in the chat's settings; the buttons under my texts count in any case.
 check-yes-number = Yes, that is text #{ $generation } of mine, or nearly.
 check-yes = Yes, I wrote that, or nearly that.
 check-likely = Probably: the text carries my watermark. A text of somebody else shows as much in less than one case of a hundred.
@@ -349,7 +374,7 @@ menu-optout = Do not let me learn from you here
 menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
 menu-report = Report a text (as a reply to it)
-menu-check = Did I write that text?
+menu-check = Do your reactions reach me? Or: did I write that text?
 menu-about = What writes here, and from whom it learned
 menu-mydata = Send me everything you have of me
 menu-forget = Erase everything of mine

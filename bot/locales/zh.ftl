@@ -22,7 +22,7 @@ help =
 
     /optin 和 /optout：你的文字和评价可以教我吗？
     用 /report 回复一段文字：它会被隐藏，管理员会来看。
-    /check 加上一段文字：是不是我写的？
+    /check：你们的表情回应我收得到吗？/check 加上一段文字：是不是我写的？
     用 /about 回复一段文字：它是谁写的。
     /settings：可以按你自己的口味写吗？
     /privacy：我保存什么、保存多久。
@@ -93,7 +93,32 @@ report-clear = 重新显示
 report-keep = 继续隐藏
 report-cleared = #{ $generation } 已重新显示，也可以用于学习。
 report-kept = #{ $generation } 继续隐藏。如有必要，/ban #{ $generation } 可以把提要求的人拒之门外。
-check-usage = 要我看哪段文字？写 /check 加上文字，或用 /check 回复一段文字。
+check-usage = 那条消息里没有文字。写 /check 加上文字，或用 /check 回复一段文字。
+check-live =
+    🔎 测试一下：请用任意表情回应这条消息，再按一下按钮。这些都不算评价。
+
+    表情回应：{ $reaction ->
+        [yes] ✅ 收到了
+       *[no] ⏳ 还没有
+    }
+    按钮：{ $press ->
+        [yes] ✅ 收到了
+       *[no] ⏳ 还没有人按
+    }
+check-live-button = 按我
+check-live-pressed = 我收到了你的按键。
+check-live-over = 那次测试已经结束。发送 /check 重新开始。
+check-live-well = 一切正常：你们的表情回应和按键我都收得到。
+check-live-press = 你的表情回应我收到了。现在请按按钮；如果按了这里却没有变化，请告诉运行我的人。
+check-live-private = 如果你已经回应了：私聊里的表情回应，Telegram 常常不告诉我。我文字下的 👍 和 👎 一定算数；按一下按钮就能看到它们是否有效。
+check-live-member = 如果你已经回应了：我不是这里的管理员，而 Telegram 只把表情回应告诉管理员。请把我设为管理员，不需要任何权限，然后再回应一次。
+check-live-admin = 我是这里的管理员，应该能收到表情回应：请现在回应一下。如果这里没有变化，请取消我的管理员身份再重新设置；还是不行的话，请告诉运行我的人收不到表情回应。
+check-live-off = 这个聊天关闭了表情回应。管理员可以在聊天设置里打开；我文字下的 👍 和 👎 一定算数。
+check-live-few = 这个聊天允许的表情回应里，{ $lacks ->
+        [likes] 没有一个能告诉我有人喜欢
+        [dislikes] 没有一个能告诉我有人不喜欢
+       *[both] 没有一个能告诉我喜欢还是不喜欢
+    }。管理员可以在聊天设置里允许 👍 和 👎；我文字下的按钮一定算数。
 check-yes-number = 是的，这是我写的第 #{ $generation } 段文字，或几乎一样。
 check-yes = 是的，这是我写的，或几乎一样。
 check-likely = 很可能：这段文字带有我的水印。别人的文字出现同样情况的可能不到百分之一。
@@ -329,7 +354,7 @@ menu-optout = 不允许我在这里向你学习
 menu-settings = 我在这个聊天里为你做什么
 menu-privacy = 我保存什么，以及你的选择
 menu-report = 举报一段文字（回复它）
-menu-check = 这段文字是我写的吗？
+menu-check = 表情回应收得到吗？或：这段文字是我写的吗？
 menu-about = 谁在写，从谁那里学的
 menu-mydata = 把关于我的一切发给我
 menu-forget = 删除我的全部内容

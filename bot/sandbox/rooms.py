@@ -24,6 +24,8 @@ class Room:
     admins: set[int] = field(default_factory=set)
     messages: dict[int, SeenMessage] = field(default_factory=dict)
     migrated_to: int | None = None
+    reactions: tuple[str, ...] | None = None
+    """Those that its admins allow; None allows all of Telegram's."""
     is_started: bool = False
     """In a private chat: whether the person ever wrote; before that the bot must not."""
 

@@ -202,6 +202,8 @@ class World:
         chosen = tuple(dict.fromkeys(plain(emoji) for emoji in emojis))
         if strange := [emoji for emoji in chosen if not is_reaction(emoji)]:
             raise WorldError(f"{' '.join(strange)} is not among Telegram's reactions.")
+        if room.reactions is not None and not set(chosen) <= set(room.reactions):
+            raise WorldError(f"{room.chat.title} does not allow {' '.join(chosen)} as a reaction.")
         actor = room.chat if anonymous else person
         before = self.current(message)
         old = before.emojis_of(actor.id)
