@@ -18,6 +18,7 @@ from bot.ground import Ground
 from bot.handlers import (
     about,
     admin,
+    anonymous,
     check,
     commands,
     confirm,
@@ -111,6 +112,7 @@ async def furnish(
     kinds = ground.settings.kinds
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
+        anonymous.handlers(kinds),
         generate.handlers(studio, kinds),
         rate.handlers(feedback, live_check),
         rework.handlers(studio, counts),

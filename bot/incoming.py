@@ -46,7 +46,6 @@ def incoming(update: Update, *, bot_id: int) -> Incoming | None:
     if message is None or person is None or person.is_bot or message.sender_chat is not None:
         return None
     replied = replied_to(message)
-    is_ours = replied is not None and replied.from_user is not None and replied.from_user.id == bot_id
     return Incoming(
         request=Request(
             update_id=update.update_id,
@@ -58,7 +57,7 @@ def incoming(update: Update, *, bot_id: int) -> Incoming | None:
         ),
         text=message.text or "",
         is_private=message.chat.type == "private",
-        replies_to=replied.message_id if replied is not None and is_ours else None,
+        replies_to=replied.message_id if replied is not None and is_ours(replied, bot_id=bot_id) else None,
         is_forwarded=message.forward_origin is not None,
     )
 
@@ -111,6 +110,18 @@ async def toast(query: CallbackQuery, text: str, *, show_alert: bool = False, **
 def topic_of(message: MaybeInaccessibleMessage) -> int | None:
     """The topic of a forum that a message stands in; replies elsewhere name a thread that nobody can write into."""
     return message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
+
+
+def is_ours(message: Message | None, *, bot_id: int) -> bool:
+    """Whether there is a message, and we have sent it."""
+    return message is not None and message.from_user is not None and message.from_user.id == bot_id
+
+
+def without_mention(username: str, text: str) -> tuple[str, bool]:
+    """The text without the first mention of us, and whether there was one."""
+    mention = f"@{username}"
+    at = text.lower().find(mention.lower())
+    return (text, False) if at < 0 else (f"{text[:at]}{text[at + len(mention) :]}", True)
 
 
 def replied_to(message: Message) -> Message | None:

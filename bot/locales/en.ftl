@@ -46,6 +46,7 @@ joined-admin =
 joined-channel = I am an administrator of the channel “{ $chat }” now. I write in chats and groups, where people ask me; in channels I write nothing by myself. Bring me into the group of the channel's comments, if it has one.
 promoted = Thank you! As an administrator I see your reactions to my texts: from now on every emoji is a rating. I still answer and keep only what is meant for me.
 demoted = I am no administrator here any more, so Telegram does not show me your reactions. 👍 and 👎 under my texts still count.
+written-as-chat = You write here in the name of a group or channel, so I cannot tell who you are: limits, consent and /forget would be nobody's. Please write as yourself: choose that beside the input field, or turn off “Remain anonymous” in your rights as an admin. Or write to me in private.
 
 # --- Consent ---
 consent-yes = Yes, learn from mine

@@ -1,6 +1,6 @@
 """What is peculiar to groups: topics, threads, people of several languages, and those who write as a chat."""
 
-from bot.sandbox.records import SeenMessage
+from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
 from tests.flows.conftest import BotProcess, Scene
 from tests.flows.test_rating import values
@@ -73,3 +73,35 @@ async def test_each_of_two_people_in_one_group_is_answered_in_their_own_language
     zoes, adas = await world.press(zoe, text, "up:1"), await world.press(ada, text, "up:1")
     assert zoes is not None and adas is not None
     assert "谢谢" in (zoes.text or "") and "Thank you" in (adas.text or "")
+
+
+async def test_who_writes_as_a_chat_is_told_why_that_is_not_answered(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    world = sandbox.world
+    group, (ada,) = await scene.company("Ada")
+    channel = world.add_channel("News")
+    text = await scene.ask(ada, group, "/slogan green tea")
+    chatter = [
+        world.say(ada, group, "good morning", anonymous=True),
+        world.say(ada, group, "/weather Paris", anonymous=True),
+        world.forward(world.say(*_editor(sandbox, channel), "@ovation_bot writes for us"), group),
+    ]
+    addressed = [
+        world.say(ada, group, "/poem rain", anonymous=True),
+        world.say(ada, group, "/poem 雨", as_channel=channel),
+        world.say(ada, group, "funnier", reply_to=text, anonymous=True),
+    ]
+    answers = [(await scene.answer(message)).text for message in addressed]
+    for answer, words in zip(answers, ("as yourself", "你自己的身份", "as yourself"), strict=True):
+        assert words in answer
+    assert "rates a text" in await scene.say(ada, group, "/help")
+    assert not any(world.answers(message) for message in chatter)
+    assert len(await bot.export("generations")) == 1
+
+
+def _editor(sandbox: Sandbox, channel: Chat) -> tuple[Person, Chat]:
+    editor = sandbox.world.add_person("Eve")
+    sandbox.world.join(editor, channel)
+    return editor, channel
