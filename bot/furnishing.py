@@ -19,6 +19,7 @@ from bot.handlers import (
     about,
     admin,
     anonymous,
+    channel,
     check,
     commands,
     confirm,
@@ -31,6 +32,7 @@ from bot.handlers import (
     preferences,
     privacy,
     rate,
+    react,
     report,
     rework,
     stats,
@@ -114,7 +116,9 @@ async def furnish(
     parts = [
         anonymous.handlers(kinds),
         generate.handlers(studio, kinds),
-        rate.handlers(feedback, live_check),
+        channel.handlers(studio, kinds),
+        react.handlers(feedback, live_check),
+        rate.handlers(feedback),
         rework.handlers(studio, counts),
         stop.handlers(studio, delivery),
         privacy.handlers(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.texts import say
-from storage.records import Reason, Tally
+from storage.records import Generation, Reason, Tally
 
 CONSENT_TEXT_VERSION = 1
 """Grows whenever the consent text changes its meaning; earlier opt-ins then no longer stand for it."""
@@ -34,16 +34,16 @@ class Button:
 Keyboard = tuple[tuple[Button, ...], ...]
 
 
-def rating_buttons(generation: int, tally: Tally) -> Keyboard:
-    """👍 n · 👎 n · 🔁 · ✏️ under a generation; a count of 0 is not shown."""
-    return (
-        (
-            Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{generation}"),
-            Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{generation}"),
-            Button("🔁", f"again:{generation}"),
-            Button("✏️", f"refine:{generation}"),
-        ),
+def rating_buttons(generation: Generation, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n · 🔁 · ✏️ under a generation, in a channel the first two; a count of 0 is not shown."""
+    number = generation.id
+    rate = (
+        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{number}"),
+        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{number}"),
     )
+    if generation.delivery.is_channel:
+        return (rate,)
+    return ((*rate, Button("🔁", f"again:{number}"), Button("✏️", f"refine:{number}")),)
 
 
 def reason_buttons(language: str, generation: int) -> Keyboard:
@@ -78,9 +78,9 @@ def live_check_button(language: str) -> Keyboard:
     return ((Button(say(language, "check-live-button"), "live"),),)
 
 
-def stop_button(generation: int) -> Keyboard:
-    """⏹ under a text that is being written."""
-    return ((Button("⏹", f"stop:{generation}"),),)
+def stop_button(generation: Generation) -> Keyboard:
+    """⏹ under a text that is being written; in a channel nobody could press it."""
+    return () if generation.delivery.is_channel else ((Button("⏹", f"stop:{generation.id}"),),)
 
 
 def confirm_buttons(language: str, nonce: str) -> Keyboard:

@@ -38,7 +38,10 @@ _LEARNED = """
 """
 _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
-_ABOUT_TEXTS = ("ratings", "rating_events", "reasons", "signals", "lineage", "deliveries", "reports", "fingerprints")
+_ABOUT_TEXTS = (
+    "ratings", "rating_events", "reasons", "signals", "lineage", "deliveries", "reports", "fingerprints",
+    "counted_reactions", "anonymous_reactions",
+)  # fmt: skip
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')

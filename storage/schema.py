@@ -262,6 +262,25 @@ _FINGERPRINTS = (
     "CREATE INDEX fingerprints_generation ON fingerprints (generation)",
 )
 
+_NOBODY = (
+    # Where a text is a channel's post: nobody asked for it by name.
+    "ALTER TABLE deliveries ADD COLUMN is_channel INTEGER NOT NULL DEFAULT 0",
+    # What Telegram counts without a name, {emoji: times}; only the newest totals of a text stand.
+    """CREATE TABLE counted_reactions (
+        generation INTEGER PRIMARY KEY REFERENCES generations (id),
+        totals TEXT NOT NULL,
+        at TEXT NOT NULL,
+        update_id INTEGER NOT NULL
+    ) STRICT""",
+    # What anonymous admins did to a text, {emoji: 1 or -1}; the sum stands.
+    """CREATE TABLE anonymous_reactions (
+        update_id INTEGER PRIMARY KEY,
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        change TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX anonymous_reactions_generation ON anonymous_reactions (generation)",
+)
+
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001 the loop", _FIRST),
     ("0002 trust", _SECOND),
@@ -271,4 +290,5 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (ENCRYPTING, _KEYS),
     ("0007 reports", _REPORTS),
     ("0008 fingerprints", _FINGERPRINTS),
+    ("0009 nobody's reactions", _NOBODY),
 )

@@ -1,6 +1,6 @@
 """/check with a text, or as a reply to one: did this bot write it? Alone: do reactions and presses reach it?
 
-Unpacks, calls the services and answers. The reactions of the test come by `rate`, like all others.
+Unpacks, calls the services and answers. The reactions of the test come by `react`, like all others.
 """
 
 from typing import Any

@@ -14,8 +14,8 @@ def handlers(doorman: Doorman, errors: ErrorHandler) -> list[BaseHandler[Any, An
     """One handler for every update; install it in a group before all others."""
 
     async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        person = update.effective_user
-        if person is None or not doorman.is_banned(person.id):
+        sender = update.effective_sender  # a person, or a channel that posts
+        if sender is None or not doorman.is_banned(sender.id):
             return
         is_private = update.message is not None and update.message.chat.type == "private"
         if is_private or update.callback_query is not None:

@@ -75,7 +75,7 @@ class ErrorHandler:
         await self._say(update, "error", {})
 
     async def _say(self, update: Update, text: str, values: dict[str, str | int]) -> None:
-        user, message, query = update.effective_user, update.message, update.callback_query
+        user, message, query = update.effective_user, update.message or update.channel_post, update.callback_query
         language = language_of(user.language_code if user else None)
         if message is not None and message.sender_chat is not None:
             language = language_of_topic(message.text or "")  # whoever that is, Telegram does not tell

@@ -43,7 +43,13 @@ joined-admin =
     Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
 
     As an administrator I am shown everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts. I also see your reactions to my texts: each is a rating. Nothing is missing.
-joined-channel = I am an administrator of the channel “{ $chat }” now. I write in chats and groups, where people ask me; in channels I write nothing by myself. Bring me into the group of the channel's comments, if it has one.
+joined-channel =
+    I am an administrator of the channel “{ $chat }” now. I write nothing there by myself. To get a text, post a command in it, for example /slogan green tea: I answer with a post, which everybody can rate by 👍 and 👎. Reactions in channels are only counted, without names.
+
+    { $posts ->
+        [yes] Nothing is missing. I learn nothing from a channel, for nobody there can agree to it; to let me learn, bring me into the group of its comments.
+       *[no] What is missing: the right to post messages. Please give it to me in the channel's settings. I learn nothing from a channel, for nobody there can agree to it; to let me learn, bring me into the group of its comments.
+    }
 promoted = Thank you! As an administrator I see your reactions to my texts: from now on every emoji is a rating. I still answer and keep only what is meant for me.
 demoted = I am no administrator here any more, so Telegram does not show me your reactions. 👍 and 👎 under my texts still count.
 written-as-chat = You write here in the name of a group or channel, so I cannot tell who you are: limits, consent and /forget would be nobody's. Please write as yourself: choose that beside the input field, or turn off “Remain anonymous” in your rights as an admin. Or write to me in private.
@@ -168,6 +174,8 @@ stats-all = 📈 The last 30 days in all chats: { $texts ->
         [one] one rating
        *[other] { $ratings } ratings
     }. One person has one rating on a text.
+stats-counted = Beside these, Telegram has counted reactions without saying whose they are. They are in no other number, and teach me nothing: { $emoji }
+stats-only-counted = Nothing to draw yet: nobody has rated a text here by name in the last 30 days. Reactions that Telegram has only counted: { $emoji }. In a channel, 👍 and 👎 under the posts are ratings.
 stats-empty = Nothing to draw yet: nobody has rated a text here in the last 30 days. React to some with 👍, 👎 or any emoji.
 chart-versions = Satisfaction by version
 chart-days = Ratings by day
@@ -200,6 +208,7 @@ why-thanks = Thank you, that helps.
 why-not-yours = That is for those who dislike the text. Press 👎 first if you do.
 rating-thanks = Thank you, that counts.
 rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may also learn from it.
+rating-thanks-channel = Thank you, that counts.
 rating-taken-back = Taken back.
 error = Something went wrong on my side, and I have noted it. Please try again.
 

@@ -65,6 +65,8 @@ class BotSide:
     ) -> SeenMessage:
         """Send a text, or a file with `content` as its caption."""
         room = self.open_room(chat_id)
+        if room.chat.kind == "channel" and not room.may_post:
+            raise bad_request("need administrator rights in the channel chat")
         if topic is not None and not room.has_topic(topic):
             raise bad_request("message thread not found")
         if attachment is None:

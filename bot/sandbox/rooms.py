@@ -26,6 +26,8 @@ class Room:
     migrated_to: int | None = None
     reactions: tuple[str, ...] | None = None
     """Those that its admins allow; None allows all of Telegram's."""
+    may_post: bool = True
+    """In a channel: whether the bot has the right to."""
     is_started: bool = False
     """In a private chat: whether the person ever wrote; before that the bot must not."""
 

@@ -192,11 +192,13 @@ def callback_query(query_id: str, person: Person, pressed: Payload, data: str, c
     }
 
 
-def member(person: Person, status: str) -> Payload:
-    """A ChatMember of any status; an administrator may do nothing beyond being one."""
+def member(person: Person, status: str, *, may_post: bool | None = None) -> Payload:
+    """A ChatMember of any status; an administrator may do nothing beyond being one, in a channel perhaps post."""
     value: Payload = {"status": status, "user": user(person)}
     if status == "administrator":
         value |= dict.fromkeys(MEMBER_RIGHTS, False) | {"can_manage_chat": True}
+        if may_post is not None:
+            value["can_post_messages"] = may_post
     if status == "creator":
         value["is_anonymous"] = False
     if status == "kicked":

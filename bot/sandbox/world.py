@@ -247,7 +247,8 @@ class World:
         if old == status:
             return
         actor = by or next(iter(room.members.values()), self.bot)
-        before, after = wire.member(self.bot, old), wire.member(self.bot, status)
+        may_post = room.may_post if chat.kind == "channel" else None
+        before, after = (wire.member(self.bot, each, may_post=may_post) for each in (old, status))
         date = int(self.state.clock().timestamp())
         self.updates.add("my_chat_member", wire.status_change(room.chat, actor, before, after, date))
         self.state.tell("chat", room.chat)
