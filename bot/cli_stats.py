@@ -44,6 +44,8 @@ def stats(
     for title, counts in (("Version", numbers.versions), ("Kind", numbers.kinds), ("Day (UTC)", numbers.days)):
         console.print(_counts(title, counts))
     console.print(_total(numbers, days))
+    if numbers.counted:
+        console.print(f"Counted by Telegram, nobody's in particular: {_in_words(numbers.counted)}")
 
 
 def models(as_json: Json = False) -> None:
@@ -78,5 +80,9 @@ def _right(name: str) -> Column:
 
 
 def _total(numbers: Statistics, days: int) -> str:
-    emoji = "  ".join(f"{emoji} {times}" for emoji, times in numbers.emoji)
+    emoji = _in_words(numbers.emoji)
     return f"{numbers.texts} texts and {numbers.ratings} ratings in {days} days. {emoji}".rstrip()
+
+
+def _in_words(emoji: tuple[tuple[str, int], ...]) -> str:
+    return "  ".join(f"{one} {times}" for one, times in emoji)

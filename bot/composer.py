@@ -107,7 +107,7 @@ class Composer:
         address = Address(chat_id=to.chat_id, reply_to=to.reply_to, thread_id=to.thread_id)
         self._vitals.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
         message_id = await patiently(
-            lambda: self._messenger.send(address, f"{kind.emoji} …", stop_button(generation.id)),
+            lambda: self._messenger.send(address, f"{kind.emoji} …", stop_button(generation)),
             on_unknown=self._vitals.unknown_sends.inc,
         )
         if not await placing.place(self._db, generation.id, message_id=message_id):
@@ -120,7 +120,7 @@ class Composer:
             return _Written(generation.text, generation.version, generation.best_of)
         to = generation.delivery
         async with Preview(
-            self._messenger, to.chat_id, message_id, stop_button(generation.id), may_show=self._inspection.may_show
+            self._messenger, to.chat_id, message_id, stop_button(generation), may_show=self._inspection.may_show
         ) as preview:
             with self._line.place(generation.author) as ticket:
                 preview.meanwhile = lambda: self._place_in_words(ticket, to.language)
@@ -219,7 +219,7 @@ class Composer:
         footer = f"{self._label}{details}"
         body = fitting(written.text, TELEGRAM_LIMIT - utf16_length(footer) - 2)
         tally = await ratings.tally(self._db, generation.id)
-        buttons = rating_buttons(to.language, generation.id, tally)
+        buttons = rating_buttons(generation, tally)
         is_markdown = self._kinds.by_name.get(generation.kind, self._kinds.default).is_markdown
 
         async def show() -> None:

@@ -47,10 +47,15 @@ class Consent:
     async def ask_once(self, generation: Generation) -> None:
         """Ask in the group where a text stands, unless it was asked there before; everybody presses for themselves.
 
-        In private nothing is sent: every such chat begins with /start, which asks.
+        In private nothing is sent: every such chat begins with /start, which asks. Nor in a channel, where nobody wrote
+        the prompt who could agree.
         """
         to = generation.delivery
-        if to.chat_id > 0 or not await people.ask_once(self._db, generation.chat, at=datetime.now(UTC)):
+        if (
+            to.chat_id > 0
+            or to.is_channel
+            or not await people.ask_once(self._db, generation.chat, at=datetime.now(UTC))
+        ):
             return
         address = Address(chat_id=to.chat_id, thread_id=to.thread_id)
         question, buttons = say(to.language, "consent-question"), consent_buttons(to.language)

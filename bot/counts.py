@@ -57,7 +57,7 @@ class Counts:
             Refusal: the message does not show that text any more.
         """
         shown = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
-        if shown is None or shown.id != generation or shown.is_hidden:
+        if shown is None or shown.id != generation or not shown.may_be_continued:
             raise Refusal("generation-unknown")
         if (timer := self._wishing.pop(generation, None)) is not None:
             timer.cancel()
@@ -101,7 +101,7 @@ class Counts:
         current = await generations.by_id(self._db, generation.id)
         if to.message_id is None or current is None or current.is_hidden:
             return
-        buttons = rating_buttons(to.language, generation.id, await ratings.tally(self._db, generation.id))
+        buttons = rating_buttons(current, await ratings.tally(self._db, generation.id))
         if await self._is_asking(generation):
             buttons += reason_buttons(to.language, generation.id)
         if generation.id in self._wishing:

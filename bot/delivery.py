@@ -10,14 +10,22 @@ from contextlib import contextmanager
 
 import httpx
 from cachetools import LRUCache
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity, ReplyParameters
+from telegram import (
+    ChatMemberAdministrator,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    LinkPreviewOptions,
+    MessageEntity,
+    ReplyParameters,
+)
+from telegram.constants import ChatType
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, RetryAfter, TelegramError
 from telegram.ext import ExtBot
 
 from bot.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.keyboards import Keyboard
 from bot.markdown import Span, rendered
-from bot.messenger import Address, Urgency
+from bot.messenger import Address, Sight, Urgency
 from bot.pacing import seconds_of
 from bot.plain import TELEGRAM_LIMIT, utf16_length
 
@@ -99,6 +107,18 @@ class Delivery:
         """Take a message away."""
         with _translated():
             await self._bot.delete_message(chat_id, message_id)
+
+    async def sight(self, chat_id: int) -> Sight:
+        """What of the reactions in a chat reaches us."""
+        is_admin = False
+        with _translated():
+            # By hand, for the library reads a list that is missing, which means all, as an empty one, which means none.
+            chat = await self._bot.do_api_request("get_Chat", {"chat_id": chat_id})
+            if chat["type"] != ChatType.PRIVATE:
+                member = await self._bot.get_chat_member(chat_id, self._bot.id)
+                is_admin = isinstance(member, ChatMemberAdministrator)
+        allowed = chat.get("available_reactions")
+        return Sight(is_admin, None if allowed is None else tuple(kind.get("emoji", "") for kind in allowed))
 
     async def _edit(
         self, chat_id: int, message_id: int, text: str, spans: tuple[Span, ...], buttons: Keyboard, urgency: Urgency

@@ -4,7 +4,7 @@ Knows what an emoji is worth (through `engine.reward`) and whose verdict stands 
 those who show and learn it. Knows no Telegram type.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ from bot.counts import Counts
 from bot.errors import Refusal
 from bot.identity import Pseudonyms
 from engine.reward import DOWN, REACTION_VALUES, UP, value_of_reactions
-from storage import duels, generations, people, placing, ratings, reasons
+from storage import counted, duels, generations, people, placing, ratings, reasons
 from storage.database import Database
 from storage.records import Generation, RatingEvent, Reaction, Reason
 
@@ -25,6 +25,8 @@ class Pressed:
     taken_back: bool
     consented: bool
     """The presser has opted in, in this chat."""
+    may_teach: bool = True
+    """It could be learned from, if everybody agreed; in a channel it could not."""
 
 
 class Feedback:
@@ -64,6 +66,21 @@ class Feedback:
             self._counts.refresh_soon(generation)
             self._on_rating()
 
+    async def react_unnamed(
+        self, *, update_id: int, chat_id: int, message_id: int, before: Collection[str], after: Collection[str]
+    ) -> None:
+        """Count what somebody has changed who reacts as a group or channel, and so is no rater."""
+        change = {emoji: (emoji in after) - (emoji in before) for emoji in {*before, *after}}
+        await counted.record_change(self._db, change, chat_id=chat_id, message_id=message_id, update_id=update_id)
+
+    async def count(
+        self, *, update_id: int, chat_id: int, message_id: int, totals: Mapping[str, int], at: datetime
+    ) -> None:
+        """Note how often each emoji stands on a message whose reactions Telegram only counts."""
+        await counted.record_totals(
+            self._db, totals, chat_id=chat_id, message_id=message_id, at=at, update_id=update_id
+        )
+
     async def press(
         self,
         *,
@@ -94,10 +111,11 @@ class Feedback:
                 at=at,
             ),
         )
-        self._counts.refresh_soon(generation, asks=button == "down" and recorded.value is not None)
+        may_teach = not generation.delivery.is_channel
+        self._counts.refresh_soon(generation, asks=button == "down" and recorded.value is not None and may_teach)
         self._on_rating()
         consented = await people.has_consented(self._db, rater, generation.chat)
-        return Pressed(taken_back=recorded.value is None, consented=consented)
+        return Pressed(taken_back=recorded.value is None, consented=consented, may_teach=may_teach)
 
     async def explain(
         self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, reason: Reason, at: datetime

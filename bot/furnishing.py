@@ -18,6 +18,8 @@ from bot.ground import Ground
 from bot.handlers import (
     about,
     admin,
+    anonymous,
+    channel,
     check,
     commands,
     confirm,
@@ -31,6 +33,7 @@ from bot.handlers import (
     preferences,
     privacy,
     rate,
+    react,
     report,
     rework,
     stats,
@@ -44,6 +47,7 @@ from bot.handlers.operator import OperatorCommands
 from bot.health import Health
 from bot.intake import InboxProcessor
 from bot.learning import keep_time, open_learning
+from bot.live_check import LiveCheck
 from bot.models import Models
 from bot.preferences import Preferences
 from bot.reports import Reports
@@ -107,11 +111,16 @@ async def furnish(
         db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
         on_change=trust.renew,
     )  # fmt: skip
+    live_check = LiveCheck(messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values)
+    stack.push_async_callback(live_check.close)
     kinds = ground.settings.kinds
     wishes = Preferences(db=db, pseudonyms=pseudonyms, taste=taste)
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
+        anonymous.handlers(kinds),
         generate.handlers(studio, kinds),
+        channel.handlers(studio, kinds),
+        react.handlers(feedback, live_check),
         rate.handlers(feedback),
         rework.handlers(studio, counts),
         duel.handlers(studio, feedback, kinds),
@@ -121,7 +130,7 @@ async def furnish(
         ),
         own_data.handlers(my_data, forgetting, confirmations, delivery),
         report.handlers(reports, delivery, guard),
-        check.handlers(trust.checking, delivery),
+        check.handlers(trust.checking, live_check, delivery),
         about.handlers(_cards(ground, switchboard), delivery),
         top.handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
         preferences.handlers(wishes, delivery),

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from telegram import CallbackQuery, Message, Update
+from telegram import CallbackQuery, MaybeInaccessibleMessage, Message, Update
 from telegram.error import TelegramError
 
 from bot.confirmations import Confirmations, Done
@@ -45,8 +45,7 @@ def incoming(update: Update, *, bot_id: int) -> Incoming | None:
     message, person = update.message, update.effective_user
     if message is None or person is None or person.is_bot or message.sender_chat is not None:
         return None
-    replied = message.reply_to_message
-    is_ours = replied is not None and replied.from_user is not None and replied.from_user.id == bot_id
+    replied = replied_to(message)
     return Incoming(
         request=Request(
             update_id=update.update_id,
@@ -54,11 +53,11 @@ def incoming(update: Update, *, bot_id: int) -> Incoming | None:
             chat_id=message.chat_id,
             message_id=message.message_id,
             language=language_of(person.language_code),
-            thread_id=_topic(message),
+            thread_id=topic_of(message),
         ),
         text=message.text or "",
         is_private=message.chat.type == "private",
-        replies_to=replied.message_id if replied is not None and is_ours else None,
+        replies_to=replied.message_id if replied is not None and is_ours(replied, bot_id=bot_id) else None,
         is_forwarded=message.forward_origin is not None,
     )
 
@@ -108,5 +107,24 @@ async def toast(query: CallbackQuery, text: str, *, show_alert: bool = False, **
         logger.info("a press could not be answered: %s", type(error).__name__)
 
 
-def _topic(message: Message) -> int | None:
-    return message.message_thread_id if message.is_topic_message else None
+def topic_of(message: MaybeInaccessibleMessage) -> int | None:
+    """The topic of a forum that a message stands in; replies elsewhere name a thread that nobody can write into."""
+    return message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
+
+
+def is_ours(message: Message | None, *, bot_id: int) -> bool:
+    """Whether there is a message, and we have sent it."""
+    return message is not None and message.from_user is not None and message.from_user.id == bot_id
+
+
+def without_mention(username: str, text: str) -> tuple[str, bool]:
+    """The text without the first mention of us, and whether there was one."""
+    mention = f"@{username}"
+    at = text.lower().find(mention.lower())
+    return (text, False) if at < 0 else (f"{text[:at]}{text[at + len(mention) :]}", True)
+
+
+def replied_to(message: Message) -> Message | None:
+    """The message that a person replies to; every first message in a topic replies to the notice of its opening."""
+    replied = message.reply_to_message
+    return None if replied is None or replied.forum_topic_created is not None else replied

@@ -27,7 +27,9 @@ from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
-ALLOWED_UPDATES = ("message", "callback_query", "message_reaction", "my_chat_member")
+ALLOWED_UPDATES = (
+    "message", "channel_post", "callback_query", "message_reaction", "message_reaction_count", "my_chat_member",
+)  # fmt: skip
 """Asked for by name: Telegram leaves reactions out of its default."""
 
 MAX_PENDING = 2_000
@@ -178,7 +180,7 @@ class InboxProcessor(BaseUpdateProcessor):
     async def _turn(self, update: Update) -> AsyncIterator[None]:
         """Wait for the chat's turn; its lock is dropped when nobody waits for it any more."""
         chat = update.effective_chat
-        if chat is None or update.message_reaction is not None:
+        if chat is None or update.message_reaction is not None or update.message_reaction_count is not None:
             yield
             return
         lock, waiting = self._chats.get(chat.id, (asyncio.Lock(), 0))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.texts import say
-from storage.records import Reason, Tally
+from storage.records import Generation, Reason, Tally
 
 CONSENT_TEXT_VERSION = 1
 """Grows whenever the consent text changes its meaning; earlier opt-ins then no longer stand for it."""
@@ -43,18 +43,20 @@ class Setting:
 Keyboard = tuple[tuple[Button, ...], ...]
 
 
-def rating_buttons(language: str, generation: int, tally: Tally) -> Keyboard:
-    """👍 n · 👎 n · 🔁 · ✏️ under a generation, and under one of two 🏆 n; a count of 0 is not shown."""
-    row = (
-        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{generation}"),
-        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{generation}"),
-        Button("🔁", f"again:{generation}"),
-        Button("✏️", f"refine:{generation}"),
+def rating_buttons(generation: Generation, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n · 🔁 · ✏️ under a generation, in a channel the first two, under one of two 🏆 n; no count of 0 is shown."""
+    number = generation.id
+    rate = (
+        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{number}"),
+        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{number}"),
     )
+    if generation.delivery.is_channel:
+        return (rate,)
+    row = (*rate, Button("🔁", f"again:{number}"), Button("✏️", f"refine:{number}"))
     if tally.chosen is None:
         return (row,)
-    words = say(language, "duel-better")
-    return row, (Button(f"{words} · {tally.chosen}" if tally.chosen else words, f"better:{generation}"),)
+    words = say(generation.delivery.language, "duel-better")
+    return row, (Button(f"{words} · {tally.chosen}" if tally.chosen else words, f"better:{number}"),)
 
 
 def reason_buttons(language: str, generation: int) -> Keyboard:
@@ -96,9 +98,14 @@ def undo_button(language: str, version: str) -> Keyboard:
     return ((Button(say(language, "digest-undo", version=version), f"undo:{version}"),),)
 
 
-def stop_button(generation: int) -> Keyboard:
-    """⏹ under a text that is being written."""
-    return ((Button("⏹", f"stop:{generation}"),),)
+def live_check_button(language: str) -> Keyboard:
+    """The button whose press is looked for by /check."""
+    return ((Button(say(language, "check-live-button"), "live"),),)
+
+
+def stop_button(generation: Generation) -> Keyboard:
+    """⏹ under a text that is being written; in a channel nobody could press it."""
+    return () if generation.delivery.is_channel else ((Button("⏹", f"stop:{generation.id}"),),)
 
 
 def confirm_buttons(language: str, nonce: str) -> Keyboard:

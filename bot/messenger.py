@@ -25,6 +25,15 @@ class Address:
     thread_id: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What of the reactions in a chat reaches the bot."""
+
+    is_admin: bool
+    reactions: tuple[str, ...] | None
+    """The emoji that the chat allows; None where it allows all."""
+
+
 class Urgency(IntEnum):
     """Who goes first where Telegram's limits leave room for few. The first two wait in line for their turn; the
     others are turned away with `NotNow`, because what they would show is stale by the time they are let in."""

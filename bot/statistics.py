@@ -50,14 +50,20 @@ class StatisticsDesk:
         """
         since = datetime.now(UTC) - PERIOD
         numbers = await self._db.read(lambda c: statistics_in(c, since=since, chat=chat))
+        unnamed = _in_words(numbers.counted)
         if not numbers.ratings:
-            raise Refusal("stats-empty")
+            raise Refusal("stats-only-counted", emoji=unnamed) if unnamed else Refusal("stats-empty")
         written_in = language if can_write(say(language, "chart-versions")) else "en"
         words = {name: say(written_in, f"chart-{name}") for name in WORDS}
         async with self._drawing:
             png = await asyncio.to_thread(draw_statistics, numbers, words)
-        emoji = "  ".join(f"{emoji} {times}" for emoji, times in numbers.emoji[:_EMOJI_SHOWN])
         caption = say(
             language, "stats-chat" if chat else "stats-all", texts=numbers.texts, ratings=numbers.ratings,
         )  # fmt: skip
-        return Picture(png, f"{caption}\n\n{emoji}".rstrip())
+        if unnamed:
+            unnamed = say(language, "stats-counted", emoji=unnamed)
+        return Picture(png, "\n\n".join(part for part in (caption, _in_words(numbers.emoji), unnamed) if part))
+
+
+def _in_words(emoji: tuple[tuple[str, int], ...]) -> str:
+    return "  ".join(f"{one} {times}" for one, times in emoji[:_EMOJI_SHOWN])

@@ -38,7 +38,7 @@ _OTHER_SEED = 0x2545F491
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Who asks, where, in which message and language."""
+    """Who asks, where, in which message and language; a channel asks as itself."""
 
     update_id: int
     person_id: int
@@ -46,6 +46,7 @@ class Request:
     message_id: int
     language: str
     thread_id: int | None = None
+    is_channel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Studio:
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=request.message_id)
-        if earlier is None or earlier.id != generation or earlier.is_hidden or not earlier.messages:
+        if earlier is None or earlier.id != generation or not earlier.messages or not earlier.may_be_continued:
             raise Refusal("generation-unknown")
         await self._accept(request, earlier.kind, earlier.messages, _Origin(earlier.id, "another"))
 
@@ -117,7 +118,7 @@ class Studio:
         `wish_for` says what is wished, given the text.
         """
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=shown_in)
-        if earlier is None or earlier.text is None or earlier.is_hidden:
+        if earlier is None or earlier.text is None or not earlier.may_be_continued:
             return False
         wish = await self._checked(wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default))
         thread = (*earlier.messages, Turn("assistant", earlier.text), Turn("user", wish))
@@ -258,6 +259,7 @@ class Studio:
                 reply_to=request.message_id,
                 language=request.language,
                 thread_id=request.thread_id,
+                is_channel=request.is_channel,
             ),
         )
 

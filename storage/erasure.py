@@ -40,7 +40,7 @@ _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :per
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
 _ABOUT_TEXTS = (
     "ratings", "rating_events", "reasons", "signals", "choices", "duels", "lineage", "deliveries", "reports",
-    "fingerprints",
+    "fingerprints", "counted_reactions", "anonymous_reactions",
 )  # fmt: skip
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation

@@ -17,7 +17,7 @@ from storage.records import Delivery, Generation, NewGeneration, Turn
 _COLUMNS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
         g.version, decrypted(g.text) AS text, g.parent, g.best_of, g.standing,
-        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language
+        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language, d.is_channel
     FROM generations g JOIN deliveries d ON d.generation = g.id
 """
 
@@ -60,8 +60,9 @@ def accept_in(connection: sqlite3.Connection, new: NewGeneration) -> Generation 
         return None
     to = new.delivery
     connection.execute(
-        "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language) VALUES (?, ?, ?, ?, ?)",
-        (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language),
+        "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language, is_channel)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language, to.is_channel),
     )
     if new.signal is not None and new.parent is not None:
         signals.record_in(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
@@ -208,6 +209,7 @@ def _generation(row: sqlite3.Row) -> Generation:
             language=row["language"],
             thread_id=row["thread_id"],
             message_id=row["message_id"],
+            is_channel=bool(row["is_channel"]),
         ),
         version=row["version"],
         text=row["text"],

@@ -33,6 +33,8 @@ class Delivery:
     language: str
     thread_id: int | None = None
     message_id: int | None = None
+    is_channel: bool = False
+    """It is a channel's: all may read and rate it, and nobody may ask for more by its buttons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,11 @@ class Generation:
     def is_hidden(self) -> bool:
         """Nobody sees it, and nothing learns from it."""
         return self.standing in ("reported", "hidden")
+
+    @property
+    def may_be_continued(self) -> bool:
+        """Whether people may ask for another one, or for a change; in a channel its readers may not."""
+        return not (self.is_hidden or self.delivery.is_channel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

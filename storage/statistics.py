@@ -19,6 +19,14 @@ _EMOJI = """
     WHERE r.source = 'reaction' AND r.emoji <> '' AND g.created_at >= :since AND (:chat IS NULL OR g.chat = :chat)
     GROUP BY r.emoji ORDER BY times DESC, r.emoji
 """
+_COUNTED = """
+    SELECT e.key AS emoji, sum(e.value) AS times
+    FROM (
+        SELECT generation, totals FROM counted_reactions UNION ALL SELECT generation, change FROM anonymous_reactions
+    ) n JOIN generations g ON g.id = n.generation, json_each(n.totals) e
+    WHERE g.created_at >= :since AND (:chat IS NULL OR g.chat = :chat)
+    GROUP BY e.key HAVING sum(e.value) > 0 ORDER BY times DESC, emoji
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,8 @@ class Statistics:
     """In UTC, by the day of the text, oldest first; days without a text are left out."""
     emoji: tuple[tuple[str, int], ...]
     """Reactions that stand, the most frequent first."""
+    counted: tuple[tuple[str, int], ...]
+    """Reactions of nobody in particular (`storage.counted`): they are in none of the other numbers."""
 
     @property
     def texts(self) -> int:
@@ -77,9 +87,13 @@ def statistics_in(connection: sqlite3.Connection, *, since: datetime, chat: str 
         )
         return tuple(Count(*row) for row in rows)
 
+    def emoji(statement: str) -> tuple[tuple[str, int], ...]:
+        return tuple((row["emoji"], row["times"]) for row in connection.execute(statement, values))
+
     return Statistics(
         versions=by("version", "min(id)"),
         kinds=by("kind", "count(*) DESC, kind"),
         days=by("day", "day"),
-        emoji=tuple((row["emoji"], row["times"]) for row in connection.execute(_EMOJI, values)),
+        emoji=emoji(_EMOJI),
+        counted=emoji(_COUNTED),
     )

@@ -20,7 +20,8 @@ def handlers(doorman: Doorman, preferences: Preferences, errors: ErrorHandler) -
         person, chat = update.effective_user, update.effective_chat
         if person is not None and chat is not None and update.message_reaction is None:
             speak(await preferences.language(person.id, chat.id))
-        if person is None or not doorman.is_banned(person.id):
+        sender = update.effective_sender  # a person, or a channel that posts
+        if sender is None or not doorman.is_banned(sender.id):
             return
         is_private = update.message is not None and update.message.chat.type == "private"
         if is_private or update.callback_query is not None:

@@ -13,8 +13,9 @@ from telegram.ext import ContextTypes
 from bot.alarm import Alarm
 from bot.delivery import Delivery
 from bot.errors import DeliveryError, Refusal
-from bot.incoming import toast
+from bot.incoming import toast, topic_of
 from bot.intake import InboxProcessor
+from bot.kinds import language_of_topic
 from bot.messenger import Address
 from bot.texts import language_of, say
 from bot.vitals import Vitals
@@ -74,13 +75,15 @@ class ErrorHandler:
         await self._say(update, "error", {})
 
     async def _say(self, update: Update, text: str, values: dict[str, str | int]) -> None:
-        user, message, query = update.effective_user, update.message, update.callback_query
+        user, message, query = update.effective_user, update.message or update.channel_post, update.callback_query
+        language = language_of(user.language_code if user else None)
+        if message is not None and message.sender_chat is not None:
+            language = language_of_topic(message.text or "")  # whoever that is, Telegram does not tell
         if query is not None:
             await toast(query, text, show_alert=True, **values)
         elif message is not None:
-            sentence = say(language_of(user.language_code if user else None), text, **values)
-            topic = message.message_thread_id if message.is_topic_message else None
-            address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic)
+            sentence = say(language, text, **values)
+            address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic_of(message))
             try:
                 await self._delivery.send(address, sentence)
             except DeliveryError as again:

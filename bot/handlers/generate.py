@@ -5,7 +5,7 @@ from typing import Any
 from telegram import Update
 from telegram.ext import BaseHandler, CommandHandler, ContextTypes, MessageHandler, filters
 
-from bot.incoming import incoming
+from bot.incoming import incoming, without_mention
 from bot.kinds import Kind, Kinds
 from bot.studio import Studio
 
@@ -28,15 +28,9 @@ def handlers(studio: Studio, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
         words = message.text
         if message.replies_to is not None and await studio.refine(message.request, message.replies_to, lambda _: words):
             return
-        topic, is_mentioned = _without(f"@{context.bot.username}", message.text)
+        topic, is_mentioned = without_mention(context.bot.username, message.text)
         if message.is_private or is_mentioned:
             await studio.write(message.request, kinds.default, topic)
 
     text = MessageHandler(filters.UpdateType.MESSAGE & filters.TEXT & ~filters.COMMAND, on_text)
     return [*(command(kind) for kind in kinds.by_name.values()), text]
-
-
-def _without(mention: str, text: str) -> tuple[str, bool]:
-    """The text without the first mention of us, and whether there was one."""
-    at = text.lower().find(mention.lower())
-    return (text, False) if at < 0 else (f"{text[:at]}{text[at + len(mention) :]}", True)

@@ -1,7 +1,7 @@
 """The bot is brought into a group or channel, or its standing there changes: one message says what it sees and lacks.
 
-A channel is not written to, for all its subscribers would read it; whoever brought the bot there is told in private, as
-far as they have a chat with it. Unpacks and answers; nothing is stored.
+Not in a channel itself, for all its subscribers would read it; whoever brought the bot there is told in private, as far
+as they have a chat with it. Unpacks and answers; nothing is stored.
 """
 
 import contextlib
@@ -32,7 +32,9 @@ def handlers(delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
             return
         to = Address(chat_id=change.from_user.id if is_channel else change.chat.id)
         reads = "all" if context.bot.bot.can_read_all_group_messages else "some"
-        words = say(language_of(change.from_user.language_code), text, chat=change.chat.title or "", reads=reads)
+        posts = "yes" if getattr(change.new_chat_member, "can_post_messages", False) else "no"
+        language, title = language_of(change.from_user.language_code), change.chat.title or ""
+        words = say(language, text, chat=title, reads=reads, posts=posts)
         with contextlib.suppress(DeliveryError):  # it may not write there, or not yet
             await patiently(lambda: delivery.send(to, words))
 

@@ -1,10 +1,10 @@
-"""Ratings: emoji reactions, 👍 and 👎 under a generation, and why a 👎. Unpacks, calls the service, answers."""
+"""Ratings by button: 👍 and 👎 under a generation, and why a 👎. Unpacks, calls the service, answers."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from telegram import ReactionTypeEmoji, Update
-from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes, MessageReactionHandler
+from telegram import Update
+from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes
 
 from bot.feedback import Feedback
 from bot.incoming import pressed, toast
@@ -14,20 +14,7 @@ _REASON_OF = {str(reason): reason for reason in REASONS}
 
 
 def handlers(feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for reactions and for the buttons."""
-
-    async def on_reaction(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        reaction = update.message_reaction
-        if reaction is None or reaction.user is None or reaction.user.is_bot:
-            return  # an anonymous reaction has no rater
-        await feedback.react(
-            update_id=update.update_id,
-            chat_id=reaction.chat.id,
-            message_id=reaction.message_id,
-            person_id=reaction.user.id,
-            emojis=[kind.emoji for kind in reaction.new_reaction if isinstance(kind, ReactionTypeEmoji)],
-            at=reaction.date,
-        )
+    """Handlers for the buttons."""
 
     async def rate(update: Update, button: Literal["up", "down"]) -> None:
         query, generation = pressed(update)
@@ -43,6 +30,8 @@ def handlers(feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
             at=datetime.now(UTC),
         )
         thanks = "rating-thanks" if result.consented else "rating-thanks-no-consent"
+        if not result.may_teach:
+            thanks = "rating-thanks-channel"
         await toast(query, "rating-taken-back" if result.taken_back else thanks)
 
     async def on_up(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
@@ -67,7 +56,6 @@ def handlers(feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
         await toast(query, "why-thanks")
 
     return [
-        MessageReactionHandler(on_reaction, message_reaction_types=MessageReactionHandler.MESSAGE_REACTION_UPDATED),
         CallbackQueryHandler(on_up, pattern=r"^up:\d{1,18}$"),
         CallbackQueryHandler(on_down, pattern=r"^down:\d{1,18}$"),
         CallbackQueryHandler(on_why, pattern=rf"^why:\d{{1,18}}:({'|'.join(_REASON_OF)})$"),

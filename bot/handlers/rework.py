@@ -7,7 +7,7 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes
 
 from bot.counts import Counts
 from bot.errors import Refusal
-from bot.incoming import pressed, toast
+from bot.incoming import pressed, toast, topic_of
 from bot.keyboards import WISHES
 from bot.kinds import language_of_topic
 from bot.studio import Request, Studio
@@ -59,5 +59,5 @@ def _request(update: Update, query: CallbackQuery) -> Request | None:
         chat_id=query.message.chat.id,
         message_id=query.message.message_id,
         language=language_of(query.from_user.language_code),
-        thread_id=getattr(query.message, "message_thread_id", None),
+        thread_id=topic_of(query.message),
     )

@@ -23,7 +23,7 @@ help =
 
     /optin and /optout: may your texts and ratings teach me here?
     /report, as a reply to a text: it is hidden, and the admins look at it.
-    /check and a text: did I write it?
+    /check: do your reactions reach me? /check and a text: did I write it?
     /about, as a reply to a text: what wrote it.
     /settings: may I write to your own taste?
     /privacy: what I keep, and for how long.
@@ -44,9 +44,16 @@ joined-admin =
     Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
 
     As an administrator I am shown everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts. I also see your reactions to my texts: each is a rating. Nothing is missing.
-joined-channel = I am an administrator of the channel “{ $chat }” now. I write in chats and groups, where people ask me; in channels I write nothing by myself. Bring me into the group of the channel's comments, if it has one.
+joined-channel =
+    I am an administrator of the channel “{ $chat }” now. I write nothing there by myself. To get a text, post a command in it, for example /slogan green tea: I answer with a post, which everybody can rate by 👍 and 👎. Reactions in channels are only counted, without names.
+
+    { $posts ->
+        [yes] Nothing is missing. I learn nothing from a channel, for nobody there can agree to it; to let me learn, bring me into the group of its comments.
+       *[no] What is missing: the right to post messages. Please give it to me in the channel's settings. I learn nothing from a channel, for nobody there can agree to it; to let me learn, bring me into the group of its comments.
+    }
 promoted = Thank you! As an administrator I see your reactions to my texts: from now on every emoji is a rating. I still answer and keep only what is meant for me.
 demoted = I am no administrator here any more, so Telegram does not show me your reactions. 👍 and 👎 under my texts still count.
+written-as-chat = You write here in the name of a group or channel, so I cannot tell who you are: limits, consent and /forget would be nobody's. Please write as yourself: choose that beside the input field, or turn off “Remain anonymous” in your rights as an admin. Or write to me in private.
 
 # --- Consent ---
 consent-yes = Yes, learn from mine
@@ -94,7 +101,32 @@ report-clear = Show it again
 report-keep = Keep it hidden
 report-cleared = #{ $generation } is shown again, and may be learned from.
 report-kept = #{ $generation } stays hidden. /ban #{ $generation } shuts out the one who asked for it, if need be.
-check-usage = What shall I look at? Write /check and the text, or reply to a text with /check.
+check-usage = There is no text in that message. Write /check and the text, or reply to a text with /check.
+check-live =
+    🔎 A test: react to this message with any emoji, and press the button. None of it is a rating.
+
+    Reactions: { $reaction ->
+        [yes] ✅ arrived
+       *[no] ⏳ none yet
+    }
+    Buttons: { $press ->
+        [yes] ✅ arrived
+       *[no] ⏳ not pressed yet
+    }
+check-live-button = Press me
+check-live-pressed = Your press has reached me.
+check-live-over = That test is over. Send /check for a new one.
+check-live-well = All is well: your reactions and the buttons reach me.
+check-live-press = Your reaction has reached me. Now press the button; if you have done so and nothing happens here, please tell those who run me.
+check-live-private = If you have reacted: Telegram often keeps the reactions in private chats to itself. 👍 and 👎 under my texts count in any case; press the button to see that they work.
+check-live-member = If you have reacted: I am no administrator here, and Telegram shows reactions to administrators only. Make me one, without any rights, and react again.
+check-live-admin = I am an administrator here, so reactions should reach me: please react now. If that does not show here, take the administrator's role from me and give it to me again; if it still does not, tell those who run me that reactions are missing.
+check-live-off = Reactions are turned off in this chat. An admin can allow them in the chat's settings; 👍 and 👎 under my texts count in any case.
+check-live-few = Of the reactions that this chat allows, { $lacks ->
+        [likes] none tells me that a text is liked
+        [dislikes] none tells me that a text is disliked
+       *[both] none tells me whether a text is liked
+    }. An admin can allow 👍 and 👎 in the chat's settings; the buttons under my texts count in any case.
 check-yes-number = Yes, that is text #{ $generation } of mine, or nearly.
 check-yes = Yes, I wrote that, or nearly that.
 check-likely = Probably: the text carries my watermark. A text of somebody else shows as much in less than one case of a hundred.
@@ -143,6 +175,8 @@ stats-all = 📈 The last 30 days in all chats: { $texts ->
         [one] one rating
        *[other] { $ratings } ratings
     }. One person has one rating on a text.
+stats-counted = Beside these, Telegram has counted reactions without saying whose they are. They are in no other number, and teach me nothing: { $emoji }
+stats-only-counted = Nothing to draw yet: nobody has rated a text here by name in the last 30 days. Reactions that Telegram has only counted: { $emoji }. In a channel, 👍 and 👎 under the posts are ratings.
 stats-empty = Nothing to draw yet: nobody has rated a text here in the last 30 days. React to some with 👍, 👎 or any emoji.
 chart-versions = Satisfaction by version
 chart-days = Ratings by day
@@ -211,6 +245,7 @@ why-thanks = Thank you, that helps.
 why-not-yours = That is for those who dislike the text. Press 👎 first if you do.
 rating-thanks = Thank you, that counts.
 rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may also learn from it.
+rating-thanks-channel = Thank you, that counts.
 rating-taken-back = Taken back.
 error = Something went wrong on my side, and I have noted it. Please try again.
 
@@ -397,7 +432,7 @@ menu-optout = Do not let me learn from you here
 menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
 menu-report = Report a text (as a reply to it)
-menu-check = Did I write that text?
+menu-check = Do your reactions reach me? Or: did I write that text?
 menu-about = What writes here, and from whom it learned
 menu-mydata = Send me everything you have of me
 menu-forget = Erase everything of mine

@@ -23,7 +23,7 @@ help =
 
     /optin 和 /optout：你的文字和评价可以教我吗？
     用 /report 回复一段文字：它会被隐藏，管理员会来看。
-    /check 加上一段文字：是不是我写的？
+    /check：你们的表情回应我收得到吗？/check 加上一段文字：是不是我写的？
     用 /about 回复一段文字：它是谁写的。
     /settings：可以按你自己的口味写吗？
     /privacy：我保存什么、保存多久。
@@ -44,9 +44,16 @@ joined-admin =
     大家好！我是为这个聊天写作的人工智能。我写的一切都是 AI 生成的，并且会注明。试试 /slogan 绿茶，或看看 /help。
 
     作为管理员，这里说的话我都会收到，但我只回答并保存对我说的：命令、提到我的消息、对我文字的回复。我也能看到你们对我文字的表情回应：每一个都是评价。什么都不缺。
-joined-channel = 我现在是频道“{ $chat }”的管理员。我在有人提出要求的聊天和群里写作；在频道里我不会自己发东西。如果频道有评论群，请把我拉进去。
+joined-channel =
+    我现在是频道“{ $chat }”的管理员。我不会自己在那里发东西。想要一段文字，就在频道里发一个命令，例如 /slogan 绿茶：我会发一条帖子作答，人人都可以用 👍 和 👎 评价。频道里的表情回应只有数目，没有名字。
+
+    { $posts ->
+        [yes] 什么都不缺。我不从频道学习，因为那里没有人能表示同意；想让我学习，请把我拉进频道的评论群。
+       *[no] 还缺一样：发布消息的权限。请在频道设置里给我。我不从频道学习，因为那里没有人能表示同意；想让我学习，请把我拉进频道的评论群。
+    }
 promoted = 谢谢！作为管理员，我能看到你们对我文字的表情回应：从现在起每个表情都是评价。我仍然只回答并保存对我说的话。
 demoted = 我不再是这里的管理员，所以 Telegram 不会把你们的表情回应告诉我。我文字下的 👍 和 👎 照样算数。
+written-as-chat = 你在用群或频道的名义发言，我不知道你是谁：次数限制、同意和 /forget 都无从算起。请以你自己的身份发言：在输入框旁选择，或在你的管理员权限里关闭“匿名”。也可以私下写给我。
 
 # --- 同意 ---
 consent-yes = 可以，向我学习
@@ -94,7 +101,32 @@ report-clear = 重新显示
 report-keep = 继续隐藏
 report-cleared = #{ $generation } 已重新显示，也可以用于学习。
 report-kept = #{ $generation } 继续隐藏。如有必要，/ban #{ $generation } 可以把提要求的人拒之门外。
-check-usage = 要我看哪段文字？写 /check 加上文字，或用 /check 回复一段文字。
+check-usage = 那条消息里没有文字。写 /check 加上文字，或用 /check 回复一段文字。
+check-live =
+    🔎 测试一下：请用任意表情回应这条消息，再按一下按钮。这些都不算评价。
+
+    表情回应：{ $reaction ->
+        [yes] ✅ 收到了
+       *[no] ⏳ 还没有
+    }
+    按钮：{ $press ->
+        [yes] ✅ 收到了
+       *[no] ⏳ 还没有人按
+    }
+check-live-button = 按我
+check-live-pressed = 我收到了你的按键。
+check-live-over = 那次测试已经结束。发送 /check 重新开始。
+check-live-well = 一切正常：你们的表情回应和按键我都收得到。
+check-live-press = 你的表情回应我收到了。现在请按按钮；如果按了这里却没有变化，请告诉运行我的人。
+check-live-private = 如果你已经回应了：私聊里的表情回应，Telegram 常常不告诉我。我文字下的 👍 和 👎 一定算数；按一下按钮就能看到它们是否有效。
+check-live-member = 如果你已经回应了：我不是这里的管理员，而 Telegram 只把表情回应告诉管理员。请把我设为管理员，不需要任何权限，然后再回应一次。
+check-live-admin = 我是这里的管理员，应该能收到表情回应：请现在回应一下。如果这里没有变化，请取消我的管理员身份再重新设置；还是不行的话，请告诉运行我的人收不到表情回应。
+check-live-off = 这个聊天关闭了表情回应。管理员可以在聊天设置里打开；我文字下的 👍 和 👎 一定算数。
+check-live-few = 这个聊天允许的表情回应里，{ $lacks ->
+        [likes] 没有一个能告诉我有人喜欢
+        [dislikes] 没有一个能告诉我有人不喜欢
+       *[both] 没有一个能告诉我喜欢还是不喜欢
+    }。管理员可以在聊天设置里允许 👍 和 👎；我文字下的按钮一定算数。
 check-yes-number = 是的，这是我写的第 #{ $generation } 段文字，或几乎一样。
 check-yes = 是的，这是我写的，或几乎一样。
 check-likely = 很可能：这段文字带有我的水印。别人的文字出现同样情况的可能不到百分之一。
@@ -131,6 +163,8 @@ wish-serious-words = 严肃一点
 wish-coming = 好的，改过的马上就来。
 stats-chat = 📈 这里最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价。
 stats-all = 📈 所有聊天最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价。
+stats-counted = 此外还有 Telegram 只计数、不说是谁的表情回应。它们不在上面的数字里，我也不会从中学习：{ $emoji }
+stats-only-counted = 还没有可画的：最近 30 天这里没有人具名评价。Telegram 只计了数的表情回应：{ $emoji }。在频道里，请用帖子下的 👍 和 👎 评价。
 stats-empty = 还没有可画的：最近 30 天这里没有人评价过文字。用 👍、👎 或任何表情回应一下吧。
 chart-versions = 各版本的满意度
 chart-days = 每天的评价
@@ -199,6 +233,7 @@ why-thanks = 谢谢，这很有帮助。
 why-not-yours = 这是给不喜欢这段文字的人的。如果你也不喜欢，请先按 👎。
 rating-thanks = 谢谢，已计入。
 rating-thanks-no-consent = 谢谢，已计数。用 /optin 我还可以从中学习。
+rating-thanks-channel = 谢谢，已计入。
 rating-taken-back = 已撤回。
 error = 我这边出了点问题，已经记下来了。请再试一次。
 
@@ -377,7 +412,7 @@ menu-optout = 不允许我在这里向你学习
 menu-settings = 我在这个聊天里为你做什么
 menu-privacy = 我保存什么，以及你的选择
 menu-report = 举报一段文字（回复它）
-menu-check = 这段文字是我写的吗？
+menu-check = 表情回应收得到吗？或：这段文字是我写的吗？
 menu-about = 谁在写，从谁那里学的
 menu-mydata = 把关于我的一切发给我
 menu-forget = 删除我的全部内容

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bot.sandbox.errors import NOT_MODIFIED, QUERY_TOO_OLD, bad_request, forbidden, migrated
 from bot.sandbox.reactions import is_reaction, plain
-from bot.sandbox.records import Answer, Attachment, Keyboard, SeenMessage
+from bot.sandbox.records import Answer, Attachment, Keyboard, Place, SeenMessage
 from bot.sandbox.rooms import Room
 from bot.sandbox.state import State
 from bot.sandbox.text import MAX_CAPTION, MAX_TEXT, Formatted, trimmed, utf16_length, with_found_entities
@@ -59,11 +59,16 @@ class BotSide:
         content: Formatted,
         *,
         reply_to: ReplyTo | None = None,
+        topic: int | None = None,
         keyboard: Keyboard = (),
         attachment: Attachment | None = None,
     ) -> SeenMessage:
         """Send a text, or a file with `content` as its caption."""
         room = self.open_room(chat_id)
+        if room.chat.kind == "channel" and not room.may_post:
+            raise bad_request("need administrator rights in the channel chat")
+        if topic is not None and not room.has_topic(topic):
+            raise bad_request("message thread not found")
         if attachment is None:
             content = checked_text(content, too_long="message is too long")
         else:
@@ -71,7 +76,8 @@ class BotSide:
         reply_id = self._reply_id(room, reply_to)
         sender = room.chat if room.chat.kind == "channel" else self.state.bot
         self.state.tell("draft", room.chat, detail={"text": ""})
-        return self.state.post(room, sender, content, reply_to=reply_id, keyboard=keyboard, attachment=attachment)
+        place = Place(reply_id, topic)
+        return self.state.post(room, sender, content, place=place, keyboard=keyboard, attachment=attachment)
 
     def edit_text(self, chat_id: int | str, message_id: int, content: Formatted, keyboard: Keyboard) -> SeenMessage:
         """Replace text and keyboard; an empty keyboard removes it."""

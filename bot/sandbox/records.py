@@ -34,6 +34,8 @@ class Chat:
     kind: ChatKind
     title: str
     username: str | None = None
+    is_forum: bool = False
+    """A supergroup with topics."""
 
     @property
     def is_private(self) -> bool:
@@ -71,6 +73,14 @@ class Button:
     extra: tuple[tuple[str, object], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a chat a new message goes: as a reply, into a topic."""
+
+    reply_to: int | None = None
+    topic: int | None = None
+
+
 Keyboard = tuple[tuple[Button, ...], ...]
 """Rows of buttons; empty when there is no keyboard."""
 
@@ -98,11 +108,14 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service message: who joined or left, or the chat's other id after a migration."""
+    """A service message: who joined or left, the chat's other id after a migration, or the title of a new topic."""
 
-    kind: Literal["new_chat_members", "left_chat_member", "migrate_to_chat_id", "migrate_from_chat_id"]
+    kind: Literal[
+        "new_chat_members", "left_chat_member", "migrate_to_chat_id", "migrate_from_chat_id", "forum_topic_created"
+    ]
     person: Person | None = None
     chat_id: int | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,10 @@ class SeenMessage:
     entities: tuple[Entity, ...] = ()
     edited_at: datetime | None = None
     reply_to: int | None = None
+    thread: int | None = None
+    """The message that began the topic, or outside of forums the chain of replies; supergroups only."""
+    is_forward: bool = False
+    """Brought by Telegram from the channel that the group belongs to."""
     keyboard: Keyboard = ()
     reactions: tuple[Reacted, ...] = ()
     attachment: Attachment | None = None

@@ -24,6 +24,10 @@ class Room:
     admins: set[int] = field(default_factory=set)
     messages: dict[int, SeenMessage] = field(default_factory=dict)
     migrated_to: int | None = None
+    reactions: tuple[str, ...] | None = None
+    """Those that its admins allow; None allows all of Telegram's."""
+    may_post: bool = True
+    """In a channel: whether the bot has the right to."""
     is_started: bool = False
     """In a private chat: whether the person ever wrote; before that the bot must not."""
 
@@ -36,6 +40,11 @@ class Room:
     def bot_is_here(self) -> bool:
         """Whether the bot is in the chat at all."""
         return self.bot_status in ("administrator", "member")
+
+    def has_topic(self, number: int) -> bool:
+        """Whether a topic began with this message."""
+        first = self.messages.get(number)
+        return first is not None and first.service is not None and first.service.kind == "forum_topic_created"
 
 
 def numbering() -> Iterator[int]:

@@ -6,6 +6,7 @@ Knows chats and messages; knows neither the rules for people (`world`) nor those
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot.sandbox import wire
@@ -21,6 +22,7 @@ from bot.sandbox.records import (
     EventKind,
     Keyboard,
     Person,
+    Place,
     SeenMessage,
     Service,
 )
@@ -59,10 +61,10 @@ class State:
             self.tell("chat", chat)
         return self.rooms[person.id]
 
-    def open_group(self, title: str, kind: ChatKind, *, bot_admin: bool) -> Room:
+    def open_group(self, title: str, kind: ChatKind, *, bot_admin: bool, is_forum: bool = False) -> Room:
         """A new group, supergroup or channel; basic groups number messages with the private chats."""
         number = next(self._group_ids)
-        chat = Chat(-number if kind == "group" else -1_000_000_000_000 - number, kind, title)
+        chat = Chat(-number if kind == "group" else -1_000_000_000_000 - number, kind, title, None, is_forum)
         numbers = self._shared_numbers if kind == "group" else numbering()
         self.rooms[chat.id] = Room(chat, numbers, "administrator" if bot_admin else "member", is_started=True)
         self.tell("chat", chat)
@@ -92,7 +94,7 @@ class State:
         sender: Person | Chat,
         content: Formatted = Formatted(""),  # noqa: B008 - frozen
         *,
-        reply_to: int | None = None,
+        place: Place = Place(),  # noqa: B008 - frozen
         keyboard: Keyboard = (),
         attachment: Attachment | None = None,
         service: Service | None = None,
@@ -106,13 +108,29 @@ class State:
             self.clock(),
             sender_chat=sender if isinstance(sender, Chat) else None,
             entities=content.entities,
-            reply_to=reply_to,
+            reply_to=place.reply_to,
+            thread=place.topic or _thread_of(room, place.reply_to),
             keyboard=keyboard,
             attachment=attachment,
             service=service,
         )
         room.messages[message.id] = message
         self.tell("message", room.chat, message)
+        return message
+
+    def open_topic(self, room: Room, person: Person, title: str) -> SeenMessage:
+        """Begin a topic with its notice, which has the topic's number."""
+        notice = self.post(room, person, service=Service("forum_topic_created", title=title))
+        return self._delivered(replace(notice, thread=notice.id))
+
+    def forward(self, post: SeenMessage, room: Room) -> SeenMessage:
+        """Bring a channel's post into a group."""
+        copy = self.post(room, post.chat, Formatted(post.text, post.entities))
+        return self._delivered(replace(copy, is_forward=True))
+
+    def _delivered(self, message: SeenMessage) -> SeenMessage:
+        self.put(message, "edited")
+        self.deliver(message)
         return message
 
     def put(self, message: SeenMessage, what: EventKind) -> None:
@@ -135,8 +153,9 @@ class State:
         self.updates.add(kind, self.wire_message(message))
 
     def wire_message(self, message: SeenMessage) -> Payload:
-        """The Message object, with the message it replies to as that is now."""
-        replied = self.room(message.chat).messages.get(message.reply_to or 0)
+        """The Message object, with the message it replies to as that is now: in a topic, if no other, its first."""
+        topic = message.thread if message.chat.is_forum else None
+        replied = self.room(message.chat).messages.get(message.reply_to or topic or 0)
         return wire.message(message, reply_to=replied)
 
     def tell(
@@ -154,3 +173,11 @@ class State:
     def rooms_of(self, person: Person) -> Iterable[Room]:
         """The chats this person is in, oldest first, without groups that moved to a supergroup."""
         return [r for r in self.rooms.values() if person.id in r.members and r.migrated_to is None]
+
+
+def _thread_of(room: Room, reply_to: int | None) -> int | None:
+    """Where a reply belongs if nothing else is said: to the thread of what it replies to."""
+    replied = room.messages.get(reply_to or 0)
+    if replied is None or room.chat.kind != "supergroup":
+        return None
+    return replied.thread if room.chat.is_forum else replied.thread or replied.id

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from bot.sandbox.errors import WorldError
 from bot.sandbox.records import Entity
 
 MAX_TEXT = 4096
@@ -82,3 +83,15 @@ def commands_in(formatted: Formatted) -> list[str]:
         for entity in formatted.entities
         if entity.kind == "bot_command"
     ]
+
+
+def typed(text: str) -> Formatted:
+    """The text as a person's message shows it.
+
+    Raises:
+        WorldError: nothing is left of it, or it is too long.
+    """
+    content = with_found_entities(trimmed(Formatted(text)))
+    if not 0 < utf16_length(content.text) <= MAX_TEXT:
+        raise WorldError(f"A message has 1 to {MAX_TEXT} characters; write at least one, and send long texts in parts.")
+    return content

@@ -5,6 +5,10 @@ from bot.sandbox.updates import Payload
 
 ANONYMOUS_ADMIN = Person(1087968824, "Group", username="GroupAnonymousBot", is_bot=True)
 """Who Telegram names as the sender when somebody writes as the group itself."""
+CHANNEL_BOT = Person(136817688, "Channel", username="Channel_Bot", is_bot=True)
+"""And when somebody writes as a channel of theirs."""
+TELEGRAM = Person(777000, "Telegram")
+"""And when Telegram brings a post of the group's channel."""
 
 MEMBER_RIGHTS = (
     "can_be_edited",
@@ -37,6 +41,8 @@ def chat(seen: Chat) -> Payload:
     value["first_name" if seen.is_private else "title"] = seen.title
     if seen.username is not None:
         value["username"] = seen.username
+    if seen.is_forum:
+        value["is_forum"] = True
     return value
 
 
@@ -48,7 +54,13 @@ def message(seen: SeenMessage, *, reply_to: SeenMessage | None = None) -> Payloa
     if seen.sender_chat is not None:
         value["sender_chat"] = chat(seen.sender_chat)
         if seen.chat.is_group:
-            value["from"] = user(ANONYMOUS_ADMIN)
+            value["from"] = user(_stand_in(seen, seen.sender_chat))
+    if seen.is_forward:
+        value["is_automatic_forward"] = True
+    if seen.thread is not None:
+        value["message_thread_id"] = seen.thread
+        if seen.chat.is_forum:
+            value["is_topic_message"] = True
     if seen.edited_at is not None:
         value["edit_date"] = int(seen.edited_at.timestamp())
     if reply_to is not None:
@@ -56,6 +68,13 @@ def message(seen: SeenMessage, *, reply_to: SeenMessage | None = None) -> Payloa
     if seen.keyboard:
         value["reply_markup"] = {"inline_keyboard": keyboard(seen.keyboard)}
     return value | _content(seen)
+
+
+def _stand_in(seen: SeenMessage, sender: Chat) -> Person:
+    """Whom Telegram names beside a chat that writes in a group."""
+    if seen.is_forward:
+        return TELEGRAM
+    return ANONYMOUS_ADMIN if sender.id == seen.chat.id else CHANNEL_BOT
 
 
 def _content(seen: SeenMessage) -> Payload:
@@ -86,6 +105,8 @@ def _attachment(seen: SeenMessage) -> Payload:
 
 
 def _service(service: Service) -> Payload:
+    if service.title is not None:
+        return {service.kind: {"name": service.title, "icon_color": 0x6FB9F0}}
     if service.person is None:
         return {service.kind: service.chat_id}
     if service.kind == "new_chat_members":
@@ -171,11 +192,13 @@ def callback_query(query_id: str, person: Person, pressed: Payload, data: str, c
     }
 
 
-def member(person: Person, status: str) -> Payload:
-    """A ChatMember of any status; an administrator may do nothing beyond being one."""
+def member(person: Person, status: str, *, may_post: bool | None = None) -> Payload:
+    """A ChatMember of any status; an administrator may do nothing beyond being one, in a channel perhaps post."""
     value: Payload = {"status": status, "user": user(person)}
     if status == "administrator":
         value |= dict.fromkeys(MEMBER_RIGHTS, False) | {"can_manage_chat": True}
+        if may_post is not None:
+            value["can_post_messages"] = may_post
     if status == "creator":
         value["is_anonymous"] = False
     if status == "kicked":

@@ -14,11 +14,12 @@ from typing import TypeVar
 
 from bot.sandbox import wire
 from bot.sandbox.errors import WorldError
+from bot.sandbox.hearing import is_shown
 from bot.sandbox.reactions import is_reaction, plain
-from bot.sandbox.records import Answer, Chat, ChatKind, Person, SeenMessage, Service
+from bot.sandbox.records import Answer, Chat, ChatKind, Person, Place, SeenMessage, Service
 from bot.sandbox.rooms import BotStatus, Room
 from bot.sandbox.state import State, now
-from bot.sandbox.text import MAX_TEXT, Formatted, commands_in, trimmed, utf16_length, with_found_entities
+from bot.sandbox.text import typed
 
 Found = TypeVar("Found")
 
@@ -73,9 +74,11 @@ class World:
         """The person's chat with the bot. The bot may write there only after the person has."""
         return self.state.open_private(person).chat
 
-    def add_group(self, title: str, *, kind: ChatKind = "supergroup", bot_admin: bool = False) -> Chat:
+    def add_group(
+        self, title: str, *, kind: ChatKind = "supergroup", bot_admin: bool = False, is_forum: bool = False
+    ) -> Chat:
         """A new "group" or "supergroup" with the bot already in it; the bot gets no update for that."""
-        return self.state.open_group(title, kind, bot_admin=bot_admin).chat
+        return self.state.open_group(title, kind, bot_admin=bot_admin, is_forum=is_forum).chat
 
     def add_channel(self, title: str) -> Chat:
         """A new channel with the bot as an administrator, the only way a bot can be in one."""
@@ -145,22 +148,34 @@ class World:
         text: str,
         *,
         reply_to: SeenMessage | int | None = None,
+        topic: int | None = None,
         anonymous: bool = False,
+        as_channel: Chat | None = None,
     ) -> SeenMessage:
-        """Write a message. `anonymous` writes as the group itself, as its anonymous admins do.
+        """Write a message, in a topic of a forum or outside of them.
+
+        `anonymous` writes as the group itself, as its anonymous admins do; `as_channel` as a channel of one's own.
 
         Raises:
             WorldError: the text is empty or too long, or the person is not in the chat.
         """
         room = self._room_of(person, chat)
-        content = _typed(text)
+        content = typed(text)
         room.is_started = True
         reply_id = reply_to.id if isinstance(reply_to, SeenMessage) else reply_to
-        sender = room.chat if anonymous or room.chat.kind == "channel" else person
-        message = self.state.post(room, sender, content, reply_to=reply_id)
-        if self._bot_sees(room, message):
+        sender = as_channel or (room.chat if anonymous or room.chat.kind == "channel" else person)
+        message = self.state.post(room, sender, content, place=Place(reply_id, topic))
+        if is_shown(self.state, room, message):
             self.state.deliver(message)
         return message
+
+    def open_topic(self, person: Person, forum: Chat, title: str) -> int:
+        """Begin a topic; its number."""
+        return self.state.open_topic(self._room_of(person, forum), person, title).id
+
+    def forward(self, post: SeenMessage, group: Chat) -> SeenMessage:
+        """Bring a post of a channel into the group of its comments, as Telegram does by itself."""
+        return self.state.forward(post, self.state.room(group))
 
     def edit(self, person: Person, message: SeenMessage, text: str) -> SeenMessage:
         """Change the text of one's own message."""
@@ -168,10 +183,10 @@ class World:
         before = self.current(message)
         if before.sender is None or before.sender.id != person.id:
             raise WorldError("Only one's own messages can be edited.")
-        content = _typed(text)
+        content = typed(text)
         after = replace(before, text=content.text, entities=content.entities, edited_at=self.state.clock())
         self.state.put(after, "edited")
-        if self._bot_sees(room, after):
+        if is_shown(self.state, room, after):
             self.state.deliver(after, "edited_message")
         return after
 
@@ -187,6 +202,8 @@ class World:
         chosen = tuple(dict.fromkeys(plain(emoji) for emoji in emojis))
         if strange := [emoji for emoji in chosen if not is_reaction(emoji)]:
             raise WorldError(f"{' '.join(strange)} is not among Telegram's reactions.")
+        if room.reactions is not None and not set(chosen) <= set(room.reactions):
+            raise WorldError(f"{room.chat.title} does not allow {' '.join(chosen)} as a reaction.")
         actor = room.chat if anonymous else person
         before = self.current(message)
         old = before.emojis_of(actor.id)
@@ -230,7 +247,8 @@ class World:
         if old == status:
             return
         actor = by or next(iter(room.members.values()), self.bot)
-        before, after = wire.member(self.bot, old), wire.member(self.bot, status)
+        may_post = room.may_post if chat.kind == "channel" else None
+        before, after = (wire.member(self.bot, each, may_post=may_post) for each in (old, status))
         date = int(self.state.clock().timestamp())
         self.updates.add("my_chat_member", wire.status_change(room.chat, actor, before, after, date))
         self.state.tell("chat", room.chat)
@@ -270,17 +288,6 @@ class World:
             raise WorldError(f"{room.chat.title} became a supergroup; use its new chat.")
         return room
 
-    def _bot_sees(self, room: Room, message: SeenMessage) -> bool:
-        """Telegram's privacy mode: plain members get commands for them and replies to them, not mentions."""
-        if room.bot_sees_all or room.chat.kind == "channel" or not self.state.privacy_mode:
-            return True
-        replied = room.messages.get(message.reply_to or 0)
-        if replied is not None and self.state.is_bots(replied):
-            return True
-        own = f"@{self.bot.username}".lower()
-        commands = commands_in(Formatted(message.text, message.entities))
-        return any("@" not in command or command.lower().endswith(own) for command in commands)
-
     def _report_reaction(self, room: Room, message: SeenMessage, actor: Person | Chat, old: tuple[str, ...]) -> None:
         if not (room.bot_is_here and room.bot_sees_all):
             return
@@ -289,10 +296,3 @@ class World:
             self.updates.add("message_reaction_count", wire.reaction_totals(message, date))
         else:
             self.updates.add("message_reaction", wire.reaction_change(message, actor, old, date))
-
-
-def _typed(text: str) -> Formatted:
-    content = with_found_entities(trimmed(Formatted(text)))
-    if not 0 < utf16_length(content.text) <= MAX_TEXT:
-        raise WorldError(f"A message has 1 to {MAX_TEXT} characters; write at least one, and send long texts in parts.")
-    return content

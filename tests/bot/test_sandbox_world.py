@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.sandbox.bot_side import BotSide
+from bot.sandbox.errors import ApiError
 from bot.sandbox.records import Button
 from bot.sandbox.text import Formatted
 from bot.sandbox.updates import ALL_KINDS
@@ -216,3 +217,32 @@ async def test_an_unanswered_button_gives_none(world):
     world.say(ada, chat, "/start")
     sent = BotSide(world.state).send(chat.id, Formatted("May I?"), keyboard=((Button("Yes", "optin:1"),),))
     assert await world.press(ada, sent, "optin:1", timeout_seconds=0.05) is None
+
+
+def test_a_topic_begins_with_a_notice_to_which_its_messages_reply(world):
+    ada, forum = world.add_person("Ada"), world.add_group("Tea house", bot_admin=True, is_forum=True)
+    world.join(ada, forum)
+    topic = world.open_topic(ada, forum, "Green")
+    told(world)
+    world.say(ada, forum, "/slogan tea", topic=topic)
+    [(_, payload)] = told(world)
+    assert (payload["message_thread_id"], payload["is_topic_message"], payload["chat"]["is_forum"]) == (
+        topic,
+        True,
+        True,
+    )
+    assert payload["reply_to_message"]["forum_topic_created"]["name"] == "Green"
+    with pytest.raises(ApiError, match="thread not found"):
+        BotSide(world.state).send(forum.id, Formatted("a text"), topic=topic + 1)
+
+
+def test_a_reply_in_a_plain_supergroup_names_a_thread_that_is_no_topic(world):
+    ada, group = world.add_person("Ada"), world.add_group("Tea house", bot_admin=True)
+    world.join(ada, group)
+    first = world.say(ada, group, "/slogan tea")
+    told(world)
+    world.say(ada, group, "indeed", reply_to=first)
+    [(_, payload)] = told(world)
+    assert payload["message_thread_id"] == first.id and "is_topic_message" not in payload
+    with pytest.raises(ApiError, match="thread not found"):
+        BotSide(world.state).send(group.id, Formatted("a text"), topic=first.id)

@@ -23,7 +23,6 @@ async def test_texts_are_labelled_marked_and_found_again(bot: BotProcess, scene:
     stranger = "Nobody has ever written this here, and it goes on for long enough that a watermark would show by now."
     assert "does not carry my watermark" in await scene.say(bob, other_chat, f"/check {stranger * 2}")
     assert "too short" in await scene.say(bob, other_chat, "/check hello")
-    assert "Write /check and the text" in await scene.say(bob, other_chat, "/check")
 
     exported = await bot.export("generations")
     for row in exported:

@@ -31,13 +31,15 @@ _GIFTS = (
 
 
 async def get_chat(context: Context, params: Params) -> object:
-    """A ChatFullInfo; every standard reaction is available."""
+    """A ChatFullInfo; without `available_reactions` every standard one is."""
     room = context.side.room(chat_id(params))
     info = wire.chat(room.chat) | {
         "accent_color_id": 0,
         "max_reaction_count": 11,
         "accepted_gift_types": dict.fromkeys(_GIFTS, False),
     }
+    if room.reactions is not None:
+        info["available_reactions"] = wire.reactions(room.reactions)
     if room.chat.is_group:
         info["permissions"] = dict.fromkeys(_PERMISSIONS, True)
     return info

@@ -109,6 +109,11 @@ def reply_to(params: Params) -> ReplyTo | None:
     return ReplyTo(int(str(number)), optional)
 
 
+def topic(params: Params) -> int | None:
+    """The topic to write in."""
+    return params.integer("message_thread_id") or None
+
+
 def keyboard(params: Params) -> Keyboard:
     """The inline keyboard of reply_markup; other markups are accepted and show nothing."""
     rows = params.fields("reply_markup", "reply keyboard markup").get("inline_keyboard", [])

@@ -4,7 +4,7 @@ import itertools
 import struct
 
 from bot.sandbox.errors import bad_request
-from bot.sandbox.methods.context import Context, Handler, chat_id, formatted, keyboard, reply_to
+from bot.sandbox.methods.context import Context, Handler, chat_id, formatted, keyboard, reply_to, topic
 from bot.sandbox.params import Params, Upload
 from bot.sandbox.records import Attachment
 
@@ -54,8 +54,9 @@ def _send(context: Context, params: Params, kind: str) -> object:
     else:
         raise bad_request("wrong file identifier/HTTP URL specified" if given else f"there is no {kind} in the request")
     sent = context.side.send(
-        target, content, reply_to=reply_to(params), keyboard=keyboard(params), attachment=attachment
-    )
+        target, content, reply_to=reply_to(params), topic=topic(params), keyboard=keyboard(params),
+        attachment=attachment,
+    )  # fmt: skip
     return context.message(sent)
 
 

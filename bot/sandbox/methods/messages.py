@@ -10,6 +10,7 @@ from bot.sandbox.methods.context import (
     keyboard,
     message_id,
     reply_to,
+    topic,
 )
 from bot.sandbox.params import Params
 
@@ -33,7 +34,7 @@ _ACTIONS = frozenset(
 async def send_message(context: Context, params: Params) -> object:
     """Send a text."""
     target, content = chat_id(params), formatted(params)
-    sent = context.side.send(target, content, reply_to=reply_to(params), keyboard=keyboard(params))
+    sent = context.side.send(target, content, reply_to=reply_to(params), topic=topic(params), keyboard=keyboard(params))
     return context.message(sent)
 
 
