@@ -30,6 +30,7 @@ _TRACES = """
         UNION ALL SELECT at FROM signals WHERE person = :person
         UNION ALL SELECT at FROM preferences WHERE person = :person
         UNION ALL SELECT at FROM reports WHERE reporter = :person
+        UNION ALL SELECT at FROM homes WHERE person = :person
     )
 """
 _LEARNED = """
@@ -38,7 +39,10 @@ _LEARNED = """
 """
 _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
-_ABOUT_TEXTS = ("ratings", "rating_events", "reasons", "signals", "lineage", "deliveries", "reports", "fingerprints")
+_ABOUT_TEXTS = (
+    *("ratings", "rating_events", "reasons", "signals", "lineage", "deliveries", "reports", "fingerprints"),
+    *("offers", "inline_messages"),
+)
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -100,6 +104,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     delete(f"FROM signals WHERE {_SIGNALS}")
     delete("FROM reports WHERE reporter = :person AND at <= :limit")
     delete("FROM preferences WHERE person = :person AND at <= :limit")
+    delete("FROM homes WHERE person = :person AND at <= :limit")
     delete("FROM early_reactions WHERE rater = :person AND at <= :limit")
     delete(_LEARNED)
     delete_texts(connection, texts)

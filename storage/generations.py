@@ -17,9 +17,11 @@ from storage.records import Delivery, Generation, NewGeneration, Turn
 _COLUMNS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
         g.version, decrypted(g.text) AS text, g.parent, g.best_of, g.standing,
-        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language
-    FROM generations g JOIN deliveries d ON d.generation = g.id
+        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language, o.token
+    FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN offers o ON o.generation = g.id
 """
+
+_UNFINISHED = "g.state IN ('accepted', 'placed', 'written')"
 
 _QUOTED = """
     WITH RECURSIVE above (author, parent) AS (
@@ -34,37 +36,43 @@ async def accept(db: Database, new: NewGeneration) -> Generation | None:
     """Record a prompt, and what it says of its parent; None when its update was recorded before."""
 
     def insert(connection: sqlite3.Connection) -> Generation | None:
-        connection.execute(
-            "INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (new.author, new.created_at.isoformat()),
-        )
-        cursor = connection.execute(
-            "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
-            " VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?) ON CONFLICT (update_id) DO NOTHING",
-            (
-                new.update_id,
-                new.kind,
-                new.chat,
-                new.author,
-                new.author,
-                _under_keys_of_quoted(connection, new),
-                new.parent,
-                new.seed,
-                new.created_at.isoformat(),
-            ),
-        )
-        if cursor.rowcount != 1 or cursor.lastrowid is None:
-            return None
-        to = new.delivery
-        connection.execute(
-            "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language) VALUES (?, ?, ?, ?, ?)",
-            (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language),
-        )
-        if new.signal is not None and new.parent is not None:
-            signals.record_in(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
-        return _one(connection, "g.id = ?", cursor.lastrowid)
+        number = accept_in(connection, new)
+        return None if number is None else by_id_in(connection, number)
 
     return await db.write(insert)
+
+
+def accept_in(connection: sqlite3.Connection, new: NewGeneration) -> int | None:
+    """`accept` as a part of a transaction: the number of the new generation."""
+    connection.execute(
+        "INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (new.author, new.created_at.isoformat()),
+    )
+    cursor = connection.execute(
+        "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
+        " VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?) ON CONFLICT (update_id) DO NOTHING",
+        (
+            new.update_id,
+            new.kind,
+            new.chat,
+            new.author,
+            new.author,
+            _under_keys_of_quoted(connection, new),
+            new.parent,
+            new.seed,
+            new.created_at.isoformat(),
+        ),
+    )
+    if cursor.rowcount != 1 or cursor.lastrowid is None:
+        return None
+    to = new.delivery
+    connection.execute(
+        "INSERT INTO deliveries (generation, chat_id, thread_id, reply_to, language) VALUES (?, ?, ?, ?, ?)",
+        (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language),
+    )
+    if new.signal is not None and new.parent is not None:
+        signals.record_in(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
+    return cursor.lastrowid
 
 
 async def write_text(
@@ -100,11 +108,14 @@ async def end(db: Database, generation: int, *, delivered: bool, at: datetime) -
 
 
 async def unfinished(db: Database) -> list[Generation]:
-    """Accepted generations that have not reached their last state, oldest first."""
+    """Accepted generations that have not reached their last state, oldest first; no takes of inline mode.
+
+    Nobody waits for such a take any more when the process that wrote it has ended.
+    """
     return await db.read(
         lambda c: [
             _generation(row)
-            for row in c.execute(f"{_COLUMNS} WHERE g.state IN ('accepted', 'placed', 'written') ORDER BY g.id")
+            for row in c.execute(f"{_COLUMNS} WHERE {_UNFINISHED} AND o.generation IS NULL ORDER BY g.id")
         ]
     )
 
@@ -113,7 +124,8 @@ async def count_unfinished(db: Database) -> int:
     """How many prompts wait for their answer."""
     row = await db.read(
         lambda c: c.execute(
-            "SELECT count(*) FROM generations WHERE state IN ('accepted', 'placed', 'written')"
+            f"SELECT count(*) FROM generations g LEFT JOIN offers o ON o.generation = g.id"  # noqa: S608 - of our own
+            f" WHERE {_UNFINISHED} AND o.generation IS NULL"
         ).fetchone()
     )
     return int(row[0])
@@ -121,7 +133,12 @@ async def count_unfinished(db: Database) -> int:
 
 async def by_id(db: Database, generation: int) -> Generation | None:
     """The generation with this number."""
-    return await db.read(lambda c: _one(c, "g.id = ?", generation))
+    return await db.read(lambda c: by_id_in(c, generation))
+
+
+def by_id_in(connection: sqlite3.Connection, generation: int) -> Generation | None:
+    """`by_id` as a part of a transaction."""
+    return _one(connection, "g.id = ?", generation)
 
 
 async def by_message(db: Database, *, chat_id: int, message_id: int) -> Generation | None:
@@ -208,4 +225,5 @@ def _generation(row: sqlite3.Row) -> Generation:
         parent=row["parent"],
         best_of=row["best_of"],
         standing=row["standing"],
+        offer=row["token"],
     )

@@ -262,6 +262,26 @@ _FINGERPRINTS = (
     "CREATE INDEX fingerprints_generation ON fingerprints (generation)",
 )
 
+_OFFERS = (
+    # Takes that were offered in inline mode; who chooses or rates one names it by its token.
+    """CREATE TABLE offers (
+        generation INTEGER PRIMARY KEY REFERENCES generations (id),
+        token TEXT NOT NULL UNIQUE
+    ) STRICT""",
+    # The messages that show a chosen one, by Telegram's own ids; in which chats they are, Telegram does not tell.
+    """CREATE TABLE inline_messages (
+        inline_message_id TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL REFERENCES generations (id)
+    ) STRICT""",
+    "CREATE INDEX inline_messages_generation ON inline_messages (generation)",
+    # A person's own private chat, both pseudonyms: what they have agreed to there counts for takes of inline mode.
+    """CREATE TABLE homes (
+        person TEXT PRIMARY KEY,
+        chat TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+)
+
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001 the loop", _FIRST),
     ("0002 trust", _SECOND),
@@ -271,4 +291,5 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (ENCRYPTING, _KEYS),
     ("0007 reports", _REPORTS),
     ("0008 fingerprints", _FINGERPRINTS),
+    ("0009 offers", _OFFERS),
 )
