@@ -27,7 +27,10 @@ from storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
-ALLOWED_UPDATES = ("message", "callback_query", "message_reaction", "my_chat_member")
+ALLOWED_UPDATES = (
+    *("message", "callback_query", "message_reaction", "my_chat_member"),
+    *("inline_query", "chosen_inline_result"),
+)
 """Asked for by name: Telegram leaves reactions out of its default."""
 
 MAX_PENDING = 2_000

@@ -46,6 +46,12 @@ def rating_buttons(generation: int, tally: Tally) -> Keyboard:
     )
 
 
+def offer_buttons(generation: int, token: str, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n under a take of inline mode; the token proves that the take was offered for that very message."""
+    up, down, *_ = rating_buttons(generation, tally)[0]
+    return ((Button(up.text, f"{up.data}:{token}"), Button(down.text, f"{down.data}:{token}")),)
+
+
 def reason_buttons(language: str, generation: int) -> Keyboard:
     """Why a text is disliked, for those who care to say."""
     return (tuple(Button(say(language, text), f"why:{generation}:{reason}") for reason, text in REASONS.items()),)

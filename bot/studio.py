@@ -7,29 +7,34 @@ final) -> delivered. Knows services and records. Knows nothing of Telegram's typ
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any, TypeVar
 
+from bot.admission import Admission
 from bot.composer import Composer
 from bot.errors import Refusal
 from bot.identity import Pseudonyms
 from bot.kinds import Kind, Kinds, language_of_topic
-from bot.plain import plain
-from bot.safety import Safety
-from storage import generations
+from storage import generations, offers
 from storage.database import Database
 from storage.errors import StorageError
 from storage.records import Delivery, Generation, NewGeneration, SignalKind, Turn
 
 logger = logging.getLogger(__name__)
 
-MAX_TOPIC_CHARACTERS = 2000
-
 ENDED = ("delivered", "failed")
 
+Writing = asyncio.Task[Refusal | None]
+"""A take under way; it comes to None once the text is written."""
+
+T = TypeVar("T")
+
 _RETRY_SECONDS = 2.0
+_TOKEN_BYTES = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +57,6 @@ class _Origin:
     signal: SignalKind
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may be asked for."""
-
-    prompts_per_hour: int
-    """By one person; 0 = no limit."""
-    queue: int
-    """Texts that may be coming at one time, over everybody."""
-
-
 class Studio:
     """Takes prompts, keeps them, and sees each to its end; `on_delivered` is awaited with each text that stands."""
 
@@ -72,23 +67,19 @@ class Studio:
         composer: Composer,
         kinds: Kinds,
         pseudonyms: Pseudonyms,
-        limits: Limits,
+        admission: Admission,
         on_delivered: Callable[[Generation], Awaitable[None]],
-        safety: Safety,
     ) -> None:
         self._db = db
         self._composer = composer
         self._kinds = kinds
         self._pseudonyms = pseudonyms
-        self._prompts_per_hour = limits.prompts_per_hour
-        self._queue_limit = limits.queue
+        self._admission = admission
         self._on_delivered = on_delivered
-        self._safety = safety
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._authors: dict[int, str] = {}
         """Of the generations that have a task."""
         self._failing: set[int] = set()
-        self._arriving = 0
 
     async def write(self, request: Request, kind: Kind, topic: str) -> None:
         """Accept a prompt of a kind.
@@ -96,9 +87,30 @@ class Studio:
         Raises:
             Refusal: the topic is empty, too long or unsafe, the person has asked too often, or too many texts come.
         """
-        topic = await self._checked(topic, kind)
-        instruction = kind.instruction[language_of_topic(topic)]
-        await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)))
+        await self._accept(request, kind.name, _asked(kind, await self._admission.checked(topic, kind)))
+
+    async def offer(self, request: Request, kind: Kind, topic: str, *, takes: int) -> Mapping[int, Writing]:
+        """Begin several texts that stand in no chat yet, by number; each counts as a prompt. `request` has no message.
+
+        Raises:
+            Refusal: as in `write`.
+        """
+        messages = _asked(kind, await self._admission.checked(topic, kind))
+        new = []
+        for place in range(takes):
+            number = request.update_id * takes + place  # Telegram's are positive, and one update has but one number
+            its_own = replace(request, update_id=-1 - number)
+            new.append((secrets.token_urlsafe(_TOKEN_BYTES), self._new(its_own, kind.name, messages, None)))
+        home, author = self._pseudonyms.chat(request.person_id), self._pseudonyms.person(request.person_id)
+        async with self._admission.room_for(author, self._authors.values(), texts=takes):
+            accepted = await offers.accept(self._db, new, home=home)
+            return {take.id: self._keep(take, self._composer.take(take)) for take in accepted}
+
+    async def drop(self, takes: Sequence[int]) -> None:
+        """Stop writing takes that nobody waits for any more."""
+        for take in takes:
+            await self._abandon(take)
+        await offers.drop(self._db, takes, at=datetime.now(UTC))
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
@@ -115,7 +127,9 @@ class Studio:
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=shown_in)
         if earlier is None or earlier.text is None or earlier.is_hidden:
             return False
-        wish = await self._checked(wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default))
+        wish = await self._admission.checked(
+            wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default)
+        )
         thread = (*earlier.messages, Turn("assistant", earlier.text), Turn("user", wish))
         await self._accept(request, earlier.kind, thread, _Origin(earlier.id, "refined"))
         return True
@@ -159,9 +173,9 @@ class Studio:
 
     async def abandon_all_of(self, author: str) -> None:
         """Stop writing for a person, by pseudonym; what is to become of the prompts is the caller's matter."""
-        for generation in await generations.unfinished(self._db):
-            if generation.author == author:
-                await self._abandon(generation.id)
+        for generation, whose in list(self._authors.items()):
+            if whose == author:
+                await self._abandon(generation)
 
     async def resume(self) -> None:
         """Take up every generation that the last process did not finish."""
@@ -184,42 +198,14 @@ class Studio:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _checked(self, topic: str, kind: Kind) -> str:
-        topic = plain(topic)
-        if not topic:
-            raise Refusal("prompt-empty", command=kind.name)
-        if len(topic) > MAX_TOPIC_CHARACTERS:
-            raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
-        await self._safety.check_prompt(topic)
-        return topic
-
     async def _accept(
         self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None" = None
     ) -> None:
-        self._check_room(request.person_id)
-        self._arriving += 1
-        try:
-            await self._check_pace(request.person_id)
+        author = self._pseudonyms.person(request.person_id)
+        async with self._admission.room_for(author, self._authors.values()):
             accepted = await generations.accept(self._db, self._new(request, kind, messages, origin))
             if accepted is not None:
                 self._begin(accepted)
-        finally:
-            self._arriving -= 1
-
-    def _check_room(self, person_id: int) -> None:
-        """Let nobody have more texts coming than there are places left, so that there is one for others."""
-        places = self._queue_limit - len(self._tasks) - self._arriving
-        author = self._pseudonyms.person(person_id)
-        of_author = sum(other == author for other in self._authors.values())
-        if of_author >= places:
-            raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
-
-    async def _check_pace(self, person_id: int) -> None:
-        if self._prompts_per_hour:
-            since = datetime.now(UTC) - timedelta(hours=1)
-            recent = await generations.count_since(self._db, self._pseudonyms.person(person_id), since=since)
-            if recent >= self._prompts_per_hour:
-                raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
 
     def _new(self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None") -> NewGeneration:
         return NewGeneration(
@@ -244,11 +230,12 @@ class Studio:
         if generation.id not in self._tasks:
             self._keep(generation, self._produce(generation))
 
-    def _keep(self, generation: Generation, work: Coroutine[None, None, None]) -> None:
+    def _keep(self, generation: Generation, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"generation {generation.id}")
         self._tasks[generation.id] = task
         self._authors[generation.id] = generation.author
         task.add_done_callback(partial(self._done, generation))
+        return task
 
     async def _produce(self, accepted: Generation) -> None:
         """See one generation to its end; a disk that refuses is waited out."""
@@ -263,7 +250,7 @@ class Studio:
                 await asyncio.sleep(_RETRY_SECONDS)
                 generation = await generations.by_id(self._db, accepted.id)
 
-    def _done(self, generation: Generation, task: asyncio.Task[None]) -> None:
+    def _done(self, generation: Generation, task: asyncio.Task[Any]) -> None:
         del self._tasks[generation.id], self._authors[generation.id]
         if task.cancelled() or (error := task.exception()) is None:
             return
@@ -271,3 +258,8 @@ class Studio:
         if generation.id not in self._failing:  # once: what cannot even be failed waits for the next start
             self._failing.add(generation.id)
             self._keep(generation, self._composer.fail(generation))
+
+
+def _asked(kind: Kind, topic: str) -> tuple[Turn, ...]:
+    """What the model is asked."""
+    return Turn("system", kind.instruction[language_of_topic(topic)]), Turn("user", topic)

@@ -18,7 +18,9 @@ def handlers(doorman: Doorman, errors: ErrorHandler) -> list[BaseHandler[Any, An
         if person is None or not doorman.is_banned(person.id):
             return
         is_private = update.message is not None and update.message.chat.type == "private"
-        if is_private or update.callback_query is not None:
+        if update.inline_query is not None:
+            await errors.refuse(update, Refusal("inline-banned"))
+        elif is_private or update.callback_query is not None:
             await errors.refuse(update, Refusal("banned"))
         raise ApplicationHandlerStop
 
