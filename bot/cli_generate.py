@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
+from bot.admission import MAX_TOPIC_CHARACTERS
 from bot.completion import kind_names, version_names
 from bot.kinds import TEMPERATURE
 from bot.plain import plain
 from bot.provenance import aigc
 from bot.scribe import Scribe, Wish, Withheld, Written, open_scribe
 from bot.settings import Settings, writing_settings
-from bot.studio import MAX_TOPIC_CHARACTERS
 from bot.terminal import busy, give_up, or_give_up, say_on_stderr
 from bot.texts import say
 from engine.chat import MAX_NEW_TOKENS

@@ -9,18 +9,19 @@ import asyncio
 import contextlib
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
+from http.client import NOT_FOUND
 
 from bot.choices import choices_of, temperature_of
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, Refusal
 from bot.keyboards import rating_buttons, stop_button
 from bot.kinds import MIN_P, TOP_P
 from bot.line import Line, Ticket
+from bot.looks import Looks
 from bot.messenger import Address, Messenger, patiently
-from bot.plain import TELEGRAM_LIMIT, fitting, plain, utf16_length
-from bot.preview import Preview
+from bot.outcome import FAILURES, Unwanted, Withheld, Written, why
+from bot.plain import plain
+from bot.preview import Growing, Preview, Unseen
 from bot.rules import Rules
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
@@ -43,8 +44,6 @@ a sentence."""
 BUSY_PATIENCE_SECONDS = 3600.0
 """And this long in all, once it is its turn."""
 
-_TOO_LONG = frozenset({BAD_REQUEST, REQUEST_ENTITY_TOO_LARGE})
-"""How a server refuses what we ask for, which is always well-formed; other refusals are about keys and the like."""
 _PAUSE_SECONDS = 1.0
 _TRIES = 3
 _MOST_FAULTS = 2
@@ -69,7 +68,7 @@ class Composer:
         self._switchboard = switchboard
         self._taste = taste
         self._kinds = rules.kinds
-        self._label = rules.label
+        self._looks = Looks(rules)
         self._inspection = rules.inspection
         self._fingerprint_of = rules.fingerprint_of
         self._vitals = vitals
@@ -82,21 +81,27 @@ class Composer:
             written = await self._written(generation, message_id)
             await self._edit_in(generation, message_id, written)
             await self._end(generation, delivered=True)
-        except _Unwanted as stray:
+        except Unwanted as stray:
             await self._delete(generation.delivery.chat_id, stray.message_id)  # stopped or forgotten meanwhile
-        except (RequestError, EngineUnavailable, ModelError) as error:
-            logger.warning("generation %d failed: %s", generation.id, type(error).__name__)
-            is_too_long = isinstance(error, RequestError) and error.status in _TOO_LONG
-            await self.fail(generation, "failed-too-long" if is_too_long else "failed-engine")
-        except _Withheld as withheld:
-            logger.info("generation %d is withheld: %s", generation.id, withheld.fault)
-            await self.fail(generation, withheld.fault)
+        except FAILURES as error:
+            await self.fail(generation, why(generation.id, error))
         except DeliveryError as error:
             logger.warning("generation %d cannot be shown: %s", generation.id, error)
             await self._end(generation, delivered=False)
         else:
             return True
         return False
+
+    async def take(self, generation: Generation) -> Refusal | None:
+        """Write and commit a text that is in no chat yet, without patience; why not, where it cannot be written now."""
+        try:
+            with self._line.place(generation.author) as ticket:
+                await ticket.turn.wait()
+                await self._commit(generation, await self._composed(generation, ticket, Unseen(), patience=0.0))
+        except FAILURES as error:
+            await self._end(generation, delivered=False)
+            return Refusal(why(generation.id, error))
+        return None
 
     async def _placed(self, generation: Generation) -> int:
         """The id of the message that will show the generation, sending the placeholder if none stands yet."""
@@ -111,13 +116,13 @@ class Composer:
             on_unknown=self._vitals.unknown_sends.inc,
         )
         if not await placing.place(self._db, generation.id, message_id=message_id):
-            raise _Unwanted(message_id)
+            raise Unwanted(message_id)
         return message_id
 
-    async def _written(self, generation: Generation, message_id: int) -> "_Written":
+    async def _written(self, generation: Generation, message_id: int) -> Written:
         """The final text, from the record or from the engine."""
         if generation.text is not None and generation.version is not None:
-            return _Written(generation.text, generation.version, generation.best_of)
+            return Written(generation.text, generation.version, generation.best_of)
         to = generation.delivery
         async with Preview(
             self._messenger, to.chat_id, message_id, stop_button(generation), may_show=self._inspection.may_show
@@ -126,18 +131,24 @@ class Composer:
                 preview.meanwhile = lambda: self._place_in_words(ticket, to.language)
                 await ticket.turn.wait()
                 new = await self._composed(generation, ticket, preview)
-        if not await generations.write_text(
+        if not await self._commit(generation, new):
+            raise Unwanted(message_id)
+        return new
+
+    async def _commit(self, generation: Generation, new: Written) -> bool:
+        """Record a text before anybody sees it; False: nobody waits for it any more."""
+        return await generations.write_text(
             self._db, generation.id, text=new.text, version=new.version, best_of=new.best_of,
             marks=self._fingerprint_of(new.text),
-        ):  # fmt: skip
-            raise _Unwanted(message_id)
-        return new
+        )  # fmt: skip
 
     def _place_in_words(self, ticket: Ticket, language: str) -> str:
         ahead = self._line.ahead_of(ticket)
         return "" if ahead is None else say(language, "queue-ahead", ahead=ahead)
 
-    async def _composed(self, generation: Generation, ticket: Ticket, preview: Preview) -> "_Written":
+    async def _composed(
+        self, generation: Generation, ticket: Ticket, preview: Growing, *, patience: float = ENGINE_PATIENCE_SECONDS
+    ) -> Written:
         """The text from the engine, however often it has to be asked."""
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -155,12 +166,12 @@ class Composer:
                 if error.status != NOT_FOUND:
                     raise
                 await self._switchboard.repair()
-            patience_ends = max(began, ticket.told_at) + ENGINE_PATIENCE_SECONDS
+            patience_ends = max(began, ticket.told_at) + patience
             if clock() + pause > min(patience_ends, began + BUSY_PATIENCE_SECONDS):
                 raise EngineUnavailable("The engine did not answer in time.")
             await asyncio.sleep(pause)
 
-    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Preview) -> "_Written":
+    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Growing) -> Written:
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
         choosing = await self._taste.choosing_for(generation)
         temperature = temperature_of(await choices_of(self._db, generation.author, generation.chat))
@@ -184,7 +195,7 @@ class Composer:
                 async for piece in pieces:
                     ticket.queued = None
                     if isinstance(piece, Reply):
-                        written = _Written(plain(piece.text), version, piece.best_of)
+                        written = Written(plain(piece.text), version, piece.best_of)
                         self._vitals.tokens.inc(piece.completion_tokens)
                     else:
                         preview.add(piece)
@@ -196,7 +207,7 @@ class Composer:
                 return written
             faults += 1
             if faults == _MOST_FAULTS:
-                raise _Withheld(fault)
+                raise Withheld(fault)
         raise ModelError(f"The model {version} writes nothing.")
 
     async def show_again(self, generation: Generation) -> None:
@@ -208,19 +219,18 @@ class Composer:
         to = generation.delivery
         if to.message_id is not None and generation.text is not None and generation.version is not None:
             await self._edit_in(
-                generation, to.message_id, _Written(generation.text, generation.version, generation.best_of)
+                generation, to.message_id, Written(generation.text, generation.version, generation.best_of)
             )
 
-    async def _edit_in(self, generation: Generation, message_id: int, written: "_Written") -> None:
+    async def _edit_in(self, generation: Generation, message_id: int, written: Written) -> None:
         """Edit the whole answer in: text, footer, buttons."""
         to = generation.delivery
         choices = await choices_of(self._db, generation.author, generation.chat)
-        details = f" · {written.version} · #{generation.id}" if choices["footer"] == "full" else ""
-        footer = f"{self._label}{details}"
-        body = fitting(written.text, TELEGRAM_LIMIT - utf16_length(footer) - 2)
+        has_details = choices["footer"] == "full"
+        body, footer = self._looks.parts(generation.id, written.text, written.version, has_details=has_details)
         tally = await ratings.tally(self._db, generation.id)
         buttons = rating_buttons(generation, tally)
-        is_markdown = self._kinds.by_name.get(generation.kind, self._kinds.default).is_markdown
+        is_markdown = self._looks.is_markdown(generation.kind)
 
         async def show() -> None:
             if is_markdown:
@@ -262,28 +272,3 @@ class Composer:
     async def _end(self, generation: Generation, *, delivered: bool) -> None:
         (self._vitals.delivered if delivered else self._vitals.failed).inc()
         await generations.end(self._db, generation.id, delivered=delivered, at=datetime.now(UTC))
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A finished text, who wrote it, and from how many it was chosen."""
-
-    text: str
-    version: str
-    best_of: int
-
-
-class _Withheld(Exception):
-    """No text of this generation may be shown; `fault` is the id of the sentence that says why."""
-
-    def __init__(self, fault: str) -> None:
-        super().__init__(fault)
-        self.fault = fault
-
-
-class _Unwanted(Exception):
-    """Nobody waits for this generation any more; `message_id` is its placeholder."""
-
-    def __init__(self, message_id: int) -> None:
-        super().__init__(message_id)
-        self.message_id = message_id

@@ -10,9 +10,9 @@ import asyncio
 import logging
 
 from bot.errors import DeliveryError, NotNow, Refusal
-from bot.keyboards import rating_buttons, reason_buttons, wish_buttons
+from bot.keyboards import Keyboard, offer_buttons, rating_buttons, reason_buttons, wish_buttons
 from bot.messenger import Messenger
-from storage import generations, ratings, reasons
+from storage import generations, offers, ratings, reasons
 from storage.database import Database
 from storage.records import Generation
 
@@ -22,6 +22,9 @@ COUNTS_DELAY_SECONDS = 2.0
 """Counts under a message are refreshed this long after a rating, so that a shower of reactions is one edit."""
 OFFER_SECONDS = 60.0
 """How long a 👎 may be explained by a button, and a text be changed by one."""
+
+MOST_MESSAGES = 10
+"""One take of inline mode may be sent into many chats; so many of them are kept up to date."""
 
 
 class Counts:
@@ -99,14 +102,29 @@ class Counts:
     async def _show(self, generation: Generation) -> None:
         to = generation.delivery
         current = await generations.by_id(self._db, generation.id)
-        if to.message_id is None or current is None or current.is_hidden:
+        if current is None or current.is_hidden:
             return
-        buttons = rating_buttons(current, await ratings.tally(self._db, generation.id))
+        tally = await ratings.tally(self._db, generation.id)
+        if current.offer is not None:
+            await self._show_elsewhere(current.id, offer_buttons(current.id, current.offer, tally))
+        if to.message_id is None:
+            return
+        buttons = rating_buttons(current, tally)
         if await self._is_asking(generation):
             buttons += reason_buttons(to.language, generation.id)
         if generation.id in self._wishing:
             buttons += wish_buttons(to.language, generation.id)
         await self._messenger.edit_buttons(to.chat_id, to.message_id, buttons)
+
+    async def _show_elsewhere(self, take: int, buttons: Keyboard) -> None:
+        """Show the buttons under a take of inline mode, in the newest messages that it stands in."""
+        for shown_in in await offers.messages_of(self._db, take, newest=MOST_MESSAGES):
+            try:
+                await self._messenger.edit_inline_buttons(shown_in, buttons)
+            except NotNow:
+                raise
+            except DeliveryError as error:
+                logger.info("counts of take %d not refreshed: %s", take, error)
 
     async def _is_asking(self, generation: Generation) -> bool:
         """Whether the reasons are to stand now; if so, they are looked at again when their time is over."""

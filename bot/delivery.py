@@ -5,8 +5,8 @@ shown as plain text. Telling "gone" from "not now" is all else that this module 
 `pacing`'s matter, and who tries again is the callers'.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import httpx
 from cachetools import LRUCache
@@ -14,6 +14,9 @@ from telegram import (
     ChatMemberAdministrator,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
+    InlineQueryResultArticle,
+    InlineQueryResultsButton,
+    InputTextMessageContent,
     LinkPreviewOptions,
     MessageEntity,
     ReplyParameters,
@@ -25,14 +28,18 @@ from telegram.ext import ExtBot
 from bot.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.keyboards import Keyboard
 from bot.markdown import Span, rendered
-from bot.messenger import Address, Sight, Urgency
+from bot.messenger import Address, Offer, Sight, Urgency
 from bot.pacing import seconds_of
-from bot.plain import TELEGRAM_LIMIT, utf16_length
+from bot.plain import TELEGRAM_LIMIT, fitting, utf16_length
 
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _NETWORK_PAUSE_SECONDS = 2.0
 _REMEMBERED = 10_000
 """Messages of which we know what they show."""
+_START = "inline"
+"""What /start is sent with by the line above the offered texts."""
+_DESCRIPTION = 120
+"""UTF-16 units of a text that stand in the list of offers."""
 
 
 class Delivery:
@@ -82,11 +89,8 @@ class Delivery:
         self, chat_id: int, message_id: int, body: str, footer: str, buttons: Keyboard = ()
     ) -> None:
         """Make a message show a Markdown text with a plain footer; as it stands where Telegram refuses the markup."""
-        text, spans = rendered(body)
-        shown = f"{text}\n\n{footer}"
         try:
-            if not text.strip() or utf16_length(shown) > TELEGRAM_LIMIT:
-                raise _Refused("The markup is all there is, or it makes the text too long.")
+            shown, spans = _marked_up(body, footer)
             await self._edit(chat_id, message_id, shown, spans, buttons, Urgency.FINAL)
         except _Refused:
             await self._edit(chat_id, message_id, f"{body}\n\n{footer}", (), buttons, Urgency.FINAL)
@@ -102,6 +106,23 @@ class Delivery:
             )
         if before is not None:
             self._shown[chat_id, message_id] = (before[0], buttons)
+
+    async def edit_inline_buttons(self, inline_message_id: str, buttons: Keyboard) -> None:
+        """Replace the buttons of a message of inline mode."""
+        with _translated():
+            await self._bot.edit_message_reply_markup(
+                inline_message_id=inline_message_id, reply_markup=_markup(buttons), rate_limit_args=Urgency.COUNTS
+            )
+
+    async def offer(self, query_id: str, offers: Sequence[Offer], hint: str = "") -> None:
+        """Answer an inline query with texts to choose from, and a line that opens the private chat.
+
+        Nothing of it is kept by Telegram, so that nothing is offered that has been erased meanwhile.
+        """
+        try:
+            await self._offer(query_id, [_article(offer) for offer in offers], hint)
+        except _Refused:
+            await self._offer(query_id, [_article(offer, as_it_stands=True) for offer in offers], hint)
 
     async def delete(self, chat_id: int, message_id: int) -> None:
         """Take a message away."""
@@ -120,6 +141,11 @@ class Delivery:
         allowed = chat.get("available_reactions")
         return Sight(is_admin, None if allowed is None else tuple(kind.get("emoji", "") for kind in allowed))
 
+    async def _offer(self, query_id: str, articles: Sequence[InlineQueryResultArticle], hint: str) -> None:
+        button = InlineQueryResultsButton(hint, start_parameter=_START) if hint else None
+        with _translated():
+            await self._bot.answer_inline_query(query_id, articles, cache_time=0, is_personal=True, button=button)
+
     async def _edit(
         self, chat_id: int, message_id: int, text: str, spans: tuple[Span, ...], buttons: Keyboard, urgency: Urgency
     ) -> None:
@@ -129,7 +155,7 @@ class Delivery:
         self._shown.pop((chat_id, message_id), None)  # until we know better: a call may fail and take effect
         with _translated():
             await self._bot.edit_message_text(
-                text, chat_id, message_id, entities=[MessageEntity(s.kind, s.offset, s.length) for s in spans] or None,
+                text, chat_id, message_id, entities=_entities(spans),
                 reply_markup=_markup(buttons), link_preview_options=_NO_PREVIEW, rate_limit_args=urgency,
             )  # fmt: skip
         self._shown[chat_id, message_id] = shows
@@ -137,6 +163,35 @@ class Delivery:
 
 def _reply(to: Address) -> ReplyParameters | None:
     return None if to.reply_to is None else ReplyParameters(to.reply_to, allow_sending_without_reply=True)
+
+
+def _marked_up(body: str, footer: str) -> tuple[str, tuple[Span, ...]]:
+    """A Markdown text with a plain footer, as it is to be shown.
+
+    Raises:
+        _Refused: it cannot be shown so.
+    """
+    text, spans = rendered(body)
+    shown = f"{text}\n\n{footer}"
+    if not text.strip() or utf16_length(shown) > TELEGRAM_LIMIT:
+        raise _Refused("The markup is all there is, or it makes the text too long.")
+    return shown, spans
+
+
+def _entities(spans: tuple[Span, ...]) -> list[MessageEntity] | None:
+    return [MessageEntity(span.kind, span.offset, span.length) for span in spans] or None
+
+
+def _article(offer: Offer, *, as_it_stands: bool = False) -> InlineQueryResultArticle:
+    text, spans = f"{offer.body}\n\n{offer.footer}", tuple[Span, ...]()
+    if offer.is_markdown and not as_it_stands:
+        with suppress(_Refused):
+            text, spans = _marked_up(offer.body, offer.footer)
+    content = InputTextMessageContent(text, entities=_entities(spans), link_preview_options=_NO_PREVIEW)
+    begins = fitting(" ".join(text.removesuffix(offer.footer).split()), _DESCRIPTION)
+    return InlineQueryResultArticle(
+        offer.token, offer.title, content, reply_markup=_markup(offer.buttons), description=begins
+    )
 
 
 class _Refused(DeliveryError):
@@ -157,6 +212,8 @@ def _translated() -> Iterator[None]:
             return
         if "message to edit not found" in wording or "message can't be edited" in wording:
             raise MessageGone("The message to edit is gone.") from error
+        if "query is too old" in wording:
+            raise MessageGone("Nobody waits for the answer any more.") from error
         if "chat not found" in wording:
             raise ChatGone("The chat does not exist any more.") from error
         raise _Refused("Telegram refuses the message as it is.") from error  # its own words may quote the text

@@ -13,7 +13,7 @@ from bot.counts import Counts
 from bot.errors import Refusal
 from bot.identity import Pseudonyms
 from engine.reward import DOWN, REACTION_VALUES, UP, value_of_reactions
-from storage import counted, duels, generations, people, placing, ratings, reasons
+from storage import counted, duels, generations, offers, people, placing, ratings, reasons
 from storage.database import Database
 from storage.records import Generation, RatingEvent, Reaction, Reason
 
@@ -24,7 +24,7 @@ class Pressed:
 
     taken_back: bool
     consented: bool
-    """The presser has opted in, in this chat."""
+    """The presser has opted in, in the chat that counts."""
     may_teach: bool = True
     """It could be learned from, if everybody agreed; in a channel it could not."""
 
@@ -99,6 +99,38 @@ class Feedback:
         """
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
         rater = self._pseudonyms.person(person_id)
+        is_taken_back = await self._press(update_id, generation, rater, button, at)
+        consented = await people.has_consented(self._db, rater, generation.chat)
+        return Pressed(taken_back=is_taken_back, consented=consented, may_teach=not generation.delivery.is_channel)
+
+    async def press_offered(
+        self,
+        *,
+        update_id: int,
+        shown_in: str,
+        person_id: int,
+        generation_id: int,
+        token: str,
+        button: Literal["up", "down"],
+        at: datetime,
+    ) -> Pressed:
+        """`press` under a take of inline mode, where a person's consent is the one of their own private chat.
+
+        Raises:
+            Refusal: the button belongs to no take that this message shows.
+        """
+        generation = await offers.choose(self._db, token, shown_in=shown_in, at=at)
+        if generation is None or generation.id != generation_id:
+            raise Refusal("generation-unknown")
+        rater, home = self._pseudonyms.person(person_id), self._pseudonyms.chat(person_id)
+        await offers.note_home(self._db, rater, home, at=at)
+        is_taken_back = await self._press(update_id, generation, rater, button, at)
+        return Pressed(taken_back=is_taken_back, consented=await people.has_consented(self._db, rater, home))
+
+    async def _press(
+        self, update_id: int, generation: Generation, rater: str, button: Literal["up", "down"], at: datetime
+    ) -> bool:
+        """Record a press; True: it took the rating back."""
         recorded = await ratings.press(
             self._db,
             RatingEvent(
@@ -111,11 +143,10 @@ class Feedback:
                 at=at,
             ),
         )
-        may_teach = not generation.delivery.is_channel
-        self._counts.refresh_soon(generation, asks=button == "down" and recorded.value is not None and may_teach)
+        asks = button == "down" and recorded.value is not None and generation.offer is None
+        self._counts.refresh_soon(generation, asks=asks and not generation.delivery.is_channel)
         self._on_rating()
-        consented = await people.has_consented(self._db, rater, generation.chat)
-        return Pressed(taken_back=recorded.value is None, consented=consented, may_teach=may_teach)
+        return recorded.value is None
 
     async def explain(
         self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, reason: Reason, at: datetime

@@ -3,6 +3,7 @@
 Knows every service and every handler by name. Knows nothing of what they do.
 """
 
+from bot.admission import Admission, Limits
 from bot.cards import Cards
 from bot.cleaning import Cleaning
 from bot.composer import Composer
@@ -26,6 +27,7 @@ from bot.handlers import (
     door,
     duel,
     generate,
+    inline,
     joined,
     moved,
     operator,
@@ -45,16 +47,18 @@ from bot.handlers.errors import ErrorHandler
 from bot.handlers.guard import Guard
 from bot.handlers.operator import OperatorCommands
 from bot.health import Health
+from bot.inline import Inline
 from bot.intake import InboxProcessor
 from bot.learning import keep_time, open_learning
 from bot.live_check import LiveCheck
+from bot.looks import Looks
 from bot.models import Models
 from bot.preferences import Preferences
 from bot.reports import Reports
 from bot.retention import Retention
 from bot.safety import Safety
 from bot.statistics import StatisticsDesk
-from bot.studio import Limits, Studio
+from bot.studio import Studio
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
 from bot.telegram_app import TelegramApplication, install
@@ -73,8 +77,9 @@ async def furnish(
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
     trust = open_trust(ground.settings, db, ground.keys, switchboard, taste)
     consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
+    rules = trust.rules()
     composer = Composer(
-        db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=trust.rules(), vitals=ground.vitals
+        db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=rules, vitals=ground.vitals
     )
     studio = _studio(ground, composer, trust.safety, consent)
     stack.push_async_callback(studio.close)
@@ -115,6 +120,8 @@ async def furnish(
     stack.push_async_callback(live_check.close)
     kinds = ground.settings.kinds
     wishes = Preferences(db=db, pseudonyms=pseudonyms, taste=taste)
+    elsewhere = Inline(db=db, studio=studio, looks=Looks(rules), kinds=kinds, messenger=delivery)
+    stack.push_async_callback(elsewhere.close)
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [
         anonymous.handlers(kinds),
@@ -122,6 +129,7 @@ async def furnish(
         channel.handlers(studio, kinds),
         react.handlers(feedback, live_check),
         rate.handlers(feedback),
+        inline.handlers(elsewhere, feedback),
         rework.handlers(studio, counts),
         duel.handlers(studio, feedback, kinds),
         stop.handlers(studio, delivery),
@@ -161,7 +169,8 @@ def _cards(ground: Ground, switchboard: Switchboard) -> Cards:
 
 def _studio(ground: Ground, composer: Composer, safety: Safety, consent: Consent) -> Studio:
     limits = Limits(ground.settings.prompts_per_hour, ground.settings.queue_limit)
+    admission = Admission(db=ground.db, limits=limits, safety=safety)
     return Studio(
-        db=ground.db, composer=composer, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms, limits=limits,
-        on_delivered=consent.ask_once, safety=safety,
+        db=ground.db, composer=composer, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms,
+        admission=admission, on_delivered=consent.ask_once,
     )  # fmt: skip

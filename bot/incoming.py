@@ -41,9 +41,11 @@ class Incoming:
 
 
 def incoming(update: Update, *, bot_id: int) -> Incoming | None:
-    """The person's message in an update; None for anonymous senders, channels and bots."""
+    """The person's message in an update; None for anonymous senders, channels, bots, and texts of ours sent inline."""
     message, person = update.message, update.effective_user
     if message is None or person is None or person.is_bot or message.sender_chat is not None:
+        return None
+    if message.via_bot is not None and message.via_bot.id == bot_id:
         return None
     replied = replied_to(message)
     return Incoming(

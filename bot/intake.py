@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 ALLOWED_UPDATES = (
     "message", "channel_post", "callback_query", "message_reaction", "message_reaction_count", "my_chat_member",
+    "inline_query", "chosen_inline_result",
 )  # fmt: skip
 """Asked for by name: Telegram leaves reactions out of its default."""
 

@@ -44,12 +44,9 @@ Keyboard = tuple[tuple[Button, ...], ...]
 
 
 def rating_buttons(generation: Generation, tally: Tally) -> Keyboard:
-    """👍 n · 👎 n · 🔁 · ✏️ under a generation, in a channel the first two, under one of two 🏆 n; no count of 0 is shown."""
+    """👍 n · 👎 n · 🔁 · ✏️ under a generation, in a channel the first two, and 🏆 n under one of two."""
     number = generation.id
-    rate = (
-        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{number}"),
-        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{number}"),
-    )
+    rate = _rate(tally, str(number))
     if generation.delivery.is_channel:
         return (rate,)
     row = (*rate, Button("🔁", f"again:{number}"), Button("✏️", f"refine:{number}"))
@@ -57,6 +54,19 @@ def rating_buttons(generation: Generation, tally: Tally) -> Keyboard:
         return (row,)
     words = say(generation.delivery.language, "duel-better")
     return row, (Button(f"{words} · {tally.chosen}" if tally.chosen else words, f"better:{number}"),)
+
+
+def offer_buttons(generation: int, token: str, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n under a take of inline mode; the token proves that the take was offered for that very message."""
+    return (_rate(tally, f"{generation}:{token}"),)
+
+
+def _rate(tally: Tally, whose: str) -> tuple[Button, Button]:
+    """A count of 0 is not shown."""
+    return (
+        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{whose}"),
+        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{whose}"),
+    )
 
 
 def reason_buttons(language: str, generation: int) -> Keyboard:

@@ -34,6 +34,19 @@ class Sight:
     """The emoji that the chat allows; None where it allows all."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A text that somebody may send into a chat of theirs, in inline mode."""
+
+    token: str
+    """By which Telegram tells that it was chosen."""
+    title: str
+    body: str
+    footer: str
+    is_markdown: bool
+    buttons: Keyboard
+
+
 class Urgency(IntEnum):
     """Who goes first where Telegram's limits leave room for few. The first two wait in line for their turn; the
     others are turned away with `NotNow`, because what they would show is stale by the time they are let in."""
@@ -77,6 +90,9 @@ class Messenger(Protocol):
 
     async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
         """Replace the buttons and leave the text, if there is room for that now."""
+
+    async def edit_inline_buttons(self, inline_message_id: str, buttons: Keyboard) -> None:
+        """Replace the buttons of a message that somebody has sent in inline mode, if there is room for that now."""
 
     async def delete(self, chat_id: int, message_id: int) -> None:
         """Take a message away; one that is gone already counts as done."""

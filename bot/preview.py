@@ -8,7 +8,7 @@ because Telegram counts 20 messages a minute in a group, edits included.
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from bot.errors import DeliveryError, NotNow
 from bot.keyboards import Keyboard
@@ -23,6 +23,26 @@ PATIENCE_SECONDS = 3.0
 """Nobody wants to read that they have to wait when they hardly do."""
 NEWS_INTERVALS = 10
 """So many intervals lie between two words on how long it may still be."""
+
+
+class Growing(Protocol):
+    """Hears of a text as it grows."""
+
+    def add(self, piece: str) -> None:
+        """More text has arrived."""
+
+    def start_over(self) -> None:
+        """What has arrived is not to be; another text begins."""
+
+
+class Unseen:
+    """Shows nothing."""
+
+    def add(self, piece: str) -> None:
+        """Nobody sees it."""
+
+    def start_over(self) -> None:
+        """Nobody has seen anything."""
 
 
 class Preview:

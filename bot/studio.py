@@ -7,31 +7,37 @@ final) -> delivered. Knows services and records. Knows nothing of Telegram's typ
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+from bot.admission import Admission
 from bot.choices import choices_of, in_manner
 from bot.composer import Composer
 from bot.errors import Refusal
 from bot.identity import Pseudonyms
 from bot.kinds import Kind, Kinds, language_of_topic
-from bot.plain import plain
-from bot.safety import Safety
-from storage import duels, generations
+from storage import duels, generations, offers
 from storage.database import Database
 from storage.errors import StorageError
 from storage.records import Delivery, Generation, NewGeneration, PromptSignal, Turn
 
 logger = logging.getLogger(__name__)
 
-MAX_TOPIC_CHARACTERS = 2000
-
 ENDED = ("delivered", "failed")
 
+Writing = asyncio.Task[Refusal | None]
+"""A take under way; it comes to None once the text is written."""
+
+T = TypeVar("T")
+
 _RETRY_SECONDS = 2.0
+_TOKEN_BYTES = 9
+_BESIDE = 8
+"""More texts than one update asks for."""
 _OTHER_SEED = 0x2545F491
 """Far from any seed, whose neighbours are taken when a text is written again."""
 
@@ -57,16 +63,6 @@ class _Origin:
     signal: PromptSignal
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may be asked for."""
-
-    prompts_per_hour: int
-    """By one person; 0 = no limit."""
-    queue: int
-    """Texts that may be coming at one time, over everybody."""
-
-
 class Studio:
     """Takes prompts, keeps them, and sees each to its end; `on_delivered` is awaited with each text that stands."""
 
@@ -77,23 +73,19 @@ class Studio:
         composer: Composer,
         kinds: Kinds,
         pseudonyms: Pseudonyms,
-        limits: Limits,
+        admission: Admission,
         on_delivered: Callable[[Generation], Awaitable[None]],
-        safety: Safety,
     ) -> None:
         self._db = db
         self._composer = composer
         self._kinds = kinds
         self._pseudonyms = pseudonyms
-        self._prompts_per_hour = limits.prompts_per_hour
-        self._queue_limit = limits.queue
+        self._admission = admission
         self._on_delivered = on_delivered
-        self._safety = safety
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._authors: dict[int, str] = {}
         """Of the generations that have a task."""
         self._failing: set[int] = set()
-        self._arriving = 0
 
     async def write(self, request: Request, kind: Kind, topic: str, *, texts: Literal[1, 2] = 1) -> None:
         """Accept a prompt of a kind, for one text, or for two between which people choose.
@@ -101,28 +93,56 @@ class Studio:
         Raises:
             Refusal: the topic is empty, too long or unsafe, the person has asked too often, or too many texts come.
         """
-        topic = await self._checked(topic, kind)
-        instruction = await self._instruction(request, kind, language_of_topic(topic))
-        await self._accept(request, kind.name, (Turn("system", instruction), Turn("user", topic)), texts=texts)
+        new = self._new(request, kind.name, await self._asked(request, kind, topic))
+        if texts == 1:
+            await self._accept(new)
+            return
+        async with self._admission.room_for(new.author, self._authors.values(), texts=2):
+            for generation in await duels.accept(self._db, new, _beside(new, 0)):
+                self._begin(generation)
+
+    async def offer(self, request: Request, kind: Kind, topic: str, *, takes: int) -> Mapping[int, Writing]:
+        """Begin several texts that stand in no chat yet, by number; each counts as a prompt. `request` has no message.
+
+        Raises:
+            Refusal: as in `write`.
+        """
+        first = self._new(request, kind.name, await self._asked(request, kind, topic))
+        new = [(secrets.token_urlsafe(_TOKEN_BYTES), _beside(first, place)) for place in range(1, takes + 1)]
+        async with self._admission.room_for(first.author, self._authors.values(), texts=takes):
+            accepted = await offers.accept(self._db, new, home=self._pseudonyms.chat(request.person_id))
+            return {take.id: self._keep(take, self._composer.take(take)) for take in accepted}
+
+    async def drop(self, takes: Sequence[int]) -> None:
+        """Stop writing takes that nobody waits for any more."""
+        for take in takes:
+            await self._abandon(take)
+        await offers.drop(self._db, takes, at=datetime.now(UTC))
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=request.message_id)
         if earlier is None or earlier.id != generation or not earlier.messages or not earlier.may_be_continued:
             raise Refusal("generation-unknown")
-        await self._accept(request, earlier.kind, earlier.messages, _Origin(earlier.id, "another"))
+        await self._accept(self._new(request, earlier.kind, earlier.messages, _Origin(earlier.id, "another")))
 
-    async def refine(self, request: Request, shown_in: int, wish_for: Callable[[str], str]) -> bool:
-        """Accept a wish about the generation that a message shows; False when the message shows none.
+    async def refine(
+        self, request: Request, shown_in: int, wish_for: Callable[[str], str], *, generation: int | None = None
+    ) -> bool:
+        """Accept a wish about the generation that a message shows; False when the message shows none, or not that one.
 
         `wish_for` says what is wished, given the text.
         """
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=shown_in)
         if earlier is None or earlier.text is None or not earlier.may_be_continued:
             return False
-        wish = await self._checked(wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default))
+        if generation not in (None, earlier.id):
+            return False
+        wish = await self._admission.checked(
+            wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default)
+        )
         thread = (*earlier.messages, Turn("assistant", earlier.text), Turn("user", wish))
-        await self._accept(request, earlier.kind, thread, _Origin(earlier.id, "refined"))
+        await self._accept(self._new(request, earlier.kind, thread, _Origin(earlier.id, "refined")))
         return True
 
     async def stop(self, generation_id: int, *, shown_in: int, chat_id: int, person_id: int) -> bool:
@@ -164,9 +184,9 @@ class Studio:
 
     async def abandon_all_of(self, author: str) -> None:
         """Stop writing for a person, by pseudonym; what is to become of the prompts is the caller's matter."""
-        for generation in await generations.unfinished(self._db):
-            if generation.author == author:
-                await self._abandon(generation.id)
+        for generation, whose in list(self._authors.items()):
+            if whose == author:
+                await self._abandon(generation)
 
     async def resume(self) -> None:
         """Take up every generation that the last process did not finish."""
@@ -189,61 +209,23 @@ class Studio:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _instruction(self, request: Request, kind: Kind, language: str) -> str:
-        """What the kind asks of the model, in the manner that the person has chosen."""
+    async def _asked(self, request: Request, kind: Kind, topic: str) -> tuple[Turn, ...]:
+        """What the model is asked, in the manner that the person has chosen."""
+        topic = await self._admission.checked(topic, kind)
+        language = language_of_topic(topic)
         person, chat = self._pseudonyms.person(request.person_id), self._pseudonyms.chat(request.chat_id)
-        return in_manner(kind.instruction[language], await choices_of(self._db, person, chat), language)
+        instruction = in_manner(kind.instruction[language], await choices_of(self._db, person, chat), language)
+        return Turn("system", instruction), Turn("user", topic)
 
-    async def _checked(self, topic: str, kind: Kind) -> str:
-        topic = plain(topic)
-        if not topic:
-            raise Refusal("prompt-empty", command=kind.name)
-        if len(topic) > MAX_TOPIC_CHARACTERS:
-            raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
-        await self._safety.check_prompt(topic)
-        return topic
+    async def _accept(self, new: NewGeneration) -> None:
+        async with self._admission.room_for(new.author, self._authors.values()):
+            accepted = await generations.accept(self._db, new)
+            if accepted is not None:
+                self._begin(accepted)
 
-    async def _accept(
-        self,
-        request: Request,
-        kind: str,
-        messages: tuple[Turn, ...],
-        origin: "_Origin | None" = None,
-        *,
-        texts: Literal[1, 2] = 1,
-    ) -> None:
-        self._check_room(request.person_id)
-        self._arriving += 1
-        try:
-            await self._check_pace(request.person_id)
-            new = self._new(request, kind, messages, origin)
-            accepted = (
-                await duels.accept(self._db, new, _rival(new))
-                if texts == 2
-                else (await generations.accept(self._db, new),)
-            )
-            for generation in accepted:
-                if generation is not None:
-                    self._begin(generation)
-        finally:
-            self._arriving -= 1
-
-    def _check_room(self, person_id: int) -> None:
-        """Let nobody have more texts coming than there are places left, so that there is one for others."""
-        places = self._queue_limit - len(self._tasks) - self._arriving
-        author = self._pseudonyms.person(person_id)
-        of_author = sum(other == author for other in self._authors.values())
-        if of_author >= places:
-            raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
-
-    async def _check_pace(self, person_id: int) -> None:
-        if self._prompts_per_hour:
-            since = datetime.now(UTC) - timedelta(hours=1)
-            recent = await generations.count_since(self._db, self._pseudonyms.person(person_id), since=since)
-            if recent >= self._prompts_per_hour:
-                raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
-
-    def _new(self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None") -> NewGeneration:
+    def _new(
+        self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None" = None
+    ) -> NewGeneration:
         return NewGeneration(
             update_id=request.update_id,
             kind=kind,
@@ -267,11 +249,12 @@ class Studio:
         if generation.id not in self._tasks:
             self._keep(generation, self._produce(generation))
 
-    def _keep(self, generation: Generation, work: Coroutine[None, None, None]) -> None:
+    def _keep(self, generation: Generation, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"generation {generation.id}")
         self._tasks[generation.id] = task
         self._authors[generation.id] = generation.author
         task.add_done_callback(partial(self._done, generation))
+        return task
 
     async def _produce(self, accepted: Generation) -> None:
         """See one generation to its end; a disk that refuses is waited out."""
@@ -286,7 +269,7 @@ class Studio:
                 await asyncio.sleep(_RETRY_SECONDS)
                 generation = await generations.by_id(self._db, accepted.id)
 
-    def _done(self, generation: Generation, task: asyncio.Task[None]) -> None:
+    def _done(self, generation: Generation, task: asyncio.Task[Any]) -> None:
         del self._tasks[generation.id], self._authors[generation.id]
         if task.cancelled() or (error := task.exception()) is None:
             return
@@ -296,6 +279,10 @@ class Studio:
             self._keep(generation, self._composer.fail(generation))
 
 
-def _rival(new: NewGeneration) -> NewGeneration:
-    """The other text for a prompt, by another seed."""
-    return replace(new, update_id=-new.update_id, seed=(new.seed ^ _OTHER_SEED) % 2**31)
+def _beside(new: NewGeneration, place: int) -> NewGeneration:
+    """Another text for the same prompt, by another seed: at place 0 the rival in a duel, from 1 on takes to be offered.
+
+    Each text has the number of an update of its own. Telegram's are positive, so what is made of one is negative.
+    """
+    update_id = -1 - (new.update_id * _BESIDE + place)
+    return replace(new, update_id=update_id, seed=(new.seed ^ (place + 1) * _OTHER_SEED) % 2**31)

@@ -1,6 +1,15 @@
 """Agreement: under which condition something that a person has said of a text may be learned from, now. Knows SQL."""
 
 
+def place(person: str) -> str:
+    """The chat in which a person's consent counts for a text `g` (generations): the one where it stands.
+
+    Of a take of inline mode nobody knows where it stands, so there it is each person's own private chat.
+    """
+    return f"""CASE WHEN EXISTS (SELECT 1 FROM offers o WHERE o.generation = g.id)
+        THEN (SELECT h.chat FROM homes h WHERE h.person = {person}) ELSE g.chat END"""  # noqa: S608 - of our own
+
+
 def agreed(person: str) -> str:
     """A condition on a text `g` (generations) and on whom a column names: a rater, or who gave a signal.
 
@@ -8,8 +17,8 @@ def agreed(person: str) -> str:
     out; the text still has its words, and no report hides it.
     """
     return f"""(
-        (SELECT count(*) FROM consents c WHERE c.chat = g.chat AND c.revoked_at IS NULL
-            AND c.person IN (g.author, {person})) = (1 + (g.author <> {person}))
+        (SELECT count(*) FROM consents c WHERE c.revoked_at IS NULL AND c.person IN (g.author, {person})
+            AND c.chat = {place("c.person")}) = (1 + (g.author <> {person}))
         AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, {person}))
         AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
         AND g.id NOT IN (SELECT id FROM quoting)

@@ -28,6 +28,10 @@ class Dossier:
     reports: tuple[Row, ...]
     """What they have reported."""
     preferences: tuple[Row, ...]
+    inline_messages: tuple[Row, ...]
+    """Telegram's ids of messages elsewhere that show their texts."""
+    homes: tuple[Row, ...]
+    """Their private chat with the bot, once they have used inline mode."""
     versions: tuple[Row, ...]
     """The versions that have learned from them, or from what others said to their texts."""
 
@@ -68,5 +72,10 @@ def of_person(connection: sqlite3.Connection, person: str) -> Dossier:
         ),
         reports=rows("SELECT generation, at FROM reports WHERE reporter = :person ORDER BY at"),
         preferences=rows("SELECT chat, name, value, at FROM preferences WHERE person = :person ORDER BY at"),
+        inline_messages=rows(
+            "SELECT m.generation, m.inline_message_id FROM inline_messages m JOIN generations g ON g.id = m.generation"
+            " WHERE g.author = :person ORDER BY m.rowid"
+        ),
+        homes=rows("SELECT chat, at FROM homes WHERE person = :person"),
         versions=rows(_VERSIONS),
     )

@@ -30,6 +30,7 @@ _TRACES = """
         UNION ALL SELECT at FROM doings WHERE person = :person
         UNION ALL SELECT at FROM preferences WHERE person = :person
         UNION ALL SELECT at FROM reports WHERE reporter = :person
+        UNION ALL SELECT at FROM homes WHERE person = :person
     )
 """
 _LEARNED = """
@@ -40,7 +41,7 @@ _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :per
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
 _ABOUT_TEXTS = (
     "ratings", "rating_events", "reasons", "signals", "choices", "duels", "lineage", "deliveries", "reports",
-    "fingerprints", "counted_reactions", "anonymous_reactions",
+    "fingerprints", "counted_reactions", "anonymous_reactions", "offers", "inline_messages",
 )  # fmt: skip
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
@@ -104,6 +105,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     delete(f"FROM signals WHERE {_SIGNALS}")
     delete("FROM reports WHERE reporter = :person AND at <= :limit")
     delete("FROM preferences WHERE person = :person AND at <= :limit")
+    delete("FROM homes WHERE person = :person AND at <= :limit")
     delete("FROM early_reactions WHERE rater = :person AND at <= :limit")
     delete(_LEARNED)
     delete_texts(connection, texts)

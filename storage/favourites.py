@@ -11,7 +11,7 @@ _BEST = """
         g.likes + coalesce(sum(r.value > 0), 0) AS liked, g.dislikes + coalesce(sum(r.value < 0), 0) AS disliked
     FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN ratings r ON r.generation = g.id
     WHERE g.chat = :chat AND g.state = 'delivered' AND g.delivered_at >= :since AND g.text IS NOT NULL
-        AND coalesce(g.standing, 'cleared') = 'cleared'
+        AND coalesce(g.standing, 'cleared') = 'cleared' AND d.message_id IS NOT NULL
     GROUP BY g.id HAVING liked > disliked
     ORDER BY liked - disliked DESC, liked DESC, g.id DESC LIMIT :most
 """

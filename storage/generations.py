@@ -17,9 +17,11 @@ from storage.records import Delivery, Generation, NewGeneration, Turn
 _COLUMNS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
         g.version, decrypted(g.text) AS text, g.parent, g.best_of, g.standing,
-        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language, d.is_channel
-    FROM generations g JOIN deliveries d ON d.generation = g.id
+        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language, d.is_channel, o.token
+    FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN offers o ON o.generation = g.id
 """
+
+_UNFINISHED = "g.state IN ('accepted', 'placed', 'written')"
 
 _QUOTED = """
     WITH RECURSIVE above (author, parent) AS (
@@ -102,11 +104,14 @@ async def end(db: Database, generation: int, *, delivered: bool, at: datetime) -
 
 
 async def unfinished(db: Database) -> list[Generation]:
-    """Accepted generations that have not reached their last state, oldest first."""
+    """Accepted generations that have not reached their last state, oldest first; no takes of inline mode.
+
+    Nobody waits for such a take any more when the process that wrote it has ended.
+    """
     return await db.read(
         lambda c: [
             _generation(row)
-            for row in c.execute(f"{_COLUMNS} WHERE g.state IN ('accepted', 'placed', 'written') ORDER BY g.id")
+            for row in c.execute(f"{_COLUMNS} WHERE {_UNFINISHED} AND o.generation IS NULL ORDER BY g.id")
         ]
     )
 
@@ -115,7 +120,8 @@ async def count_unfinished(db: Database) -> int:
     """How many prompts wait for their answer."""
     row = await db.read(
         lambda c: c.execute(
-            "SELECT count(*) FROM generations WHERE state IN ('accepted', 'placed', 'written')"
+            f"SELECT count(*) FROM generations g LEFT JOIN offers o ON o.generation = g.id"  # noqa: S608 - of our own
+            f" WHERE {_UNFINISHED} AND o.generation IS NULL"
         ).fetchone()
     )
     return int(row[0])
@@ -216,4 +222,5 @@ def _generation(row: sqlite3.Row) -> Generation:
         parent=row["parent"],
         best_of=row["best_of"],
         standing=row["standing"],
+        offer=row["token"],
     )

@@ -74,6 +74,8 @@ class Generation:
     """How many texts this one was chosen from."""
     standing: Standing | None = None
     """What has become of it once somebody has reported it."""
+    offer: str | None = None
+    """The token of a take of inline mode; None for a text that answers a message."""
 
     @property
     def is_hidden(self) -> bool:

@@ -8,7 +8,8 @@ import json
 import sqlite3
 from datetime import datetime
 
-from storage import erasure
+from storage import erasure, offers
+from storage.agreement import place
 from storage.database import Database
 
 _UNCONSENTED_TEXTS = """
@@ -17,11 +18,11 @@ _UNCONSENTED_TEXTS = """
         AND (id IN (SELECT id FROM quoting) OR NOT EXISTS (
             SELECT 1 FROM consents c WHERE c.person = author AND c.chat = generations.chat AND c.revoked_at IS NULL))
 """
-_UNCONSENTED_RATINGS = """
+_UNCONSENTED_RATINGS = f"""
     SELECT r.generation, r.rater, r.value FROM ratings r JOIN generations g ON g.id = r.generation
     WHERE r.at <= :before AND NOT EXISTS (
-        SELECT 1 FROM consents c WHERE c.person = r.rater AND c.chat = g.chat AND c.revoked_at IS NULL)
-"""
+        SELECT 1 FROM consents c WHERE c.person = r.rater AND c.chat = {place("r.rater")} AND c.revoked_at IS NULL)
+"""  # noqa: S608 - of our own
 _UNCONSENTED_SIGNALS = """
     DELETE FROM signals WHERE at <= :before AND NOT EXISTS (
         SELECT 1 FROM consents c JOIN generations g ON g.id = signals.generation
@@ -41,14 +42,15 @@ _OLD = """
 
 async def purge(db: Database, *, before: datetime) -> tuple[int, int]:
     """Take the words out of texts that ended up to a moment, and the raters from ratings given until then, where
-    somebody concerned has not agreed; returns how many texts and ratings that were.
+    somebody concerned has not agreed; returns how many texts and ratings that were. Takes of inline mode that nobody
+    has chosen go whole, and count as texts.
 
     Who rates again after their rating has become a number is counted twice under the text.
     """
     values = {"before": before.isoformat()}
 
     def change(connection: sqlite3.Connection) -> tuple[int, int]:
-        texts = connection.execute(_UNCONSENTED_TEXTS, values).rowcount
+        texts = offers.purge_in(connection, before=before) + connection.execute(_UNCONSENTED_TEXTS, values).rowcount
         rated = connection.execute(_UNCONSENTED_RATINGS, values).fetchall()
         for generation, rater, value in rated:
             connection.execute(

@@ -56,8 +56,7 @@ _FINGERPRINTS = (
 )
 
 _DUELS = (
-    # Two texts for one prompt, each with the other; and which of the two a person likes better. The second text of a
-    # duel has the negative number of its update, because each text has one of its own.
+    # Two texts for one prompt, each with the other; and which of the two a person likes better.
     """CREATE TABLE duels (
         generation INTEGER PRIMARY KEY REFERENCES generations (id),
         rival INTEGER NOT NULL UNIQUE REFERENCES generations (id)
@@ -94,6 +93,26 @@ _NOBODY = (
     "CREATE INDEX anonymous_reactions_generation ON anonymous_reactions (generation)",
 )
 
+_OFFERS = (
+    # Takes that were offered in inline mode; who chooses or rates one names it by its token.
+    """CREATE TABLE offers (
+        generation INTEGER PRIMARY KEY REFERENCES generations (id),
+        token TEXT NOT NULL UNIQUE
+    ) STRICT""",
+    # The messages that show a chosen one, by Telegram's own ids; in which chats they are, Telegram does not tell.
+    """CREATE TABLE inline_messages (
+        inline_message_id TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL REFERENCES generations (id)
+    ) STRICT""",
+    "CREATE INDEX inline_messages_generation ON inline_messages (generation)",
+    # A person's own private chat, both pseudonyms: what they have agreed to there counts for takes of inline mode.
+    """CREATE TABLE homes (
+        person TEXT PRIMARY KEY,
+        chat TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+)
+
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001 the loop", FIRST),
     ("0002 trust", SECOND),
@@ -105,4 +124,5 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0008 fingerprints", _FINGERPRINTS),
     ("0009 duels", _DUELS),
     ("0010 nobody's reactions", _NOBODY),
+    ("0011 offers", _OFFERS),
 )

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from telegram import Update
+from telegram import Bot, Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot.consent import Consent
 from bot.delivery import Delivery
-from bot.incoming import Incoming, answer, incoming, toast
+from bot.incoming import Incoming, answer, incoming, reply, toast
 from bot.keyboards import consent_buttons
 from bot.kinds import Kinds
+from bot.texts import say
 
 
 def handlers(kinds: Kinds, delivery: Delivery, consent: Consent) -> list[BaseHandler[Any, Any, Any]]:
@@ -26,7 +27,7 @@ def handlers(kinds: Kinds, delivery: Delivery, consent: Consent) -> list[BaseHan
     async def on_help(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         message = incoming(update, bot_id=context.bot.id)
         if message is not None:
-            await answer(delivery, message, "help", kinds=_menu(message, kinds))
+            await reply(delivery, message, _help(message, kinds, context.bot))
 
     async def on_unknown(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         message = incoming(update, bot_id=context.bot.id)
@@ -56,6 +57,14 @@ async def _on_old_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
     query = update.callback_query
     if query is not None:
         await toast(query, "button-old", show_alert=True)
+
+
+def _help(message: Incoming, kinds: Kinds, bot: Bot) -> str:
+    words = say(message.language, "help", kinds=_menu(message, kinds))
+    if not bot.supports_inline_queries:
+        return words
+    inline = say(message.language, "help-inline", name=bot.username)
+    return f"{words}\n\n{inline}"
 
 
 def _menu(message: Incoming, kinds: Kinds) -> str:

@@ -24,7 +24,9 @@ def handlers(doorman: Doorman, preferences: Preferences, errors: ErrorHandler) -
         if sender is None or not doorman.is_banned(sender.id):
             return
         is_private = update.message is not None and update.message.chat.type == "private"
-        if is_private or update.callback_query is not None:
+        if update.inline_query is not None:
+            await errors.refuse(update, Refusal("inline-banned"))
+        elif is_private or update.callback_query is not None:
             await errors.refuse(update, Refusal("banned"))
         raise ApplicationHandlerStop
 

@@ -5,6 +5,7 @@ No exception's own words ever reach a person, and nobody is told the same thing 
 """
 
 import logging
+from contextlib import suppress
 
 from cachetools import TTLCache
 from telegram import Update
@@ -61,7 +62,8 @@ class ErrorHandler:
         user, chat = update.effective_user, update.effective_chat
         key = (chat.id if chat else 0, user.id if user else 0, f"{refusal.text} {refusal.values}")
         times = self._said.get(key, 0)
-        if update.callback_query is None and times >= HUSH_AFTER:
+        waits = update.callback_query is not None or update.inline_query is not None
+        if times >= HUSH_AFTER and not waits:
             return
         self._said[key] = times + 1
         await self._say(update, refusal.text, refusal.values)
@@ -81,8 +83,12 @@ class ErrorHandler:
             language = language_of_topic(message.text or "")  # whoever that is, Telegram does not tell
         if query is not None:
             await toast(query, text, show_alert=True, **values)
+            return
+        sentence = say(language, text, **values)
+        if update.inline_query is not None:
+            with suppress(DeliveryError):
+                await self._delivery.offer(update.inline_query.id, (), sentence)
         elif message is not None:
-            sentence = say(language, text, **values)
             address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic_of(message))
             try:
                 await self._delivery.send(address, sentence)

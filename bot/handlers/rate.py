@@ -6,6 +6,7 @@ from typing import Any, Literal
 from telegram import Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes
 
+from bot.errors import Refusal
 from bot.feedback import Feedback
 from bot.incoming import pressed, toast
 from bot.keyboards import REASONS
@@ -19,7 +20,7 @@ def handlers(feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
     async def rate(update: Update, button: Literal["up", "down"]) -> None:
         query, generation = pressed(update)
         if query.message is None:
-            return
+            raise Refusal("generation-unknown")
         result = await feedback.press(
             update_id=update.update_id,
             chat_id=query.message.chat.id,

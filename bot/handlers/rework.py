@@ -33,12 +33,12 @@ def handlers(studio: Studio, counts: Counts) -> list[BaseHandler[Any, Any, Any]]
         query = update.callback_query
         if query is None or query.data is None or (request := _request(update, query)) is None:
             return
-        _wish, _generation, name = query.data.split(":")
+        _wish, generation, name = query.data.split(":")
 
         def wish(text: str) -> str:
             return say(language_of_topic(text), f"wish-{name}-words")
 
-        if not await studio.refine(request, request.message_id, wish):
+        if not await studio.refine(request, request.message_id, wish, generation=int(generation)):
             raise Refusal("generation-unknown")
         await toast(query, "wish-coming")
 

@@ -30,6 +30,8 @@ help =
     /mydata: sends you everything I have of you.
     /forget: erases everything of yours, at once.
 
+help-inline = In any other chat: type @{ $name } slogan green tea, wait a moment, and send what you like of what I offer.
+
 # --- Groups and channels ---
 joined-member =
     Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
@@ -74,7 +76,7 @@ privacy =
 
     For how long: without your yes, 24 hours after my answer; then only numbers stay. With it, { $days } days, and longer only what a model that is still here has learned from. Backups are kept a few days longer.
 
-    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. Asking for another text, or for a change, tells me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
+    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. In inline mode, where I cannot tell the chat, your answer in our private chat counts. Asking for another text, or for a change, tells me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
 
     Your rights: /optin and /optout change your answer at any time. /mydata sends you everything I have of you. /forget erases it, with its key, at once and in all backups; a model that has learned from you leaves at the next training and is destroyed.
 
@@ -246,8 +248,20 @@ why-not-yours = That is for those who dislike the text. Press 👎 first if you 
 rating-thanks = Thank you, that counts.
 rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may also learn from it.
 rating-thanks-channel = Thank you, that counts.
+rating-thanks-inline = Thank you, that counts as a number. Say /optin to me in private, and I may also learn from it.
 rating-taken-back = Taken back.
 error = Something went wrong on my side, and I have noted it. Please try again.
+
+# --- In other chats (inline mode); each stands in one narrow line ---
+inline-topic = Type a kind and a topic: slogan green tea
+inline-writing = Still writing. Add a space in a moment
+inline-too-long = Too long. Say it in fewer words
+inline-unsafe = Not about that. Try other words
+inline-too-many = Enough for this hour. Try again later
+inline-queue = Many are asking. Try again in a minute
+inline-engine = I cannot write now. Try again in a minute
+inline-failed = That did not work. Try other words
+inline-banned = The admins have shut you out. Ask them
 
 # --- Stopping, confirming, being shut out ---
 stopped = ⏹ Stopped. Ask again whenever you like.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bot.sandbox.errors import NOT_MODIFIED, QUERY_TOO_OLD, bad_request, forbidden, migrated
 from bot.sandbox.reactions import is_reaction, plain
-from bot.sandbox.records import Answer, Attachment, Keyboard, Place, SeenMessage
+from bot.sandbox.records import Answer, Attachment, InlineAnswer, Keyboard, Place, SeenMessage
 from bot.sandbox.rooms import Room
 from bot.sandbox.state import State
 from bot.sandbox.text import MAX_CAPTION, MAX_TEXT, Formatted, trimmed, utf16_length, with_found_entities
@@ -79,24 +79,21 @@ class BotSide:
         place = Place(reply_id, topic)
         return self.state.post(room, sender, content, place=place, keyboard=keyboard, attachment=attachment)
 
-    def edit_text(self, chat_id: int | str, message_id: int, content: Formatted, keyboard: Keyboard) -> SeenMessage:
+    def edit_text(self, message: SeenMessage, content: Formatted, keyboard: Keyboard) -> SeenMessage:
         """Replace text and keyboard; an empty keyboard removes it."""
-        message = self.own(chat_id, message_id, "edit")
         if message.attachment is not None:
             raise bad_request("there is no text in the message to edit")
         content = checked_text(content, too_long="MESSAGE_TOO_LONG")
         return self._edited(message, content, keyboard)
 
-    def edit_caption(self, chat_id: int | str, message_id: int, content: Formatted, keyboard: Keyboard) -> SeenMessage:
+    def edit_caption(self, message: SeenMessage, content: Formatted, keyboard: Keyboard) -> SeenMessage:
         """Replace caption and keyboard of a photo or document."""
-        message = self.own(chat_id, message_id, "edit")
         if message.attachment is None:
             raise bad_request("there is no caption in the message to edit")
         return self._edited(message, checked_caption(content), keyboard)
 
-    def edit_keyboard(self, chat_id: int | str, message_id: int, keyboard: Keyboard) -> SeenMessage:
+    def edit_keyboard(self, message: SeenMessage, keyboard: Keyboard) -> SeenMessage:
         """Replace the keyboard only; this does not mark the message as edited."""
-        message = self.own(chat_id, message_id, "edit")
         if message.keyboard == keyboard:
             raise bad_request(NOT_MODIFIED)
         after = replace(message, keyboard=keyboard)
@@ -149,6 +146,21 @@ class BotSide:
         if query is None or query.done():
             raise bad_request(QUERY_TOO_OLD)
         query.set_result(answer)
+
+    def answer_inline(self, query_id: str, answer: InlineAnswer) -> None:
+        """Offer results to somebody who types, once."""
+        query = self.state.inline_queries.get(query_id)
+        if query is None or query.done():
+            raise bad_request(QUERY_TOO_OLD)
+        query.set_result(answer)
+
+    def inline_message(self, inline_id: str) -> SeenMessage:
+        """A message that somebody has sent with the bot's help, whether the bot is in that chat or not."""
+        where = self.state.inline_messages.get(inline_id)
+        message = None if where is None else self.state.rooms[where[0]].messages.get(where[1])
+        if message is None:
+            raise bad_request("MESSAGE_ID_INVALID")
+        return message
 
     def own(self, chat_id: int | str, message_id: int, verb: str) -> SeenMessage:
         """A message that the bot itself has sent."""

@@ -139,6 +139,8 @@ class SeenMessage:
     reactions: tuple[Reacted, ...] = ()
     attachment: Attachment | None = None
     service: Service | None = None
+    inline_id: str | None = None
+    """Telegram's name for a message that somebody has sent with the bot's help; None for every other message."""
 
     @property
     def edited(self) -> bool:
@@ -181,6 +183,28 @@ class Answer:
     text: str | None = None
     is_alert: bool = False
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InlineResult:
+    """One article that the bot offers: its line in the list, and the message that it becomes."""
+
+    id: str
+    title: str
+    description: str
+    text: str
+    entities: tuple[Entity, ...] = ()
+    keyboard: Keyboard = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InlineAnswer:
+    """What a person sees who types the bot's name: articles, and perhaps a line above that opens the private chat."""
+
+    query: str
+    results: tuple[InlineResult, ...]
+    hint: str | None = None
+    start_parameter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

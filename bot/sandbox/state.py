@@ -20,6 +20,7 @@ from bot.sandbox.records import (
     ChatKind,
     Event,
     EventKind,
+    InlineAnswer,
     Keyboard,
     Person,
     Place,
@@ -50,6 +51,11 @@ class State:
         self.menus = Menus()
         self.files: dict[str, tuple[Attachment, bytes]] = {}
         self.queries: dict[str, asyncio.Future[Answer]] = {}
+        self.inline_queries: dict[str, asyncio.Future[InlineAnswer]] = {}
+        self.inline_feedback = True
+        """Whether the bot hears which results are chosen, as its owner has told BotFather."""
+        self.inline_messages: dict[str, tuple[int, int]] = {}
+        """Where the messages with an inline id are: (chat id, message id)."""
         self._group_ids = itertools.count(4_000_001)
         self._shared_numbers = numbering()
 
@@ -156,7 +162,14 @@ class State:
         """The Message object, with the message it replies to as that is now: in a topic, if no other, its first."""
         topic = message.thread if message.chat.is_forum else None
         replied = self.room(message.chat).messages.get(message.reply_to or topic or 0)
-        return wire.message(message, reply_to=replied)
+        via = {} if message.inline_id is None else {"via_bot": wire.user(self.bot)}
+        return wire.message(message, reply_to=replied) | via
+
+    def pressed(self, message: SeenMessage) -> Payload:
+        """How a press names the message; one with an inline id is named by that alone."""
+        if message.inline_id is not None:
+            return {"inline_message_id": message.inline_id}
+        return {"message": self.wire_message(message)}
 
     def tell(
         self,

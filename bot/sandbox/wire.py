@@ -182,14 +182,26 @@ def status_change(seen: Chat, actor: Person, member_before: Payload, member_afte
 
 
 def callback_query(query_id: str, person: Person, pressed: Payload, data: str, chat_id: int) -> Payload:
-    """A CallbackQuery; `pressed` is the Message with the button."""
+    """A CallbackQuery; `pressed` names the message with the button."""
+    return {"id": query_id, "from": user(person), **pressed, "chat_instance": str(abs(chat_id)), "data": data}
+
+
+def inline_query(query_id: str, person: Person, text: str, seen: Chat) -> Payload:
+    """An InlineQuery; of the chat the bot learns the kind only."""
+    is_own = seen.is_private and seen.id == person.id
     return {
         "id": query_id,
         "from": user(person),
-        "message": pressed,
-        "chat_instance": str(abs(chat_id)),
-        "data": data,
+        "query": text,
+        "offset": "",
+        "chat_type": "sender" if is_own else seen.kind,
     }
+
+
+def chosen_result(result_id: str, person: Person, text: str, inline_id: str | None) -> Payload:
+    """A ChosenInlineResult; it names the message only where that has buttons."""
+    value: Payload = {"result_id": result_id, "from": user(person), "query": text}
+    return value if inline_id is None else value | {"inline_message_id": inline_id}
 
 
 def member(person: Person, status: str, *, may_post: bool | None = None) -> Payload:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from bot.sandbox import wire
 from bot.sandbox.errors import WorldError
 from bot.sandbox.hearing import is_shown
+from bot.sandbox.inline import InlineMode
 from bot.sandbox.reactions import is_reaction, plain
 from bot.sandbox.records import Answer, Chat, ChatKind, Person, Place, SeenMessage, Service
 from bot.sandbox.rooms import BotStatus, Room
@@ -41,6 +42,7 @@ class World:
         self.updates = self.state.updates
         self._person_ids = itertools.count(100_001)
         self._query_ids = itertools.count(5_500_000_001)
+        self.inline = InlineMode(self.state)
 
     @property
     def bot(self) -> Person:
@@ -228,8 +230,7 @@ class World:
             raise WorldError(f"Message {message.id} has no button {callback_data!r}; it may have been edited away.")
         query_id = str(next(self._query_ids))
         answer = self.state.queries[query_id] = asyncio.get_running_loop().create_future()
-        pressed = self.state.wire_message(current)
-        query = wire.callback_query(query_id, person, pressed, callback_data, room.chat.id)
+        query = wire.callback_query(query_id, person, self.state.pressed(current), callback_data, room.chat.id)
         self.updates.add("callback_query", query)
         try:
             return await asyncio.wait_for(answer, timeout_seconds)

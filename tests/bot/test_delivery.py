@@ -11,7 +11,7 @@ from telegram.request import BaseRequest, RequestData
 from bot.delivery import Delivery, _Refused, _translated
 from bot.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.keyboards import Button
-from bot.messenger import Address, Urgency, patiently
+from bot.messenger import Address, Offer, Urgency, patiently
 from bot.pacing import Pacer
 
 
@@ -22,6 +22,7 @@ from bot.pacing import Pacer
         (ChatMigrated(-100), ChatGone),
         (BadRequest("Chat not found"), ChatGone),
         (BadRequest("Message to edit not found"), MessageGone),
+        (BadRequest("Query is too old and response timeout expired or query id is invalid"), MessageGone),
         (BadRequest("Message is too long"), _Refused),
         (TimedOut(), NotNow),
         (TelegramError("?"), DeliveryError),
@@ -82,7 +83,7 @@ class RecordingTelegram(BaseRequest):
         assert request_data is not None
         endpoint, parameters = url.rsplit("/", 1)[1], dict(request_data.json_parameters)
         self.calls.append((endpoint, parameters))
-        if parameters.get("entities") and self._refuses_markup:
+        if "entities" in str(parameters) and self._refuses_markup:
             return 400, b'{"ok": false, "description": "Bad Request: can\'t parse entities"}'
         message = {"message_id": 7, "date": 1, "chat": {"id": 1, "type": "private"}}
         return 200, json.dumps({"ok": True, "result": message}).encode()
@@ -128,3 +129,31 @@ async def test_a_text_that_is_all_marks_is_shown_as_it_stands(body: str) -> None
     await delivery(telegram).edit_markdown(1, 7, body, "label")
     assert str(telegram.calls[-1][1]["text"]).endswith("\n\nlabel")
     assert len(str(telegram.calls[-1][1]["text"])) <= 4096
+
+
+def an_offer(body: str) -> Offer:
+    return Offer(token="t", title="✍️ write 1", body=body, footer="label · #1", is_markdown=True, buttons=LIKE)
+
+
+async def test_offers_carry_spans_a_footer_and_buttons_and_nothing_of_them_is_kept() -> None:
+    telegram = RecordingTelegram()
+    await delivery(telegram).offer("7", [an_offer("**tea** time"), an_offer("- " * 1500)], "Look here")
+    ((endpoint, sent),) = telegram.calls
+    first, second = json.loads(str(sent["results"]))
+    content = first["input_message_content"]
+    assert endpoint == "answerInlineQuery" and content["message_text"] == "tea time\n\nlabel · #1"
+    assert [span["type"] for span in content["entities"]] == ["bold"] and content["link_preview_options"]
+    assert first["description"] == "tea time"
+    assert first["reply_markup"]["inline_keyboard"][0][0]["callback_data"] == "up:1"
+    all_marks = second["input_message_content"]["message_text"]
+    assert all_marks.endswith("\n\nlabel · #1") and len(all_marks) <= 4096
+    assert json.loads(str(sent["button"])) == {"text": "Look here", "start_parameter": "inline"}
+    assert (str(sent["cache_time"]), str(sent["is_personal"]).lower()) == ("0", "true")
+
+
+async def test_offers_whose_markup_telegram_refuses_are_offered_as_plain_text() -> None:
+    telegram = RecordingTelegram(refuses_markup=True)
+    await delivery(telegram).offer("7", [an_offer("**tea**")])
+    _, (_, sent) = telegram.calls
+    (result,) = json.loads(str(sent["results"]))
+    assert result["input_message_content"]["message_text"] == "**tea**\n\nlabel · #1" and "button" not in sent

@@ -59,6 +59,7 @@ def rows_of(path: Path, person: str) -> int:
                 ("people", "person"), ("consents", "person"), ("generations", "author"), ("ratings", "rater"),
                 ("rating_events", "rater"), ("early_reactions", "rater"), ("lineage", "rater"),
                 ("reasons", "rater"), ("signals", "person"), ("reports", "reporter"), ("preferences", "person"),
+                ("homes", "person"),
             )
         )  # fmt: skip
 

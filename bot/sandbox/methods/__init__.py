@@ -1,11 +1,12 @@
 """The methods of the Bot API that the stand-in answers, by name. Knows which exist, not how a call arrives."""
 
-from bot.sandbox.methods import chats, files, messages, polling, profile
+from bot.sandbox.methods import chats, files, inline, messages, polling, profile
 from bot.sandbox.methods.context import Handler
 
 METHODS: dict[str, Handler] = {
     **polling.METHODS,
     **messages.METHODS,
+    **inline.METHODS,
     **files.METHODS,
     **chats.METHODS,
     **profile.METHODS,

@@ -13,6 +13,7 @@ from bot.sandbox.methods.context import (
     topic,
 )
 from bot.sandbox.params import Params
+from bot.sandbox.records import SeenMessage
 
 _ACTIONS = frozenset(
     {
@@ -40,23 +41,18 @@ async def send_message(context: Context, params: Params) -> object:
 
 async def edit_message_text(context: Context, params: Params) -> object:
     """Replace the text of a message; without reply_markup its keyboard goes."""
-    _refuse_inline(params)
-    target = (chat_id(params), message_id(params))
-    return context.message(context.side.edit_text(*target, formatted(params), keyboard(params)))
+    return _edited(context, context.side.edit_text(_target(context, params), formatted(params), keyboard(params)))
 
 
 async def edit_message_caption(context: Context, params: Params) -> object:
     """Replace the caption of a photo or document."""
-    _refuse_inline(params)
     content = formatted(params, "caption", "caption_entities")
-    target = (chat_id(params), message_id(params))
-    return context.message(context.side.edit_caption(*target, content, keyboard(params)))
+    return _edited(context, context.side.edit_caption(_target(context, params), content, keyboard(params)))
 
 
 async def edit_message_reply_markup(context: Context, params: Params) -> object:
     """Replace the keyboard of a message."""
-    _refuse_inline(params)
-    return context.message(context.side.edit_keyboard(chat_id(params), message_id(params), keyboard(params)))
+    return _edited(context, context.side.edit_keyboard(_target(context, params), keyboard(params)))
 
 
 async def delete_message(context: Context, params: Params) -> object:
@@ -96,9 +92,16 @@ async def set_message_reaction(context: Context, params: Params) -> object:
     return True
 
 
-def _refuse_inline(params: Params) -> None:
+def _target(context: Context, params: Params) -> SeenMessage:
+    """The message to edit: one of the bot's own, or one that somebody has sent with its help."""
     if "inline_message_id" in params:
-        raise bad_request("MESSAGE_ID_INVALID")
+        return context.side.inline_message(params.text("inline_message_id"))
+    return context.side.own(chat_id(params), message_id(params), "edit")
+
+
+def _edited(context: Context, message: SeenMessage) -> object:
+    """What an edit returns: of a message of inline mode, nothing but that it is done."""
+    return True if message.inline_id is not None else context.message(message)
 
 
 METHODS: dict[str, Handler] = {

@@ -33,7 +33,7 @@ async def get_me(context: Context, params: Params) -> object:
         "can_join_groups": True,
         "can_read_all_group_messages": not context.state.privacy_mode,
         "supports_guest_queries": False,
-        "supports_inline_queries": False,
+        "supports_inline_queries": True,
         "can_connect_to_business": False,
         "has_main_web_app": False,
         "has_topics_enabled": False,
