@@ -104,7 +104,8 @@ class LiveCheck:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(OPEN_SECONDS):
-                    return await self._watch(test)
+                    await self._watch(test)
+                    return
             await self._show(test, is_open=False)
         except DeliveryError as error:
             logger.info("a live check breaks off: %s", error)
@@ -117,9 +118,9 @@ class LiveCheck:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience_seconds):
                 await self._until_whole(test)
-        if not test.is_whole:
-            test.is_late = True
-            await self._until_whole(test)
+                return
+        test.is_late = True
+        await self._until_whole(test)
 
     async def _until_whole(self, test: _Test) -> None:
         while True:
