@@ -214,21 +214,6 @@ async def test_the_door_offers_names_languages_and_the_admin(browser):
     assert [(person.id, person.language) for person in sandbox.world.people] == [(42, "zh")]
 
 
-async def test_the_loops_panel_appears_when_something_is_published(browser):
-    async with running() as (sandbox, _):
-        page = await tab(browser, sandbox, "?name=Ada&lang=en", viewport={"width": 1280, "height": 800})
-        panel = page.get_by_role("region", name="The loop")
-        await expect(page.get_by_role("button", name="Tea house")).to_be_visible()
-        await expect(panel).to_be_hidden()
-        nights = [{"label": "Night 1", "satisfaction": 0.46}, {"label": "Night 2", "satisfaction": 0.61}]
-        run = {"stage": "learning", "fraction": 0.4, "eta_seconds": 30}
-        sandbox.publish_panel({"version": "v2", "ratings": 120, "nights": nights, "run": run})
-        await expect(panel.get_by_role("progressbar")).to_have_js_property("value", 0.4)
-        await expect(panel.get_by_role("row", name="Night 2")).to_contain_text("61 %")
-        await expect(panel).to_contain_text("v2")
-        assert page.faults == []
-
-
 async def test_everything_can_be_reached_by_keys(browser):
     async with running() as (sandbox, handlers):
         page = await tab(browser, sandbox, "?name=Ada&lang=en")
