@@ -29,6 +29,7 @@ _STAGES = {"loading": 0.05, "reference": 0.30, "training": 0.45, "judging": 0.17
 """Share of a run's time that each stage takes, roughly; in their order."""
 
 _BAR_CELLS = 10
+_TELLING_SHARE = 0.1
 
 
 class Bulletin:
@@ -136,8 +137,7 @@ class Bulletin:
     def _progress_of(self, run: Run, language: str) -> str:
         progress = self._nightly.progress
         share = share_done(progress)
-        seconds = time.time() - run.started_at.timestamp()
-        left = round(seconds * (1 - share) / share) if share > 0 else 0
+        left = seconds_left(run, share)
         filled = round(share * _BAR_CELLS)
         return say(
             language,
@@ -147,7 +147,7 @@ class Bulletin:
             bar="▓" * filled + "░" * (_BAR_CELLS - filled),
             percent=round(100 * share),
             loss="" if progress is None or progress.loss is None else say(language, "retrain-loss", loss=progress.loss),
-            eta=say(language, "retrain-eta", seconds=left) if share > 0.1 else "",
+            eta="" if left is None else say(language, "retrain-eta", seconds=left),
         )
 
 
@@ -159,3 +159,9 @@ def share_done(progress: Progress | None) -> float:
     before = sum(_STAGES[name] for name in names[: names.index(progress.stage)])
     within = progress.done / progress.total if progress.total else 0.0
     return min(1.0, before + _STAGES[progress.stage] * min(1.0, within))
+
+
+def seconds_left(run: Run, share: float) -> int | None:
+    """How long a run will still take, if it goes on as it has; None while too little is done to tell."""
+    spent = time.time() - run.started_at.timestamp()
+    return round(spent * (1 - share) / share) if share > _TELLING_SHARE else None

@@ -5,18 +5,28 @@ Reads only. Knows what the panel shows, not how it is drawn.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from heapq import nlargest
 from pathlib import Path
 
-from bot.bulletin import share_done
+from bot.bulletin import seconds_left, share_done
 from bot.charts import Satisfaction
+from bot.nightly import run_folder
 from bot.sandbox.server import Sandbox
+from bot.texts import LANGUAGES, say
+from bot.verdicts import verdict_sentence
 from engine.run import METRICS_FILE, read_progress
 from storage import ratings, runs, versions
 from storage.database import open_for_reading
 from storage.errors import StorageError
+from storage.records import Run
+from storage.statistics import statistics_in
 
 _REFRESH_SECONDS = 2.0
+_NEWEST = 5
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Observer:
@@ -26,43 +36,51 @@ class Observer:
         self._sandbox = sandbox
         self._data_dir = data_dir
         self.evenings: list[Satisfaction] = []
-        """The evenings so far, where somebody counts them; else the panel shows satisfaction per version."""
+        """The evenings so far, where somebody counts them."""
 
     async def watch(self) -> None:
         """Until cancelled."""
         while True:
             with contextlib.suppress(StorageError):  # the bot may not have made its database yet
-                self._sandbox.publish_panel(await asyncio.to_thread(self._look))
+                self._sandbox.publish_panel(await asyncio.to_thread(self.look))
             await asyncio.sleep(_REFRESH_SECONDS)
 
-    def _look(self) -> dict[str, object]:
+    def look(self) -> dict[str, object]:
+        """The panel as `Page.publish_panel` takes it.
+
+        Raises:
+            StorageError: there is no database yet.
+        """
         connection = open_for_reading(self._data_dir / "ovation.db")
         try:
-            current = ratings.current(connection)
-            run = runs.running(connection)
+            counted = statistics_in(connection, since=_EVER)
+            newest = nlargest(_NEWEST, ratings.current(connection), key=lambda rating: rating.at)
             champion = versions.any_champion(connection)
+            run = runs.running(connection)
             ended = runs.everything(connection)
         finally:
             connection.close()
-        shown = self.evenings or _per_version((rating.version, rating.value) for rating in current)
-        panel: dict[str, object] = {
+        return {
             "version": champion,
-            "ratings": len(current),
-            "nights": [{"label": each.label, "satisfaction": each.share, "version": each.version} for each in shown],
-            "run": None if run is None else self._progress(run.id),
+            "ratings": counted.ratings,
+            "texts": counted.texts,
+            "newest": [{"emoji": e.emoji, "kind": e.kind, "text": e.generation, "version": e.version} for e in newest],
+            "versions": [{"name": e.label, "share": e.share, "ratings": e.ratings} for e in counted.versions],
+            "evenings": [{"share": each.share, "version": each.version} for each in self.evenings],
+            "run": None if run is None else self._progress(run),
+            "verdict": _in_each_language(partial(verdict_sentence, ended[-1])) if ended else None,
         }
-        if ended:
-            panel["verdict"] = f"{ended[-1].verdict}: {ended[-1].version}"
-        return panel
 
-    def _progress(self, run: int) -> dict[str, object]:
-        progress = read_progress(self._data_dir / "runs" / f"{run:05}" / METRICS_FILE)
-        return {"stage": progress.stage if progress else "starting", "fraction": share_done(progress)}
+    def _progress(self, run: Run) -> dict[str, object]:
+        progress = read_progress(run_folder(self._data_dir, run.id) / METRICS_FILE)
+        share = share_done(progress)
+        stage = f"stage-{progress.stage if progress else 'starting'}"
+        return {
+            "stage": _in_each_language(lambda language: say(language, stage)),
+            "share": share,
+            "seconds_left": seconds_left(run, share),
+        }
 
 
-def _per_version(rated: Iterable[tuple[str, float]]) -> list[Satisfaction]:
-    """Likes and dislikes by version, in order of first appearance."""
-    counts: dict[str, list[int]] = {}
-    for version, value in rated:
-        counts.setdefault(version, [0, 0])[value < 0] += 1
-    return [Satisfaction(version, version, likes, dislikes) for version, (likes, dislikes) in counts.items()]
+def _in_each_language(sentence: Callable[[str], str]) -> dict[str, str]:
+    return {language: sentence(language) for language in LANGUAGES}

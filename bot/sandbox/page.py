@@ -34,9 +34,9 @@ from bot.sandbox.world import World
 WEB = Path(__file__).parent / "web"
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+_STYLES = ("style", "panel")
 _SCRIPTS = ("app", "chats", "composer", "dom", "link", "log", "messages", "panel", "picker", "richtext", "words")
 HEADERS = {
     "Content-Security-Policy": (
@@ -72,16 +72,19 @@ class Page:
     def publish_panel(self, panel: Mapping[str, object]) -> None:
         """Show this in the side panel of every page.
 
-        Fields, all optional: `version` (text), `ratings`, `generations` (counts), `nights` (list of {label,
-        satisfaction from 0 to 1, version?}), `run` ({stage: text, fraction from 0 to 1, eta_seconds?} or None),
-        `verdict` (text).
+        Fields, all optional: `version` (its name), `ratings` and `texts` (counts), `newest` (the newest ratings, of
+        {emoji, kind, text, version}, the text by its number), `versions` ({name, share, ratings}; the share of likes
+        is None where nobody has rated), `evenings` ({share, version}), `run` ({stage, share, seconds_left} or None),
+        `verdict`. A share is from 0 to 1; `stage` and `verdict` are sentences by language.
         """
         self._panel = dict(panel)
         self._world.state.tell("panel", detail={"panel": self._panel})
 
     def routes(self) -> list[BaseRoute]:
         """The routes to mount at the server's root."""
-        files = _FILES | {f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in _SCRIPTS}
+        styles = {f"/{name}.css": (f"{name}.css", "text/css; charset=utf-8") for name in _STYLES}
+        scripts = {f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in _SCRIPTS}
+        files = _FILES | styles | scripts
         verbs: dict[str, Verb] = {"say": self._say, "react": self._react, "press": self._press}
         return [
             *(Route(path, _file(*file), methods=["GET"]) for path, file in files.items()),

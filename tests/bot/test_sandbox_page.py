@@ -36,7 +36,7 @@ async def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_script(c
     assert "unsafe" not in policy
     assert "style=" not in page.text
     assert "http" not in page.text.replace("http-equiv", "")
-    for name in ("style.css", "app.js", "words.js", "icon.svg"):
+    for name in ("style.css", "panel.css", "app.js", "words.js", "icon.svg"):
         assert (await client.get(f"/{name}")).status_code == 200
 
 

@@ -1,11 +1,18 @@
-"""`ovation demo` plays its nights without a terminal, prints what happened, draws the chart, and ends."""
+"""`ovation demo` plays its nights without a terminal, prints what happened, draws the chart, and ends.
+
+Meanwhile whoever has its page open sees the loop go round.
+"""
 
 import asyncio
+import contextlib
+import json
 import re
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+import websockets
 from typer.testing import CliRunner
 
 from bot.cli import app
@@ -19,14 +26,40 @@ async def test_the_demo_plays_a_night_and_ends_with_a_chart(tmp_path: Path) -> N
         "--taste", "brief", "--silence", "0.2", "--train-minutes", "0.5",
         cwd=tmp_path, env=child_environment({}), stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    printed, _ = await asyncio.wait_for(child.communicate(), 880)
+    async with asyncio.timeout(880):
+        opening = (await child.stdout.readline()).decode()
+        address = re.search(r"http://127\.0\.0\.1:\d+", opening)
+        assert address, opening
+        watching = asyncio.create_task(panels_of(address[0]))
+        printed, _ = await child.communicate()
+        panels = await watching
     said = printed.decode()
     assert child.returncode == 0
-    assert re.search(r"http://127\.0\.0\.1:\d+", said)
     assert re.search(r"Evening 1\W+starter\W+\d+\W+\d+%\W+\d+%\W+\d+%", said)
     assert "the hidden taste was “brief”" in said
     assert re.search(r"(promoted|rejected)\.", said)
     assert (tmp_path / "satisfaction.png").read_bytes().startswith(b"\x89PNG")
+
+    assert len({panel["ratings"] for panel in panels}) > 3, "ratings are seen coming in"
+    assert len({panel["run"]["share"] for panel in panels if panel["run"]}) > 3, "the run is seen going on"
+    last = panels[-1]
+    assert last["versions"][0]["name"] == "starter"
+    assert 0 < last["versions"][0]["share"] < 1
+    assert len(last["newest"]) == 5
+    assert "Run 1:" in last["verdict"]["en"]
+
+
+async def panels_of(address: str) -> list[dict]:
+    """What the side panel shows, from now until the demo ends."""
+    async with httpx.AsyncClient(base_url=address) as client:
+        entered = (await client.post("/api/people", json={"name": "Ada", "language": "en"})).json()
+    panels = []
+    line = websockets.connect(f"{address.replace('http', 'ws')}/api/live?key={entered['key']}", proxy=None)
+    with contextlib.suppress(websockets.ConnectionClosed):
+        async with line as events:
+            async for event in events:
+                panels.append(json.loads(event).get("panel"))  # noqa: PERF401 - what came before the end counts
+    return [panel for panel in panels if panel]
 
 
 def test_an_unknown_taste_is_answered_with_the_list() -> None:

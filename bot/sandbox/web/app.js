@@ -89,12 +89,14 @@ const onEvent = {
     const before = new Map(chats);
     chats.clear();
     for (const chat of event.chats) keepChat(chat, before.get(chat.id));
+    const isThroughDoor = !byId("door").hidden;
     if (!hasStarted) startOnce();
     showPanel(event.panel);
     drawMe();
     if (!chats.has(openId)) openId = null;
     if (openId === null && !narrow.matches) openId = inOrder([...chats.values()])[0]?.id ?? null;
     redraw();
+    if (isThroughDoor) settle();
   },
   message(event) {
     const chat = chats.get(event.chat);
@@ -177,7 +179,7 @@ function startOnce() {
   byId("language").onclick = switchLanguage;
   document.addEventListener("visibilitychange", () => markRead());
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && narrow.matches && openId !== null && event.target === document.body) showChat(null);
+    if (event.key === "Escape" && narrow.matches && openId !== null && [document.body, byId("log")].includes(event.target)) showChat(null);
   });
   narrow.addEventListener("change", redraw);
 }
@@ -196,8 +198,13 @@ function showChat(id) {
   closePicker();
   openId = id;
   redraw();
-  if (id === null) byId("chats").querySelector("button")?.focus();
-  else if (!matchMedia("(pointer: coarse)").matches) byId("text").focus();
+  settle();
+}
+
+// Where the focus is when a chat has been opened or left; on a touch screen the text field would bring the keyboard up.
+function settle() {
+  if (openId === null) byId("chats").querySelector("button")?.focus();
+  else byId(matchMedia("(pointer: coarse)").matches ? "log" : "text").focus();
 }
 
 function isChatShown() {

@@ -1,7 +1,7 @@
 // The list of chats with the last message and what is unread.
 
 import { byId, dress, make } from "./dom.js";
-import { clock, senderName, snippet } from "./messages.js";
+import { clock, senderName, serviceWords, snippet } from "./messages.js";
 import { word } from "./words.js";
 
 // The most recently used first; chats that nobody has written in yet come last, private ones before groups.
@@ -23,7 +23,7 @@ function entry(chat, isOpen, onOpen) {
   const face = make("span.face", { ariaHidden: "true" });
   dress(face, chat.faceId, chat.title);
   const last = [...chat.messages.values()].at(-1);
-  const line = chat.isTyping ? make("span.typing", {}, word("typing")) : make("span.last", {}, last ? lastLine(chat, last) : chat.description || word("start"));
+  const line = chat.isTyping ? make("span.typing", {}, word("typing")) : make("span.last", {}, ...lastLine(chat, last));
   const button = make("button.entry", { type: "button", onclick: () => onOpen(chat.id) }, face,
     make("span.entry-text", {},
       make("span.entry-top", {}, make("strong", {}, chat.title), make("time", {}, last ? clock(last.date) : "")),
@@ -33,9 +33,12 @@ function entry(chat, isOpen, onOpen) {
   return button;
 }
 
+// Name and words are apart, so that each is cut at its own end, whichever way it is written.
 function lastLine(chat, message) {
-  if (message.service) return word("joined", message.service.name ?? "");
-  return chat.kind === "private" ? snippet(message) : `${senderName(message)}: ${snippet(message)}`;
+  if (!message) return [make("span", {}, chat.description || word("start"))];
+  if (message.service) return [make("span", {}, serviceWords(message.service))];
+  const words = make("span", { dir: "auto" }, snippet(message));
+  return chat.kind === "private" ? [words] : [make("span", {}, `${senderName(message)}:`), words];
 }
 
 function badge(chat) {

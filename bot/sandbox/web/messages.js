@@ -101,7 +101,7 @@ function icon(paths) {
 
 function quote(message, quoted, acts) {
   const button = make("button.quote", { type: "button", onclick: () => acts.jump(message.replyTo) });
-  if (quoted) button.append(make("strong", {}, senderName(quoted)), make("span", {}, snippet(quoted)));
+  if (quoted) button.append(make("strong", {}, senderName(quoted)), make("span", { dir: "auto" }, snippet(quoted)));
   else button.append(make("span", {}, word("deleted")));
   return button;
 }
@@ -142,11 +142,13 @@ function key(message, button, acts) {
 }
 
 function serviceLine(message) {
-  const { kind, name } = message.service;
-  const words = { new_chat_members: word("joined", name), left_chat_member: word("left", name) }[kind] ?? word("movedOn");
-  const element = make("p.service", { tabIndex: -1 }, make("span", {}, words));
+  const element = make("p.service", { tabIndex: -1 }, make("span", {}, serviceWords(message.service)));
   element.dataset.id = message.id;
   return element;
+}
+
+export function serviceWords({ kind, name }) {
+  return { new_chat_members: word("joined", name), left_chat_member: word("left", name) }[kind] ?? word("movedOn");
 }
 
 export function clock(seconds) {

@@ -1,7 +1,7 @@
 // The side panel: what the loop is doing, as the demo publishes it. Hidden until something was published.
 
 import { byId, make, svg } from "./dom.js";
-import { word } from "./words.js";
+import { currentLanguage, word } from "./words.js";
 
 const WIDTH = 280;
 const HEIGHT = 150;
@@ -9,6 +9,16 @@ const LEFT = 42;
 const BOTTOM = 24;
 const TOP = 12;
 const RIGHT = 18;
+
+// The parts from top to bottom: what each shows, and how that is drawn. A part is drawn anew only when that has changed.
+const PARTS = [
+  { of: ({ version, ratings, texts }) => ({ version, ratings, texts }), draw: facts },
+  { of: ({ run }) => run, draw: progress },
+  { of: ({ verdict }) => verdict, draw: (verdict) => [make("p.verdict", {}, verdict[currentLanguage()])] },
+  { of: ({ versions, version }) => versions?.length && { versions, serving: version }, draw: byVersion },
+  { of: ({ newest }) => newest?.length && newest, draw: newestRatings },
+  { of: ({ evenings }) => evenings?.length > 1 && evenings, draw: byEvening },
+];
 
 let panel = {};
 
@@ -19,15 +29,30 @@ export function showPanel(published) {
 
 export function redrawPanel() {
   const isEmpty = Object.keys(panel).length === 0;
-  const toggle = byId("panel-toggle");
-  toggle.hidden = isEmpty;
   document.body.classList.toggle("has-panel", !isEmpty);
   byId("panel").hidden = isEmpty;
+  byId("panel-toggle").hidden = isEmpty;
   if (isEmpty) return;
-  const last = panel.nights?.at(-1);
-  toggle.replaceChildren(make("span.hidden", {}, word("loop")), last ? `📈 ${percent(last.satisfaction)}` : "📈");
-  toggle.title = word("loop");
-  byId("panel-body").replaceChildren(...[facts(), run(), verdict(), nights()].filter(Boolean));
+  drawToggle();
+  const body = byId("panel-body");
+  if (!body.children.length) body.append(...PARTS.map(() => make("section")));
+  PARTS.forEach(({ of, draw }, i) => redrawPart(body.children[i], of(panel), draw));
+}
+
+function redrawPart(part, state, draw) {
+  const key = JSON.stringify([state, currentLanguage()]);
+  if (part.dataset.shown === key) return;
+  part.dataset.shown = key;
+  part.hidden = !state;
+  part.replaceChildren(...(state ? draw(state) : []));
+}
+
+// On a narrow screen the button says how far the run is, or how the version that serves is liked.
+function drawToggle() {
+  const serving = panel.versions?.find((each) => each.name === panel.version) ?? panel.versions?.at(-1);
+  const shown = panel.run ? `🌙 ${percent(panel.run.share)}` : serving ? `📈 ${percent(serving.share)}` : "📈";
+  byId("panel-toggle").replaceChildren(make("span.hidden", {}, `${word("loop")} `), shown);
+  byId("panel-toggle").title = word("loop");
 }
 
 export function startPanel() {
@@ -41,56 +66,67 @@ export function startPanel() {
   byId("panel").onkeydown = (event) => event.key === "Escape" && toggle(false);
 }
 
-function facts() {
-  const shown = [["version", panel.version], ["ratings", panel.ratings], ["generations", panel.generations]];
-  const known = shown.filter(([, value]) => value !== undefined && value !== null);
-  return known.length ? make("dl.facts", {}, ...known.map(([name, value]) =>
-    make("div", {}, make("dt", {}, word(name)), make("dd", { title: String(value) }, String(value))))) : null;
+function facts(shown) {
+  const known = Object.entries(shown).filter(([, value]) => value !== undefined && value !== null);
+  return [make("dl.facts", {}, ...known.map(([name, value]) =>
+    make("div", {}, make("dt", {}, word(name)), make("dd", { title: String(value) }, String(value)))))];
 }
 
-function run() {
-  if (!panel.run) return null;
-  const { stage, fraction, eta_seconds: eta } = panel.run;
-  const bar = make("progress", { max: 1, value: fraction ?? 0, id: "run-progress" });
-  const left = eta === undefined || eta === null ? "" : word("secondsLeft", Math.round(eta));
-  return make("section.run", {}, make("label", { htmlFor: "run-progress" }, make("strong", {}, stage ?? ""),
-    make("span", {}, ` ${percent(fraction ?? 0)}`)), bar, make("small", {}, left));
+function progress({ stage, share, seconds_left: left }) {
+  const known = left !== undefined && left !== null;
+  return [make("label", { htmlFor: "run-progress" }, make("strong", {}, stage[currentLanguage()]), ` ${percent(share)}`),
+    make("progress", { max: 1, value: share, id: "run-progress" }),
+    make("small", {}, known ? word("secondsLeft", left) : "")];
 }
 
-function verdict() {
-  return panel.verdict ? make("p.verdict", {}, panel.verdict) : null;
+function byVersion({ versions, serving }) {
+  const row = (each) => {
+    const bar = make("span.bar");
+    bar.style.setProperty("--share", each.share ?? 0);
+    const liked = make("td", {}, make("span.liked", {}, bar, make("span", {}, percent(each.share))));
+    return make(each.name === serving ? "tr.serving" : "tr", {},
+      make("th", { scope: "row", title: each.name }, each.name), liked, make("td", {}, String(each.ratings)));
+  };
+  const head = ["version", "liked", "ratings"].map((name) => make("th", { scope: "col" }, word(name)));
+  return [make("table.versions", {}, make("caption", {}, word("perVersion")),
+    make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...versions.map(row)))];
 }
 
-function nights() {
-  const points = panel.nights ?? [];
-  if (!points.length) return null;
-  const rows = points.map((night) => make("tr", {}, make("th", { scope: "row" }, night.label), make("td", {}, percent(night.satisfaction))));
-  const table = make("table.hidden", {}, make("caption", {}, word("satisfaction")), make("tbody", {}, ...rows));
-  return make("section", {}, make("h3", {}, word("satisfaction")), chart(points), table);
+function byEvening(evenings) {
+  const rows = evenings.map((evening, i) => make("tr", {}, make("th", { scope: "row" }, word("evening", i + 1)),
+    make("td", {}, evening.version), make("td", {}, percent(evening.share))));
+  return [make("h3", {}, word("perEvening")), chart(evenings),
+    make("table.hidden", {}, make("caption", {}, word("perEvening")), make("tbody", {}, ...rows))];
 }
 
-function chart(points) {
-  const x = (i) => LEFT + (points.length === 1 ? 0.5 : i / (points.length - 1)) * (WIDTH - LEFT - RIGHT - 16) + 8;
+function newestRatings(newest) {
+  return [make("h3", {}, word("newest")), make("ul.newest", {}, ...newest.map((rating) =>
+    make("li", {}, make("span.emoji", {}, rating.emoji), make("span", {}, `/${rating.kind} #${rating.text}`),
+      make("span.by", {}, rating.version))))];
+}
+
+function chart(evenings) {
+  const x = (i) => LEFT + (i / (evenings.length - 1)) * (WIDTH - LEFT - RIGHT - 16) + 8;
   const y = (share) => TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", "aria-hidden": "true" });
   for (const share of [0, 0.5, 1]) {
     drawing.append(svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(share), y2: y(share), class: "grid" }));
     drawing.append(svg("text", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, percent(share)));
   }
-  const line = points.map((night, i) => `${x(i)},${y(night.satisfaction)}`).join(" ");
+  const line = evenings.map((evening, i) => `${x(i)},${y(evening.share)}`).join(" ");
   drawing.append(svg("polyline", { points: line, class: "line" }));
-  const every = Math.ceil(points.length / 5);
-  points.forEach((night, i) => {
-    drawing.append(svg("circle", { cx: x(i), cy: y(night.satisfaction), r: 4, class: "point" },
-      svg("title", {}, `${night.label}: ${percent(night.satisfaction)}${night.version ? ` · ${night.version}` : ""}`)));
-    if (i === points.length - 1) {
-      drawing.append(svg("text", { x: x(i), y: y(night.satisfaction) - 9, "text-anchor": "middle", class: "value" }, percent(night.satisfaction)));
+  const every = Math.ceil(evenings.length / 5);
+  evenings.forEach((evening, i) => {
+    drawing.append(svg("circle", { cx: x(i), cy: y(evening.share), r: 4, class: "point" },
+      svg("title", {}, `${word("evening", i + 1)}: ${percent(evening.share)} · ${evening.version}`)));
+    if (i === evenings.length - 1) {
+      drawing.append(svg("text", { x: x(i), y: y(evening.share) - 9, "text-anchor": "middle", class: "value" }, percent(evening.share)));
     }
-    if (i % every === 0) drawing.append(svg("text", { x: x(i), y: HEIGHT - 6, "text-anchor": "middle" }, night.short ?? String(i + 1)));
+    if (i % every === 0) drawing.append(svg("text", { x: x(i), y: HEIGHT - 6, "text-anchor": "middle" }, String(i + 1)));
   });
   return drawing;
 }
 
 function percent(share) {
-  return `${Math.round(share * 100)} %`;
+  return share === null || share === undefined ? "–" : `${Math.round(share * 100)} %`;
 }
