@@ -21,7 +21,9 @@ OTHERS_VARIABLES = frozenset(
     "HF_HOME HF_HUB_OFFLINE HF_TOKEN OMP_NUM_THREADS CUDA_VISIBLE_DEVICES RUN_DIR"
     " VLLM_ALLOW_RUNTIME_LORA_UPDATING".split()
 )
-OTHERS_COMMANDS = frozenset("live ready metrics newbot setjoingroups setprivacy revoke limerick".split())
+OTHERS_COMMANDS = frozenset(
+    "live ready metrics newbot setjoingroups setprivacy setinline setinlinefeedback revoke limerick".split()
+)
 """Paths of the bot's own HTTP server, BotFather's commands, and the worked example of docs/kinds.md."""
 PEERS_COMMANDS = frozenset("chat resend retry reset stop info new restart status pairing".split())
 
