@@ -36,10 +36,12 @@ class Consent:
         self._on_yes = on_yes
         self._on_no = on_no
 
-    async def give(self, person_id: int, chat_id: int, at: datetime) -> str:
-        """Opt in to the present consent text, in one chat."""
+    async def give(
+        self, person_id: int, chat_id: int, at: datetime, *, text_version: int = CONSENT_TEXT_VERSION
+    ) -> str:
+        """Opt in to a version of the consent text, in one chat: to what was read, which may be an old question."""
         person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
-        is_new = await people.grant(self._db, person, chat, text_version=CONSENT_TEXT_VERSION, at=at)
+        is_new = await people.grant(self._db, person, chat, text_version=text_version, at=at)
         if is_new:
             self._on_yes()
         return "optin-done" if is_new else "optin-already"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.texts import say
 from storage.records import Generation, Reason, Tally
 
-CONSENT_TEXT_VERSION = 1
+CONSENT_TEXT_VERSION = 2
 """Grows whenever the consent text changes its meaning; earlier opt-ins then no longer stand for it."""
 
 

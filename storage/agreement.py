@@ -1,5 +1,8 @@
 """Agreement: under which condition something that a person has said of a text may be learned from, now. Knows SQL."""
 
+INLINE_TEXT = 2
+"""The first version of the consent text that speaks of inline mode; who has agreed to an earlier one agreed to less."""
+
 
 def place(person: str) -> str:
     """The chat in which a person's consent counts for a text `g` (generations): the one where it stands.
@@ -18,7 +21,9 @@ def agreed(person: str) -> str:
     """
     return f"""(
         (SELECT count(*) FROM consents c WHERE c.revoked_at IS NULL AND c.person IN (g.author, {person})
-            AND c.chat = {place("c.person")}) = (1 + (g.author <> {person}))
+            AND c.chat = {place("c.person")}
+            AND (c.text_version >= {INLINE_TEXT} OR NOT EXISTS (SELECT 1 FROM offers o WHERE o.generation = g.id))
+        ) = (1 + (g.author <> {person}))
         AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, {person}))
         AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
         AND g.id NOT IN (SELECT id FROM quoting)

@@ -13,7 +13,7 @@ async def see(db: Database, person: str, *, at: datetime) -> None:
 
 
 async def grant(db: Database, person: str, chat: str, *, text_version: int, at: datetime) -> bool:
-    """Opt in, in one chat, to the given version of the consent text; False when that stood already."""
+    """Opt in, in one chat, to the given version of the consent text; False when that, or a later one, stood already."""
 
     def opt_in(connection: sqlite3.Connection) -> bool:
         _see(connection, person, at)
@@ -21,7 +21,7 @@ async def grant(db: Database, person: str, chat: str, *, text_version: int, at: 
             "SELECT text_version FROM consents WHERE person = ? AND chat = ? AND revoked_at IS NULL",
             (person, chat),
         ).fetchone()
-        if current is not None and current["text_version"] == text_version:
+        if current is not None and current["text_version"] >= text_version:
             return False
         _revoke(connection, person, chat, at)
         connection.execute(

@@ -10,7 +10,7 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, Cont
 from bot.consent import Consent
 from bot.delivery import Delivery
 from bot.incoming import answer, incoming, toast
-from bot.keyboards import consent_buttons
+from bot.keyboards import CONSENT_TEXT_VERSION, consent_buttons
 from bot.texts import say
 
 Choice = Callable[[int, int, datetime], Awaitable[str]]
@@ -41,10 +41,14 @@ def handlers(consent: Consent, delivery: Delivery, *, contact: str, days: int) -
 
     async def on_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query = update.callback_query
-        if query is None or query.message is None:
+        if query is None or query.message is None or query.data is None:
             return
-        choose = consent.give if (query.data or "").startswith("optin:") else consent.withdraw
-        text = await choose(query.from_user.id, query.message.chat.id, datetime.now(UTC))
+        said, version = query.data.split(":")
+        person_id, chat_id, now = query.from_user.id, query.message.chat.id, datetime.now(UTC)
+        if said == "optin":
+            text = await consent.give(person_id, chat_id, now, text_version=min(int(version), CONSENT_TEXT_VERSION))
+        else:
+            text = await consent.withdraw(person_id, chat_id, now)
         await toast(query, text, show_alert=True)
 
     return [

@@ -10,7 +10,7 @@ start =
 
     React to what I write with an emoji, or press 👍 or 👎. Every night I can learn from these ratings and write a little better for you.
 
-    May I learn from what you ask and how you rate, in this chat? You can change your mind at any time with /optin and /optout. Nothing is used unless you say yes.
+    May I learn from what you ask and how you rate, in this chat? In our private chat your answer also counts for what you ask and rate in other chats by my name (inline mode). You can change your mind at any time with /optin and /optout. Nothing is used unless you say yes.
 help =
     { $kinds }
 
@@ -60,7 +60,7 @@ written-as-chat = You write here in the name of a group or channel, so I cannot 
 # --- Consent ---
 consent-yes = Yes, learn from mine
 consent-no = No, thanks
-optin-done = Thank you! From now on your prompts and ratings in this chat may teach me. /optout ends that.
+optin-done = Thank you! From now on your prompts and ratings in this chat may teach me; in our private chat those of inline mode, too. /optout ends that.
 optin-already = You have said yes here already. /optout changes that.
 optout-done = Done. Nothing of yours in this chat will be used for learning from now on. /optin changes that.
 optout-already = I do not learn from you here. /optin changes that.

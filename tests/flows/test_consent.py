@@ -1,8 +1,11 @@
 """Nothing teaches the model without a yes, from the one who asked and from the one who rated."""
 
+from bot.keyboards import CONSENT_TEXT_VERSION
 from bot.sandbox.server import Sandbox
 from tests.flows.conftest import BotProcess, Scene
 from tests.flows.test_rating import values
+from tests.flows.test_strange_input import press
+from tests.flows.test_trust import mydata
 
 
 async def test_a_rating_counts_for_training_only_when_author_and_rater_have_said_yes(
@@ -42,3 +45,20 @@ async def test_start_says_that_it_is_an_ai_and_asks_in_the_persons_language(bot:
     assert "同意" in await scene.say(li, chat, "/privacy")
     assert "谢谢" in await scene.say(li, chat, "/optin")
     assert "已经同意" in await scene.say(li, chat, "/optin")
+
+
+async def test_a_yes_to_an_old_question_is_a_yes_to_what_it_said(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await bot.start()
+    ada, chat = scene.person("Ada")
+    text = await scene.ask(ada, chat, "/slogan green tea")
+
+    async def agreed_to() -> list[int]:
+        return [row["text_version"] for row in (await mydata(scene, ada))["consents"]]
+
+    assert "Thank you" in await press(sandbox, ada, text, "optin:1")
+    assert await agreed_to() == [1]
+    assert "Thank you" in await scene.say(ada, chat, "/optin")
+    assert "already" in await press(sandbox, ada, text, "optin:1")
+    assert await agreed_to() == [1, CONSENT_TEXT_VERSION]

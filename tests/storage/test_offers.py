@@ -50,7 +50,7 @@ async def test_an_update_that_comes_again_offers_nothing_anew(db: Database) -> N
 
 async def test_takes_that_nobody_has_chosen_go_after_a_day(db: Database) -> None:
     one, other = await written(db, 1, 2)
-    await people.grant(db, "ada", "ada's", text_version=1, at=NOON)
+    await people.grant(db, "ada", "ada's", text_version=2, at=NOON)
     await offers.choose(db, "token 1", shown_in="here", at=NOON)
     assert await retention.purge(db, before=NOON - timedelta(hours=1)) == (0, 0)
     assert await retention.purge(db, before=DAY_AFTER) == (1, 0)
@@ -77,9 +77,9 @@ async def test_what_counts_under_a_take_is_the_consent_of_each_persons_own_priva
         await offers.note_home(db, rater, f"{rater}'s", at=NOON)
         await rate(db, take, rater, update_id)
     for person, chat in (("bob", "bob's"), ("cyd", "ada's"), ("dee", "a group")):
-        await people.grant(db, person, chat, text_version=1, at=NOON)
+        await people.grant(db, person, chat, text_version=2, at=NOON)
     assert await ratings.consented(db) == [], "the author has not agreed"
-    await people.grant(db, "ada", "ada's", text_version=1, at=NOON)
+    await people.grant(db, "ada", "ada's", text_version=2, at=NOON)
     (text,) = await ratings.consented(db)
     assert {rating.rater for rating in text.ratings} == {"ada", "bob"}
     assert await retention.purge(db, before=DAY_AFTER) == (0, 2)
@@ -87,6 +87,9 @@ async def test_what_counts_under_a_take_is_the_consent_of_each_persons_own_priva
     await people.revoke(db, "bob", "bob's", at=NOON)
     (text,) = await ratings.consented(db)
     assert {rating.rater for rating in text.ratings} == {"ada"}
+    await people.grant(db, "bob", "bob's", text_version=1, at=DAY_AFTER)
+    (text,) = await ratings.consented(db)
+    assert {rating.rater for rating in text.ratings} == {"ada"}, "the first text did not speak of inline mode"
 
 
 async def test_an_erasure_takes_takes_messages_and_homes(db: Database) -> None:

@@ -134,6 +134,7 @@ async def test_a_new_consent_text_asks_anew_and_keeps_the_history(db: Database) 
     assert await people.grant(db, "ada", "tea", text_version=1, at=NOON)
     assert not await people.grant(db, "ada", "tea", text_version=1, at=NOON + timedelta(hours=1))
     assert await people.grant(db, "ada", "tea", text_version=2, at=NOON + timedelta(hours=2))
+    assert not await people.grant(db, "ada", "tea", text_version=1, at=NOON + timedelta(hours=3)), "an old question"
     rows = await db.read(lambda c: [tuple(r) for r in c.execute("SELECT text_version, revoked_at FROM consents")])
     assert rows == [(1, (NOON + timedelta(hours=2)).isoformat()), (2, None)]
 
