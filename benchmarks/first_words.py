@@ -1,4 +1,5 @@
-"""How soon people see something: the placeholder, the first words, the whole text, with ten of them asking at once.
+"""How soon people see something: the placeholder, the first words, the whole text, with ten of them asking at once; and
+how soon a text is stopped.
 
 Told from the moment of the prompt by the calls as they reach the stand-in; nothing is asked of the bot. Knows calls,
 nothing of how the bot comes to make them.
@@ -6,6 +7,7 @@ nothing of how the bot comes to make them.
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,11 +17,12 @@ from benchmarks.stage import Engine, running_engine, staged
 from benchmarks.tables import Row, Table, number, percentile
 from bot.sandbox.calls import Call
 from bot.sandbox.flood import FloodLimits
-from bot.sandbox.records import SeenMessage
+from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.world import World
 
 PEOPLE = 10
 ROUNDS = 20
+STOPS = 20
 _WARM_ROUNDS = 2
 _PAUSE_SECONDS = 5.0
 """Between two rounds, so that no limit of Telegram's is near."""
@@ -33,6 +36,8 @@ class Waits:
     placeholder: list[float] = field(default_factory=list)
     words: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
+    stopped: list[float] = field(default_factory=list)
+    """From the press of ⏹ until the message says so."""
 
 
 def measure() -> Table:
@@ -42,6 +47,7 @@ def measure() -> Table:
         _row("until the placeholder", waits.placeholder, "p95 ≤ 150"),
         _row("until the first words of the answer", waits.words, "p95 ≤ 1,000"),
         _row("until the whole text, with its buttons", waits.whole, ""),
+        _row(f"from ⏹ until it has stopped ({STOPS} texts, one after the other)", waits.stopped, "≤ 1,000"),
     ]
     note = (
         f"{PEOPLE} people prompt at the same moment, each in private, {ROUNDS} times; the starter, against the stand-in"
@@ -77,7 +83,25 @@ async def _rounds(engine: Engine) -> Waits:
                 for one in asked:
                     _take(waits, stage.sandbox.calls, one, began)
             await asyncio.sleep(_PAUSE_SECONDS)
+        for _ in range(STOPS):
+            await _stop(waits, world, people[0])
+            await asyncio.sleep(_PAUSE_SECONDS)
     return waits
+
+
+async def _stop(waits: Waits, world: World, person: Person) -> None:
+    """Stop a text as soon as it can be."""
+    asked = world.say(person, world.private_chat(person), "/story the lighthouse, told slowly")
+
+    def button() -> tuple[SeenMessage, str] | None:
+        found = ((answer, answer.button("stop:")) for answer in world.answers(asked))
+        return next(((answer, stop.callback_data or "") for answer, stop in found if stop is not None), None)
+
+    shown, data = await world.until(button, 30)
+    began = time.perf_counter()
+    await world.press(person, shown, data)
+    await world.until(lambda: world.current(shown).text.startswith("⏹") or None, 30)
+    waits.stopped.append(time.perf_counter() - began)
 
 
 def _are_answered(world: World, asked: Sequence[SeenMessage]) -> bool:

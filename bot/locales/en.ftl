@@ -76,7 +76,7 @@ privacy =
 
     For how long: without your yes, 24 hours after my answer; then only numbers stay. With it, { $days } days, and longer only what a model that is still here has learned from. Backups are kept a few days longer.
 
-    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. In inline mode, where I cannot tell the chat, your answer in our private chat counts. Asking for another text, or for a change, tells me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
+    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. In inline mode, where I cannot tell the chat, your answer in our private chat counts. Asking for another text or for a change, and choosing one of two, tell me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
 
     Your rights: /optin and /optout change your answer at any time. /mydata sends you everything I have of you. /forget erases it, with its key, at once and in all backups; a model that has learned from you leaves at the next training and is destroyed.
 
