@@ -162,12 +162,10 @@ class Inline:
 def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:
     """What kind of text is asked for, and about what: "" as long as nobody can tell."""
     text = plain(text)
-    first, *rest = text.split(maxsplit=1) or [""]
-    name = first.removeprefix("/").lower()
-    if name in kinds.by_name:
-        return kinds.by_name[name], "".join(rest)
-    is_half_a_name = not rest and any(kind.startswith(name) for kind in kinds.by_name)
-    return kinds.default, "" if is_half_a_name else text
+    kind, topic = kinds.named_first(text)
+    is_one_word = kind is kinds.default and len(text.split()) == 1
+    is_half_a_name = is_one_word and any(name.startswith(text.removeprefix("/").lower()) for name in kinds.by_name)
+    return kind, "" if is_half_a_name else topic
 
 
 def _hint(takes: Mapping[int, Writing]) -> str:

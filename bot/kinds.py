@@ -54,10 +54,10 @@ class Kinds:
         return next(iter(self.by_name.values()))
 
     def named_first(self, words: str) -> tuple[Kind, str]:
-        """The kind that the first word names, and the others; the default with all of them where it names none."""
-        first, _, rest = words.strip().partition(" ")
-        kind = self.by_name.get(first.lower())
-        return (self.default, words) if kind is None or not rest.strip() else (kind, rest)
+        """The kind that the first word names, with or without /, and the rest; else the default, and all of them."""
+        first, *rest = words.split(maxsplit=1) or [""]
+        kind = self.by_name.get(first.removeprefix("/").lower())
+        return (self.default, words) if kind is None else (kind, "".join(rest))
 
     @property
     def longest(self) -> int:

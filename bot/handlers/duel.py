@@ -20,9 +20,9 @@ def handlers(studio: Studio, feedback: Feedback, kinds: Kinds) -> list[BaseHandl
         message = incoming(update, bot_id=context.bot.id)
         if message is None:
             return
-        if not message.argument.strip():
-            raise Refusal("duel-usage")
         kind, topic = kinds.named_first(message.argument)
+        if not topic.strip():
+            raise Refusal("duel-usage")
         await studio.write(message.request, kind, topic, texts=2)
 
     async def on_better(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
