@@ -31,6 +31,7 @@ def test_statistics_are_drawn_for_a_phone() -> None:
         kinds=(Count("slogan", 90, 90, 40), Count("poem", 40, 30, 40), Count("story", 3, 0, 0)),
         days=tuple(Count(f"2026-11-{day:02}", 9, day, 20 - day) for day in range(1, 20)),
         emoji=(("👍", 3),),
+        counted=(),
     )
     words = dict.fromkeys(WORDS, "words")
     png = draw_statistics(numbers, words)

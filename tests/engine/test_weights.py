@@ -90,7 +90,8 @@ def test_somebody_known_for_longer_than_most_counts_no_more_than_fully():
     assert (tenures["most0"], tenures["elder0"]) == (1.0, 1.0)
 
 
-def test_what_somebody_did_speaks_against_a_text_and_counts_less_than_what_they_said():
-    assert all(-1.0 <= value < 0.0 for value in SIGNAL_VALUES.values())
+def test_what_somebody_did_counts_less_than_what_they_said_and_only_a_choice_speaks_for_a_text():
+    assert {signal for signal, value in SIGNAL_VALUES.items() if 0.0 < value <= 1.0} == {"preferred"}
+    assert all(-1.0 <= value < 0.0 for signal, value in SIGNAL_VALUES.items() if signal != "preferred")
     assert set(SIGNAL_WEIGHTS) == {"said", *SIGNAL_VALUES}
     assert all(SIGNAL_WEIGHTS[signal] < SIGNAL_WEIGHTS["said"] for signal in SIGNAL_VALUES)
