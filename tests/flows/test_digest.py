@@ -103,6 +103,6 @@ async def test_the_picture_comes_with_it_once_something_is_rated(
         said = [message for message in world.messages(office) if message.sender.is_bot][1:]
         return said if any(message.attachment is not None for message in said) else None
 
-    digest, picture, *_ = await world.until(told, 100)
+    digest, picture, *_ = await world.until(told, 180)
     assert "skipped" in digest.text and digest.buttons == ()
     assert picture.attachment is not None and picture.attachment.kind == "photo" and picture.attachment.width > 0
