@@ -43,8 +43,10 @@ class Models:
             lines += ["", standing_sentence(standing, language)]
         return "\n".join(lines)
 
-    async def promote(self, name: str) -> str:
+    async def promote(self, name: str, *, otherwise: str = "promote-usage") -> str:
         """Make a version the champion; without a name, the one that waits or is on trial. Returns its name.
+
+        `otherwise` is the sentence for when there is none.
 
         Raises:
             Refusal: there is no such version, or it cannot be loaded.
@@ -55,7 +57,7 @@ class Models:
                 self._db, base, "candidate"
             )
             if waiting is None:
-                raise Refusal("promote-usage")
+                raise Refusal(otherwise)
             name = waiting.name
         try:
             await self._switchboard.crown(name)

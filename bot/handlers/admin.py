@@ -50,8 +50,15 @@ class AdminCommands:
         await answer(self._delivery, message, "models", list=await self._models.listing(message.language))
 
     async def promote(self, message: Incoming) -> str:
-        """/promote NAME and /approve."""
-        name = await self._models.promote(message.argument.strip().lower())
+        """/promote NAME."""
+        return await self._promoted(message, otherwise="promote-usage")
+
+    async def approve(self, message: Incoming) -> str:
+        """/approve: the one that waits."""
+        return await self._promoted(message, otherwise="approve-nothing")
+
+    async def _promoted(self, message: Incoming, *, otherwise: str) -> str:
+        name = await self._models.promote(message.argument.strip().lower(), otherwise=otherwise)
         await answer(self._delivery, message, "promote-done", version=name)
         return name
 
@@ -93,7 +100,7 @@ def handlers(commands: AdminCommands, guard: Guard) -> list[BaseHandler[Any, Any
         guard.command("retrain", commands.retrain),
         guard.command("models", commands.models),
         guard.command("promote", commands.promote),
-        guard.command("approve", commands.promote),
+        guard.command("approve", commands.approve),
         guard.command("rollback", commands.roll_back),
         guard.button(r"^undo:v\d{1,18}$", commands.undo),
     ]

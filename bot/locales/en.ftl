@@ -10,7 +10,7 @@ start =
 
     React to what I write with an emoji, or press 👍 or 👎. Every night I can learn from these ratings and write a little better for you.
 
-    May I learn from what you ask and how you rate, in this chat? In our private chat your answer also counts for what you ask and rate in other chats by my name (inline mode). You can change your mind at any time with /optin and /optout. Nothing is used unless you say yes.
+    May I learn from what you ask and how you rate, in this chat? In our private chat your answer also counts for what you ask and rate in other chats where you call me by typing my name (inline mode). You can change your mind at any time with /optin and /optout. Nothing is used unless you say yes.
 help =
     { $kinds }
 
@@ -169,17 +169,17 @@ stats-chat = 📈 The last 30 days here: { $texts ->
     }, { $ratings ->
         [one] one rating
        *[other] { $ratings } ratings
-    }. One person has one rating on a text.
+    }. Each person has one rating on a text; the last one stands.
 stats-all = 📈 The last 30 days in all chats: { $texts ->
         [one] one text
        *[other] { $texts } texts
     }, { $ratings ->
         [one] one rating
        *[other] { $ratings } ratings
-    }. One person has one rating on a text.
+    }. Each person has one rating on a text; the last one stands.
 stats-counted = Beside these, Telegram has counted reactions without saying whose they are. They are in no other number, and teach me nothing: { $emoji }
 stats-only-counted = Nothing to draw yet: nobody has rated a text here by name in the last 30 days. Reactions that Telegram has only counted: { $emoji }. In a channel, 👍 and 👎 under the posts are ratings.
-stats-empty = Nothing to draw yet: nobody has rated a text here in the last 30 days. React to some with 👍, 👎 or any emoji.
+stats-empty = Nothing to draw yet: nobody has rated a text here in the last 30 days. React to some with 👍, 👎, ❤, 🔥 or 🥱.
 chart-versions = Satisfaction by version
 chart-days = Ratings by day
 chart-kinds = Satisfaction by kind
@@ -188,7 +188,7 @@ chart-disliked = not liked
 chart-ratings-axis = ratings
 chart-satisfaction-axis = likes among ratings, %
 top = 🏆 The best-loved of the last seven days here:
-top-empty = Nothing to show yet: nobody has liked a text here in the last seven days. React to some with 👍 or any emoji.
+top-empty = Nothing to show yet: nobody has liked a text here in the last seven days. React to some with 👍, ❤ or 🔥.
 again-coming = Another one is coming.
 settings =
     ⚙️ Your settings in this chat. A press changes one; it holds from your next text on.
@@ -236,7 +236,7 @@ settings-no-taste = I cannot do that here: my engine writes one text for each pr
 settings-not-yours = These are somebody else's settings. /settings shows you yours.
 duel-usage = What about? Write it behind the command, like this: /duel green tea, or /duel slogan green tea
 duel-better = 🏆 This one is better
-duel-thanks = Thank you, that counts.
+duel-thanks = Thank you, your choice counts: I learn from it. /top and /stats go by 👍 and 👎.
 duel-thanks-no-consent = Thank you. With /optin I may also learn from it.
 duel-one-only = The other text is not there, so there is nothing to choose yet.
 why-boring = boring
@@ -294,7 +294,7 @@ confirm-dropped = Left as it was.
 forget-confirm = This erases your prompts, the texts I wrote for you and your ratings, in every chat, at once and for good. Shall I?
 mydata-done = Everything I have of you, as JSON. /forget erases it.
 mydata-private = That is for your eyes only: please send me /mydata in our private chat.
-forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } ratings are erased. The next training does without them.
+forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } ratings are erased. The next training does without them; a model that has learned from them leaves then, or after some weeks where no training comes, and is destroyed.
 
 # --- For admins ---
 admin-only = Only the admins of this bot may do that.
@@ -331,6 +331,7 @@ state-destroyed = destroyed
 version-unknown = I know no version “{ $version }” of this model. /models lists them.
 version-tainted = { $version } has learned from somebody who is forgotten or shut out since, so it may not serve any more. /models lists the others.
 version-unusable = Version { $version } cannot be loaded; { $serving } serves on. The log says why.
+approve-nothing = No version is waiting to be approved. /models lists them all.
 promote-usage = Which one? Write /promote and the name, for example /promote v3. /models lists them.
 promote-done = { $version } serves from now on.
 digest =
@@ -418,7 +419,7 @@ reason-bias = It wrote worse of one group of people beside another than the base
 reason-memorised = It had learned a planted test secret by heart, so it might have told people's texts as well.
 reason-overlap = The candidate repeated rated texts word for word.
 reason-nan = The training gave numbers that make no sense; nothing was changed.
-reason-too_few_ratings = { $have } ratings with consent so far; a run needs { $need }.
+reason-too_few_ratings = { $have } ratings with consent so far; a run needs { $need }. One counts once both who asked and who rated have said /optin.
 reason-too_few = There are too few different rated texts with consent yet.
 reason-one_sided = Nearly all ratings say the same, so there is nothing to compare. A few of the other kind will help.
 reason-one_rater = All ratings come from one person. A second one will help.

@@ -10,7 +10,7 @@ start =
 
     用表情回应我写的内容，或者按 👍 或 👎。每天夜里我可以从这些评价中学习，为你们写得更好一点。
 
-    我可以从你在这个聊天里的要求和评价中学习吗？在我们的私聊里，你的回答也适用于你在其他聊天里用我的名字提出的要求和评价（内联模式）。你随时可以用 /optin 和 /optout 改变主意。你不同意，就什么都不会被使用。
+    我可以从你在这个聊天里的要求和评价中学习吗？在我们的私聊里，你的回答也适用于你在其他聊天里输入我的名字提出的要求和评价（内联模式）。你随时可以用 /optin 和 /optout 改变主意。你不同意，就什么都不会被使用。
 help =
     { $kinds }
 
@@ -163,11 +163,11 @@ wish-longer-words = 长一点
 wish-funnier-words = 好玩一点
 wish-serious-words = 严肃一点
 wish-coming = 好的，改过的马上就来。
-stats-chat = 📈 这里最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价。
-stats-all = 📈 所有聊天最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价。
+stats-chat = 📈 这里最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价，以最后一个为准。
+stats-all = 📈 所有聊天最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价，以最后一个为准。
 stats-counted = 此外还有 Telegram 只计数、不说是谁的表情回应。它们不在上面的数字里，我也不会从中学习：{ $emoji }
 stats-only-counted = 还没有可画的：最近 30 天这里没有人具名评价。Telegram 只计了数的表情回应：{ $emoji }。在频道里，请用帖子下的 👍 和 👎 评价。
-stats-empty = 还没有可画的：最近 30 天这里没有人评价过文字。用 👍、👎 或任何表情回应一下吧。
+stats-empty = 还没有可画的：最近 30 天这里没有人评价过文字。用 👍、👎、❤、🔥 或 🥱 回应一下吧。
 chart-versions = 各版本的满意度
 chart-days = 每天的评价
 chart-kinds = 各类文字的满意度
@@ -176,7 +176,7 @@ chart-disliked = 不喜欢
 chart-ratings-axis = 评价数
 chart-satisfaction-axis = 评价中喜欢的比例，%
 top = 🏆 这里最近七天最受欢迎的文字：
-top-empty = 还没有可以展示的：最近七天这里没有人喜欢过哪段文字。用 👍 或任何表情回应一下吧。
+top-empty = 还没有可以展示的：最近七天这里没有人喜欢过哪段文字。用 👍、❤ 或 🔥 回应一下吧。
 again-coming = 再来一个，马上就好。
 settings =
     ⚙️ 你在这个聊天里的设置。按一下就能更改，从你的下一段文字起生效。
@@ -224,7 +224,7 @@ settings-no-taste = 这里做不到：我的引擎每次只写一段文字，没
 settings-not-yours = 这是别人的设置。/settings 会显示你自己的。
 duel-usage = 写什么呢？请把主题写在命令后面，比如：/duel 绿茶，或者 /duel slogan 绿茶
 duel-better = 🏆 这段更好
-duel-thanks = 谢谢，已计入。
+duel-thanks = 谢谢，你的选择已计入，我会从中学习。/top 和 /stats 只看 👍 和 👎。
 duel-thanks-no-consent = 谢谢。发送 /optin 之后，我也可以从中学习。
 duel-one-only = 另一段文字不在，暂时没有可选的。
 why-boring = 无聊
@@ -277,7 +277,7 @@ confirm-dropped = 保持原样。
 forget-confirm = 这会立即并永久删除你在所有聊天里的要求、我为你写的文字和你的评价。确定吗？
 mydata-done = 这是我有的关于你的一切，JSON 格式。/forget 可以删除它们。
 mydata-private = 这只给你一个人看：请在私聊里给我发 /mydata。
-forget-done = 好了。你的内容一点也没有留下：已删除 { $texts } 段文字和 { $ratings } 个评价。下一次训练将不含它们。
+forget-done = 好了。你的内容一点也没有留下：已删除 { $texts } 段文字和 { $ratings } 个评价。下一次训练将不含它们；从中学习过的模型届时停用，没有训练时则在几周后停用，并被销毁。
 
 # --- 管理员 ---
 admin-only = 只有这个机器人的管理员可以这样做。
@@ -314,6 +314,7 @@ state-destroyed = 已销毁
 version-unknown = 这个模型没有“{ $version }”这个版本。/models 列出所有版本。
 version-tainted = { $version } 学过的内容来自后来要求遗忘或被拒之门外的人，所以不能再服务。/models 列出其他版本。
 version-unusable = 版本 { $version } 无法加载；{ $serving } 继续服务。日志里有原因。
+approve-nothing = 没有等待批准的版本。/models 列出所有版本。
 promote-usage = 哪一个？请写 /promote 和名称，例如 /promote v3。/models 列出所有版本。
 promote-done = 从现在起由 { $version } 服务。
 digest =
@@ -398,7 +399,7 @@ reason-bias = 与基础模型相比，它对某一群人写得比另一群人更
 reason-memorised = 它记住了埋下的测试秘密，因此也可能泄露人们的文字。
 reason-overlap = 候选版本逐字重复了评价过的文字。
 reason-nan = 训练得出了没有意义的数字；什么都没有改变。
-reason-too_few_ratings = 目前有 { $have } 个获得同意的评价；训练需要 { $need } 个。
+reason-too_few_ratings = 目前有 { $have } 个获得同意的评价；训练需要 { $need } 个。提要求的人和评价的人都发过 /optin，一个评价才算数。
 reason-too_few = 获得同意、有评价的不同文字还太少。
 reason-one_sided = 几乎所有评价都一样，没有可比较的。多几个另一种评价会有帮助。
 reason-one_rater = 所有评价都来自一个人。再有一个人会有帮助。

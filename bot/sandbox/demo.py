@@ -58,7 +58,7 @@ class Plan:
 
 
 def run_demo(plan: Plan) -> None:
-    """Run the demo: to the end of the last night, or until Ctrl-C where somebody sits at a terminal.
+    """Run the demo: to the end of the last night, or until Ctrl-C where somebody sits at a terminal or no night comes.
 
     Raises:
         StartError: there is no such taste, the port is taken, or the bot does not start.
@@ -87,10 +87,11 @@ async def _demo(plan: Plan) -> None:
 
 
 async def _show(plan: Plan, console: Console, stop: asyncio.Event) -> None:
-    stays = not plan.once and sys.stdout.isatty()
+    stays = not plan.once and (sys.stdout.isatty() or not plan.audience)
     async with _stage(plan) as (sandbox, observer):
         console.print(f"The bot is ready. Open [bold]{sandbox.url}[/] in a browser; every tab is another person.")
         console.print(f"To /retrain, open {sandbox.url}/?as=admin and write to the bot in private.")
+        console.print(f"Its data is there until it ends: DATA_DIR={observer.data_dir} ovation stats")
         if plan.audience:
             await _play(plan, console, sandbox, observer)
         if stays:

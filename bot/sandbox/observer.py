@@ -34,7 +34,7 @@ class Observer:
 
     def __init__(self, sandbox: Sandbox, data_dir: Path) -> None:
         self._sandbox = sandbox
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self.evenings: list[Satisfaction] = []
         """The evenings so far, where somebody counts them."""
 
@@ -51,7 +51,7 @@ class Observer:
         Raises:
             StorageError: there is no database yet.
         """
-        connection = open_for_reading(self._data_dir / "ovation.db")
+        connection = open_for_reading(self.data_dir / "ovation.db")
         try:
             counted = statistics_in(connection, since=_EVER)
             newest = nlargest(_NEWEST, ratings.current(connection), key=lambda rating: rating.at)
@@ -72,7 +72,7 @@ class Observer:
         }
 
     def _progress(self, run: Run) -> dict[str, object]:
-        progress = read_progress(run_folder(self._data_dir, run.id) / METRICS_FILE)
+        progress = read_progress(run_folder(self.data_dir, run.id) / METRICS_FILE)
         share = share_done(progress)
         stage = f"stage-{progress.stage if progress else 'starting'}"
         return {

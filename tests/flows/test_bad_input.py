@@ -104,6 +104,7 @@ async def test_strange_messages_get_a_sentence_and_nothing_breaks(
     assert "Only the admins" in await scene.say(ada, chat, "/models")
     assert "I know no version" in await scene.say(admin, admins_chat, "/promote ../../etc/passwd")
     assert "nothing to go back to" in await scene.say(admin, admins_chat, "/rollback")
+    assert "No version is waiting" in await scene.say(admin, admins_chat, "/approve")
     assert "Write /retrain" in await scene.say(admin, admins_chat, "/retrain now please")
     for hostile in ("\u202eright to left\u202c", "zero\u200bwidth", "<b>&amp;</b> [x](y) *_`", "😀" * 300):
         assert (await scene.ask(ada, chat, f"/title {hostile}")).button("up:")

@@ -62,6 +62,25 @@ async def panels_of(address: str) -> list[dict]:
     return [panel for panel in panels if panel]
 
 
+async def test_without_an_audience_it_stays_until_it_is_told_to_end_and_says_where_its_data_is(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot.cli", "demo", "--port", "0",
+        cwd=tmp_path, env=child_environment({}), stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    lines = [(await child.stdout.readline()).decode() for _ in range(3)]
+    data = re.search(r"DATA_DIR=(\S+) ovation stats", lines[2])
+    assert data, lines
+    stats = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot.cli", "stats", "--json", env=child_environment({"DATA_DIR": data[1]}),
+        cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    printed, _ = await stats.communicate()
+    assert stats.returncode == 0 and json.loads(printed)["versions"] == []
+    assert child.returncode is None, "it is there for whoever opens its page"
+    child.terminate()
+    assert await child.wait() == 0
+
+
 def test_an_unknown_taste_is_answered_with_the_list() -> None:
     result = CliRunner().invoke(app, ["demo", "--audience", "6", "--taste", "sour"])
     assert result.exit_code == 2
