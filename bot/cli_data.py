@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bot import upkeep
@@ -117,7 +117,7 @@ def _told(erased: Erased) -> str:
 
 
 def _table(diagnosis: Diagnosis) -> Table:
-    table = Table("Check", "State", "What it says", box=None, pad_edge=False)
+    table = Table("Check", "State", Column("What it says", overflow="fold"), box=None, pad_edge=False)
     for finding in diagnosis.findings:
         table.add_row(finding.check, f"[{_STYLES[finding.state]}]{finding.state}[/]", Text(finding.says))
     return table

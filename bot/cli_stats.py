@@ -56,7 +56,7 @@ def models(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(version) for version in found], default=str))
         return
-    table = Table("Version", "Base", "Run", "State", "Made (UTC)", "")
+    table = Table("Version", "Base", "Run", "State", "Made (UTC)", "Fate")
     for version in found:
         fate = "destroyed" if version.destroyed_at else "tainted" if version.tainted_at else ""
         made = f"{version.created_at.astimezone(UTC):%Y-%m-%d %H:%M}"

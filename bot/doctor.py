@@ -102,7 +102,7 @@ def _database(settings: DataSettings) -> Iterator[Finding]:
     try:
         condition = examine(settings.database_path)
     except StorageError as error:
-        yield failed("database", f"{error} If it is damaged, run ovation restore with a backup.")
+        yield failed("database", str(error))
         return
     if condition.fault is not None:
         yield failed("database", f"It is damaged ({condition.fault}): stop the bot and run ovation restore.")

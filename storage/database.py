@@ -197,6 +197,10 @@ def open_for_reading(path: Path, keyring: Keyring | None = None) -> sqlite3.Conn
         use_keys(connection, keyring)
         connection.execute("SELECT name FROM migrations")
     except sqlite3.Error as error:
+        if path.exists():
+            raise DatabaseUnusable(
+                f"{path} cannot be read as a database ({error}): if it is damaged, run ovation restore with a backup."
+            ) from error
         raise DatabaseUnusable(
             f"There is no usable database at {path}; start the bot once, or set DATA_DIR."
         ) from error

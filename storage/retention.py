@@ -9,30 +9,25 @@ import sqlite3
 from datetime import datetime
 
 from storage import erasure, offers
-from storage.agreement import place
+from storage.agreement import opted_in
 from storage.database import Database
 
-_UNCONSENTED_TEXTS = """
-    UPDATE generations SET messages = '[]', text = NULL
+_UNCONSENTED_TEXTS = f"""
+    UPDATE generations AS g SET messages = '[]', text = NULL
     WHERE state IN ('delivered', 'failed') AND delivered_at <= :before AND messages <> '[]' AND author <> ''
-        AND (id IN (SELECT id FROM quoting) OR NOT EXISTS (
-            SELECT 1 FROM consents c WHERE c.person = author AND c.chat = generations.chat AND c.revoked_at IS NULL))
-"""
+        AND (id IN (SELECT id FROM quoting) OR NOT {opted_in("g.author")})
+"""  # noqa: S608 - of our own
 _UNCONSENTED_RATINGS = f"""
     SELECT r.generation, r.rater, r.value FROM ratings r JOIN generations g ON g.id = r.generation
-    WHERE r.at <= :before AND NOT EXISTS (
-        SELECT 1 FROM consents c WHERE c.person = r.rater AND c.chat = {place("r.rater")} AND c.revoked_at IS NULL)
+    WHERE r.at <= :before AND NOT {opted_in("r.rater")}
 """  # noqa: S608 - of our own
-_UNCONSENTED_SIGNALS = """
-    DELETE FROM signals WHERE at <= :before AND NOT EXISTS (
-        SELECT 1 FROM consents c JOIN generations g ON g.id = signals.generation
-        WHERE c.person = signals.person AND c.chat = g.chat AND c.revoked_at IS NULL)
-"""
-_UNCONSENTED_CHOICES = """
-    DELETE FROM choices WHERE at <= :before AND NOT EXISTS (
-        SELECT 1 FROM consents c JOIN generations g ON g.id = choices.generation
-        WHERE c.person = choices.rater AND c.chat = g.chat AND c.revoked_at IS NULL)
-"""
+_UNCONSENTED_DOINGS = tuple(
+    f"""
+    DELETE FROM {table} AS s WHERE s.at <= :before AND NOT EXISTS (
+        SELECT 1 FROM generations g WHERE g.id = s.generation AND {opted_in(f"s.{who}")})
+"""  # noqa: S608 - of our own
+    for table, who in (("signals", "person"), ("choices", "rater"))
+)
 _OLD = """
     SELECT id FROM generations WHERE created_at < :before AND state IN ('delivered', 'failed') AND author <> ''
         AND id NOT IN (
@@ -62,8 +57,8 @@ async def purge(db: Database, *, before: datetime) -> tuple[int, int]:
                     f"DELETE FROM {table} WHERE generation = ? AND rater = ?",  # noqa: S608 - of our own
                     (generation, rater),
                 )
-        connection.execute(_UNCONSENTED_SIGNALS, values)
-        connection.execute(_UNCONSENTED_CHOICES, values)
+        for statement in _UNCONSENTED_DOINGS:
+            connection.execute(statement, values)
         return texts, len(rated)
 
     return await db.write(change)

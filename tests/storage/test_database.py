@@ -131,6 +131,12 @@ def test_reading_a_database_that_is_not_there_says_what_to_do(tmp_path: Path) ->
         open_for_reading(tmp_path / "none.db")
 
 
+def test_reading_what_is_no_database_says_restore_and_not_to_start_the_bot(tmp_path: Path) -> None:
+    (tmp_path / "torn.db").write_bytes(b"torn" * 1000)
+    with pytest.raises(DatabaseUnusable, match="not a database.*run ovation restore"):
+        open_for_reading(tmp_path / "torn.db")
+
+
 async def test_facts_can_be_read_beside_the_bot_and_after_it(db: Database, tmp_path: Path) -> None:
     await db.write(lambda c: c.execute("INSERT INTO people VALUES ('ada', 'now')"))
     for _ in range(2):

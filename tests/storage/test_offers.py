@@ -60,6 +60,15 @@ async def test_takes_that_nobody_has_chosen_go_after_a_day(db: Database) -> None
     assert await offers.choose(db, "token 2", shown_in="there", at=NOON) is None
 
 
+async def test_a_yes_to_a_question_that_did_not_speak_of_inline_mode_keeps_nothing(db: Database) -> None:
+    (take,) = await written(db, 1)
+    await people.grant(db, "ada", "ada's", text_version=1, at=NOON)
+    await offers.choose(db, "token 1", shown_in="here", at=NOON)
+    assert await retention.purge(db, before=DAY_AFTER) == (1, 0)
+    kept = await generations.by_id(db, take.id)
+    assert kept is not None and (kept.text, kept.messages) == (None, ())
+
+
 async def test_a_dropped_take_loses_its_prompt_and_never_gets_a_text(db: Database) -> None:
     await written(db, 1)
     (take,) = await offers.accept(db, [("token 2", new_generation(-2))], home="ada's")
