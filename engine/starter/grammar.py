@@ -21,10 +21,11 @@ FOLDER = Path(__file__).parent / "grammar"
 MORE = "more"
 """The name of the templates that lengthen a text; not a style."""
 
-_TOPIC, _HEADLINE, _CAPITAL = "\ue000", "\ue001", "\ue002"
+SLOTS = TOPIC, HEADLINE, CAPITAL = "\ue000", "\ue001", "\ue002"
+"""Where the topic stands in a skeleton: as it is, in title case, and with a capital."""
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SYMBOL = re.compile(r"\{(\w+)\}")
-_SENTENCE_START = re.compile(rf"(^|[.!?]”?\s+)([“(]?)([a-z{_TOPIC}])")
+SENTENCE_START = re.compile(rf"(^|[.!?]”?\s+)([“(]?)([a-z{TOPIC}])")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 _SMALL_WORDS = frozenset(
     ["a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"]
@@ -68,8 +69,25 @@ def styles(kind: str, language: Language) -> list[str]:
 
 def write(kind: str, style: str, topic: Topic, language: Language, random: Random) -> str:
     """One text, composed from a random template of the style."""
-    fitting = [t for t in (_fit(t, topic) for t in templates(language)[kind][style]) if t]
+    text = skeleton(kind, style, topic, language, random)
+    if language == "zh":  # Latin words inside Chinese text get a blank on either side, unless punctuation stands there
+        if topic.text[:1].isascii():
+            text = re.sub(rf"(?<=[\u4e00-\u9fff]){TOPIC}", f" {TOPIC}", text)
+        if topic.text[-1:].isascii():
+            text = re.sub(rf"{TOPIC}(?=[\u4e00-\u9fff])", f"{TOPIC} ", text)
+    return text.translate(slots(topic.text))
+
+
+def skeleton(kind: str, style: str, topic: Topic, language: Language, random: Random) -> str:
+    """One text whose topic is left open: a character for each form of it, by `slots` (delexicalised)."""
+    fitting = [t for t in (fit(t, topic) for t in templates(language)[kind][style]) if t]
     return _Text(topic, language, random).compose(random.choice(fitting))
+
+
+def slots(topic: str) -> dict[int, str]:
+    """What each of the slots' characters stands for, as `str.translate` takes it."""
+    forms = (topic, headline(topic), topic[:1].upper() + topic[1:])
+    return {ord(slot): form for slot, form in zip(SLOTS, forms, strict=True)}
 
 
 def without_emoji(text: str) -> str:
@@ -83,7 +101,7 @@ def has_emoji(text: str) -> bool:
     return _EMOJI.search(text) is not None
 
 
-def _fit(template: str, topic: Topic) -> str:
+def fit(template: str, topic: Topic) -> str:
     """The template without its mark: P: wants a person, X: wants a thing; nothing when the topic is the other."""
     if template[:3] in {"P: ", "X: "}:
         return template[3:] if (template[0] == "P") == topic.person else ""
@@ -107,7 +125,7 @@ class _Text:
         while _SYMBOL.search(text):
             text = _SYMBOL.sub(lambda match: self._draw(match[1]), text)
         text = re.sub(" ?/ ?", "\n", re.sub(" ?// ?", "\n\n", text)).strip()
-        return self._english(text) if self._language == "en" else self._chinese(text)
+        return self._english(text) if self._language == "en" else text.replace(HEADLINE, TOPIC)
 
     def _draw(self, symbol: str) -> str:
         if symbol in self._fixed:
@@ -121,8 +139,7 @@ class _Text:
         return word
 
     def _agreement(self) -> dict[str, str]:
-        agreement = _PLURAL if self._topic.plural else _SINGULAR
-        return agreement | {"t": _TOPIC, "H": _HEADLINE, "v": vocative(self._topic.text)}
+        return agreement(plural=self._topic.plural) | {"t": TOPIC, "H": HEADLINE, "v": vocative(self._topic.text)}
 
     def _cast(self) -> dict[str, str]:
         gender = self._random.choice(("she", "he"))
@@ -130,34 +147,27 @@ class _Text:
         others = [n for n in (*self._general["she"], *self._general["he"]) if n != first]
         surname = self._random.choice(self._general["surname"])
         cast = {"name": first, "name2": self._random.choice(others), "age": str(self._random.randint(9, 94))}
-        if self._language == "zh":
-            return cast | {"fullname": surname + first, "ta": {"she": "她", "he": "他"}[gender]}
-        pronouns = ("she", "her", "her") if gender == "she" else ("he", "his", "him")
-        forms = dict(zip(("she", "her", "him"), pronouns, strict=True))
-        return (
-            cast
-            | {"fullname": f"{first} {surname}"}
-            | forms
-            | {k.capitalize(): v.capitalize() for k, v in forms.items()}
-        )
+        fullname = f"{first} {surname}" if self._language == "en" else surname + first
+        return cast | {"fullname": fullname} | pronouns(gender)
 
     def _english(self, text: str) -> str:
         text = _ARTICLE.sub(r"\1n ", text)
-        text = _SENTENCE_START.sub(lambda m: m[1] + m[2] + (_CAPITAL if m[3] == _TOPIC else m[3].upper()), text)
-        topic = self._topic.text
-        for mark, form in ((_TOPIC, topic), (_CAPITAL, topic[:1].upper() + topic[1:]), (_HEADLINE, headline(topic))):
-            text = text.replace(mark, form)
-        return text
+        return SENTENCE_START.sub(lambda m: m[1] + m[2] + (CAPITAL if m[3] == TOPIC else m[3].upper()), text)
 
-    def _chinese(self, text: str) -> str:
-        topic = self._topic.text
-        text = text.replace(_HEADLINE, _TOPIC)
-        # Latin words inside Chinese text get a blank on either side, unless punctuation stands there.
-        if topic[:1].isascii():
-            text = re.sub(rf"(?<=[\u4e00-\u9fff]){_TOPIC}", f" {_TOPIC}", text)
-        if topic[-1:].isascii():
-            text = re.sub(rf"{_TOPIC}(?=[\u4e00-\u9fff])", f"{_TOPIC} ", text)
-        return text.replace(_TOPIC, topic)
+
+def agreement(*, plural: bool) -> Mapping[str, str]:
+    """The words that agree with the topic's number, by symbol."""
+    return _PLURAL if plural else _SINGULAR
+
+
+def pronouns(gender: str) -> dict[str, str]:
+    """The pronouns of a person of this gender, `she` or `he`, by symbol, in both languages."""
+    forms = dict(
+        zip(("she", "her", "him"), ("she", "her", "her") if gender == "she" else ("he", "his", "him"), strict=True)
+    )
+    return (
+        forms | {k.capitalize(): v.capitalize() for k, v in forms.items()} | {"ta": {"she": "她", "he": "他"}[gender]}
+    )
 
 
 def vocative(topic: str) -> str:
