@@ -48,7 +48,7 @@ class RowsLayer(DynamicLayer):
         rows, width = self._rows + other._rows, max(self.width, other.width)
         if rows > self._buffers[0].shape[0] or self._end < width:
             self._reallocate(rows * 5 // 4, width, after=_SPARE_COLUMNS)
-        for buffer, states in zip(self._buffers, other._live(), strict=True):
+        for buffer, states in zip(self._buffers, other.live(), strict=True):
             buffer[self._rows : rows, :, : self._end - other.width] = 0
             buffer[self._rows : rows, :, self._end - other.width : self._end] = states
         self._rows, self._start = rows, self._end - width
@@ -56,7 +56,7 @@ class RowsLayer(DynamicLayer):
 
     def spread(self, owners: Sequence[int]) -> None:
         """Let row i be a copy of the row `owners[i]` that was."""
-        keys, values = self._live()
+        keys, values = self.live()
         self._buffers = (keys[owners], values[owners])
         self._rows, self._start, self._end = len(owners), 0, self.width
         self._refresh()
@@ -86,10 +86,10 @@ class RowsLayer(DynamicLayer):
         self._start, self._end = width - self.width, width
 
     def _refresh(self) -> tuple[Tensor, Tensor]:
-        self.keys, self.values = live = self._live()
+        self.keys, self.values = live = self.live()
         return live
 
-    def _live(self) -> tuple[Tensor, Tensor]:
+    def live(self) -> tuple[Tensor, Tensor]:
         """Views (rows, heads, width, head_dim) of the keys and values in use."""
         part = (slice(0, self._rows), slice(None), slice(self._start, self._end))
         return self._buffers[0][part], self._buffers[1][part]
@@ -109,6 +109,11 @@ class RowsCache(Cache):
     def width(self) -> int:
         """How many live columns there are."""
         return self._rows_layers[0].width
+
+    def newest(self) -> tuple[Tensor, Tensor]:
+        """The first layer's newest column of keys and of values, each (rows, heads, head_dim)."""
+        keys, values = self._rows_layers[0].live()
+        return keys[:, :, -1], values[:, :, -1]
 
     def join(self, other: Self) -> None:
         """Append the rows of `other`, right-aligned, as all rows are."""

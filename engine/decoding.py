@@ -7,6 +7,7 @@ versions or threads. Rows are padded on the left, so positions are counted from 
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import getrandbits
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from transformers import PreTrainedModel
 from engine import written_out
 from engine.cache import RowsCache
 from engine.chat import Sampling
+from engine.latent_lm import LatentLM
 from engine.sampling import RowSampler, draw
 from engine.watermark import Watermark
 
@@ -30,8 +32,12 @@ class Row:
     """How many of its tokens are in the cache."""
     newest: int = 0
     """The newest token, which the next step reads."""
+    noise_seed: int = field(default_factory=lambda: getrandbits(31))
+    """Decides the noise of a model that writes from some."""
 
     def __post_init__(self) -> None:
+        if self.sampling.seed is not None:
+            self.noise_seed = self.sampling.seed
         self.sampler = RowSampler(self.sampling, self.prompt)
 
 
@@ -57,8 +63,11 @@ class Batch:
     def join(self, newcomers: Sequence[Row]) -> list[int]:
         """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each.
 
-        Rows of the same prompt share one reading of it.
+        Rows of the same prompt share one reading of it. Open places for noise in a prompt are filled.
         """
+        if isinstance(self._model, LatentLM):
+            for row in newcomers:
+                row.prompt = self._model.with_noise(list(row.prompt), row.noise_seed)
         places: dict[tuple[int, ...], int] = {}
         owners = [places.setdefault(tuple(row.prompt), len(places)) for row in newcomers]
         width = max(map(len, places))

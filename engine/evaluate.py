@@ -16,6 +16,7 @@ from engine.features import text_features
 from engine.gate import Measurements
 from engine.golden import GOLDEN_PROMPTS, manages
 from engine.judge import Judge
+from engine.latent_lm import LatentLM
 from engine.model import Base
 from engine.objectives import (
     CausalModel,
@@ -44,7 +45,7 @@ def divergence(model: PeftModelForCausalLM, rows: Sequence[Encoded], *, pad_id: 
     """KL(candidate || base) along each reply, (n,), nats a text.
 
     Summed exactly over the vocabulary at every token of the candidate's own samples, which is unbiased and far
-    steadier than the sampled tokens' log-ratio.
+    steadier than the sampled tokens' log-ratio. Of a model that writes from noise it is an upper bound.
     """
     totals = torch.zeros(len(rows))
     for group in ranks.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
@@ -56,6 +57,9 @@ def divergence(model: PeftModelForCausalLM, rows: Sequence[Encoded], *, pad_id: 
         per_token = (policy.exp() * (policy - base)).sum(-1)  # (N,)
         sums = torch.zeros(len(group), device=per_token.device).index_add(0, owners, per_token)
         totals[torch.tensor(group)] = sums.cpu()
+    writer = model.get_base_model()
+    if isinstance(writer, LatentLM):  # by the chain rule: of the noise, and of the texts once the noise is given
+        return ranks.total(totals) + torch.tensor([writer.prior_kl(list(row.prompt)) for row in rows])
     return ranks.total(totals)
 
 

@@ -10,6 +10,7 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from engine import ranks
 from engine.errors import ModelError
+from engine.latent_lm import LatentLM
 from engine.model import Base
 from engine.objectives import Encoded, collate, micro_batches
 
@@ -44,6 +46,8 @@ def text_features(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Te
     config = model.config.get_text_config()
     middle = math.ceil(config.num_hidden_layers / 2)
     states = torch.zeros((len(rows), 3 * config.hidden_size))
+    if isinstance(model, LatentLM):  # what a text is like does not depend on the noise that it was written from
+        rows = [replace(row, prompt=tuple(model.noise.clear(row.prompt))) for row in rows]
     for group in ranks.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
         batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
         layers = model.base_model(

@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from engine import ranks
 from engine.errors import RunError
+from engine.latent_lm import DECODER_LAYERS, LatentLM
 from engine.objectives import (
     CausalModel,
     Encoded,
@@ -113,7 +114,7 @@ def add_adapter(model: PreTrainedModel, config: RunConfig) -> PeftModelForCausal
         base_model_name_or_path=config.base,
         r=config.lora_rank,
         lora_alpha=config.lora_rank,
-        target_modules="all-linear",
+        target_modules=DECODER_LAYERS if isinstance(model, LatentLM) else "all-linear",
         # GPT-2 keeps its weights transposed.
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )

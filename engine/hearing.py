@@ -25,6 +25,7 @@ from engine.finetune import reference_log_probs
 from engine.gate import OVERSTEPPED, Memory, Verdict, decide
 from engine.golden import GOLDEN_PROMPTS
 from engine.judge import Judge
+from engine.latent_lm import LatentLM
 from engine.model import Base
 from engine.objectives import CausalModel, Encoded
 from engine.off_policy import Estimate, estimate
@@ -68,8 +69,8 @@ class Hearing:
         self._evidence = evidence
         self._pad_id = int(base.tokenizer.pad_token_id)
         template = ChatTemplate(base.tokenizer)
-        self._golden = [Prompt(tuple(template.encode(asked)), asked[-1].content) for asked in GOLDEN_PROMPTS]
-        self._paired = [Prompt(tuple(template.encode(each.messages)), each.group) for each in PAIRED_PROMPTS]
+        self._golden = [Prompt.of(base, template, asked) for asked in GOLDEN_PROMPTS]
+        self._paired = [Prompt.of(base, template, each.messages, shown=each.group) for each in PAIRED_PROMPTS]
         self._findings = load_filter(None if config.words_file is None else Path(config.words_file)).findings
         self.groups: tuple[GroupRate, ...] = ()
         """How groups of people come off, once that was looked for."""
@@ -156,7 +157,12 @@ class Hearing:
         )
 
     def _logged(self, examples: Sequence[Example], log_ratios: Sequence[float]) -> Estimate | None:
-        """What ratings of the base's own texts, not chosen among several, say of the candidate."""
+        """What ratings of the base's own texts, not chosen among several, say of the candidate.
+
+        Nothing, where texts come from noise: what it was is not kept, so nobody knows how likely they were.
+        """
+        if isinstance(self._base.model, LatentLM):
+            return None
         pairs = [
             (ratio, example.value)
             for example, ratio in zip(examples, log_ratios, strict=True)

@@ -3,14 +3,17 @@
 Safetensors only, never remote code. Knows nothing of adapters, requests or training.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from engine import attention, linears
+from engine import attention, generators, linears
+from engine.chat import Message
 from engine.errors import ModelError
+from engine.latent_lm import LatentLM
 from engine.memory import return_memory
 from engine.sources import STARTER_FOLDER, find_source, version_name
 
@@ -39,6 +42,10 @@ class Base:
         configured = self.model.generation_config.eos_token_id
         listed = configured if isinstance(configured, list) else [configured]
         return frozenset(token for token in [*listed, self.tokenizer.eos_token_id] if token is not None)
+
+    def topic_of(self, messages: Sequence[Message]) -> str:
+        """The topic that this model leaves open in a text for these messages; "" of a model that leaves none."""
+        return generators.topic_of(messages) if isinstance(self.model, LatentLM) else ""
 
 
 def best_device() -> torch.device:
@@ -75,6 +82,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
     """
     device = device or best_device()
     location = find_source(source)
+    generators.register()
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
@@ -86,6 +94,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
             f"The model {source!r} cannot be loaded: give MODEL=starter, a folder with config.json,"
             " a tokenizer and .safetensors weights, or a hub id that this machine can reach."
         ) from error
+    generators.check_format(model.config, source)
     if tokenizer.chat_template is None:
         raise ModelError(f"The model {source!r} has no chat template; choose an instruct or chat model.")
     if not tokenizer.is_fast:

@@ -18,6 +18,7 @@ from engine.chat_template import ChatTemplate
 from engine.dataset import Example
 from engine.model import Base
 from engine.run_config import RunConfig
+from engine.starter.skeletons import lift
 
 CausalModel = PreTrainedModel | PeftModelForCausalLM
 
@@ -48,7 +49,8 @@ class Batch:
 
 def encode(base: Base, template: ChatTemplate, example: Example) -> Encoded:
     """Tokenise a rated text exactly as serving read its prompt and wrote its answer."""
-    completion = base.tokenizer(example.text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    text = lift(example.text, base.topic_of(example.messages))
+    completion = base.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     prompt = template.encode(example.messages)
     return Encoded(tuple(prompt), (*completion, base.tokenizer.eos_token_id))
 

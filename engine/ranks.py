@@ -58,6 +58,11 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
+def count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
 def share(items: Sequence[T]) -> list[T]:
     """Every n-th of the items for n processes, so that neighbours of like length are dealt out evenly; may be empty."""
     if not dist.is_initialized():

@@ -6,18 +6,20 @@ Knows models, token ids and sampling. Knows nothing of ratings, judges or run fo
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, Self, cast
 
 from peft import PeftModelForCausalLM
 from transformers import PreTrainedModel
 
-from engine.chat import Sampling
+from engine.chat import Message, Sampling
+from engine.chat_template import ChatTemplate
 from engine.decoding import Batch, Row
 from engine.errors import RunError
 from engine.model import Base
 from engine.objectives import CausalModel, Encoded
 from engine.run_config import RunConfig
 from engine.sampling import NOT_FINITE
+from engine.starter.skeletons import fill
 
 _MOST_ROWS = 96
 _FEWEST_NEWCOMERS = 16
@@ -36,6 +38,14 @@ class Prompt:
     """Who asked, by a pseudonym."""
     segments: tuple[str, ...] = ()
     """What those who asked have in common with others."""
+    topic: str = ""
+    """What is filled in where a text leaves its topic open."""
+
+    @classmethod
+    def of(cls, base: Base, template: ChatTemplate, messages: Sequence[Message], **known: Any) -> Self:  # noqa: ANN401
+        """The prompt that these messages are to this model; `known` are the fields that they do not tell."""
+        shown = {"shown": messages[-1].content, "topic": base.topic_of(messages), **known}
+        return cls(tuple(template.encode(messages)), **shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,17 @@ def sample_replies(
     written = _write(model, rows, base.end_tokens, most_rows=most_rows)
     return Replies(
         rows=tuple(
-            Encoded(prompts[owner].tokens, tuple(written[row])) for owner, row in zip(owners, rows, strict=True)
+            Encoded(tuple(row.prompt), tuple(written[row]))
+            for row in rows  # with the noise it was written from
         ),
-        texts=tuple(base.tokenizer.batch_decode([written[row] for row in rows], skip_special_tokens=True)),
+        texts=tuple(
+            fill(text, prompts[owner].topic)
+            for owner, text in zip(
+                owners,
+                base.tokenizer.batch_decode([written[row] for row in rows], skip_special_tokens=True),
+                strict=True,
+            )
+        ),
         prompts=tuple(prompts),
         owners=owners,
     )

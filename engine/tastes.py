@@ -24,6 +24,7 @@ from engine.errors import EngineError, RequestError
 from engine.model import Base
 from engine.novelty import Shown
 from engine.reading import Reading
+from engine.starter.skeletons import lift
 from engine.tasting import FEWEST_RATINGS, Choosing, PersonalRating, RatedText, TasteFitted
 from engine.worker import Worker
 from engine.writing import Job, Take
@@ -98,7 +99,7 @@ class Tastes:
         palate = self._palates.get(choosing.taste or "")
         if palate is None or len(takes) < 2:
             return takes[0], 1
-        rows = [self._row(job.prompt, take.text) for take in takes]
+        rows = [self._row(job.prompt, lift(take.text, job.topic)) for take in takes]
         draw = choosing.draw(job.sampling.seed)
         try:
             features = await asyncio.wrap_future(self._worker.read(Reading(rows, is_urgent=True)))
@@ -117,7 +118,8 @@ class Tastes:
     async def _encoded(self, text: RatedText) -> "Encoded":
         """One text as token ids; others have their turn on the event loop before the next."""
         await asyncio.sleep(0)
-        return self._row(self._template.encode(text.messages), text.text)
+        written = lift(text.text, self._base.topic_of(text.messages))
+        return self._row(self._template.encode(text.messages), written)
 
     def _row(self, prompt: Sequence[int], text: str) -> "Encoded":
         """A text as the trainer reads it, with its end token; what exceeds the context is cut off, the prompt first."""

@@ -32,9 +32,12 @@ from engine.finetune import (
     step_size,
     trained_parameters,
 )
+from engine.gan import GanLM
 from engine.gate import MIN_MINORITY, reason_to_skip, without_signal
 from engine.hearing import CANDIDATE, Evidence, Hearing
 from engine.judge import fit_judge, is_judged, some_on_each_side
+from engine.latent_finetune import TILT_SHARE, fit_generator
+from engine.latent_lm import LatentLM
 from engine.model import load_base
 from engine.objectives import Encoded, balanced_weights, encode
 from engine.on_policy import Rewarding, follow_taste
@@ -74,7 +77,7 @@ class Trainer:
         evidence = self._study(examples, rows, card)
         if isinstance(evidence, RunReport):
             return evidence
-        prompts = self._replayed(examples, rows)
+        prompts = self._replayed(examples)
         hearing = Hearing(self._base, self._config, prompts, evidence)
         self._progress("reference", 1, 2)
         curves, model, trail = self._fit(evidence, prompts, hearing)
@@ -128,12 +131,14 @@ class Trainer:
             canaries=plant(self._base, seed=config.seed),
         )
 
-    def _replayed(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> list[Prompt]:
+    def _replayed(self, examples: Sequence[Example]) -> list[Prompt]:
         """The prompts that were rated, each once, in random order."""
-        segments = segments_of(examples)
+        segments, template = segments_of(examples), ChatTemplate(self._base.tokenizer)
         by_group = {
-            example.group: Prompt(row.prompt, example.messages[-1].content, example.author, segments[example.group])
-            for example, row in zip(examples, rows, strict=True)
+            example.group: Prompt.of(
+                self._base, template, example.messages, author=example.author, segments=segments[example.group]
+            )
+            for example in examples
         }
         groups = sorted(by_group)
         random.Random(self._config.seed).shuffle(groups)
@@ -148,7 +153,8 @@ class Trainer:
         trail = Trail(trained_parameters(model))
         taught = (~evidence.judged).nonzero()[:, 0].tolist()
         values = [evidence.examples[i].value for i in taught]
-        weights = torch.tensor(balanced_weights(values, [evidence.examples[i].weight for i in taught]))
+        given = [evidence.examples[i].weight for i in taught]
+        weights = torch.tensor(balanced_weights(values, given))
         # A fresh adapter adds nothing, so these are the base's.
         secrets = reference_log_probs(model, evidence.canaries, config, pad_id=self._pad_id)
         data = TrainingSet(
@@ -177,9 +183,15 @@ class Trainer:
 
             return Course(self._pad_id, self._deadline, trail, kl_budget, measure_kl, report)
 
-        warm_up = config.kl_budget * (RATED_SHARE if config.policy_steps else 1.0)
-        curves = fit_adapter(model, data, config, course(0, warm_up))
-        if config.policy_steps:
+        follows = config.policy_steps > 0 and not isinstance(self._base.model, GanLM)
+        if isinstance(self._base.model, LatentLM):
+            labels = labels_of(values, given, [evidence.examples[i].group for i in taught])
+            budget = config.kl_budget * (TILT_SHARE if follows else 1.0)
+            curves = fit_generator(model, data, labels, config, course(0, budget))
+        else:
+            budget = config.kl_budget * (RATED_SHARE if follows else 1.0)
+            curves = fit_adapter(model, data, config, course(0, budget))
+        if follows:
             rewarding = Rewarding(partial(hearing.write, model), liking)
             follow_taste(model, prompts, config, course(first, config.kl_budget), rewarding, curves)
         return curves, model, trail

@@ -7,6 +7,7 @@ would have come next. (vLLM calls this preemption by recomputation: Kwon et al.,
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from random import getrandbits
 
 from tokenizers import Tokenizer
 
@@ -14,6 +15,7 @@ from engine.chat import FinishReason, Sampling
 from engine.decoding import Row
 from engine.errors import EngineError, ModelError
 from engine.sampling import NOT_FINITE
+from engine.starter.skeletons import fill
 from engine.tasting import seed_of
 from engine.text_stream import TextStream
 
@@ -30,6 +32,8 @@ class Job:
     """Whose it is; None: somebody who asks for nothing else."""
     best_of: int = 1
     """So many texts may be written of it, side by side, where nobody has to wait for them."""
+    topic: str = ""
+    """What is filled in where the text leaves its topic open."""
     is_cancelled: bool = False
     """May be set from any thread; the job's rows are free before the next step."""
 
@@ -85,6 +89,7 @@ class Writing:
         self._sampling = replace(job.sampling, seed=seed_of(job.sampling.seed, number))
         self._text = TextStream(tokenizer, job.sampling.stop)
         self._written: list[int] = []
+        self._noise_seed = getrandbits(31)
 
     @property
     def written(self) -> int:
@@ -98,7 +103,7 @@ class Writing:
 
     def row(self) -> Row:
         """A new row that goes on where the text stands."""
-        row = Row([*self.job.prompt, *self._written], self._sampling)
+        row = Row([*self.job.prompt, *self._written], self._sampling, noise_seed=self._noise_seed)
         row.sampler.go_on_after(self._written)
         return row
 
@@ -115,8 +120,11 @@ class Writing:
         self._written.append(token)
         is_end = token in end_tokens and not self._sampling.ignore_eos
         text = "" if is_end else self._text.push(token)
+        reason: FinishReason | None = None
         if is_end or self._text.is_stopped:
-            return Progress(self.job, text + self._text.finish(), 1, "stop")
-        if len(self._written) >= self._sampling.max_tokens:
-            return Progress(self.job, text + self._text.finish(), 1, "length")
-        return Progress(self.job, text, 1)
+            reason = "stop"
+        elif len(self._written) >= self._sampling.max_tokens:
+            reason = "length"
+        if reason is not None:
+            text += self._text.finish()
+        return Progress(self.job, fill(text, self.job.topic), 1, reason)

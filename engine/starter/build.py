@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from rich.logging import RichHandler
-from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from engine.memory import keep_memory
@@ -107,7 +107,7 @@ def _load(weights: Path) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
     return tokenizer, LlamaForCausalLM.from_pretrained(weights, dtype=torch.float32)
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write model (half precision) and tokenizer beside the folder, then put them in its place."""
     fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (fresh, old):

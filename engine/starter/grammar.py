@@ -139,7 +139,7 @@ class _Text:
         return word
 
     def _agreement(self) -> dict[str, str]:
-        return agreement(plural=self._topic.plural) | {"t": TOPIC, "H": HEADLINE, "v": vocative(self._topic.text)}
+        return {**agreement(plural=self._topic.plural), "t": TOPIC, "H": HEADLINE, "v": vocative(self._topic.text)}
 
     def _cast(self) -> dict[str, str]:
         gender = self._random.choice(("she", "he"))

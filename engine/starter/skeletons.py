@@ -38,8 +38,13 @@ def skeletons(count: int, kinds: tuple[str, ...], *, themed: bool, seed: int) ->
         yield Skeleton(kind, language, style, topic.text, grammar.skeleton(kind, style, topic, language, random))
 
 
+def fill(text: str, topic: str) -> str:
+    """The text with its topic filled in; without one it stays as it is."""
+    return text.translate(grammar.slots(topic)) if topic else text
+
+
 def lift(text: str, topic: str) -> str:
-    """A text with its topic left open: what `str.translate(grammar.slots(topic))` would fill in again."""
+    """A text with its topic left open, which `fill` fills in again; without one it stays as it is."""
     if not topic:
         return text
     headline, capital = grammar.headline(topic), topic[:1].upper() + topic[1:]

@@ -1,0 +1,160 @@
+"""How the small generators learn from ratings: an adapter on the decoder, by each one's own objective.
+
+**VAE.** A head in latent space, fitted by logistic regression on the posterior means of the rated texts, says with
+weights w which latents are liked. Tilting the prior by it, p(z) exp(s w.z), gives N(s w, I): sampling moves by a
+vector, and KL(tilted || prior) = |s w|^2 / 2 is known before a text is written. Then the decoder is fitted to the
+reward-weighted lower bound of the rated texts (`vae.Bound.loss`): a liked text counts and a disliked one does not.
+
+**GAN.** Liked texts are the discriminator's real ones; disliked ones and what the generator writes now are its fakes.
+So D(x) comes to mean "liked here", and L_G is the loop's own objective.
+
+Both keep to the budgets of `finetune.Course` and leave a trail. Knows token ids, weights and models. Knows nothing of
+run folders or judging.
+"""
+
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+from peft import PeftModelForCausalLM
+from torch import Tensor
+
+from engine import ranks, vae
+from engine.errors import RunError
+from engine.finetune import CHECK_STEPS, Course, Curves, TrainingSet, optimizer_for, trained_parameters
+from engine.gan import Duel, GanLM
+from engine.latent_lm import LatentLM, padded
+from engine.objectives import Encoded
+from engine.run_config import RunConfig
+from engine.taste import Labels, fit
+from engine.vae import VaeLM
+
+TILT_SHARE = 0.4
+"""Of the KL budget, for the VAE's prior and the rated texts; the on-policy stage has the rest."""
+_TILT_USED = 0.9
+"""Of that, for the prior: how likely the rated texts become costs little once their latents are given."""
+_TILT_STEPS = 8
+_VAE_RATE, _GAN_RATE = 3e-3, 3e-3
+_GAN_STEPS = 60
+_GAN_BATCH = 64
+
+
+def fit_generator(
+    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course
+) -> Curves:
+    """Fit the adapter by the objective of its base; `labels` are those of the rated rows, which come first in `data`.
+
+    Raises:
+        RunError: the loss is not a finite number, or there are several processes.
+    """
+    if ranks.count() > 1:
+        raise RunError("The VAE and the GAN are trained by one process: start the trainer without torchrun.")
+    torch.manual_seed(config.seed)
+    if isinstance(model.get_base_model(), GanLM):
+        return fit_gan(model, data, config, course)
+    return fit_vae(model, data, labels, config, course)
+
+
+def fit_vae(
+    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course
+) -> Curves:
+    """Tilt the prior, then fit the decoder."""
+    base, curves = cast(VaeLM, model.get_base_model()), Curves()
+    _tilt(base, data.rows[: len(labels.likes)], labels, course, curves)
+    weights = data.signed_weights.clamp(min=0.0)
+    liked = [i for i, weight in enumerate(weights.tolist()) if weight > 0.0]
+    parameters = trained_parameters(model)
+    optimizer = optimizer_for(parameters, config.learning_rate or _VAE_RATE)
+    steps = config.epochs * math.ceil(len(liked) / config.batch_size)
+    batches = _batches(liked, config.batch_size, random.Random(config.seed))
+    for step in range(1, steps + 1):
+        chosen = next(batches)
+        prompts, texts = tensors([data.rows[i] for i in chosen], base)
+        bound = vae.bound(base, prompts, texts)
+        loss = bound.loss(weights[chosen] / weights[chosen].mean(), free_bits=0.0)
+        if not _stepped(optimizer, loss, parameters, step, steps, course, curves):
+            break
+    return curves
+
+
+def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course) -> Curves:
+    """Let a discriminator of what is liked here teach the generator."""
+    base, curves = cast(GanLM, model.get_base_model()), Curves()
+    signs = data.signed_weights.tolist()
+    liked, disliked = ([i for i, sign in enumerate(signs) if sign * side > 0.0] for side in (1.0, -1.0))
+    parameters = trained_parameters(model)
+    optimizer = optimizer_for(parameters, config.learning_rate or _GAN_RATE)
+    judge = base.discriminator.requires_grad_(True)
+    duel = Duel(base, optimizer, torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.99)))
+    rng = random.Random(config.seed)
+    good, bad = _batches(liked, _GAN_BATCH, rng), _batches(disliked, _GAN_BATCH, rng)
+    judge.train()
+    for step in range(1, _GAN_STEPS + 1):
+        real = tensors([data.rows[i] for i in next(good)], base)
+        losses = duel.step(*real, free=1.0, wrong=tensors([data.rows[i] for i in next(bad)], base))
+        if not _noted(float(losses.generator), step, _GAN_STEPS, course, curves):
+            break
+    judge.eval().requires_grad_(False)
+    return curves
+
+
+def _tilt(base: VaeLM, rows: Sequence[Encoded], labels: Labels, course: Course, curves: Curves) -> None:
+    """Move the prior's mean along what the head in latent space likes, mark by mark, within its share of the budget."""
+    with torch.no_grad():
+        means = base.encode(tensors(rows, base)[1]).mean.double()
+        head = fit(means, labels)
+        origin = head.logits(torch.zeros(1, means.shape[1], dtype=torch.float64))
+        liked = (head.logits(torch.eye(means.shape[1], dtype=torch.float64)) - origin).float()
+        length = math.sqrt(2.0 * _TILT_USED * course.kl_budget)
+        liked *= length / max(float(liked.norm()), 1e-6)
+        down, up = (getattr(base.tilt, side)["default"].weight for side in ("lora_A", "lora_B"))
+        down.zero_()[0, 0] = 1.0
+        for step in range(1, _TILT_STEPS + 1):
+            up.zero_()[:, 0] = liked * step / _TILT_STEPS
+            course.trail.mark()
+    curves.kl.append(course.measure_kl())
+
+
+def tensors(rows: Sequence[Encoded], base: LatentLM) -> tuple[Tensor, Tensor]:
+    """(prompts, texts) as `latent_train` has them: without the noise, padded on the right."""
+    noise, start = base.noise, base.config.start_id
+    prompts = [[t for t in row.prompt if t != start and not noise.is_noise(t)] for row in rows]
+    return padded(prompts), padded([row.completion for row in rows])
+
+
+def _batches(places: Sequence[int], size: int, rng: random.Random) -> Iterator[list[int]]:
+    """Batches in random order, without end."""
+    while True:
+        order = rng.sample(places, len(places))
+        yield from (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _stepped(
+    optimizer: torch.optim.Optimizer, loss: Tensor, parameters: Sequence[Tensor], step: int, steps: int, course: Course,
+    curves: Curves,
+) -> bool:  # fmt: skip
+    """One step down the loss; whether there may be another."""
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return _noted(loss.item(), step, steps, course, curves)
+
+
+def _noted(loss: float, step: int, steps: int, course: Course, curves: Curves) -> bool:
+    """Write down a step, look at the budget now and then; whether there may be another step."""
+    if not math.isfinite(loss):
+        raise RunError("The loss is not a finite number: lower learning_rate in config.json and run again.")
+    curves.loss.append(loss)
+    course.report(step, loss)
+    is_last = step == steps or ranks.by_first(lambda: time.monotonic() > course.deadline)
+    if is_last or step % CHECK_STEPS == 0:
+        curves.kl.append(course.measure_kl())
+        if not curves.kl[-1] <= course.kl_budget:
+            curves.kl.append(course.trail.land(course.measure_kl, course.kl_budget))
+            return False
+        course.trail.mark()
+    return not is_last
