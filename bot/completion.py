@@ -1,9 +1,10 @@
-"""What a shell may complete: the names of kinds and versions. Silent where they cannot be had."""
+"""What a shell may complete: the names of kinds, versions and models. Silent where they cannot be had."""
 
 from contextlib import closing
 
 from bot.errors import OvationError
 from bot.settings import data_settings, writing_settings
+from bot.shipped_models import SHIPPED
 from storage import versions
 from storage.database import open_for_reading
 from storage.errors import StorageError
@@ -16,6 +17,11 @@ def kind_names(incomplete: str) -> list[tuple[str, str]]:
     except OvationError:
         return []
     return [(kind.name, kind.description["en"]) for kind in kinds.by_name.values() if kind.name.startswith(incomplete)]
+
+
+def model_names(incomplete: str) -> list[str]:
+    """The models that have a name and begin so; folders and hub ids are typed by hand."""
+    return [model for model in SHIPPED if model.startswith(incomplete)]
 
 
 def version_names(incomplete: str) -> list[tuple[str, str]]:

@@ -54,6 +54,11 @@ def test_kinds_are_completed_also_those_of_ones_own(monkeypatch: pytest.MonkeyPa
     assert asked("bash", "ovation generate tea --kind ") == ["toast"]
 
 
+def test_models_with_a_name_are_completed() -> None:
+    assert asked("bash", "ovation generate tea --model ") == ["starter", "vae", "gan"]
+    assert asked("fish", "ovation generate tea --model v") == ["vae"]
+
+
 async def test_versions_that_can_write_are_completed(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
