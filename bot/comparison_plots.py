@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.comparison import GRAMMAR, JUDGE, Plan, Result
+from bot.comparison import BEST_OF, GRAMMAR, JUDGE, Plan, Result
 from bot.comparison_measures import Quality
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ def draw_satisfaction(plan: Plan, results: Sequence[Result], file: Path) -> None
     axes = figure.subplots()
     for place, result in enumerate(results):
         if result.model == GRAMMAR:
+            axes.axhline(
+                100 * result.shown[0].liking.mean, color=_GREY, linestyle="--", linewidth=1, label=result.title
+            )
             continue
         colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
         shift = 0.04 * (place - (len(results) - 2) / 2)  # so that the intervals do not lie on one another
@@ -35,8 +38,8 @@ def draw_satisfaction(plan: Plan, results: Sequence[Result], file: Path) -> None
             nights, liked, yerr=margins, color=colour, marker=marker, capsize=4, linewidth=2, label=result.title
         )
         if result.reachable is not None:
-            reachable = 100 * result.reachable
-            axes.axhline(reachable, color=colour, linestyle=":", linewidth=1.5, label=f"{result.title}: could be")
+            axes.axhline(100 * result.reachable, color=colour, linestyle=":", linewidth=1.5)
+    axes.plot([], [], color=_GREY, linestyle=":", label=f"best of {BEST_OF} by the taste")
     axes.set_xticks(range(plan.nights + 1), ["before", *(f"night {n}" for n in range(1, plan.nights + 1))])
     axes.set_xlim(-0.4, plan.nights + 0.4)
     axes.set_ylim(0, 100)
@@ -63,12 +66,12 @@ def draw_quality(results: Sequence[Result], file: Path) -> None:
                 axes.plot(*end, marker, color=colour, markersize=10, markerfacecolor="white", label="_after")
             axes.plot(*start, marker, color=colour, markersize=10, label=result.title, linestyle="none")
     form.set_ylim(-4, 104)
-    fluency.set_ylim(bottom=0)
-    fluency.invert_yaxis()
+    fluency.set_ylim(1.15 * max(_fluency(shown.quality) for result in results for shown in result.shown), 0)
     _dress(form, "Form", "well-formed, %")
     _dress(fluency, "Fluency, better upwards", f"nats a token, under the {JUDGE}")
     for axes in (form, fluency):
         axes.margins(x=0.15)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel("distinct-2, more diverse to the right")
     handles, labels = form.get_legend_handles_labels()
     title = "hollow: after the nights" if any(result.nights for result in results) else None
