@@ -18,7 +18,7 @@ from bot.comparison_nights import Night, Season
 from bot.fluency import surprises
 from bot.kinds import Kind
 from bot.sandbox.tastes import Taste
-from bot.shipped_models import SHIPPED
+from bot.shipped_models import SHIPPED, Lessons
 from engine.client import EngineClient
 from engine.model_size import ModelSize, size_of
 
@@ -84,8 +84,8 @@ class _Draft:
     """A row before all are there, for diversity is taken over as many words in each."""
 
     model: str
-    kinds: tuple[str, ...]
-    """What it has learned, if it has learned from the grammar's texts."""
+    lessons: Lessons
+    """What it has learned from, or a small generator of that kind would."""
     texts: list[tuple[str, ...]] = field(default_factory=list)
     size: ModelSize | None = None
     alone: Pace | None = None
@@ -127,7 +127,7 @@ async def compare(plan: Plan, tell: Tell) -> tuple[list[Ask], list[Result]]:
         drafts = [await _of_model(plan, model, asks, folder / str(n), course) for n, model in enumerate(plan.models)]
     course.begin("Measuring …")
     by_grammar = measures.by_grammar(asks, Random(f"grammar {plan.seed}"))
-    drafts.append(_Draft(GRAMMAR, (plan.kind.name,), [by_grammar]))
+    drafts.append(_Draft(GRAMMAR, Lessons((plan.kind.name,)), [by_grammar]))
     return asks, await _measured(plan, asks, drafts)
 
 
@@ -142,7 +142,7 @@ async def _measured(plan: Plan, asks: Sequence[Ask], drafts: Sequence[_Draft]) -
     pairs = min(map(measures.pairs_in, versions))
     results = []
     for draft in drafts:
-        corpus = measures.corpus_of(draft.kinds)
+        corpus = measures.corpus_of(draft.lessons)
         shown = tuple(
             Shown(
                 texts,
@@ -161,7 +161,7 @@ async def _measured(plan: Plan, asks: Sequence[Ask], drafts: Sequence[_Draft]) -
 
 
 async def _of_model(plan: Plan, model: str, asks: Sequence[Ask], folder: Path, course: _Course) -> _Draft:
-    draft = _Draft(model, SHIPPED.get(model) or (plan.kind.name,), size=size_of(model))
+    draft = _Draft(model, SHIPPED.get(model) or Lessons((plan.kind.name,)), size=size_of(model))
     async with engine_for(model, folder / "versions") as client:
         base = await client.find_base(model)
         season = Season(model, base, client, folder)

@@ -9,14 +9,13 @@ from random import Random
 
 from bot.comparison_asks import UNRATED, Ask
 from bot.sandbox.tastes import Taste
+from bot.shipped_models import Lessons
 from engine.starter import grammar
 from engine.starter.grammar import Topic
 from engine.starter.parser import is_well_formed
 from engine.starter.skeletons import lift, skeletons
 from engine.text_measures import count_pairs, distinct_2, self_bleu, words_of
 
-CORPUS_TEXTS = 40_000
-"""So many texts the small generators learn from."""
 _Z = 1.96
 
 
@@ -80,9 +79,9 @@ def lifted_texts(asks: Sequence[Ask], texts: Sequence[str]) -> list[str]:
 
 
 @cache
-def corpus_of(kinds: tuple[str, ...]) -> frozenset[str]:
-    """What a small generator of these kinds learns from: texts of the grammar, their topics left open."""
-    return frozenset(each.text for each in skeletons(CORPUS_TEXTS, kinds, themed=True, seed=0))
+def corpus_of(lessons: Lessons) -> frozenset[str]:
+    """What a small generator learns from: texts of the grammar, their topics left open."""
+    return frozenset(each.text for each in skeletons(lessons.texts, lessons.kinds, themed=lessons.themed, seed=0))
 
 
 def by_grammar(asks: Sequence[Ask], chance: Random) -> tuple[str, ...]:

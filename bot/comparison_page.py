@@ -8,8 +8,9 @@ from rich.table import Table
 
 from bot.comparison import BEST_OF, JUDGE, Plan, Result
 from bot.comparison_asks import AT_ONCE, Ask, Pace
-from bot.comparison_measures import CORPUS_TEXTS, gain
+from bot.comparison_measures import gain
 from bot.comparison_nights import PEOPLE, Night
+from bot.shipped_models import Lessons
 
 _NONE = "–"
 
@@ -22,8 +23,9 @@ _NOTES: Mapping[str, str] = {
     "self-BLEU": "how much a text is like the closest of the others, 0 to 1; less is more diverse",
     "different": "different texts among all, their topics left open",
     "in the corpus": (
-        f"texts that stand, their topics left open, word for word among {CORPUS_TEXTS:,} of the grammar's, such as the"
-        " small generators learn from; the grammar has few short texts, so its fresh ones, in the last row, often do"
+        "texts that stand, their topics left open, word for word among those of the grammar from which vae or gan has"
+        f" learned, for other rows among {Lessons(()).texts:,} of that kind; the grammar has few short texts, so its"
+        " fresh ones, in the last row, often do"
     ),
     "nats a token": f"the {JUDGE}'s surprise at the texts, which is smallest at its own; less is more fluent",
     "liked": (

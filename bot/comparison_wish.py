@@ -7,7 +7,7 @@ from bot.comparison import Plan
 from bot.errors import StartError
 from bot.kinds import load_kinds
 from bot.sandbox.tastes import TASTES
-from bot.shipped_models import SHIPPED, writes
+from bot.shipped_models import kinds_of, writes
 from engine.errors import ModelError
 from engine.sources import find_source, version_name
 from engine.starter import grammar
@@ -35,7 +35,7 @@ def plan_for(names: Sequence[str], *, kind: str, taste: str) -> Plan:
         except ModelError as error:
             raise StartError(str(error)) from error
         if not writes(model, kind):
-            raise StartError(f"The model {model} writes no {kind}: it knows {', '.join(SHIPPED[model] or ())}.")
+            raise StartError(f"The model {model} writes no {kind}: it knows {', '.join(kinds_of(model) or ())}.")
     called = Counter(map(version_name, models)).most_common(1)[0]
     if called[1] > 1:
         raise StartError(f"{called[1]} of the models are called {called[0]}: give their folders different names.")

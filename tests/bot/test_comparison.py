@@ -18,6 +18,7 @@ from bot.comparison_wish import plan_for
 from bot.errors import StartError
 from bot.sandbox.tastes import TASTES
 from bot.sandbox.topics import TOPICS
+from bot.shipped_models import Lessons
 from engine.model_size import ModelSize, size_of
 
 PLAN = replace(plan_for(["starter"], kind="slogan", taste="lively"), texts=40, nights=3)
@@ -56,7 +57,7 @@ def test_salad_and_repetition_show_as_such() -> None:
     same = [f"Say yes to {ask.asked.topic} every day." for ask in asks]
     pairs = min(map(measures.pairs_in, (good, salad, same)))
     of_good, of_salad, of_same = (
-        measures.quality(asks, texts, measures.corpus_of(("slogan",)), pairs=pairs, fluency=1.0)
+        measures.quality(asks, texts, measures.corpus_of(Lessons(("slogan",))), pairs=pairs, fluency=1.0)
         for texts in (good, salad, same)
     )
     assert of_good.well_formed > 0.9 and of_salad.well_formed < 0.1
@@ -86,7 +87,7 @@ def rows(plan: Plan = PLAN) -> list[Result]:
     asks = some_asks()
     texts = measures.by_grammar(asks, random.Random(2))
     quality = measures.quality(
-        asks, texts, measures.corpus_of(("slogan",)), pairs=measures.pairs_in(texts), fluency=0.5
+        asks, texts, measures.corpus_of(Lessons(("slogan",))), pairs=measures.pairs_in(texts), fluency=0.5
     )
     shown = Shown(texts, measures.Liking(0.4, 0.04, 0.39), quality)
     better = Shown(
