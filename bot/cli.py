@@ -14,6 +14,7 @@ from bot import cli_data, cli_learning, cli_stats
 from bot.cli_detect import detect
 from bot.cli_generate import generate
 from bot.cli_kinds import kinds
+from bot.cli_models import models
 from bot.cli_report import report
 from bot.errors import OvationError, StartError
 from bot.export import Format, What, kto, lines
@@ -113,6 +114,7 @@ app.command()(generate)
 app.command()(report)
 app.command()(detect)
 app.add_typer(kinds, name="kinds")
+app.add_typer(models, name="models")
 
 
 def main() -> None:

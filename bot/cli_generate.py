@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from bot.admission import MAX_TOPIC_CHARACTERS
-from bot.completion import kind_names, version_names
+from bot.completion import kind_names, model_names, version_names
+from bot.engines import with_model
 from bot.kinds import TEMPERATURE
 from bot.plain import plain
 from bot.provenance import aigc
@@ -21,6 +22,7 @@ from bot.settings import Settings, writing_settings
 from bot.terminal import busy, give_up, or_give_up, say_on_stderr
 from bot.texts import say
 from engine.chat import MAX_NEW_TOKENS
+from engine.sources import version_name
 
 
 def generate(  # noqa: PLR0913, PLR0917 - one argument for each option
@@ -30,6 +32,13 @@ def generate(  # noqa: PLR0913, PLR0917 - one argument for each option
     ] = None,
     version: Annotated[
         str | None, typer.Option(help="Which version writes; else the champion.", autocompletion=version_names)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Another model than MODEL, as its base writes: starter, vae, gan, a folder or a hub id.",
+            autocompletion=model_names,
+        ),
     ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0: the likeliest words.")] = TEMPERATURE,
     seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="The same seed, the same text.")] = None,
@@ -41,9 +50,13 @@ def generate(  # noqa: PLR0913, PLR0917 - one argument for each option
 ) -> None:
     """Write about a topic, at the terminal; works while the bot runs, and nothing is stored.
 
-    With the engine at ENGINE_URL, or else with one that is started for it. Needs no token.
+    With the engine at ENGINE_URL, or else, and always with --model, with one that is started for it. Needs no token.
     """
-    settings = or_give_up(writing_settings)
+    if model is not None and version is not None:
+        give_up("A version belongs to MODEL: give --version or --model, not both.", status=2)
+    settings: Settings = or_give_up(writing_settings)
+    if model is not None:
+        settings, version = or_give_up(lambda: with_model(settings, model)), version_name(model)
     wish = _wish(settings, topic, kind)
     first = random.randrange(2**31 - count) if seed is None else seed
     wish = replace(wish, temperature=temperature, max_tokens=max_length)

@@ -1,4 +1,4 @@
-"""The operator's tables: stats and models, also while the bot runs. The same rules as in `bot.cli`."""
+"""The operator's table of what is liked, also while the bot runs. The same rules as in `bot.cli`."""
 
 import json
 from contextlib import closing
@@ -13,7 +13,6 @@ from rich.table import Column, Table
 from bot.charts import wilson_interval
 from bot.settings import data_settings
 from bot.terminal import busy, or_give_up
-from storage import versions
 from storage.database import open_for_reading
 from storage.statistics import Count, Statistics, statistics_in
 
@@ -21,9 +20,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of t
 
 
 def register(app: typer.Typer) -> None:
-    """Make the commands a part of `ovation`."""
-    for command in (stats, models):
-        app.command()(command)
+    """Make the command a part of `ovation`."""
+    app.command()(stats)
 
 
 def stats(
@@ -46,23 +44,6 @@ def stats(
     console.print(_total(numbers, days))
     if numbers.counted:
         console.print(f"Counted by Telegram, nobody's in particular: {_in_words(numbers.counted)}")
-
-
-def models(as_json: Json = False) -> None:
-    """Print the versions, newest first, and which of them serves; works while the bot runs."""
-    settings = or_give_up(data_settings)
-    with closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection:
-        found = versions.all_of(connection, None)
-    if as_json:
-        typer.echo(json.dumps([asdict(version) for version in found], default=str))
-        return
-    table = Table("Version", "Base", "Run", "State", "Made (UTC)", "Fate")
-    for version in found:
-        fate = "destroyed" if version.destroyed_at else "tainted" if version.tainted_at else ""
-        made = f"{version.created_at.astimezone(UTC):%Y-%m-%d %H:%M}"
-        run = "" if version.run is None else str(version.run)
-        table.add_row(version.name, version.base, run, version.state, made, fate)
-    Console(highlight=False).print(table)
 
 
 def _counts(title: str, counts: tuple[Count, ...]) -> Table:

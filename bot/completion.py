@@ -1,9 +1,11 @@
-"""What a shell may complete: the names of kinds and versions. Silent where they cannot be had."""
+"""What a shell may complete: the names of kinds, versions, models and tastes. Silent where they cannot be had."""
 
 from contextlib import closing
 
 from bot.errors import OvationError
+from bot.sandbox.tastes import TASTES
 from bot.settings import data_settings, writing_settings
+from bot.shipped_models import SHIPPED
 from storage import versions
 from storage.database import open_for_reading
 from storage.errors import StorageError
@@ -18,6 +20,11 @@ def kind_names(incomplete: str) -> list[tuple[str, str]]:
     return [(kind.name, kind.description["en"]) for kind in kinds.by_name.values() if kind.name.startswith(incomplete)]
 
 
+def model_names(incomplete: str) -> list[str]:
+    """The models that have a name and begin so; folders and hub ids are typed by hand."""
+    return [model for model in SHIPPED if model.startswith(incomplete)]
+
+
 def version_names(incomplete: str) -> list[tuple[str, str]]:
     """The versions that can write and whose names begin so, each with its state."""
     try:
@@ -30,3 +37,15 @@ def version_names(incomplete: str) -> list[tuple[str, str]]:
         for version in known
         if version.name.startswith(incomplete) and version.tainted_at is None and version.destroyed_at is None
     ]
+
+
+def compared_kinds(incomplete: str) -> list[str]:
+    """The kinds that can be compared and begin so."""
+    from bot.comparison_wish import KINDS  # noqa: PLC0415 - every command would wait for it
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+def taste_names(incomplete: str) -> list[str]:
+    """The tastes of simulated people whose names begin so."""
+    return [taste for taste in TASTES if taste.startswith(incomplete)]

@@ -8,9 +8,12 @@ from collections.abc import Callable
 import httpx
 
 from bot.engine_process import EngineProcess
+from bot.errors import StartError
 from bot.keys import Keys
 from bot.settings import Settings
 from engine.client import EngineClient
+from engine.errors import ModelError
+from engine.sources import find_source
 from storage.keyring import WATERMARK
 
 _TIMEOUT = httpx.Timeout(10.0, read=300.0, pool=None)
@@ -22,6 +25,19 @@ def engine_http(settings: Settings) -> httpx.AsyncClient:
     headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
     return httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, headers=headers)
+
+
+def with_model(settings: Settings, model: str) -> Settings:
+    """The same settings with another base model, in an engine of our own.
+
+    Raises:
+        StartError: there is no such model.
+    """
+    try:
+        find_source(model)
+    except ModelError as error:
+        raise StartError(str(error)) from error
+    return settings.model_copy(update={"model": model, "engine_url": None, "engine_key": None})
 
 
 def own_engine(settings: Settings, client: EngineClient, port: int, keys: Callable[[], Keys]) -> EngineProcess:

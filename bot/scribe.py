@@ -136,13 +136,13 @@ async def open_scribe(settings: Settings, wanted: str | None = None) -> AsyncIte
 def _chosen(settings: Settings, base: str, wanted: str | None) -> str:
     """The version that is wanted; without a wish the champion, or the base where there is none."""
     known = []
-    if settings.database_path.exists():
+    if wanted != base and settings.database_path.exists():
         with closing(open_for_reading(settings.database_path)) as connection:
             known = versions.all_of(connection, base)
     name = wanted or next((version.name for version in known if version.state == "champion"), base)
-    found = next((version for version in known if version.name == name), None)
     if name == base:
         return name
+    found = next((version for version in known if version.name == name), None)
     if found is None:
         raise StartError(f"There is no version {name!r} of {base}: `ovation models` lists them.")
     if found.destroyed_at or (found.tainted_at and wanted):

@@ -89,6 +89,11 @@ def measure_texts(
     )
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text in small letters, without punctuation and emoji; a Chinese character is a word."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
 def distinct_2(completions: Sequence[Sequence[int]], *, pairs: int) -> float:
     """Different pairs of neighbouring tokens over all pairs (Li et al. 2016, arXiv 1510.03055), of the first `pairs`.
 
@@ -128,7 +133,7 @@ def common_phrases(texts: Sequence[str]) -> dict[str, float]:
     """The four-word phrases that stand in most texts, with their share of the texts, the most common first."""
     counts: Counter[tuple[str, ...]] = Counter()
     for text in texts:
-        words = [word.lower() for word in _WORD.findall(text)]
+        words = words_of(text)
         counts.update({tuple(words[i : i + _PHRASE_WORDS]) for i in range(len(words) - _PHRASE_WORDS + 1)})
     return {" ".join(phrase): count / len(texts) for phrase, count in counts.most_common(MOST_PHRASES)}
 
@@ -154,7 +159,7 @@ def overlap_share(texts: Sequence[str], rated_texts: Sequence[str]) -> float:
 
 
 def _shingles(text: str) -> list[tuple[str, ...]]:
-    words = tuple(word.lower() for word in _WORD.findall(text))
+    words = tuple(words_of(text))
     if len(words) <= _SHINGLE_WORDS:
         return [words] if words else []
     return [words[i : i + _SHINGLE_WORDS] for i in range(len(words) - _SHINGLE_WORDS + 1)]

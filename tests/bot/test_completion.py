@@ -41,6 +41,9 @@ def test_commands_and_options_are_completed() -> None:
     assert asked("bash", "ovation keys ") == ["rotate"]
     assert asked("bash", "ovation generate --temp") == ["--temperature"]
     assert asked("bash", "ovation export r") == ["ratings", "runs"]
+    assert asked("bash", "ovation models ") == ["compare"]
+    assert asked("bash", "ovation models compare --kind p") == ["poem", "post", "pitch"]
+    assert asked("bash", "ovation models compare --taste b") == ["brief"]
 
 
 def test_kinds_are_completed_also_those_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +55,11 @@ def test_kinds_are_completed_also_those_of_ones_own(monkeypatch: pytest.MonkeyPa
     Path("own.toml").write_text(f'[toast]\nemoji = "🥂"\nmax_tokens = 60\n{words}\n', encoding="utf-8")
     monkeypatch.setenv("KINDS_FILE", "own.toml")
     assert asked("bash", "ovation generate tea --kind ") == ["toast"]
+
+
+def test_models_with_a_name_are_completed() -> None:
+    assert asked("bash", "ovation generate tea --model ") == ["starter", "vae", "gan"]
+    assert asked("fish", "ovation generate tea --model v") == ["vae"]
 
 
 async def test_versions_that_can_write_are_completed(tmp_path: Path) -> None:

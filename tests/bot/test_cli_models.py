@@ -1,0 +1,76 @@
+"""`ovation models compare` with a real engine and a real night; and `ovation models` beside it."""
+
+import json
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from bot.cli import app
+from bot.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def models(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["models", *arguments])
+
+
+def test_a_model_is_compared_with_the_grammar_over_a_night() -> None:
+    result = models("compare", "--models", "starter", "--texts", "12", "--nights", "1", "--ratings", "24")
+    assert result.exit_code == 0 and result.stderr == "", result.output
+    assert "well-formed" in result.stdout and "comparison/comparison.md" in result.stdout
+    folder = Path("comparison")
+    assert {file.name for file in folder.iterdir()} == {
+        "comparison.json", "comparison.md", "satisfaction.png", "quality-diversity.png",
+    }  # fmt: skip
+    told = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    starter, grammar = told["models"]
+    assert len(told["topics"]) == 12 and len(starter["shown"]) == 2 and len(grammar["shown"]) == 1
+    before = starter["shown"][0]
+    assert len(before["texts"]) == 12 and before["quality"]["well_formed"] > 0.5
+    assert 0.0 < before["quality"]["fluency"] < 3.0 and 0.0 < before["liking"]["mean"] <= starter["reachable"] < 1.0
+    assert starter["alone"]["texts_a_second"] > 0.0 and starter["together"]["ms_a_token"] > 0.0
+    (night,) = starter["nights"]
+    assert night["reason"] and (night["has_passed"] or starter["shown"][1] == before), night
+    assert not [child for child in psutil.Process().children() if "engine.serve" in child.cmdline()]
+
+
+def test_a_model_that_does_not_load_is_named_before_anything_long_begins(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{}")
+    result = models("compare", "--models", str(broken))
+    assert result.exit_code == 2 and f"The model '{broken}' cannot be loaded" in result.stderr, result.output
+    assert result.stderr.count("\n") == 1 and not Path("comparison").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--models", "nothing"), "There is no model 'nothing'"),
+        (("--kind", "sonnet"), "The kind 'sonnet' cannot be compared: choose one of slogan"),
+        (("--taste", "loud"), "There is no taste 'loud'"),
+        (("--out", "."), ". exists already: name a new folder with --out."),
+        (("--nights", "4"), "--nights"),
+        (("--texts", "1"), "--texts"),
+        (("--ratings", "0"), "--ratings"),
+    ],
+)
+def test_a_wrong_wish_is_one_sentence_and_status_2(arguments: tuple[str, ...], says: str) -> None:
+    result = models("compare", *arguments)
+    assert result.exit_code == 2 and says in re.sub(r"[\s│]+", " ", result.stderr), result.output
+    assert result.stdout == "" and not Path("comparison").exists()
+
+
+def test_what_cannot_be_written_is_told() -> None:
+    Path("file").write_text("")
+    result = models("compare", "--models", "starter", "--out", "file/inside")
+    assert result.exit_code == 1 and "file/inside cannot be written: Not a directory." in result.stderr
