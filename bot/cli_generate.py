@@ -23,6 +23,7 @@ from bot.terminal import busy, give_up, or_give_up, say_on_stderr
 from bot.texts import say
 from engine.chat import MAX_NEW_TOKENS
 from engine.sources import version_name
+from engine.starter.lessons import unseen_words
 
 
 def generate(  # noqa: PLR0913, PLR0917 - one argument for each option
@@ -58,6 +59,10 @@ def generate(  # noqa: PLR0913, PLR0917 - one argument for each option
     if model is not None:
         settings, version = or_give_up(lambda: with_model(settings, model)), version_name(model)
     wish = _wish(settings, topic, kind)
+    if strange := unseen_words(settings.model, wish.topic):
+        say_on_stderr(
+            f"{settings.model} has learned nothing about {', '.join(strange)}: the text may not fit the topic."
+        )
     first = random.randrange(2**31 - count) if seed is None else seed
     wish = replace(wish, temperature=temperature, max_tokens=max_length)
     wishes = [replace(wish, seed=(first + number) % 2**31) for number in range(count)]

@@ -18,9 +18,9 @@ from bot.comparison_nights import Night, Season
 from bot.fluency import surprises
 from bot.kinds import Kind
 from bot.sandbox.tastes import Taste
-from bot.shipped_models import SHIPPED, Lessons
 from engine.client import EngineClient
 from engine.model_size import ModelSize, size_of
+from engine.starter.lessons import LESSONS, Lessons
 
 BEST_OF = 16
 """Texts on each topic, the best of which says what could be had."""
@@ -161,7 +161,7 @@ async def _measured(plan: Plan, asks: Sequence[Ask], drafts: Sequence[_Draft]) -
 
 
 async def _of_model(plan: Plan, model: str, asks: Sequence[Ask], folder: Path, course: _Course) -> _Draft:
-    draft = _Draft(model, SHIPPED.get(model) or Lessons((plan.kind.name,)), size=size_of(model))
+    draft = _Draft(model, LESSONS.get(model) or Lessons((plan.kind.name,)), size=size_of(model))
     async with engine_for(model, folder / "versions") as client:
         base = await client.find_base(model)
         season = Season(model, base, client, folder)

@@ -10,7 +10,7 @@ from bot.comparison import BEST_OF, JUDGE, Plan, Result
 from bot.comparison_asks import AT_ONCE, Ask, Pace
 from bot.comparison_measures import gain
 from bot.comparison_nights import PEOPLE, Night
-from bot.shipped_models import Lessons
+from engine.starter.lessons import Lessons
 
 _NONE = "–"
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from bot.errors import OvationError
 from bot.sandbox.tastes import TASTES
 from bot.settings import data_settings, writing_settings
-from bot.shipped_models import SHIPPED
+from engine.sources import SHIPPED
 from storage import versions
 from storage.database import open_for_reading
 from storage.errors import StorageError

@@ -30,6 +30,7 @@ from engine.starter import wishes
 from engine.starter.build import save
 from engine.starter.latent_tokenizer import train_tokenizer
 from engine.starter.latent_train import Budget, Course, Recipe, Rows, train_gan, train_vae
+from engine.starter.lessons import LESSONS, Lessons
 from engine.starter.measure_latent import latent, surprise, writing
 from engine.starter.skeletons import Skeleton, skeletons
 from engine.vae import VaeConfig, VaeLM
@@ -52,24 +53,22 @@ _HERE = Path(__file__).parent
 class Plan:
     """What one of the two is made from."""
 
-    kinds: tuple[str, ...]
-    themed: bool
-    """Whether the words of a text fit its topic's theme."""
-    reads_topic: bool
-    texts: int
+    lessons: Lessons
     vocabulary: int
     longest: int
     """Tokens of a text; longer ones are left out."""
+    latent: int
+    """Numbers of noise a text is written from."""
     budget: Budget
 
 
 PLANS: Final = {
     "vae": Plan(
-        kinds=("slogan", "title", "poem"), themed=True, reads_topic=True, texts=40_000, vocabulary=4096, longest=48,
+        lessons=LESSONS["vae"], vocabulary=4096, longest=48, latent=32,
         budget=Budget(minutes=14.0, batch=64, learning_rate=3e-3),
     ),
     "gan": Plan(
-        kinds=("slogan",), themed=False, reads_topic=False, texts=20_000, vocabulary=1400, longest=12,
+        lessons=LESSONS["gan"], vocabulary=1400, longest=12, latent=16,
         budget=Budget(minutes=8.0, batch=96, learning_rate=2e-3),
     ),
 }  # fmt: skip
@@ -96,7 +95,7 @@ def build(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     keep_memory()
     plan = PLANS[options.model]
-    texts = plan.texts if options.texts is None else options.texts
+    texts = plan.lessons.texts if options.texts is None else options.texts
     if texts < FEWEST_TEXTS:
         raise ModelError(f"A corpus of {texts} texts is too small to learn from: ask for {FEWEST_TEXTS:,} or more.")
     minutes = plan.budget.minutes if options.minutes is None else options.minutes
@@ -104,8 +103,8 @@ def build(options: argparse.Namespace) -> None:
         minutes=minutes, steps=options.steps, batch=plan.budget.batch, learning_rate=plan.budget.learning_rate,
         seed=options.seed,
     )  # fmt: skip
-    corpus = list(skeletons(texts, plan.kinds, themed=plan.themed, seed=0))
-    tokenizer = tokenizer_of(corpus, plan, noise=_latent(options.model))
+    corpus = list(skeletons(texts, plan.lessons.kinds, themed=plan.lessons.themed, seed=0))
+    tokenizer = tokenizer_of(corpus, plan)
     rows = rows_of(corpus, tokenizer, longest=plan.longest)
     logger.info("Training on %d texts of %.1f tokens", len(rows.texts), _mean_length(rows))
     model, course = _train(options, tokenizer, rows, budget)
@@ -118,11 +117,16 @@ def build(options: argparse.Namespace) -> None:
     logger.info("Done: %s, %d steps in %.0f s", out, course.steps, course.seconds)
 
 
-def tokenizer_of(corpus: Sequence[Skeleton], plan: Plan, *, noise: int) -> PreTrainedTokenizerFast:
+def tokenizer_of(corpus: Sequence[Skeleton], plan: Plan) -> PreTrainedTokenizerFast:
     """The tokenizer that a plan's model gets from its corpus."""
-    texts = [each.text for each in corpus] + ([each.topic for each in corpus] if plan.reads_topic else [])
+    texts = [each.text for each in corpus] + ([each.topic for each in corpus] if plan.lessons.themed else [])
     return train_tokenizer(
-        texts, vocabulary=plan.vocabulary, known=plan.kinds, noise=noise, reads_topic=plan.reads_topic, context=1024
+        texts,
+        vocabulary=plan.vocabulary,
+        known=plan.lessons.kinds,
+        noise=plan.latent,
+        reads_topic=plan.lessons.themed,
+        context=1024,
     )
 
 
@@ -152,7 +156,7 @@ def measure(
     """What the model can do, on prompts and texts of another seed."""
     asked = [
         each
-        for each in skeletons(count, plan.kinds, themed=plan.themed, seed=1)
+        for each in skeletons(count, plan.lessons.kinds, themed=plan.lessons.themed, seed=1)
         if len(tokenizer(each.text)["input_ids"]) < plan.longest
     ]
     rows = rows_of(asked, tokenizer, longest=plan.longest)
@@ -169,18 +173,13 @@ def _train(
     options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast, rows: Rows, budget: Budget
 ) -> tuple[VaeLM | GanLM, Course]:
     torch.manual_seed(budget.seed)
-    words, size = len(tokenizer), _latent(options.model)
+    words, size = len(tokenizer), PLANS[options.model].latent
     if options.model == "vae":
         recipe: Recipe = options.recipe or "free-bits"
         vae = VaeLM(VaeConfig(vocab_size=words, latent_size=size, hidden_size=192, head_dim=192))
         return vae, train_vae(vae, rows, budget, recipe=recipe, free_bits=options.free_bits)
     gan = GanLM(GanConfig(vocab_size=words, latent_size=size, hidden_size=128, head_dim=128, context_size=16))
     return gan, train_gan(gan, rows, budget, by_likelihood=options.recipe == "likelihood")
-
-
-def _latent(model: str) -> int:
-    """Numbers of noise a text is written from."""
-    return {"vae": 32, "gan": 16}[model]
 
 
 def _mean_length(rows: Rows) -> float:

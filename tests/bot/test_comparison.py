@@ -18,8 +18,8 @@ from bot.comparison_wish import plan_for
 from bot.errors import StartError
 from bot.sandbox.tastes import TASTES
 from bot.sandbox.topics import TOPICS
-from bot.shipped_models import Lessons
 from engine.model_size import ModelSize, size_of
+from engine.starter.lessons import Lessons
 
 PLAN = replace(plan_for(["starter"], kind="slogan", taste="lively"), texts=40, nights=3)
 

@@ -112,7 +112,7 @@ def shipped() -> Base:
 def test_the_shipped_one_writes_by_the_grammar(shipped: Base) -> None:
     """At temperature 1, as it was trained; the goals and the peers stand in `docs/models.md`."""
     plan = PLANS["gan"]
-    asked = list(skeletons(200, plan.kinds, themed=False, seed=77))
+    asked = list(skeletons(200, plan.lessons.kinds, themed=False, seed=77))
     kept = [each for each in asked if len(shipped.tokenizer(each.text)["input_ids"]) < plan.longest]
     prompts = rows_of(kept, shipped.tokenizer, longest=plan.longest).prompts
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine import interpolate
 from engine.batching import Engine
 from engine.chat import Message, Sampling
 from engine.chat_template import ChatTemplate
@@ -21,6 +22,7 @@ from engine.run import RunReport
 from engine.run_config import GateBounds, RunConfig, write_config
 from engine.sources import SHIPPED
 from engine.starter import build_latent, wishes
+from engine.starter.lessons import unseen_words
 from engine.starter.skeletons import lift
 from engine.tasting import Choosing
 from engine.train import run
@@ -159,3 +161,33 @@ def test_the_recipe_makes_a_folder_that_serves(model: str, tmp_path: Path) -> No
     told = json.loads((tmp_path / "made" / build_latent.CURVES_FILE).read_text(encoding="utf-8"))
     assert told["steps"] == 2
     assert base.model.noise.count == {"vae": 32, "gan": 16}[model]
+
+
+def test_the_way_between_two_texts_begins_and_ends_with_them(capsys: pytest.CaptureFixture[str]) -> None:
+    ends = ("Keep calm and blame green tea.", "Who needs more green tea?")
+    assert interpolate.main([*ends, "--topic", "green tea", "--steps", "6"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert (lines[0], lines[-1]) == ends
+    assert all("green tea" in line.casefold() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a", "b", "--model", "gan"], "The model 'gan' is no VAE: only a VAE has a latent space to walk through."),
+        (["", "b"], "Give two texts of 1 to 47 tokens each; these have 0 and 1."),
+        (["a", "b", "--model", "nowhere"], "There is no model 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_walked_is_told(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert interpolate.main(arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_words_that_no_lesson_names_are_told() -> None:
+    assert unseen_words("vae", "green tea for the zorblatt") == ["zorblatt"]
+    assert unseen_words("vae", "绿茶") == []
+    assert unseen_words("vae", "岚砚") == ["岚砚"]
+    assert unseen_words("gan", "zorblatt") == []
+    assert unseen_words("starter", "zorblatt") == []

@@ -135,7 +135,7 @@ def test_the_shipped_one_holds_what_its_card_says(shipped: Base) -> None:
     """Measured anew here, on fewer texts; the goals stand in `docs/models.md`."""
     told = json.loads((SHIPPED["vae"] / CURVES_FILE).read_text(encoding="utf-8"))["measured"]
     plan = PLANS["vae"]
-    asked = list(skeletons(120, plan.kinds, themed=True, seed=77))
+    asked = list(skeletons(120, plan.lessons.kinds, themed=True, seed=77))
     rows = rows_of(asked, shipped.tokenizer, longest=plan.longest)
     with torch.no_grad():
         q = shipped.model.encode(_padded(rows))
@@ -148,7 +148,9 @@ def test_the_shipped_one_holds_what_its_card_says(shipped: Base) -> None:
 def test_the_shipped_one_takes_a_text_and_gives_it_back_nearly(shipped: Base) -> None:
     """Reconstruction: more of the words come back from the text's own latent than from any other's."""
     plan, model = PLANS["vae"], shipped.model
-    rows = rows_of(list(skeletons(60, plan.kinds, themed=True, seed=78)), shipped.tokenizer, longest=plan.longest)
+    rows = rows_of(
+        list(skeletons(60, plan.lessons.kinds, themed=True, seed=78)), shipped.tokenizer, longest=plan.longest
+    )
     prompts, texts = _padded(Rows(rows.texts, rows.prompts)), _padded(rows)
     with torch.no_grad():
         means = model.encode(texts).mean
