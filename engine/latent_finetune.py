@@ -8,8 +8,8 @@ reward-weighted lower bound of the rated texts (`vae.Bound.loss`): a liked text 
 **GAN.** Liked texts are the discriminator's real ones; disliked ones and what the generator writes now are its fakes.
 So D(x) comes to mean "liked here", and L_G is the loop's own objective.
 
-Both keep to the budgets of `finetune.Course` and leave a trail. Knows token ids, weights and models. Knows nothing of
-run folders or judging.
+The on-policy stage that other models have follows. Both keep to the budgets of `finetune.Course` and leave a trail.
+Knows token ids, weights and models. Knows nothing of run folders or judging.
 """
 
 import math
@@ -20,7 +20,7 @@ from typing import cast
 
 import torch
 from peft import PeftModelForCausalLM
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine import ranks, vae
 from engine.errors import RunError
@@ -32,14 +32,22 @@ from engine.run_config import RunConfig
 from engine.taste import Labels, fit
 from engine.vae import VaeLM
 
-TILT_SHARE = 0.4
-"""Of the KL budget, for the VAE's prior and the rated texts; the on-policy stage has the rest."""
 _TILT_USED = 0.9
 """Of that, for the prior: how likely the rated texts become costs little once their latents are given."""
 _TILT_STEPS = 8
-_VAE_RATE, _GAN_RATE = 3e-3, 3e-3
-_GAN_STEPS = 60
+_VAE_RATE, _GAN_RATE = 3e-3, 1e-3
+_GAN_STEPS = 30
+_FREE = 0.05
+"""The weight of the generator's own texts: more of it, and it soon writes the same few."""
 _GAN_BATCH = 64
+
+
+def own_share(base: nn.Module) -> float:
+    """Of the KL budget, for what is each one's own; the on-policy stage that follows has the rest.
+
+    Little for the GAN: its discriminator soon asks for the same few texts, and diversity is what the gate has least of.
+    """
+    return 0.2 if isinstance(base, GanLM) else 0.4
 
 
 def fit_generator(
@@ -94,7 +102,7 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
     judge.train()
     for step in range(1, _GAN_STEPS + 1):
         real = tensors([data.rows[i] for i in next(good)], base)
-        losses = duel.step(*real, free=1.0, wrong=tensors([data.rows[i] for i in next(bad)], base))
+        losses = duel.step(*real, free=_FREE, wrong=tensors([data.rows[i] for i in next(bad)], base))
         if not _noted(float(losses.generator), step, _GAN_STEPS, course, curves):
             break
     judge.eval().requires_grad_(False)

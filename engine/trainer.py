@@ -32,11 +32,10 @@ from engine.finetune import (
     step_size,
     trained_parameters,
 )
-from engine.gan import GanLM
 from engine.gate import MIN_MINORITY, reason_to_skip, without_signal
 from engine.hearing import CANDIDATE, Evidence, Hearing
 from engine.judge import fit_judge, is_judged, some_on_each_side
-from engine.latent_finetune import TILT_SHARE, fit_generator
+from engine.latent_finetune import fit_generator, own_share
 from engine.latent_lm import LatentLM
 from engine.model import load_base
 from engine.objectives import Encoded, balanced_weights, encode
@@ -183,10 +182,10 @@ class Trainer:
 
             return Course(self._pad_id, self._deadline, trail, kl_budget, measure_kl, report)
 
-        follows = config.policy_steps > 0 and not isinstance(self._base.model, GanLM)
+        follows = config.policy_steps > 0
         if isinstance(self._base.model, LatentLM):
             labels = labels_of(values, given, [evidence.examples[i].group for i in taught])
-            budget = config.kl_budget * (TILT_SHARE if follows else 1.0)
+            budget = config.kl_budget * (own_share(self._base.model) if follows else 1.0)
             curves = fit_generator(model, data, labels, config, course(0, budget))
         else:
             budget = config.kl_budget * (RATED_SHARE if follows else 1.0)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import psutil
@@ -11,7 +10,6 @@ from typer.testing import CliRunner, Result
 
 from bot.cli import app
 from bot.settings import DEFAULT_LABEL, Settings
-from engine.sources import STARTER_FOLDER
 from tests.terminal import at_a_terminal
 
 
@@ -86,21 +84,16 @@ def test_an_unfit_topic_is_refused() -> None:
     assert result.exit_code == 1 and "I do not write about that" in result.stderr and result.stdout == ""
 
 
-@pytest.fixture
-def copied(tmp_path: Path) -> str:
-    """A folder with a model that is called otherwise."""
-    return str(shutil.copytree(STARTER_FOLDER, tmp_path / "Another One"))
-
-
-def test_another_model_writes_in_an_engine_of_its_own_whatever_serves(
-    monkeypatch: pytest.MonkeyPatch, copied: str
-) -> None:
+def test_another_model_writes_in_an_engine_of_its_own_whatever_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("MODEL", "nothing")
-    result = generate("green tea", "--model", copied, "--max-length", "5", "--seed", "7", "--json")
+    result = generate(
+        "the zorblatt", "--model", "vae", "--kind", "title", "--max-length", "40", "--seed", "7", "--json"
+    )
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
-    assert told["version"] == "another-one" and told["tokens"] <= 5 and told["text"]
+    assert told["version"] == "vae" and "Zorblatt" in told["text"]
+    assert "vae has learned nothing about zorblatt: the text may not fit the topic." in result.stderr
 
 
 def test_a_wrong_model_and_a_version_of_another_one_are_refused_before_anything_starts() -> None:
