@@ -13,11 +13,13 @@ exact, for one pass of D scores the whole vocabulary::
 
     E[log D] = sum_a G(a | y_<t, z) log D(y_<t, a)
 
-Of what comes later the gradient is the score function's (Williams 1992), with the rewards of later tokens discounted
-and a baseline for each position. The cure against collapse that measured best is to ask for that expectation on the
-prefixes of real texts as well, where D can tell good next tokens from bad ones from the first step on; with the
-entropy of the choice beside it. No likelihood is trained: G is never told which token is the real one, only what D
-thinks of each. Knows token ids; knows no texts and no ratings.
+G moves towards what D takes for the real texts' next token, G(a) D(a) / (1 - D(a)) normalised (MaliGAN: Che et al.
+2017, arXiv 1702.07983; here exact over the vocabulary): the gradient of L_G itself vanishes for tokens that G
+hardly ever writes. Both are asked for on the prefixes of real texts, where D can tell good next tokens from bad ones
+from the first step on: that is the cure against collapse that measured best. On texts that G writes by itself L_G is
+followed as it stands, with the score function (Williams 1992) for what comes later, its rewards discounted and less a
+baseline for each position. No likelihood is trained: G is never told which token is the real one, only what D thinks
+of each. Knows token ids; knows no texts and no ratings.
 """
 
 from typing import Final, NamedTuple
@@ -31,14 +33,13 @@ from engine.latent_lm import PAD_ID, LatentConfig, LatentLM
 LEAST_LOG_D: Final = -3.0
 """Rewards are clipped there: what is wrong anyway need not be wronger."""
 MOST_LOG_ODDS: Final = 3.0
+"""As far as D is believed: a token becomes 20 times likelier in a step at most, or less."""
 SMOOTHING: Final = 0.9
 """The label of what is real (one-sided label smoothing: Salimans et al. 2016, arXiv 1606.03498, section 3.4)."""
 OUT_OF_PLACE: Final = 0.05
 """The weight of tokens from anywhere in real texts as fakes, beside the generator's own: what it hardly ever writes
 would not be judged otherwise (matching-aware discriminator: Reed et al. 2016, arXiv 1605.05396, section 4.2)."""
 DISCOUNT: Final = 0.65
-ENTROPY: Final = 0.0
-"""Nats of reward for a nat of entropy of the next token."""
 
 
 class GanConfig(LatentConfig):
@@ -128,7 +129,7 @@ class Duel:
             lost, gained = self._free(context, asked, longest=real.shape[1])
             loss_d, towards = loss_d + lost, towards - free * gained
         if wrong is not None:
-            asked_then = self._asked(model.context_of(wrong[0], torch.zeros(len(wrong[0]), noise.shape[1])))
+            asked_then = self._asked(model.context_of(wrong[0], noise.new_zeros(len(wrong[0]), noise.shape[1])))
             loss_d = loss_d + _mean(_surprise(_taken(judge(asked_then, wrong[1]), wrong[1]), 0.0), _mask(wrong[1]))
         _step(self._discriminator, loss_d)
         _step(self._generator, towards)
@@ -156,7 +157,7 @@ class Duel:
         for place in range(rewards.shape[1] - 2, -1, -1):
             later[:, place] = DISCOUNT * (rewards[:, place + 1] + later[:, place + 1])
         usual = (later * mask).sum(0) / mask.sum(0).clamp(min=1.0)
-        grown = torch.zeros(max(len(usual), len(self._baseline)))
+        grown = usual.new_zeros(max(len(usual), len(self._baseline)))
         grown[: len(self._baseline)] = self._baseline
         grown[: len(usual)] = 0.9 * grown[: len(usual)] + 0.1 * usual
         self._baseline = grown
@@ -169,8 +170,8 @@ def _rewards(log_odds: Tensor) -> Tensor:
 
 
 def _expected(log_probs: Tensor, rewards: Tensor) -> Tensor:
-    """E[log D] of the next token, with its entropy, (B, T)."""
-    return (log_probs.exp() * (rewards - ENTROPY * log_probs)).sum(2)
+    """E[log D] of the next token, (B, T)."""
+    return (log_probs.exp() * rewards).sum(2)
 
 
 def _towards(log_probs: Tensor, log_odds: Tensor) -> Tensor:

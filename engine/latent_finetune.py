@@ -33,10 +33,9 @@ from engine.taste import Labels, fit
 from engine.vae import VaeLM
 
 _TILT_USED = 0.9
-"""Of that, for the prior: how likely the rated texts become costs little once their latents are given."""
+"""Of the stage's KL budget, for the prior: that the rated texts become likelier costs little once z is given."""
 _TILT_STEPS = 8
 _VAE_RATE, _GAN_RATE = 3e-3, 1e-3
-_GAN_STEPS = 30
 _FREE = 0.05
 """The weight of the generator's own texts: more of it, and it soon writes the same few."""
 _GAN_BATCH = 64
@@ -51,7 +50,7 @@ def own_share(base: nn.Module) -> float:
 
 
 def fit_generator(
-    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course
+    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course, steps: int
 ) -> Curves:
     """Fit the adapter by the objective of its base; `labels` are those of the rated rows, which come first in `data`.
 
@@ -62,12 +61,12 @@ def fit_generator(
         raise RunError("The VAE and the GAN are trained by one process: start the trainer without torchrun.")
     torch.manual_seed(config.seed)
     if isinstance(model.get_base_model(), GanLM):
-        return fit_gan(model, data, config, course)
-    return fit_vae(model, data, labels, config, course)
+        return fit_gan(model, data, config, course, steps)
+    return fit_vae(model, data, labels, config, course, steps)
 
 
 def fit_vae(
-    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course
+    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course, steps: int
 ) -> Curves:
     """Tilt the prior, then fit the decoder."""
     base, curves = cast(VaeLM, model.get_base_model()), Curves()
@@ -76,19 +75,19 @@ def fit_vae(
     liked = [i for i, weight in enumerate(weights.tolist()) if weight > 0.0]
     parameters = trained_parameters(model)
     optimizer = optimizer_for(parameters, config.learning_rate or _VAE_RATE)
-    steps = config.epochs * math.ceil(len(liked) / config.batch_size)
     batches = _batches(liked, config.batch_size, random.Random(config.seed))
     for step in range(1, steps + 1):
         chosen = next(batches)
         prompts, texts = tensors([data.rows[i] for i in chosen], base)
         bound = vae.bound(base, prompts, texts)
-        loss = bound.loss(weights[chosen] / weights[chosen].mean(), free_bits=0.0)
+        chosen_weights = weights[chosen].to(base.device)
+        loss = bound.loss(chosen_weights / chosen_weights.mean(), free_bits=0.0)
         if not _stepped(optimizer, loss, parameters, step, steps, course, curves):
             break
     return curves
 
 
-def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course) -> Curves:
+def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course, steps: int) -> Curves:
     """Let a discriminator of what is liked here teach the generator."""
     base, curves = cast(GanLM, model.get_base_model()), Curves()
     signs = data.signed_weights.tolist()
@@ -100,10 +99,10 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
     rng = random.Random(config.seed)
     good, bad = _batches(liked, _GAN_BATCH, rng), _batches(disliked, _GAN_BATCH, rng)
     judge.train()
-    for step in range(1, _GAN_STEPS + 1):
+    for step in range(1, steps + 1):
         real = tensors([data.rows[i] for i in next(good)], base)
         losses = duel.step(*real, free=_FREE, wrong=tensors([data.rows[i] for i in next(bad)], base))
-        if not _noted(float(losses.generator), step, _GAN_STEPS, course, curves):
+        if not _noted(float(losses.generator), step, steps, course, curves):
             break
     judge.eval().requires_grad_(False)
     return curves
@@ -112,7 +111,7 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
 def _tilt(base: VaeLM, rows: Sequence[Encoded], labels: Labels, course: Course, curves: Curves) -> None:
     """Move the prior's mean along what the head in latent space likes, mark by mark, within its share of the budget."""
     with torch.no_grad():
-        means = base.encode(tensors(rows, base)[1]).mean.double()
+        means = base.encode(tensors(rows, base)[1]).mean.double().cpu()
         head = fit(means, labels)
         origin = head.logits(torch.zeros(1, means.shape[1], dtype=torch.float64))
         liked = (head.logits(torch.eye(means.shape[1], dtype=torch.float64)) - origin).float()
@@ -130,7 +129,7 @@ def tensors(rows: Sequence[Encoded], base: LatentLM) -> tuple[Tensor, Tensor]:
     """(prompts, texts) as `latent_train` has them: without the noise, padded on the right."""
     noise, start = base.noise, base.config.start_id
     prompts = [[t for t in row.prompt if t != start and not noise.is_noise(t)] for row in rows]
-    return padded(prompts), padded([row.completion for row in rows])
+    return padded(prompts).to(base.device), padded([row.completion for row in rows]).to(base.device)
 
 
 def _batches(places: Sequence[int], size: int, rng: random.Random) -> Iterator[list[int]]:

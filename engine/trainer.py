@@ -186,7 +186,7 @@ class Trainer:
         if isinstance(self._base.model, LatentLM):
             labels = labels_of(values, given, [evidence.examples[i].group for i in taught])
             budget = config.kl_budget * (own_share(self._base.model) if follows else 1.0)
-            curves = fit_generator(model, data, labels, config, course(0, budget))
+            curves = fit_generator(model, data, labels, config, course(0, budget), first)
         else:
             budget = config.kl_budget * (RATED_SHARE if follows else 1.0)
             curves = fit_adapter(model, data, config, course(0, budget))
