@@ -32,7 +32,7 @@ from tests.engine.rated import rate, text_of
 MODELS = ("vae", "gan")
 TOPICS = ("green tea", "our volunteers", "绿茶", "the night bus", "a lost key", "zorblatt", "夜班车", "old trees")
 QUICK = RunConfig(
-    max_new_tokens=48, replay_prompts=24, replay_texts=48, policy_steps=2, policy_prompts=8, epochs=6, min_p=0.05,
+    max_new_tokens=48, replay_prompts=24, replay_texts=48, policy_steps=2, policy_prompts=8, epochs=16, min_p=0.05,
     temperature=0.9, threads=1, gate=GateBounds(min_diversity=0.0, max_chance=1.0),
 )  # fmt: skip
 
