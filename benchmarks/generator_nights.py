@@ -66,6 +66,7 @@ def _night(model: str, taste: Taste) -> list[str]:
         write_config(Path(folder), run_config(model))
         report = asyncio.run(train(Path(folder), dump_dataset(rated), on_progress=lambda _: None))
         taught = PeftModelForCausalLM.from_pretrained(base.model, str(Path(folder) / ADAPTER_FOLDER)).eval()
+    assert isinstance(taught, PeftModelForCausalLM), "a causal model gets a causal adapter"
     after = float(_liking(_write(base, taught, fresh, TAKES, seed=7), fresh, taste).mean())
     shares = [f"{100 * share:.1f}" for share in (before, after, most)]
     gained = f"{(after - before) / (most - before):.0%}"
