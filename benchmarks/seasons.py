@@ -76,24 +76,25 @@ def starter() -> Base:
     return load_base("starter")
 
 
-def requests(chance: Random, count: int, *, first: int) -> list[Request]:
-    """Requests on every second topic from the first."""
-    kinds = load_kinds().by_name
+def requests(chance: Random, count: int, *, first: int, kinds: Sequence[str] = KINDS) -> list[Request]:
+    """Requests of these kinds on every second topic from the first."""
+    by_name = load_kinds().by_name
     made = []
     for _ in range(count):
-        kind, language = chance.choice(KINDS), "zh" if chance.random() < 0.3 else "en"
+        kind, language = chance.choice(kinds), "zh" if chance.random() < 0.3 else "en"
         topic = chance.choice(TOPICS[language][first::2])
-        messages = (Message("system", kinds[kind].instruction[language]), Message("user", topic))
+        messages = (Message("system", by_name[kind].instruction[language]), Message("user", topic))
         made.append(Request(Asked(kind, topic), messages))
     return made
 
 
-def write(model: CausalModel, asked: Sequence[Request], *, takes: int, seed: int) -> Replies:
-    """`takes` texts for each request, one round of all after the other."""
-    template = ChatTemplate(starter().tokenizer)
-    prompts = [Prompt(tuple(template.encode(each.messages)), each.messages[-1].content) for each in asked]
-    config = run_config("starter")
-    return sample_replies(model, starter(), prompts, config=config, count=takes * len(prompts), seed=seed)
+def write(model: CausalModel, asked: Sequence[Request], *, takes: int, seed: int, base: Base | None = None) -> Replies:
+    """`takes` texts for each request, one round of all after the other; the base is the starter if not named."""
+    base = base or starter()
+    template = ChatTemplate(base.tokenizer)
+    prompts = [Prompt.of(base, template, each.messages) for each in asked]
+    config = run_config(base.name)
+    return sample_replies(model, base, prompts, config=config, count=takes * len(prompts), seed=seed)
 
 
 def choose(replies: Replies, head: TasteHead | None) -> list[int]:

@@ -72,6 +72,22 @@ class Course:
     report: Callable[[int, float], None]
     """Called after each step with the steps done and the loss."""
 
+    def goes_on(self, step: int, steps: int, loss: float, curves: Curves) -> bool:
+        """Write a finished step down and look at the budgets now and then; whether there may be another step.
+
+        What has gone beyond the KL budget is moved back within it.
+        """
+        curves.loss.append(loss)
+        self.report(step, loss)
+        is_last = step == steps or ranks.by_first(lambda: time.monotonic() > self.deadline)
+        if is_last or step % CHECK_STEPS == 0:
+            curves.kl.append(self.measure_kl())
+            if not curves.kl[-1] <= self.kl_budget:
+                curves.kl.append(self.trail.land(self.measure_kl, self.kl_budget))
+                return False
+            self.trail.mark()
+        return not is_last
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
@@ -138,6 +154,12 @@ def reference_log_probs(model: CausalModel, rows: Sequence[Encoded], config: Run
     return ranks.total(results)
 
 
+def require_finite_loss(loss: float) -> None:
+    """Raises RunError if a loss is not a finite number."""
+    if not math.isfinite(loss):
+        raise RunError("The loss is not a finite number: lower learning_rate in config.json and run again.")
+
+
 def fit_adapter(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course) -> Curves:
     """Fit the adapter until the epochs, the time or the KL budget are used up; it always ends within the budget.
 
@@ -154,23 +176,13 @@ def fit_adapter(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfi
     for step, chosen in enumerate(_batches(data.rows, size, config.epochs, rng), start=1):
         anchors = _anchors_for(data.anchors, len(chosen), config, rng)
         loss = _backward(model, data, chosen, anchors, config, course.pad_id)
-        if not math.isfinite(loss):
-            raise RunError("The loss is not a finite number: lower learning_rate in config.json and run again.")
+        require_finite_loss(loss)
         ranks.sum_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         optimizer.step()
         warm_up.step()
         optimizer.zero_grad()
-        curves.loss.append(loss)
-        course.report(step, loss)
-        is_last = step == steps or ranks.by_first(lambda: time.monotonic() > course.deadline)
-        if is_last or step % CHECK_STEPS == 0:
-            curves.kl.append(course.measure_kl())
-            if not curves.kl[-1] <= course.kl_budget:
-                curves.kl.append(course.trail.land(course.measure_kl, course.kl_budget))
-                break
-            course.trail.mark()
-        if is_last:
+        if not course.goes_on(step, steps, loss, curves):
             break
     return curves
 

@@ -27,7 +27,7 @@ def check_format(config: PretrainedConfig, source: str) -> None:
     if isinstance(config, LatentConfig) and config.format != FORMAT:
         raise ModelError(
             f"The model {source!r} has the format {config.format}, but this version reads {FORMAT}: build it anew with"
-            " `python -m engine.starter.build_latent`."
+            f" `python -m engine.starter.build_latent {config.model_type.removeprefix('ovation-')}`."
         )
 
 

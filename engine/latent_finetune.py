@@ -14,7 +14,6 @@ Knows token ids, weights and models. Knows nothing of run folders or judging.
 
 import math
 import random
-import time
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -24,7 +23,15 @@ from torch import Tensor, nn
 
 from engine import ranks, vae
 from engine.errors import RunError
-from engine.finetune import CHECK_STEPS, Course, Curves, TrainingSet, optimizer_for, trained_parameters
+from engine.finetune import (
+    MAX_GRADIENT_NORM,
+    Course,
+    Curves,
+    TrainingSet,
+    optimizer_for,
+    require_finite_loss,
+    trained_parameters,
+)
 from engine.gan import Duel, GanLM
 from engine.latent_lm import LatentLM, padded
 from engine.objectives import Encoded
@@ -82,7 +89,12 @@ def fit_vae(
         bound = vae.bound(base, prompts, texts)
         chosen_weights = weights[chosen].to(base.device)
         loss = bound.loss(chosen_weights / chosen_weights.mean(), free_bits=0.0)
-        if not _stepped(optimizer, loss, parameters, step, steps, course, curves):
+        require_finite_loss(loss.item())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+        if not course.goes_on(step, steps, loss.item(), curves):
             break
     return curves
 
@@ -102,7 +114,8 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
     for step in range(1, steps + 1):
         real = tensors([data.rows[i] for i in next(good)], base)
         losses = duel.step(*real, free=_FREE, wrong=tensors([data.rows[i] for i in next(bad)], base))
-        if not _noted(float(losses.generator), step, steps, course, curves):
+        require_finite_loss(float(losses.generator))
+        if not course.goes_on(step, steps, float(losses.generator), curves):
             break
     judge.eval().requires_grad_(False)
     return curves
@@ -137,31 +150,3 @@ def _batches(places: Sequence[int], size: int, rng: random.Random) -> Iterator[l
     while True:
         order = rng.sample(places, len(places))
         yield from (order[start : start + size] for start in range(0, len(order), size))
-
-
-def _stepped(
-    optimizer: torch.optim.Optimizer, loss: Tensor, parameters: Sequence[Tensor], step: int, steps: int, course: Course,
-    curves: Curves,
-) -> bool:  # fmt: skip
-    """One step down the loss; whether there may be another."""
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
-    return _noted(loss.item(), step, steps, course, curves)
-
-
-def _noted(loss: float, step: int, steps: int, course: Course, curves: Curves) -> bool:
-    """Write down a step, look at the budget now and then; whether there may be another step."""
-    if not math.isfinite(loss):
-        raise RunError("The loss is not a finite number: lower learning_rate in config.json and run again.")
-    curves.loss.append(loss)
-    course.report(step, loss)
-    is_last = step == steps or ranks.by_first(lambda: time.monotonic() > course.deadline)
-    if is_last or step % CHECK_STEPS == 0:
-        curves.kl.append(course.measure_kl())
-        if not curves.kl[-1] <= course.kl_budget:
-            curves.kl.append(course.trail.land(course.measure_kl, course.kl_budget))
-            return False
-        course.trail.mark()
-    return not is_last

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from engine.cache import RowsCache
-from engine.noise import LEVELS, REACH, Noise
+from engine.noise import LEVELS, Noise
 
 PAD_ID: Final = 0
 FORMAT: Final = 1
@@ -133,8 +134,7 @@ class LatentLM(PreTrainedModel, GenerationMixin):
         begins = (ids == self.config.start_id).int().argmax(1)
         places = begins[:, None] + torch.arange(-self.config.latent_size, 0, device=ids.device)
         noise = ids.gather(1, places.clamp(min=0))
-        level = (noise - self.config.first_level + 0.5) * (2 * REACH / LEVELS) - REACH
-        latent = torch.where(noise == self.config.open_id, 0.0, level).to(self.dtype)
+        latent = torch.where(noise == self.config.open_id, 0.0, self.noise.middle(noise)).to(self.dtype)
         return self.context(latent, ids, begins), begins
 
     def context(self, latent: Tensor, ids: Tensor, begins: Tensor) -> Tensor:
@@ -176,6 +176,11 @@ class LatentLM(PreTrainedModel, GenerationMixin):
         begins = torch.zeros(len(texts), dtype=torch.long, device=texts.device)
         return self.logits(self.run(embedded, context, torch.tanh(self.first(context)), begins))
 
+    def log_likelihood(self, latent: Tensor, prompts: Tensor, texts: Tensor) -> Tensor:
+        """log p(x|z), (B,), nats, of texts (B, T) that end with the end token; prompts as `context_of` has them."""
+        logits = self.text_logits(self.context_of(prompts, latent), texts)
+        return -F.cross_entropy(logits.transpose(1, 2), texts, ignore_index=PAD_ID, reduction="none").sum(1)
+
     @torch.no_grad()
     def write(self, context: Tensor, *, longest: int, temperature: float = 1.0, min_p: float = 0.0) -> Tensor:
         """Texts (B, T) from contexts (B, latent + context), T at most `longest`; at temperature 0 the likeliest."""
@@ -192,6 +197,7 @@ class LatentLM(PreTrainedModel, GenerationMixin):
                 break
         return torch.cat(written, dim=1)
 
+    @torch.no_grad()
     def prior_kl(self, prompt: list[int]) -> float:
         """KL of the prior under the active adapter to N(0, I), nats: half the square of how far its mean has moved."""
         return 0.5 * float(self.prior_mean(prompt).square().sum())
@@ -203,6 +209,7 @@ class LatentLM(PreTrainedModel, GenerationMixin):
         mean: Tensor = self.tilt(torch.tensor([1.0, *asked], device=device, dtype=self.dtype))
         return mean
 
+    @torch.no_grad()
     def with_noise(self, prompt: list[int], seed: int) -> list[int]:
         """The prompt with its open places drawn from the prior of the active adapter."""
         return self.noise.draw(prompt, self.prior_mean(prompt).tolist(), seed)

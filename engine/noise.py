@@ -8,7 +8,12 @@ of `LEVELS` steps of a normal variate between -`REACH` and `REACH`. Knows ids an
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Number = TypeVar("Number", float, "Tensor")
 
 LEVELS: Final = 128
 REACH: Final = 4.0
@@ -49,11 +54,11 @@ class Noise:
 
     def read(self, prompt: Sequence[int]) -> list[float]:
         """The numbers that the prompt holds."""
-        return [
-            0.0 if token == self.open_id else (token - self.first_level + 0.5) * _STEP - REACH
-            for token in prompt
-            if self.is_noise(token)
-        ]
+        return [0.0 if token == self.open_id else self.middle(token) for token in prompt if self.is_noise(token)]
+
+    def middle(self, level: Number) -> Number:
+        """The number that a filled place stands for, by its id; of a tensor of ids, a tensor."""
+        return (level - self.first_level + 0.5) * _STEP - REACH
 
     def _level(self, number: float) -> int:
         return self.first_level + min(LEVELS - 1, max(0, int((number + REACH) / _STEP)))

@@ -15,7 +15,6 @@ Knows token ids, a reward and models. Knows nothing of ratings, run folders or o
 """
 
 import itertools
-import math
 import random
 import time
 from collections import Counter
@@ -28,13 +27,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine import ranks
-from engine.errors import RunError
 from engine.finetune import (
     MAX_GRADIENT_NORM,
     Course,
     Curves,
     learning_rate_for,
     optimizer_for,
+    require_finite_loss,
     trained_parameters,
     warmth,
 )
@@ -51,7 +50,6 @@ LEAST_DIVERSITY = 0.9
 PROBES = 64
 """Prompts whose answers tell the diversity: always the same, so that no change of subject is taken for one."""
 _MARK_STEPS = 2
-_NOT_FINITE = "The loss is not a finite number: lower learning_rate in config.json and run again."
 _LAMBDA_GAIN = 10.0
 _LAMBDA_RANGE = (0.2, 3.0)
 
@@ -92,8 +90,7 @@ def follow_taste(
         takes = rewarding.write(chosen, len(chosen) * config.takes, config.seed + step * 1009)
         with torch.no_grad(), model.disable_adapter():
             liking = rewarding.liking(takes)
-        if not liking.isfinite().all():
-            raise RunError(_NOT_FINITE)
+        require_finite_loss(float(liking.sum()))
         advantages = leave_one_out(liking, takes.owners) + balance.weigh(takes)
         kl = _backward(model, takes.rows, advantages.float(), config, course.pad_id)
         curves.liking.append(float(liking.mean()))
@@ -186,8 +183,7 @@ def _backward(
         drawn = -F.cross_entropy(logits / config.temperature, completion_targets(batch), reduction="none")  # (N,)
         gain = (advantages[torch.tensor(group)].to(model.device)[owners] * drawn).sum()
         loss = (config.policy_kl_weight * kl - gain) / len(rows)
-        if not math.isfinite(loss.item()):
-            raise RunError(_NOT_FINITE)
+        require_finite_loss(loss.item())
         loss.backward()
         distance += kl.item() / len(rows)
     return float(ranks.total(torch.tensor(distance, dtype=torch.float64)))

@@ -75,11 +75,6 @@ class VaeLM(LatentLM):
         mean, log_variance = self.posterior_of(states.amax(1)).chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(-8.0, 4.0))
 
-    def log_likelihood(self, latent: Tensor, prompts: Tensor, texts: Tensor) -> Tensor:
-        """log p(x|z), (B,), nats, of texts that end with the end token."""
-        logits = self.text_logits(self.context_of(prompts, latent), texts)
-        return -F.cross_entropy(logits.transpose(1, 2), texts, ignore_index=PAD_ID, reduction="none").sum(1)
-
 
 class Bound(NamedTuple):
     """The two sides of the lower bound, nats a text."""

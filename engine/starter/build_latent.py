@@ -31,7 +31,7 @@ from engine.starter.build import save
 from engine.starter.latent_tokenizer import train_tokenizer
 from engine.starter.latent_train import Budget, Course, Recipe, Rows, train_gan, train_vae
 from engine.starter.lessons import LESSONS, Lessons
-from engine.starter.measure_latent import latent, surprise, writing
+from engine.starter.measure_latent import known_of, latent, surprise, writing
 from engine.starter.skeletons import Skeleton, skeletons
 from engine.vae import VaeConfig, VaeLM
 
@@ -160,9 +160,10 @@ def measure(
         if len(tokenizer(each.text)["input_ids"]) < plan.longest
     ]
     rows = rows_of(asked, tokenizer, longest=plan.longest)
+    known = known_of(corpus)
     figures: dict[str, Any] = {"parameters": model.num_parameters()}
     for name, temperature, min_p in SAMPLINGS:
-        found = writing(model, tokenizer, asked, rows, corpus, temperature=temperature, min_p=min_p)
+        found = writing(model, tokenizer, asked, rows, known, temperature=temperature, min_p=min_p)
         figures[name] = asdict(found)
     if isinstance(model, VaeLM):
         figures |= {"likelihood": surprise(model, rows)} if recipe == "language-model" else asdict(latent(model, rows))

@@ -13,7 +13,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from engine import vae
 from engine.gan import Duel, GanLM
@@ -108,8 +107,8 @@ def train_vae(model: VaeLM, rows: Rows, budget: Budget, *, recipe: Recipe, free_
         ones = torch.ones(len(texts))
         if recipe == "language-model":
             latent = torch.zeros(len(texts), model.config.latent_size)
-            reconstruction, kl = -model.log_likelihood(latent, prompts, texts).mean(), 0.0
-            loss = reconstruction
+            loss = -model.log_likelihood(latent, prompts, texts).mean()
+            reconstruction, kl = loss.detach(), 0.0
         else:
             bound = vae.bound(model, prompts, texts)
             beta = min(1.0, clock.spent / _WARM_UP) if recipe == "free-bits" else 1.0
@@ -171,5 +170,4 @@ def train_gan(model: GanLM, rows: Rows, budget: Budget, *, by_likelihood: bool) 
 def _surprise_at(model: GanLM, prompts: Tensor, texts: Tensor) -> Tensor:
     """Cross-entropy, nats a token."""
     noise = torch.randn(len(prompts), model.config.latent_size)
-    logits = model.text_logits(model.context_of(prompts, noise), texts)
-    return functional.cross_entropy(logits.transpose(1, 2), texts, ignore_index=PAD_ID)
+    return -model.log_likelihood(noise, prompts, texts).sum() / (texts != PAD_ID).sum()

@@ -3,12 +3,11 @@
 Knows a model, its tokenizer and skeletons; knows no files and no ratings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from engine import vae
@@ -22,9 +21,23 @@ LONGEST: Final = 80
 IW_TEXTS, IW_SAMPLES = 200, 100
 
 
+class Known(NamedTuple):
+    """The texts of a corpus."""
+
+    filled: frozenset[str]
+    open: frozenset[str]
+    """With their topics left open."""
+
+
+def known_of(corpus: Iterable[Skeleton]) -> Known:
+    """What a model has learned from, to look texts up in."""
+    pairs = [(fill(each.text, each.topic), each.text) for each in corpus]
+    return Known(frozenset(filled for filled, _ in pairs), frozenset(text for _, text in pairs))
+
+
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Texts drawn at one temperature. A text counts as one skeleton: with its topic open."""
+    """Texts drawn at one temperature."""
 
     well_formed: float
     """Share of the texts that the grammar could have written, for the kind and language asked."""
@@ -53,7 +66,7 @@ class Latent:
 
 def writing(
     model: LatentLM, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Skeleton], rows: Rows,
-    corpus: Sequence[Skeleton], *, temperature: float, min_p: float = 0.0,
+    known: Known, *, temperature: float, min_p: float = 0.0,
 ) -> Writing:  # fmt: skip
     """Write one text for each prompt from the prior, and judge it."""
     noise = torch.randn(len(asked), model.config.latent_size, generator=torch.Generator().manual_seed(0))
@@ -67,15 +80,13 @@ def writing(
         if is_well_formed(text, each.kind, each.language)
     ]
     open_texts, filled = [text for text, _ in good], [fill(text, topic) for text, topic in good]
-    known_open = {each.text for each in corpus}
-    known = {fill(each.text, each.topic) for each in corpus}
     count = max(1, len(good))
     return Writing(
         well_formed=len(good) / len(texts),
         distinct=len(set(filled)) / count,
         distinct_open=len(set(open_texts)) / count,
-        new=sum(text not in known for text in filled) / count,
-        new_open=sum(text not in known_open for text in open_texts) / count,
+        new=sum(text not in known.filled for text in filled) / count,
+        new_open=sum(text not in known.open for text in open_texts) / count,
         samples=tuple(fill(text, each.topic) for text, each in zip(texts[:12], asked, strict=False)),
     )
 
@@ -100,6 +111,4 @@ def latent(model: VaeLM, rows: Rows) -> Latent:
 def surprise(model: LatentLM, rows: Rows) -> float:
     """-log p(x) of a model whose latent is held at 0, nats a text, on the texts that `latent` weighs."""
     prompts, texts = padded(rows.prompts)[:IW_TEXTS], padded(rows.texts)[:IW_TEXTS]
-    logits = model.text_logits(model.context_of(prompts, torch.zeros(len(texts), model.config.latent_size)), texts)
-    losses: Tensor = torch.nn.functional.cross_entropy(logits.transpose(1, 2), texts, ignore_index=0, reduction="none")
-    return float(losses.sum(1).mean())
+    return -float(model.log_likelihood(torch.zeros(len(texts), model.config.latent_size), prompts, texts).mean())

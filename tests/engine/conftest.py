@@ -73,6 +73,17 @@ def tiny_base(tiny_model_folder: Path) -> "Base":
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small steps: two threads on a busy machine wait for each other far longer than they compute."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def at_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is just now, as many texts as there are rows for."""
     monkeypatch.setattr("engine.scheduler.Forecast.allows", lambda *_: True)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,17 +15,10 @@ from engine.starter.latent_train import Budget, Rows, train_gan
 from engine.starter.parser import is_well_formed
 from engine.starter.skeletons import skeletons
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORDS = 16 + LEVELS
 CONFIG = GanConfig(vocab_size=WORDS + 8, hidden_size=16, head_dim=16, latent_size=2, context_size=4)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small steps: two threads on a busy machine wait for each other far longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(seed: int = 0) -> GanLM:

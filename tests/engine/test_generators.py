@@ -148,7 +148,7 @@ def test_a_folder_of_another_format_is_refused_in_one_sentence(tmp_path: Path) -
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"format": 0}))
     with pytest.raises(
-        ModelError, match=r"has the format 0, .* build it anew with `python -m engine.starter.build_latent`"
+        ModelError, match=r"has the format 0, .* build it anew with `python -m engine.starter.build_latent gan`"
     ):
         load_base(str(folder))
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -27,6 +26,8 @@ from engine.vae import (
     mutual_information,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORDS = 16 + LEVELS
 CONFIG = VaeConfig(vocab_size=WORDS + 24, hidden_size=32, head_dim=32, latent_size=4, context_size=6)
 
@@ -34,15 +35,6 @@ CONFIG = VaeConfig(vocab_size=WORDS + 24, hidden_size=32, head_dim=32, latent_si
 @pytest.fixture(scope="module")
 def shipped() -> Base:
     return load_base("vae")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small steps: two threads on a busy machine wait for each other far longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(seed: int = 0) -> VaeLM:
