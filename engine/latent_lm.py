@@ -204,9 +204,9 @@ class LatentLM(PreTrainedModel, GenerationMixin):
 
     def prior_mean(self, prompt: list[int]) -> Tensor:
         """The mean of the latent's prior for a prompt, (latent,), under the active adapter."""
-        config, device = self.config, self.tilt.weight.device
+        config = self.config
         asked = [float(code in prompt) for code in range(config.first_code, config.first_level)]
-        mean: Tensor = self.tilt(torch.tensor([1.0, *asked], device=device, dtype=self.dtype))
+        mean: Tensor = self.tilt(torch.tensor([1.0, *asked], device=self.device, dtype=self.dtype))
         return mean
 
     @torch.no_grad()
