@@ -45,7 +45,8 @@ def writing(found: dict[str, dict[str, Any]]) -> Table:
             shares = [cells[key] for key in ("well_formed", "distinct", "distinct_open", "new", "new_open")]
             rows.append([name, sampling, *(f"{share:.1%}" for share in shares)])
     columns = ["recipe", "sampled", "well-formed", "distinct", "… topic open", "not in the corpus", "… topic open"]
-    return Table("Recipes", "1,000 prompts of another seed.", columns, rows)
+    note = "1,000 prompts of another seed, less those whose text is longer than what the recipe learns from."
+    return Table("Recipes", note, columns, rows)
 
 
 def latents(found: dict[str, dict[str, Any]]) -> Table:
