@@ -1,9 +1,10 @@
 """How the small generators learn from ratings: an adapter on the decoder, by each one's own objective.
 
-**VAE.** A head in latent space, fitted by logistic regression on the posterior means of the rated texts, says with
-weights w which latents are liked. Tilting the prior by it, p(z) exp(s w.z), gives N(s w, I): sampling moves by a
-vector, and KL(tilted || prior) = |s w|^2 / 2 is known before a text is written. Then the decoder is fitted to the
-reward-weighted lower bound of the rated texts (`vae.Bound.loss`): a liked text counts and a disliked one does not.
+**VAE.** A head in latent space says with weights w which latents are liked: a logistic regression, on the posterior
+means of the model's own texts, of what the taste head thinks of them. (Of the ratings themselves it would be one on a
+few hundred labels, of which it measured worse.) Tilting the prior by it, p(z) exp(s w.z), gives N(s w, I): sampling
+moves by a vector, and KL(tilted || prior) = |s w|^2 / 2 is known before a text is written. Then the decoder is fitted
+to the reward-weighted lower bound of the rated texts (`vae.Bound.loss`): a liked text counts, a disliked one does not.
 
 **GAN.** Liked texts are the discriminator's real ones; disliked ones and what the generator writes now are its fakes.
 So D(x) comes to mean "liked here", and L_G is the loop's own objective.
@@ -35,13 +36,18 @@ from engine.finetune import (
 from engine.gan import Duel, GanLM
 from engine.latent_lm import LatentLM, padded
 from engine.objectives import Encoded
+from engine.on_policy import Rewarding
+from engine.replies import Prompt, Replies
 from engine.run_config import RunConfig
 from engine.taste import Labels, fit
 from engine.vae import VaeLM
 
+OPINIONS = 512
+"""Own texts that the head in latent space is fitted on."""
 _TILT_USED = 0.9
 """Of the stage's KL budget, for the prior: that the rated texts become likelier costs little once z is given."""
-_TILT_STEPS = 8
+_TILT_STEPS = 24
+"""Half of the marks of a run, so that a candidate that oversteps a bound can go back into the tilt itself."""
 _VAE_RATE, _GAN_RATE = 3e-3, 1e-3
 _FREE = 0.05
 """The weight of the generator's own texts: more of it, and it soon writes the same few."""
@@ -57,9 +63,15 @@ def own_share(base: nn.Module) -> float:
 
 
 def fit_generator(
-    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course, steps: int
+    model: PeftModelForCausalLM,
+    data: TrainingSet,
+    prompts: Sequence[Prompt],
+    config: RunConfig,
+    course: Course,
+    rewarding: Rewarding,
+    steps: int,
 ) -> Curves:
-    """Fit the adapter by the objective of its base; `labels` are those of the rated rows, which come first in `data`.
+    """Fit the adapter, as yet fresh, by the objective of its base.
 
     Raises:
         RunError: the loss is not a finite number, or there are several processes.
@@ -69,15 +81,38 @@ def fit_generator(
     torch.manual_seed(config.seed)
     if isinstance(model.get_base_model(), GanLM):
         return fit_gan(model, data, config, course, steps)
-    return fit_vae(model, data, labels, config, course, steps)
+    curves = Curves()
+    texts = rewarding.write(prompts, OPINIONS, config.seed + 2)
+    tilt(cast(VaeLM, model.get_base_model()), texts, rewarding.liking(texts), course, curves)
+    return fit_decoder(model, data, config, course, curves, steps)
 
 
-def fit_vae(
-    model: PeftModelForCausalLM, data: TrainingSet, labels: Labels, config: RunConfig, course: Course, steps: int
+def tilt(base: VaeLM, texts: Replies, liking: Tensor, course: Course, curves: Curves) -> None:
+    """Move the prior's mean along what the head in latent space likes, mark by mark, within its share of the budget.
+
+    The head learns from `liking`, (n,), float64, the chance of a like of each text that the base wrote.
+    """
+    labels = Labels(liking, torch.ones_like(liking), torch.tensor(texts.owners))
+    with torch.no_grad():
+        means = base.encode(tensors(texts.rows, base)[1]).mean.double().cpu()
+        head = fit(means, labels)
+        origin = head.logits(torch.zeros(1, means.shape[1], dtype=torch.float64))
+        liked = (head.logits(torch.eye(means.shape[1], dtype=torch.float64)) - origin).float()
+        length = math.sqrt(2.0 * _TILT_USED * course.kl_budget)
+        liked *= length / max(float(liked.norm()), 1e-6)
+        down, up = (getattr(base.tilt, side)["default"].weight for side in ("lora_A", "lora_B"))
+        down.zero_()[0, 0] = 1.0
+        for step in range(1, _TILT_STEPS + 1):
+            up.zero_()[:, 0] = liked * step / _TILT_STEPS
+            course.trail.mark()
+    curves.kl.append(course.measure_kl())
+
+
+def fit_decoder(
+    model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course, curves: Curves, steps: int
 ) -> Curves:
-    """Tilt the prior, then fit the decoder."""
-    base, curves = cast(VaeLM, model.get_base_model()), Curves()
-    _tilt(base, data.rows[: len(labels.likes)], labels, course, curves)
+    """Fit the decoder to the reward-weighted bound of the rated texts; adds to the curves."""
+    base = cast(VaeLM, model.get_base_model())
     weights = data.signed_weights.clamp(min=0.0)
     liked = [i for i, weight in enumerate(weights.tolist()) if weight > 0.0]
     parameters = trained_parameters(model)
@@ -119,23 +154,6 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
             break
     judge.eval().requires_grad_(False)
     return curves
-
-
-def _tilt(base: VaeLM, rows: Sequence[Encoded], labels: Labels, course: Course, curves: Curves) -> None:
-    """Move the prior's mean along what the head in latent space likes, mark by mark, within its share of the budget."""
-    with torch.no_grad():
-        means = base.encode(tensors(rows, base)[1]).mean.double().cpu()
-        head = fit(means, labels)
-        origin = head.logits(torch.zeros(1, means.shape[1], dtype=torch.float64))
-        liked = (head.logits(torch.eye(means.shape[1], dtype=torch.float64)) - origin).float()
-        length = math.sqrt(2.0 * _TILT_USED * course.kl_budget)
-        liked *= length / max(float(liked.norm()), 1e-6)
-        down, up = (getattr(base.tilt, side)["default"].weight for side in ("lora_A", "lora_B"))
-        down.zero_()[0, 0] = 1.0
-        for step in range(1, _TILT_STEPS + 1):
-            up.zero_()[:, 0] = liked * step / _TILT_STEPS
-            course.trail.mark()
-    curves.kl.append(course.measure_kl())
 
 
 def tensors(rows: Sequence[Encoded], base: LatentLM) -> tuple[Tensor, Tensor]:

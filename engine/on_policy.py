@@ -37,6 +37,7 @@ from engine.finetune import (
     trained_parameters,
     warmth,
 )
+from engine.gan import GanLM
 from engine.objectives import Encoded, collate, completion_logits, completion_targets, micro_batches
 from engine.replies import Prompt, Replies
 from engine.run_config import RunConfig
@@ -49,6 +50,8 @@ LEAST_DIVERSITY = 0.9
 """At this share of it the stage ends: the gate would refuse what comes after."""
 PROBES = 64
 """Prompts whose answers tell the diversity: always the same, so that no change of subject is taken for one."""
+GAN_PROBES = 256
+"""Texts of the GAN, which is fast and repeats itself: by 25 of them diversity seemed lost after a step or two."""
 _MARK_STEPS = 2
 _LAMBDA_GAIN = 10.0
 _LAMBDA_RANGE = (0.2, 3.0)
@@ -84,7 +87,8 @@ def follow_taste(
     rate = LEARNING_RATE_FACTOR * (config.learning_rate or learning_rate_for(model))
     optimizer = optimizer_for(parameters, rate)
     probes = prompts[:PROBES]
-    balance = Balance(config.novelty_weight, rewarding.write(probes, len(probes), config.seed))
+    probed = GAN_PROBES if isinstance(model.get_base_model(), GanLM) else len(probes)
+    balance = Balance(config.novelty_weight, rewarding.write(probes, probed, config.seed))
     for step in range(1, config.policy_steps + 1):
         chosen = rng.sample(prompts, min(config.policy_prompts, len(prompts)))
         takes = rewarding.write(chosen, len(chosen) * config.takes, config.seed + step * 1009)
@@ -97,7 +101,7 @@ def follow_taste(
         curves.kl.append(kl)
         is_marked = step % _MARK_STEPS == 0
         if is_marked:
-            balance.look(rewarding.write(probes, len(probes), config.seed))
+            balance.look(rewarding.write(probes, probed, config.seed))
         left = room_left(kl / course.kl_budget, balance.diversity)
         if left < 0.0:
             break

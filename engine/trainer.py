@@ -183,15 +183,14 @@ class Trainer:
             return Course(self._pad_id, self._deadline, trail, kl_budget, measure_kl, report)
 
         follows = config.policy_steps > 0
+        rewarding = Rewarding(partial(hearing.write, model), liking)
         if isinstance(self._base.model, LatentLM):
-            labels = labels_of(values, given, [evidence.examples[i].group for i in taught])
             budget = config.kl_budget * (own_share(self._base.model) if follows else 1.0)
-            curves = fit_generator(model, data, labels, config, course(0, budget), first)
+            curves = fit_generator(model, data, prompts, config, course(0, budget), rewarding, first)
         else:
             budget = config.kl_budget * (RATED_SHARE if follows else 1.0)
             curves = fit_adapter(model, data, config, course(0, budget))
         if follows:
-            rewarding = Rewarding(partial(hearing.write, model), liking)
             follow_taste(model, prompts, config, course(first, config.kl_budget), rewarding, curves)
         return curves, model, trail
 
