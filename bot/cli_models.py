@@ -68,7 +68,8 @@ def compare(  # noqa: PLR0913, PLR0917 - one argument for each option
 ) -> None:
     """Measure models side by side: form, diversity, memory, speed, and how simulated people like them night by night.
 
-    Needs no token and touches no data; every number has a note. It takes hours: `--nights 0` minutes.
+    Needs no token and touches no data; every number has a note. A night of the small generators takes a minute or two,
+    one of the starter about ten; `--nights 0` leaves them out.
     """
     from bot.comparison_wish import plan_for  # noqa: PLC0415 - the other commands start faster without it
 
