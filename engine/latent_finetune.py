@@ -96,10 +96,8 @@ def tilt(base: VaeLM, texts: Replies, liking: Tensor, course: Course, curves: Cu
     with torch.no_grad():
         means = base.encode(tensors(texts.rows, base)[1]).mean.double().cpu()
         head = fit(means, labels)
-        origin = head.logits(torch.zeros(1, means.shape[1], dtype=torch.float64))
-        liked = (head.logits(torch.eye(means.shape[1], dtype=torch.float64)) - origin).float()
-        length = math.sqrt(2.0 * _TILT_USED * course.kl_budget)
-        liked *= length / max(float(liked.norm()), 1e-6)
+        liked = (head.projection @ head.weights[:-1]).float()
+        liked *= math.sqrt(2.0 * _TILT_USED * course.kl_budget) / max(float(liked.norm()), 1e-6)
         down, up = (getattr(base.tilt, side)["default"].weight for side in ("lora_A", "lora_B"))
         down.zero_()[0, 0] = 1.0
         for step in range(1, _TILT_STEPS + 1):
