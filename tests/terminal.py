@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 
+import psutil
+
 from bot.settings import child_environment
 
 
@@ -37,3 +39,8 @@ def _watch(terminal: int, stood: bytearray) -> None:
             stood += os.read(terminal, 4096)
         except OSError:  # the other end is closed
             return
+
+
+def engines() -> set[int]:
+    """The engines that this process has started, the fixtures' included."""
+    return {child.pid for child in psutil.Process().children() if "engine.serve" in child.cmdline()}

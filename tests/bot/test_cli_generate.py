@@ -4,13 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
 from bot.settings import DEFAULT_LABEL, Settings
-from tests.terminal import at_a_terminal
+from tests.terminal import at_a_terminal, engines
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +24,7 @@ def generate(*arguments: str) -> Result:
 
 
 def test_the_same_seed_gives_the_same_labelled_text_to_machines_and_at_a_terminal() -> None:
+    before_it = engines()
     result = generate("green tea", "--kind", "slogan", "--seed", "7", "--count", "2", "--json")
     assert result.exit_code == 0 and result.stderr == "", result.stderr
     first, second = (json.loads(line) for line in result.stdout.splitlines())
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_labelled_text_to_machines_and_at_a_termina
     assert status == 0 and "Loading starter" in stood
     assert stood.endswith(f"{first['text']}\n\n{DEFAULT_LABEL} · starter · seed 7\n")
     assert not list(Path().iterdir()), "nothing is stored"
-    assert not [child for child in psutil.Process().children() if "engine.serve" in child.cmdline()]
+    assert engines() == before_it
 
 
 def test_a_length_and_a_temperature_are_kept_to() -> None:

@@ -4,12 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import psutil
 import pytest
 from typer.testing import CliRunner, Result
 
 from bot.cli import app
 from bot.settings import Settings
+from tests.terminal import engines
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,7 @@ def models(*arguments: str) -> Result:
 
 
 def test_a_model_is_compared_with_the_grammar_over_a_night() -> None:
+    before_it = engines()
     result = models("compare", "--models", "starter", "--texts", "12", "--nights", "1", "--ratings", "24")
     assert result.exit_code == 0 and result.stderr == "", result.output
     assert "well-formed" in result.stdout and "comparison/comparison.md" in result.stdout
@@ -40,7 +41,7 @@ def test_a_model_is_compared_with_the_grammar_over_a_night() -> None:
     assert starter["alone"]["texts_a_second"] > 0.0 and starter["together"]["ms_a_token"] > 0.0
     (night,) = starter["nights"]
     assert night["reason"] and (night["has_passed"] or starter["shown"][1] == before), night
-    assert not [child for child in psutil.Process().children() if "engine.serve" in child.cmdline()]
+    assert engines() == before_it
 
 
 def test_a_model_that_does_not_load_is_named_before_anything_long_begins(tmp_path: Path) -> None:
