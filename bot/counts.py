@@ -42,9 +42,11 @@ class Counts:
         """Takes the wishes away from under a generation."""
 
     def refresh_soon(self, generation: Generation, *, asks: bool = False, at_once: bool = False) -> None:
-        """Show what stands a little later; `asks` offers the reasons too, where a 👎 stands without one."""
-        if generation.state != "delivered":
-            return  # an unfinished text gets its counts with its end
+        """Show what stands a little later; `asks` offers the reasons too, where a 👎 stands without one.
+
+        A text that is not *delivered* by then is left alone: this is to be called once more when it is, since people
+        see its buttons, and press them, a moment before that is recorded.
+        """
         if asks:
             self._asking[generation.id] = asyncio.get_running_loop().time() + OFFER_SECONDS
         self._stale.add(generation.id)
@@ -100,10 +102,10 @@ class Counts:
             self._refreshing.pop(generation.id, None)
 
     async def _show(self, generation: Generation) -> None:
-        to = generation.delivery
         current = await generations.by_id(self._db, generation.id)
-        if current is None or current.is_hidden:
+        if current is None or current.state != "delivered" or current.is_hidden:
             return
+        to = current.delivery
         tally = await ratings.tally(self._db, generation.id)
         if current.offer is not None:
             await self._show_elsewhere(current.id, offer_buttons(current.id, current.offer, tally))

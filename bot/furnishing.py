@@ -3,6 +3,8 @@
 Knows every service and every handler by name. Knows nothing of what they do.
 """
 
+from collections.abc import Awaitable, Callable
+
 from bot.admission import Admission, Limits
 from bot.cards import Cards
 from bot.cleaning import Cleaning
@@ -63,6 +65,7 @@ from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
 from bot.telegram_app import TelegramApplication, install
 from bot.trust import open_trust
+from storage.records import Generation
 
 
 async def furnish(
@@ -81,10 +84,21 @@ async def furnish(
     composer = Composer(
         db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=rules, vitals=ground.vitals
     )
-    studio = _studio(ground, composer, trust.safety, consent)
-    stack.push_async_callback(studio.close)
     counts = Counts(db=db, messenger=delivery)
     stack.push_async_callback(counts.close)
+    reports = Reports(
+        db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
+        on_change=trust.renew,
+    )  # fmt: skip
+
+    async def on_delivered(generation: Generation) -> None:
+        """See to what was said of a text between its being seen and its being recorded as delivered."""
+        counts.refresh_soon(generation)
+        await reports.hide_again(generation)
+        await consent.ask_once(generation)
+
+    studio = _studio(ground, composer, trust.safety, on_delivered)
+    stack.push_async_callback(studio.close)
     feedback = Feedback(
         db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
     )
@@ -112,10 +126,6 @@ async def furnish(
     my_data = MyData(
         db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
     )
-    reports = Reports(
-        db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
-        on_change=trust.renew,
-    )  # fmt: skip
     live_check = LiveCheck(messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values)
     stack.push_async_callback(live_check.close)
     kinds = ground.settings.kinds
@@ -167,10 +177,12 @@ def _cards(ground: Ground, switchboard: Switchboard) -> Cards:
     )  # fmt: skip
 
 
-def _studio(ground: Ground, composer: Composer, safety: Safety, consent: Consent) -> Studio:
+def _studio(
+    ground: Ground, composer: Composer, safety: Safety, on_delivered: Callable[[Generation], Awaitable[None]]
+) -> Studio:
     limits = Limits(ground.settings.prompts_per_hour, ground.settings.queue_limit)
     admission = Admission(db=ground.db, limits=limits, safety=safety)
     return Studio(
         db=ground.db, composer=composer, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms,
-        admission=admission, on_delivered=consent.ask_once,
+        admission=admission, on_delivered=on_delivered,
     )  # fmt: skip

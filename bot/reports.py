@@ -19,6 +19,8 @@ from storage.records import Generation
 REPORTS_PER_HOUR = 5
 """By one person, so that nobody can hide everything."""
 _TOLD_UNITS = 3000
+_SHOWN = ("written", "delivered")
+"""States of a text that people may have before them: it is shown a moment before it counts as delivered."""
 
 
 class Reports:
@@ -50,7 +52,7 @@ class Reports:
         generation = None
         if shown_in is not None:
             generation = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
-        if generation is None or generation.text is None or generation.state != "delivered":
+        if generation is None or generation.text is None or generation.state not in _SHOWN:
             raise Refusal("report-usage")
         reporter, now = self._pseudonyms.person(person_id), datetime.now(UTC)
         if await reports.count_since(self._db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
@@ -78,6 +80,12 @@ class Reports:
         with contextlib.suppress(DeliveryError):
             await (self._composer.show_again(generation) if shows else self._hide(generation))
         self._on_change()
+
+    async def hide_again(self, generation: Generation) -> None:
+        """Hide a text that was reported while it was being edited in, and that stands in the open because of that."""
+        current = await generations.by_id(self._db, generation.id)
+        if current is not None and current.is_hidden:
+            await self._hide(current)
 
     async def _hide(self, generation: Generation) -> None:
         to = generation.delivery

@@ -49,13 +49,13 @@ async def accept(db: Database, first: NewGeneration, second: NewGeneration) -> t
 async def choose(db: Database, generation: int, rater: str, *, at: datetime) -> Generation | None:
     """Like a text better than its rival, whatever was chosen before; returns the rival.
 
-    None: there is no rival, or one of the two is not delivered; nothing is recorded.
+    None: there is no rival, or one of the two is not written yet, or never will be; nothing is recorded.
     """
 
     def record(connection: sqlite3.Connection) -> Generation | None:
         row = connection.execute(
             "SELECT d.rival FROM duels d JOIN generations g ON g.id = d.generation JOIN generations r ON r.id = d.rival"
-            " WHERE d.generation = ? AND g.state = 'delivered' AND r.state = 'delivered'",
+            " WHERE d.generation = ? AND g.state IN ('written', 'delivered') AND r.state IN ('written', 'delivered')",
             (generation,),
         ).fetchone()
         if row is None:

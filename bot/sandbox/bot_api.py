@@ -71,12 +71,14 @@ class BotApi:
             outcome = await self._carry_out(method, values, fault)
         except ApiError as error:
             outcome = Outcome(error.code, error=error)
-        answered = fault is None or fault.kind == "refuse"
+        answered = fault is None or fault.kind in ("refuse", "hold")
         description = outcome.error.description if outcome.error else None
         seconds = time.monotonic() - began
         status = outcome.status if answered else 0
         self.calls.append(Call(method, values, at, status, outcome.result, description, seconds))
         self.context.state.feed.nudge()
+        if fault is not None and fault.until is not None:
+            await fault.until.wait()
         if not answered:
             return Hangs() if fault is not None and fault.kind == "hang" else CutsOff()
         # escaped to ASCII, as Telegram does

@@ -3,6 +3,7 @@
 Knows how a fault looks, not how it is sent; `bot_api` does that.
 """
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal
@@ -21,12 +22,14 @@ class Fault:
     refuse: the call has no effect and gets `error`.
     hang: no answer comes; the caller's time-out decides.
     cut: the connection ends without an answer.
+    hold: it is carried out at once, and answered once `until` is set.
     With `takes_effect`, a call that hangs or is cut has been carried out all the same.
     """
 
-    kind: Literal["refuse", "hang", "cut"]
+    kind: Literal["refuse", "hang", "cut", "hold"]
     error: ApiError | None = None
     takes_effect: bool = False
+    until: asyncio.Event | None = None
 
 
 class Faults:
@@ -57,6 +60,12 @@ class Faults:
     def cut(self, method: str, *, times: int = 1, takes_effect: bool = True) -> None:
         """Cut the connection of the next `times` calls, as a rule after they were carried out."""
         self._add(method, Fault("cut", takes_effect=takes_effect), times)
+
+    def hold(self, method: str, *, times: int = 1) -> asyncio.Event:
+        """Carry out the next `times` calls and keep their answers back until the returned event is set."""
+        until = asyncio.Event()
+        self._add(method, Fault("hold", takes_effect=True, until=until), times)
+        return until
 
     def clear(self) -> None:
         """Forget all waiting faults."""
