@@ -14,6 +14,7 @@ from bot.errors import DeliveryError
 from bot.messenger import Address, Messenger, Urgency, patiently
 from bot.nightly import Nightly
 from bot.texts import say
+from bot.timing import USUAL, Timing
 from bot.trial_words import ending_sentence
 from bot.verdicts import verdict_sentence
 from engine.run import Progress
@@ -22,8 +23,6 @@ from storage.database import Database
 from storage.records import Announcement, Run, Trial
 
 logger = logging.getLogger(__name__)
-
-REFRESH_SECONDS = 3.0
 
 _STAGES = {"loading": 0.05, "reference": 0.30, "training": 0.45, "judging": 0.17, "report": 0.03}
 """Share of a run's time that each stage takes, roughly; in their order."""
@@ -36,8 +35,16 @@ class Bulletin:
     """Keeps the messages that follow a run up to date. `nightly.when_ended(bulletin.tell)` connects the two."""
 
     def __init__(
-        self, *, db: Database, nightly: Nightly, messenger: Messenger, digest: Digest, admin_ids: tuple[int, ...]
+        self,
+        *,
+        db: Database,
+        nightly: Nightly,
+        messenger: Messenger,
+        digest: Digest,
+        admin_ids: tuple[int, ...],
+        timing: Timing = USUAL,
     ) -> None:
+        self._refresh_seconds = timing.progress
         self._db = db
         self._nightly = nightly
         self._messenger = messenger
@@ -126,7 +133,7 @@ class Bulletin:
                     shown = text
                 except DeliveryError as error:
                     logger.info("run %d: progress not shown: %s", run_id, error)
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(self._refresh_seconds)
 
     async def _show(self, message: Announcement, text: str) -> None:
         try:

@@ -22,6 +22,7 @@ from bot.keys import keys_of_data
 from bot.log import set_up_logging
 from bot.settings import data_settings, load_settings
 from bot.terminal import busy, give_up, or_give_up
+from bot.timing import USUAL, Timing
 from storage.database import open_for_reading
 from storage.errors import StorageError
 
@@ -36,12 +37,17 @@ app = typer.Typer(
 @app.command()
 def run() -> None:
     """Run the bot with the settings from the environment and .env."""
+    start_bot()
+
+
+def start_bot(timing: Timing = USUAL) -> None:
+    """`ovation run`; what cannot go on ends the process with a sentence and a status."""
     from bot.app import run as run_bot  # noqa: PLC0415 - the other commands start faster without it
 
     settings = or_give_up(load_settings)
     set_up_logging(settings.log_level, token=settings.telegram_bot_token.get_secret_value())
     try:
-        asyncio.run(run_bot(settings))
+        asyncio.run(run_bot(settings, timing))
     except StartError as error:
         give_up(str(error), status=error.exit_status)
     except (OvationError, StorageError) as error:

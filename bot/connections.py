@@ -24,6 +24,7 @@ from bot.serving import listen, serving
 from bot.settings import Settings
 from bot.switchboard import Switchboard
 from bot.telegram_app import TelegramApplication
+from bot.timing import Timing
 from bot.vitals import Vitals
 from bot.webhook import Webhook
 from engine.client import EngineClient
@@ -32,10 +33,8 @@ from storage.database import Database
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 3.0
 
-
-async def introduce(application: TelegramApplication) -> None:
+async def introduce(application: TelegramApplication, timing: Timing) -> None:
     """Learn who we are, waiting for the network as long as it takes.
 
     Raises:
@@ -47,8 +46,8 @@ async def introduce(application: TelegramApplication) -> None:
         except InvalidToken as error:
             raise StartError("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.") from error
         except NetworkError:
-            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", _RETRY_SECONDS)
-            await asyncio.sleep(_RETRY_SECONDS)
+            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", timing.retry)
+            await asyncio.sleep(timing.retry)
 
 
 async def open_engine(
@@ -58,6 +57,7 @@ async def open_engine(
     http: httpx.AsyncClient,
     vitals: Vitals,
     keys: Keys,
+    timing: Timing,
 ) -> Switchboard:
     """Start our own engine, or find the one that ENGINE_URL names; the switchboard is ready then."""
     port = free_port()
@@ -79,8 +79,8 @@ async def open_engine(
             await switchboard.install()
             return switchboard
         except EngineUnavailable as error:
-            logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, _RETRY_SECONDS)
-            await asyncio.sleep(_RETRY_SECONDS)
+            logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, timing.retry)
+            await asyncio.sleep(timing.retry)
 
 
 async def receive(
@@ -90,6 +90,7 @@ async def receive(
     processor: InboxProcessor,
     intake: Intake,
     vitals: Vitals,
+    timing: Timing,
 ) -> asyncio.Task[None]:
     """Take up what was accepted before, then let Telegram send more; the task ends only if that cannot go on."""
     await intake.take_up()
@@ -103,8 +104,8 @@ async def receive(
     else:
         http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{application.bot.base_url}/getUpdates"
-        poller = Poller(url=url, http=http, intake=intake, processor=processor, vitals=vitals)
-        work = asyncio.create_task(_poll(application, poller), name="polling")
+        poller = Poller(url=url, http=http, intake=intake, processor=processor, vitals=vitals, timing=timing)
+        work = asyncio.create_task(_poll(application, poller, timing), name="polling")
     stack.push_async_callback(_end, work)
     return work
 
@@ -121,14 +122,14 @@ async def open_health(settings: Settings, stack: AsyncExitStack, health: Health)
     return f"http://{host}:{port}"
 
 
-async def _poll(application: TelegramApplication, poller: Poller) -> None:
+async def _poll(application: TelegramApplication, poller: Poller, timing: Timing) -> None:
     while True:
         try:
             await application.bot.delete_webhook()  # Telegram refuses polls while one is set
             break
         except NetworkError:
-            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", _RETRY_SECONDS)
-            await asyncio.sleep(_RETRY_SECONDS)
+            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", timing.retry)
+            await asyncio.sleep(timing.retry)
     await poller.run()
 
 

@@ -12,16 +12,12 @@ import logging
 from bot.errors import DeliveryError, NotNow, Refusal
 from bot.keyboards import Keyboard, offer_buttons, rating_buttons, reason_buttons, wish_buttons
 from bot.messenger import Messenger
+from bot.timing import USUAL, Timing
 from storage import generations, offers, ratings, reasons
 from storage.database import Database
 from storage.records import Generation
 
 logger = logging.getLogger(__name__)
-
-COUNTS_DELAY_SECONDS = 2.0
-"""Counts under a message are refreshed this long after a rating, so that a shower of reactions is one edit."""
-OFFER_SECONDS = 60.0
-"""How long a 👎 may be explained by a button, and a text be changed by one."""
 
 MOST_MESSAGES = 10
 """One take of inline mode may be sent into many chats; so many of them are kept up to date."""
@@ -30,8 +26,9 @@ MOST_MESSAGES = 10
 class Counts:
     """Refreshes buttons in the background."""
 
-    def __init__(self, *, db: Database, messenger: Messenger) -> None:
+    def __init__(self, *, db: Database, messenger: Messenger, timing: Timing = USUAL) -> None:
         self._db = db
+        self._timing = timing
         self._messenger = messenger
         self._refreshing: dict[int, asyncio.Task[None]] = {}
         self._stale: set[int] = set()
@@ -48,10 +45,10 @@ class Counts:
         see its buttons, and press them, a moment before that is recorded.
         """
         if asks:
-            self._asking[generation.id] = asyncio.get_running_loop().time() + OFFER_SECONDS
+            self._asking[generation.id] = asyncio.get_running_loop().time() + self._timing.offer
         self._stale.add(generation.id)
         if generation.id not in self._refreshing:
-            pause = 0.0 if at_once else COUNTS_DELAY_SECONDS
+            pause = 0.0 if at_once else self._timing.counts
             task = asyncio.create_task(self._refresh(generation, pause), name=f"counts of {generation.id}")
             self._refreshing[generation.id] = task
 
@@ -67,7 +64,7 @@ class Counts:
         if (timer := self._wishing.pop(generation, None)) is not None:
             timer.cancel()
         loop = asyncio.get_running_loop()
-        self._wishing[generation] = loop.call_later(OFFER_SECONDS, self._withdraw_wishes, shown)
+        self._wishing[generation] = loop.call_later(self._timing.offer, self._withdraw_wishes, shown)
         self.refresh_soon(shown, at_once=True)
 
     def _withdraw_wishes(self, generation: Generation) -> None:
@@ -88,13 +85,13 @@ class Counts:
         try:
             while generation.id in self._stale:
                 await asyncio.sleep(pause)
-                pause = COUNTS_DELAY_SECONDS
+                pause = self._timing.counts
                 self._stale.discard(generation.id)
                 try:
                     await self._show(generation)
                 except NotNow as error:
                     self._stale.add(generation.id)
-                    pause = max(error.seconds, COUNTS_DELAY_SECONDS)
+                    pause = max(error.seconds, self._timing.counts)
                 except DeliveryError as error:
                     logger.info("counts of generation %d not refreshed: %s", generation.id, error)
         finally:

@@ -84,7 +84,7 @@ async def furnish(
     composer = Composer(
         db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=rules, vitals=ground.vitals
     )
-    counts = Counts(db=db, messenger=delivery)
+    counts = Counts(db=db, messenger=delivery, timing=ground.timing)
     stack.push_async_callback(counts.close)
     reports = Reports(
         db=db, pseudonyms=pseudonyms, messenger=delivery, composer=composer, admin_ids=ground.settings.admin_ids,
@@ -103,7 +103,7 @@ async def furnish(
         db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
     )
     statistics = StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
-    learning = open_learning(ground.settings, stack, db, switchboard, delivery, statistics)
+    learning = open_learning(ground.settings, stack, db, switchboard, delivery, statistics, ground.timing)
     doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
     await doorman.open()
     confirmations = Confirmations()
@@ -126,11 +126,13 @@ async def furnish(
     my_data = MyData(
         db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
     )
-    live_check = LiveCheck(messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values)
+    live_check = LiveCheck(
+        messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values, timing=ground.timing
+    )
     stack.push_async_callback(live_check.close)
     kinds = ground.settings.kinds
     wishes = Preferences(db=db, pseudonyms=pseudonyms, taste=taste)
-    elsewhere = Inline(db=db, studio=studio, looks=Looks(rules), kinds=kinds, messenger=delivery)
+    elsewhere = Inline(db=db, studio=studio, looks=Looks(rules), kinds=kinds, messenger=delivery, timing=ground.timing)
     stack.push_async_callback(elsewhere.close)
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
     parts = [

@@ -19,6 +19,7 @@ from bot.messenger import Urgency
 from bot.pacing import Pacer
 from bot.settings import Settings
 from bot.telegram_app import build_bot
+from bot.timing import Timing
 from bot.vitals import Vitals
 from storage.database import Database
 
@@ -30,6 +31,7 @@ class Ground:
     """What everything else stands on."""
 
     settings: Settings
+    timing: Timing
     stack: AsyncExitStack
     db: Database
     keys: Keys
@@ -40,7 +42,7 @@ class Ground:
     backups: Backups
 
 
-async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
+async def lay_ground(settings: Settings, stack: AsyncExitStack, timing: Timing) -> Ground:
     """Hold the folder and the token, open the database, and make what needs no network."""
     token = settings.telegram_bot_token.get_secret_value()
     _look_at_machine(settings)
@@ -60,7 +62,7 @@ async def lay_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
         tombstones=settings.tombstones_path, names=keys.named_in, keyring=keys.keyring,
     )  # fmt: skip
     return Ground(
-        settings=settings, stack=stack, db=db, keys=keys, vitals=vitals, bot=bot, delivery=delivery,
+        settings=settings, timing=timing, stack=stack, db=db, keys=keys, vitals=vitals, bot=bot, delivery=delivery,
         alarm=alarm, backups=backups,
     )  # fmt: skip
 

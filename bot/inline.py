@@ -21,6 +21,7 @@ from bot.messenger import Offer
 from bot.plain import plain
 from bot.studio import Request, Studio, Writing
 from bot.texts import say
+from bot.timing import USUAL, Timing
 from storage import offers
 from storage.database import Database
 from storage.errors import StorageError
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 TAKES = 2
 """Texts to choose from; each counts as a prompt."""
-QUIET_SECONDS = 1.0
-"""So long nobody may have typed on before anything is written."""
 DEADLINE_SECONDS = 6.0
 """What is not written by then is offered when the same is asked again; Telegram waits little longer."""
 KEPT_SECONDS = 300.0
@@ -78,8 +77,11 @@ class _Desk:
 class Inline:
     """Answers inline queries, one person's one at a time."""
 
-    def __init__(self, *, db: Database, studio: Studio, looks: Looks, kinds: Kinds, messenger: Offering) -> None:
+    def __init__(
+        self, *, db: Database, studio: Studio, looks: Looks, kinds: Kinds, messenger: Offering, timing: Timing = USUAL
+    ) -> None:
         self._db = db
+        self._quiet_seconds = timing.inline_quiet
         self._studio = studio
         self._looks = looks
         self._kinds = kinds
@@ -142,7 +144,7 @@ class Inline:
         asked, desk = hash((kind.name, topic)), self._desks.get(query.person_id)
         if desk is not None and desk.topic == asked and await self._is_worth_a_look(desk):
             return desk.takes
-        await asyncio.sleep(QUIET_SECONDS)
+        await asyncio.sleep(self._quiet_seconds)
         if (desk := self._desks.pop(query.person_id, None)) is not None:
             await self._studio.drop(list(desk.takes))
         request = Request(

@@ -19,6 +19,7 @@ from bot.settings import Settings
 from bot.statistics import StatisticsDesk
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
+from bot.timing import Timing
 from bot.trainer import Screen
 from bot.trial import Terms, Trials
 from bot.vitals import Vitals
@@ -42,6 +43,7 @@ def open_learning(
     switchboard: Switchboard,
     messenger: Messenger,
     statistics: StatisticsDesk,
+    timing: Timing,
 ) -> Learning:
     """Make them and let them know one another; nothing runs yet."""
     policy = Policy(
@@ -59,10 +61,12 @@ def open_learning(
     nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
     stack.push_async_callback(nightly.close)
     digest = Digest(data_dir=settings.data_dir, statistics=statistics)
-    bulletin = Bulletin(db=db, nightly=nightly, messenger=messenger, digest=digest, admin_ids=settings.admin_ids)
+    bulletin = Bulletin(
+        db=db, nightly=nightly, messenger=messenger, digest=digest, admin_ids=settings.admin_ids, timing=timing
+    )
     stack.push_async_callback(bulletin.close)
     nightly.when_ended(bulletin.tell)
-    trials = Trials(db=db, switchboard=switchboard, terms=_terms(settings))
+    trials = Trials(db=db, switchboard=switchboard, terms=_terms(settings), timing=timing)
     stack.push_async_callback(trials.close)
     trials.when_ended(bulletin.tell_trial)
     nightly.before_trial(trials.conclude)
@@ -70,12 +74,19 @@ def open_learning(
 
 
 def open_taste(
-    settings: Settings, stack: AsyncExitStack, db: Database, switchboard: Switchboard, vitals: Vitals, *, name: str
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    switchboard: Switchboard,
+    vitals: Vitals,
+    *,
+    name: str,
+    timing: Timing,
 ) -> TasteKeeper:
     """Start the taste under a name that is this bot's alone, for engines that several bots share."""
     keeper = TasteKeeper(
         db=db, engine=switchboard.engine, vitals=vitals, name=name, best_of=settings.best_of,
-        tenure_days=settings.tenure_days,
+        tenure_days=settings.tenure_days, timing=timing,
     )  # fmt: skip
     stack.push_async_callback(keeper.close)
     switchboard.when_installed(keeper.installed)

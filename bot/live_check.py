@@ -15,12 +15,11 @@ from bot.errors import DeliveryError, Refusal
 from bot.keyboards import live_check_button
 from bot.messenger import Address, Messenger, Sight, patiently
 from bot.texts import say
+from bot.timing import USUAL, Timing
 from engine.reward import REACTION_VALUES, value_of_reactions
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 30.0
-"""Without a reaction for so long the message says what to do. It goes on waiting."""
 OPEN_SECONDS = 600.0
 """A test ends after so long."""
 
@@ -50,12 +49,12 @@ class LiveCheck:
         messenger: Messenger,
         sight: Callable[[int], Awaitable[Sight]],
         values: Mapping[str, float | None] = REACTION_VALUES,
-        patience_seconds: float = PATIENCE_SECONDS,
+        timing: Timing = USUAL,
     ) -> None:
         self._messenger = messenger
         self._sight = sight
         self._values = values
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = timing.reaction_test
         self._tests: dict[int, tuple[_Test, asyncio.Task[None]]] = {}
         """By chat."""
 

@@ -16,6 +16,7 @@ import httpx
 
 from bot.errors import StartError
 from bot.intake import ALLOWED_UPDATES, MAX_PENDING, InboxProcessor, Intake, id_of
+from bot.timing import USUAL, Timing
 from bot.vitals import Vitals
 from storage.errors import StorageError
 
@@ -23,9 +24,6 @@ logger = logging.getLogger(__name__)
 
 LONG_POLL_SECONDS = 10
 """Telegram answers an idle poll after this long; a broken connection is noticed a little later."""
-
-CONFLICT_SECONDS = 10.0
-"""A bot that finds another poller in place for so long after its start gives up; one that was there first stays."""
 
 _SILENCE_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.5
@@ -45,8 +43,16 @@ class Poller:
     """Brings updates to the intake until it is cancelled. `http` is the caller's, who closes it."""
 
     def __init__(
-        self, *, url: str, http: httpx.AsyncClient, intake: Intake, processor: InboxProcessor, vitals: Vitals
+        self,
+        *,
+        url: str,
+        http: httpx.AsyncClient,
+        intake: Intake,
+        processor: InboxProcessor,
+        vitals: Vitals,
+        timing: Timing = USUAL,
     ) -> None:
+        self._conflict_seconds = timing.conflict
         self._url = url
         self._http = http
         self._intake = intake
@@ -61,7 +67,7 @@ class Poller:
         """
         offset = 0
         pause = _FIRST_PAUSE_SECONDS
-        reign = _Reign()
+        reign = _Reign(self._conflict_seconds)
         while True:
             if self._processor.pending > MAX_PENDING:
                 await asyncio.sleep(_FIRST_PAUSE_SECONDS)
@@ -106,20 +112,21 @@ class Poller:
 
 
 class _Reign:
-    """Whether this is the token's rightful poller: it has polled for a while and met nobody."""
+    """Whether this is the token's rightful poller: it has polled for so long and met nobody."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._began = self._alone_since = time.monotonic()
         self._is_settled = False
 
     def assert_itself(self) -> None:
         """A poll was answered."""
-        self._is_settled = self._is_settled or time.monotonic() - self._alone_since > CONFLICT_SECONDS
+        self._is_settled = self._is_settled or time.monotonic() - self._alone_since > self._seconds
 
     def contest(self) -> None:
         """Somebody else polled."""
         self._alone_since = time.monotonic()
-        if not self._is_settled and self._alone_since - self._began > CONFLICT_SECONDS:
+        if not self._is_settled and self._alone_since - self._began > self._seconds:
             raise StartError(
                 "Another program is polling with this TELEGRAM_BOT_TOKEN: stop it, or use another bot's token."
             )

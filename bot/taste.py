@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bot.lessons import dataset_of
+from bot.timing import USUAL, Timing
 from bot.vitals import Vitals
 from engine.client import EngineClient
 from engine.dataset import RatedGeneration, examples_of, group_of
@@ -39,9 +40,6 @@ FEWEST_TEXTS = 10
 """Rated texts, of both sides, before anything is chosen by them."""
 MOST_TEXTS = 2000
 """The newest; older ratings are left to the nights."""
-QUIET_SECONDS = 3.0
-LONGEST_WAIT_SECONDS = 15.0
-"""A fit begins once no rating has come for the one, or the first has waited for the other."""
 RETRY_SECONDS = 30.0
 
 
@@ -49,8 +47,17 @@ class TasteKeeper:
     """One taste in one engine, under `name`. Call `start` once the engine answers, and `close` at the end."""
 
     def __init__(
-        self, *, db: Database, engine: EngineClient, vitals: Vitals, name: str, best_of: int, tenure_days: float
+        self,
+        *,
+        db: Database,
+        engine: EngineClient,
+        vitals: Vitals,
+        name: str,
+        best_of: int,
+        tenure_days: float,
+        timing: Timing = USUAL,
     ) -> None:
+        self._timing = timing
         self._db = db
         self._engine = engine
         self._vitals = vitals
@@ -90,13 +97,13 @@ class TasteKeeper:
         """There is another rating; it is learned soon, together with those that come meanwhile."""
         now = _clock()
         self._asked_at = now if self._asked_at is None else self._asked_at
-        self._be_due(min(now + QUIET_SECONDS, self._asked_at + LONGEST_WAIT_SECONDS))
+        self._be_due(min(now + self._timing.taste_quiet, self._asked_at + self._timing.taste_longest))
 
     def renew(self) -> None:
         """Somebody has withdrawn what was learned of them: nothing is chosen until it is learned anew without them."""
         self.fitted = None
         self._withdrawals += 1
-        self._asked_at = _clock() - LONGEST_WAIT_SECONDS  # a rating that comes now puts nothing off
+        self._asked_at = _clock() - self._timing.taste_longest  # a rating that comes now puts nothing off
         self._be_due(_clock())
 
     def installed(self) -> None:

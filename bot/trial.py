@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.lessons import tenure
 from bot.switchboard import Switchboard
+from bot.timing import USUAL, Timing
 from engine.errors import EngineError
 from engine.trial import Arm, Decision, Evidence, Opinion, arm_of, compare, decide, ratings_to_go
 from engine.weights import Vote, rating_weights
@@ -25,7 +26,6 @@ from storage.records import LiveRating, Trial, TrialEnd, TrialOutcome, Verdict
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
 _LOOK_SHARE = 0.02
 """Of the time at most is spent on looking, however many ratings there are."""
 
@@ -71,8 +71,9 @@ class Standing:
 class Trials:
     """Looks after the trial that is under way, if there is one."""
 
-    def __init__(self, *, db: Database, switchboard: Switchboard, terms: Terms) -> None:
+    def __init__(self, *, db: Database, switchboard: Switchboard, terms: Terms, timing: Timing = USUAL) -> None:
         self._db = db
+        self._look_seconds = timing.trial_look
         self._switchboard = switchboard
         self._terms = terms
         self._looking = asyncio.Lock()
@@ -188,7 +189,7 @@ class Trials:
                 await self.look()
             except (StorageError, EngineError) as error:
                 logger.warning("the trial cannot be looked at yet: %s", error)
-            await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / _LOOK_SHARE))
+            await asyncio.sleep(max(self._look_seconds, (time.monotonic() - began) / _LOOK_SHARE))
 
 
 def _report(task: asyncio.Task[None]) -> None:

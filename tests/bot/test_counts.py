@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from bot import counts
 from bot.counts import Counts
 from bot.keyboards import Keyboard
+from bot.timing import Timing
 from storage import ratings, reasons
 from storage.database import Database
 from storage.records import Generation, RatingEvent
@@ -34,10 +34,8 @@ def screen() -> Screen:
 
 
 @pytest.fixture
-async def shown(db: Database, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counts]:
-    monkeypatch.setattr(counts, "COUNTS_DELAY_SECONDS", 0.01)
-    monkeypatch.setattr(counts, "OFFER_SECONDS", 0.5)
-    made = Counts(db=db, messenger=screen)  # type: ignore[arg-type]
+async def shown(db: Database, screen: Screen) -> AsyncIterator[Counts]:
+    made = Counts(db=db, messenger=screen, timing=Timing(counts=0.01, offer=0.5))  # type: ignore[arg-type]
     yield made
     await made.close()
 

@@ -8,6 +8,7 @@ from bot.errors import Refusal
 from bot.keyboards import Keyboard
 from bot.live_check import LiveCheck
 from bot.messenger import Address, Sight, Urgency
+from bot.timing import Timing
 
 ALL = Sight(is_admin=True, reactions=None)
 
@@ -40,7 +41,7 @@ def a_check(chat: Chat, sight: Sight = ALL, *, patience_seconds: float = 30.0) -
     async def look(chat_id: int) -> Sight:
         return sight
 
-    return LiveCheck(messenger=chat, sight=look, patience_seconds=patience_seconds)  # type: ignore[arg-type]
+    return LiveCheck(messenger=chat, sight=look, timing=Timing(reaction_test=patience_seconds))  # type: ignore[arg-type]
 
 
 async def test_each_is_shown_as_it_arrives_and_then_the_test_is_over() -> None:

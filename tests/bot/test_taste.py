@@ -9,6 +9,7 @@ import pytest
 
 from bot import taste
 from bot.taste import OWN_TASTE, PLAIN_SHARE, TasteKeeper, is_plain, lessons_of
+from bot.timing import Timing
 from bot.vitals import Vitals
 from engine.chat import Message
 from engine.dataset import RatedGeneration, Rating
@@ -62,8 +63,6 @@ def engine() -> Engine:
 @pytest.fixture
 async def keeper(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TasteKeeper]:
     """One that has started, with nothing to learn from yet."""
-    monkeypatch.setattr(taste, "QUIET_SECONDS", QUIET)
-    monkeypatch.setattr(taste, "LONGEST_WAIT_SECONDS", LONGEST)
     monkeypatch.setattr(taste, "RETRY_SECONDS", 0.1)
     made = TasteKeeper(
         db=db,
@@ -72,6 +71,7 @@ async def keeper(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) 
         name="house",
         best_of=8,
         tenure_days=0,
+        timing=Timing(taste_quiet=QUIET, taste_longest=LONGEST),
     )
     made.start()
     await until(lambda: engine.fits)
