@@ -1,6 +1,8 @@
 # make demo    set everything up and run the whole loop in a browser, with no token
 # make run     run the bot with the settings in .env
-# make test    set up and run every test
+# make test    set up and test what a change can break in ordinary work (minutes)
+# make test-all  with the slow ones too: real nights, torchrun, random kills, builds, other people's servers
+# make coverage  every test, and which lines of bot, engine and storage none of them runs
 # make lint    ruff, mypy --strict and import-linter
 # make bench   the side-by-side benchmarks (tables in benchmarks/RESULTS.md)
 # make soak    a thousand kills, a day's updates, ten minutes without network (hours; tables in the same file)
@@ -9,7 +11,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test lint bench soak clean help
+.PHONY: demo run test test-all coverage lint bench soak clean help
 
 help:
 	@grep '^# make' Makefile | cut -c3-
@@ -27,8 +29,16 @@ demo: .venv/.installed
 run: .venv/.installed
 	$(BIN)/ovation run
 
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 test: .venv/.installed
-	$(BIN)/pytest
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/.installed
+	$(PYTEST)
+
+coverage: .venv/.installed
+	$(PYTEST) --cov --cov-report term:skip-covered
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

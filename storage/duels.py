@@ -16,7 +16,8 @@ from storage.records import Generation, NewGeneration
 _PAIRS = f"""
     SELECT c.generation, d.rival, c.rater, c.at, {agreed("c.rater")} AS consented
     FROM choices c JOIN duels d USING (generation) JOIN generations g ON g.id = c.generation
-    WHERE g.text IS NOT NULL ORDER BY c.at, c.generation, c.rater
+    JOIN generations r ON r.id = d.rival
+    WHERE g.text IS NOT NULL AND g.state = 'delivered' AND r.state = 'delivered' ORDER BY c.at, c.generation, c.rater
 """  # noqa: S608 - of our own
 
 

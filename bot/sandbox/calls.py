@@ -1,4 +1,4 @@
-"""The record of what the bot asked for. Knows no method; `checker` judges the record."""
+"""The record of what the bot asked for. Knows no method; tests judge the record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bot.errors import StartError
@@ -21,7 +21,10 @@ _LAST_LINES = 5
 class BotChild:
     """One bot; it may be started, stopped and started again on the same data."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, folder: Path, settings: Mapping[str, str], *, program: Sequence[str] = ("-m", "bot")
+    ) -> None:
+        self._program = program
         self.sandbox = sandbox
         self.folder = folder
         self.settings = {
@@ -67,7 +70,7 @@ class BotChild:
         """Start the bot and do not wait."""
         with (self.folder / "bot.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bot", cwd=self.folder, env=self.environment, stderr=log,
+                sys.executable, *self._program, cwd=self.folder, env=self.environment, stderr=log,
                 stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 

@@ -11,9 +11,9 @@ from storage import backup, tombstones
 from storage.database import Database
 from storage.errors import BackupFailed
 from storage.tombstones import Tombstone
-from tests.keys import keyring_in
 from tests.storage.conftest import delivered
 from tests.storage.histories import rows_of
+from tests.support.keys import keyring_in
 
 
 def service(folder: Path, *, keep: int = 7) -> Backups:

@@ -20,7 +20,7 @@ from engine.run import Comparison, Reason, RunReport, read_report, write_report
 from storage import backup, restore, tombstones
 from tests.storage.conftest import NOON
 from tests.storage.histories import files_with, opened, rows_of, write_history
-from tests.terminal import at_a_terminal
+from tests.support.terminal import at_a_terminal
 
 ADA_ID = 4711
 

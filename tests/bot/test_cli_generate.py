@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from bot.cli import app
 from bot.settings import DEFAULT_LABEL, Settings
-from tests.terminal import at_a_terminal, engines
+from tests.support.terminal import at_a_terminal, engines
 
 
 @pytest.fixture(autouse=True)

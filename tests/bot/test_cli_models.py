@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from bot.cli import app
 from bot.settings import Settings
-from tests.terminal import engines
+from tests.support.terminal import engines
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from engine.client import EngineClient
 from storage import people, ratings, runs
 from storage.database import Database
 from storage.records import RatingEvent, Run
-from tests.keys import keyring_in
 from tests.storage.conftest import delivered
+from tests.support.keys import keyring_in
 
 NOW = datetime.now(UTC)
 

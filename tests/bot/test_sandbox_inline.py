@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.sandbox.checker import load_table
 from bot.sandbox.errors import WorldError
 from bot.sandbox.server import Sandbox
+from tests.support.api_checker import load_table
 
 METHOD_TABLE = Path(__file__).parents[3] / "shared" / "telegram" / "bot-api-10.1.json"
 UP, DOWN = {"text": "👍", "callback_data": "up:1"}, {"text": "👎", "callback_data": "down:1"}

@@ -12,13 +12,13 @@ from starlette.routing import Route
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, Update
 
 from bot.sandbox.calls import Call
-from bot.sandbox.checker import Table, check_calls, load_table
 from bot.sandbox.flood import FloodGate, FloodLimits
 from bot.sandbox.reactions import REACTIONS
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world import now
 from bot.serving import listen, serving
 from tests.bot.test_sandbox import PNG, application, person_and_group
+from tests.support.api_checker import Table, check_calls, load_table
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "telegram"
 needs_table = pytest.mark.skipif(not PUBLISHED.exists(), reason="the Bot API's published table is not at hand")

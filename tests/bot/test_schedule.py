@@ -11,7 +11,7 @@ from bot.schedule import Schedule, cron_trigger, missed_slot
 from storage import runs
 from storage.database import Database
 from storage.errors import DatabaseUnusable
-from tests.keys import keyring_in
+from tests.support.keys import keyring_in
 
 
 def at(text: str) -> datetime:

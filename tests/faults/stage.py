@@ -16,7 +16,6 @@ from typing import Any
 from benchmarks.kills import kill_family
 from bot.export import What, lines
 from bot.keys import Keys, open_keys
-from bot.sandbox.checker import check_calls
 from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
 from bot.settings import DataSettings
@@ -25,7 +24,8 @@ from storage import versions
 from storage.database import open_for_reading
 from tests.faults.model import Model, Text, Word, assert_same, finished_of, number_of, version_of
 from tests.faults.props import BASE, VERSION, add_version
-from tests.flows.conftest import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
+from tests.support.api_checker import check_calls
+from tests.support.scene import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
 
 NAMES = ("Ada", "Bob")
 GROUPS = ("tea", "chess", "trains")

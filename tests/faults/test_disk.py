@@ -1,11 +1,11 @@
 """The disk fails, fills, is held by others or loses its newest writes: what was acknowledged is there afterwards."""
 
-import asyncio
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,7 @@ import pytest
 from bot.sandbox.server import Sandbox
 from storage.database import Database
 from tests.faults.accept_child import BATCH
-from tests.flows.conftest import BotProcess, Scene
+from tests.support.scene import BotProcess, Scene
 
 CHILD = (sys.executable, "-m", "tests.faults.accept_child")
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -111,7 +111,7 @@ async def test_a_full_disk_confirms_nothing_and_everything_is_answered_once_ther
     process.rlimit(psutil.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))  # every write beyond the first page fails
     asked = [sandbox.world.say(ada, chat, "/slogan black tea"), sandbox.world.say(bob, bobs, "/slogan white tea")]
     sandbox.world.react(ada, message, ["👍"])
-    await asyncio.sleep(4)
+    await sandbox.world.until(lambda: "no updates: " in bot.log, 60)
     assert len(sandbox.world.updates.pending) == 3  # Telegram keeps them
     assert (await scene_health(bot))["disk"]["ok"] is False
     process.rlimit(psutil.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -136,20 +136,14 @@ async def test_a_database_that_another_program_holds_is_waited_for(
     await bot.start()
     ada, chat = scene.person("Ada")
     await scene.ask(ada, chat, "/slogan green tea")
-    hold = (
-        "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
-        "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(8); c.execute('ROLLBACK')"
-    )
-    holder = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", hold, str(bot.folder / "data" / "ovation.db"), stdout=asyncio.subprocess.PIPE
-    )
-    assert holder.stdout is not None and await holder.stdout.readline() == b"held\n"
-    asked = sandbox.world.say(ada, chat, "/slogan black tea")
-    await asyncio.sleep(6)
-    assert sandbox.world.answers(asked) == ()
+    await bot.settled()
+    with closing(sqlite3.connect(bot.folder / "data" / "ovation.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        asked = sandbox.world.say(ada, chat, "/slogan black tea")
+        await sandbox.world.until(lambda: "put off" in bot.log or "no updates" in bot.log, 60)
+        assert sandbox.world.answers(asked) == ()
+        holder.execute("ROLLBACK")
     await scene.answer(asked, lambda answer: answer.button("up:") is not None)
-    await holder.wait()
-    assert "put off" in bot.log or "no updates" in bot.log
     assert "given up" not in bot.log
 
 
@@ -162,8 +156,9 @@ async def test_a_bot_that_runs_out_of_files_recovers(bot: BotProcess, scene: Sce
     before = process.rlimit(psutil.RLIMIT_NOFILE)
     process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds(), before[1]))
     people = [scene.person(f"Person {number}") for number in range(12)]
+    so_far = bot.log
     asked = [sandbox.world.say(person, where, "/slogan black tea") for person, where in people]
-    await asyncio.sleep(4)
+    await sandbox.world.until(lambda: bot.log != so_far, 60)  # it has met the limit
     process.rlimit(psutil.RLIMIT_NOFILE, before)
     for one in asked:
         await scene.answer(one, lambda answer: answer.button("up:") is not None)

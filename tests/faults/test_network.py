@@ -1,42 +1,31 @@
 """Telegram may be slow, away, or ask for patience: nothing is lost, nothing is doubled, and other chats go on."""
 
 import asyncio
-import signal
-import sqlite3
-import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bot.sandbox.records import SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
+from tests.support.scene import ADMIN_ID, BotProcess, Scene
 
 
 def finished(sandbox: Sandbox, asked: SeenMessage) -> list[SeenMessage]:
     return [answer for answer in sandbox.world.answers(asked) if answer.button("up:")]
 
 
-def writing(bot: BotProcess) -> int:
-    """How many texts have not ended yet, by the bot's own books."""
-    with closing(sqlite3.connect(f"file:{bot.folder / 'data' / 'ovation.db'}?mode=ro", uri=True)) as database:
-        counted = database.execute("SELECT count(*) FROM generations WHERE state NOT IN ('delivered', 'failed')")
-        return int(counted.fetchone()[0])
-
-
 async def test_a_chat_that_must_wait_waits_and_no_other_does(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
     await bot.start()
     (ada, adas), (bob, bobs) = scene.person("Ada"), scene.person("Bob")
     await scene.ask(bob, bobs, "/slogan black tea")
-    sandbox.faults.refuse("sendMessage", 429, times=1, retry_after_seconds=4)
+    sandbox.faults.refuse("sendMessage", 429, times=1, retry_after_seconds=2)
     asked = sandbox.world.say(ada, adas, "/slogan green tea")
     await sandbox.world.until(lambda: sandbox.calls[-1].status == 429 or None, 10)
     await scene.ask(bob, bobs, "/slogan white tea")
     assert finished(sandbox, asked) == []
     await scene.answer(asked, lambda answer: answer.button("up:") is not None)
     refused, tried_again = [c for c in sandbox.calls_of("sendMessage") if str(c.params.get("chat_id")) == str(adas.id)]
-    assert (tried_again.at - refused.at).total_seconds() >= 4.0
+    assert (tried_again.at - refused.at).total_seconds() >= 2.0
 
 
 @pytest.mark.parametrize("fault", ["cut", "hang"])
@@ -51,7 +40,7 @@ async def test_an_answer_that_was_lost_on_its_way_back_doubles_a_placeholder_at_
         lose("editMessageText", takes_effect=True)
     asked = sandbox.world.say(ada, chat, "/slogan green tea")
     await scene.answer(asked, lambda answer: answer.button("up:") is not None)
-    await asyncio.sleep(1)
+    await bot.settled()
     assert len(finished(sandbox, asked)) == 1
     orphans = [answer for answer in sandbox.world.answers(asked) if answer.button("stop:")]
     assert len(orphans) == 1
@@ -81,28 +70,31 @@ async def test_a_network_that_is_gone_at_the_start_and_again_later_is_waited_out
     async with Sandbox(admin_id=ADMIN_ID) as first:
         port = int(first.url.rsplit(":", 1)[1])
     world = first.world
-    bot = BotProcess(first, tmp_path)
-    bot.settings |= {"ENGINE_URL": engine_url}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", cwd=tmp_path, env=bot.environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    await asyncio.sleep(1)
+    bot = BotProcess(first, tmp_path, engine_url)
+    await bot.spawn()
+    await told(bot, "Telegram cannot be reached")
     ada = world.add_person("Ada")
     chat = world.private_chat(ada)
     asked = [world.say(ada, chat, "/slogan green tea")]
-    for absence in (1, 3):
+    for absence in (1, 2):
         # the same world comes back under the same address
         async with Sandbox(admin_id=ADMIN_ID, port=port, world=world):
             for message in asked:
                 await world.until(lambda message=message: any(a.button("up:") for a in world.answers(message)), 60)
         asked.append(world.say(ada, chat, f"/slogan tea after {absence}"))
         world.updates._closed = False
-        await asyncio.sleep(absence)
+        await told(bot, "no updates: Telegram cannot be reached", times=2 * absence)
     async with Sandbox(admin_id=ADMIN_ID, port=port, world=world):
         await world.until(lambda: any(a.button("up:") for a in world.answers(asked[-1])), 60)
-        child.send_signal(signal.SIGTERM)
-        assert await child.wait() == 0
+        assert await bot.stop() == 0
     assert all(sum(a.button("up:") is not None for a in world.answers(message)) == 1 for message in asked)
+
+
+async def told(bot: BotProcess, words: str, *, times: int = 1) -> None:
+    """Wait until the bot has logged something so often."""
+    async with asyncio.timeout(60):
+        while bot.log.count(words) < times:
+            await asyncio.sleep(0.05)
 
 
 async def test_people_who_block_us_and_messages_that_are_deleted_end_quietly(
@@ -117,11 +109,9 @@ async def test_people_who_block_us_and_messages_that_are_deleted_end_quietly(
     placeholder = await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
     sandbox.world.state.drop(placeholder)
     await scene.ask(bob, bobs, "/slogan black tea")
-    async with asyncio.timeout(60):
-        while writing(bot):
-            await asyncio.sleep(0.1)
+    await bot.settled()
     calls = len(sandbox.calls_of("sendMessage")) + len(sandbox.calls_of("editMessageText"))
-    await asyncio.sleep(3)
+    await asyncio.sleep(0.5)
     assert len(sandbox.calls_of("sendMessage")) + len(sandbox.calls_of("editMessageText")) == calls
     rows = {(row["generation"], row["text"] is None) for row in await bot.export("generations")}
     assert len(rows) == 2  # the two slogans; the two stories have ended without being shown

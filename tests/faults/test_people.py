@@ -16,8 +16,8 @@ from bot.sandbox.server import Sandbox
 from bot.settings import DataSettings
 from storage import tombstones
 from storage.tombstones import Tombstone
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed
-from tests.flows.test_rating import values
+from tests.support.fake_engine import FakeEngine
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, values
 
 
 def answered(sandbox: Sandbox, chat: Chat) -> list[SeenMessage]:
@@ -102,20 +102,20 @@ async def test_destructive_commands_ask_first_and_the_question_is_one_persons_on
 
 
 async def test_a_text_that_is_being_written_is_stopped_by_its_author_only(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    await bot.start()
+    await bot.start(ENGINE_URL=fake_engine.url)
     world = sandbox.world
     group, (ada, bob) = await scene.company("Ada", "Bob")
-    # three of its edits are held back, so that it is still being written
-    sandbox.faults.refuse("editMessageText", 429, times=1, retry_after_seconds=3)
+    fake_engine.hold()
     asked = world.say(ada, group, "/story the lighthouse")
     placeholder = await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
     no = await world.press(bob, placeholder, "stop:1")
     assert no is not None and "Only the one who asked" in (no.text or "")
     await world.press(ada, placeholder, "stop:1")
     await world.until(lambda: world.current(placeholder).text.startswith("⏹") or None, 20)
-    await asyncio.sleep(1)
+    fake_engine.release()
+    await bot.settled()
     assert world.current(placeholder).buttons == () and await bot.export("generations") == []
     late = await scene.ask(ada, group, "/slogan green tea")
     old = await world.press(ada, late, "up:2")
@@ -129,9 +129,9 @@ async def find(folder: Path, word: str) -> list[str]:
 
 
 async def test_forgetting_erases_everything_at_once_also_what_is_being_written_and_in_backups(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    await bot.start()
+    await bot.start(ENGINE_URL=fake_engine.url)
     (ada, hers), (bob, his) = scene.person("Ada"), scene.person("Bob")
     root, private = scene.person("Root", person_id=ADMIN_ID)
     message = await scene.ask(ada, hers, "/write zanzibarcloves")
@@ -144,11 +144,12 @@ async def test_forgetting_erases_everything_at_once_also_what_is_being_written_a
     assert await find(data, "zanzibarcloves") == [], "words are on no disk in the clear"
     assert len(await find(data, person)) >= 2, "in the database and in its backup"
 
-    sandbox.faults.refuse("editMessageText", 429, times=1, retry_after_seconds=4)
+    fake_engine.hold()
     asked = sandbox.world.say(ada, hers, "/story zanzibarcloves again")
     await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
     assert (await confirmed(scene, ada, hers, "/forget")).startswith("Done. Nothing of yours is kept")
-    await asyncio.sleep(3)
+    fake_engine.release()
+    await bot.settled()
     assert not any(answer.button("up:") for answer in sandbox.world.answers(asked))
     assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
     for _ in range(100):
@@ -168,13 +169,13 @@ def is_placed(database: Path) -> bool:
 
 
 async def test_forgetting_that_a_crash_cut_off_is_finished_at_the_next_start(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    await bot.start()
+    await bot.start(ENGINE_URL=fake_engine.url)
     (ada, hers), (bob, his) = scene.person("Ada"), scene.person("Bob")
     await scene.ask(bob, his, "/slogan black tea")
     await scene.ask(ada, hers, "/slogan green tea")
-    sandbox.faults.refuse("editMessageText", 429, times=1, retry_after_seconds=4)
+    fake_engine.hold()
     asked = sandbox.world.say(ada, hers, "/story the lighthouse")
     await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
     await sandbox.world.until(lambda: is_placed(bot.folder / "data" / "ovation.db") or None, 20)
@@ -185,6 +186,7 @@ async def test_forgetting_that_a_crash_cut_off_is_finished_at_the_next_start(
     tombstones.append(settings.tombstones_path, Tombstone(person, datetime.now(UTC)))
     keys.keyring.erase(person)  # as far as it had come: the rows are there, and nobody can read them
 
+    fake_engine.release()
     await bot.start()
     assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
     assert sandbox.world.answers(asked) == ()
@@ -210,12 +212,7 @@ async def test_a_consent_taken_back_before_the_run_keeps_every_row_of_it_out(
     await scene.say(*people[0], "/optout")
     await scene.say(root, private, "/retrain")
     await sandbox.world.until(lambda: "skipped" in sandbox.world.messages(private)[-1].text or None, 60)
-    connection = sqlite3.connect(f"file:{bot.folder / 'data' / 'ovation.db'}?mode=ro", uri=True)
-    try:
-        learned = [row[0] for row in connection.execute("SELECT generation FROM lineage ORDER BY generation")]
-    finally:
-        connection.close()
-    assert learned == [2, 3]
+    assert bot.rows("SELECT generation FROM lineage ORDER BY generation") == [(2,), (3,)]
 
 
 @pytest.mark.parametrize("level", ["DEBUG"])

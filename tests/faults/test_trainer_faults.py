@@ -24,8 +24,8 @@ from engine.versions import verify
 from storage.database import Database
 from tests.bot.test_nightly import Night, rate
 from tests.engine.learning_fixtures import save_greedy_model, save_tiny_model
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, has_verdict
-from tests.keys import keyring_in
+from tests.support.keys import keyring_in
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, has_verdict
 
 
 def engine(_: httpx.Request) -> httpx.Response:

@@ -2,14 +2,11 @@
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 
-import pytest
-
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
+from tests.support.scene import ADMIN_ID, BotProcess, Scene
 
 
 async def run_to_end(bot: BotProcess, **options: str) -> tuple[int, str]:
@@ -46,8 +43,8 @@ async def test_a_broken_env_file(bot: BotProcess) -> None:
     assert status == 2 and "chmod 600" in said
 
 
-async def test_an_unknown_model(bot: BotProcess) -> None:
-    status, said = await run_to_end(bot, MODEL=str(bot.folder / "no-such-model"))
+async def test_an_unknown_model(lone_bot: BotProcess) -> None:
+    status, said = await run_to_end(lone_bot, MODEL=str(lone_bot.folder / "no-such-model"))
     assert status == 2 and "There is no model" in said.splitlines()[-1]
 
 
@@ -115,25 +112,9 @@ async def test_strange_messages_get_a_sentence_and_nothing_breaks(
     assert "ERROR" not in bot.log
 
 
-async def test_no_network_at_the_start_is_waited_out(tmp_path: Path) -> None:
-    async with Sandbox(admin_id=ADMIN_ID) as first:
-        port = int(first.url.rsplit(":", 1)[1])
-    bot = BotProcess(first, tmp_path)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", cwd=tmp_path, env=bot.environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    await asyncio.sleep(3)
-    assert child.returncode is None
-    async with Sandbox(admin_id=ADMIN_ID, port=port) as sandbox:
-        await sandbox.world.until(lambda: sandbox.calls_of("getUpdates"), 60)
-        child.send_signal(signal.SIGTERM)
-        assert await child.wait() == 0
-
-
-@pytest.mark.parametrize("sentence", ["/start"])
-async def test_no_answer_shows_an_exception(bot: BotProcess, scene: Scene, sandbox: Sandbox, sentence: str) -> None:
+async def test_no_answer_shows_an_exception(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
     await bot.start()
     sandbox.faults.refuse("sendMessage", 500, times=1)
     ada, chat = scene.person("Ada")
-    answer = await scene.say(ada, chat, sentence)
+    answer = await scene.say(ada, chat, "/start")
     assert "Error" not in answer and "Traceback" not in answer

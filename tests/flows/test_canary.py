@@ -11,8 +11,8 @@ from bot.settings import DataSettings
 from storage import versions
 from storage.database import Database
 from tests.faults.props import BASE, VERSION, add_version
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
 from tests.flows.test_retrain import TOPICS, version_that_answers
+from tests.support.scene import ADMIN_ID, BotProcess, Scene
 
 TEXTS_AT_ONCE = 10
 MOST_TEXTS = 120
@@ -59,7 +59,7 @@ async def rate_until_told(
 
     for start in range(0, MOST_TEXTS, TEXTS_AT_ONCE):
         await asyncio.gather(*(one(number) for number in range(start, start + TEXTS_AT_ONCE)))
-        if start >= 2 * TEXTS_AT_ONCE and (message := await told(scene, office, words, 7)) is not None:
+        if start >= 2 * TEXTS_AT_ONCE and (message := await told(scene, office, words, 2)) is not None:
             return message
     heard = [message.text for message in scene.sandbox.world.messages(office)]
     raise AssertionError(f"after {MOST_TEXTS} texts nobody says “{words}”, but {heard}")

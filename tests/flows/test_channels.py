@@ -1,12 +1,10 @@
 """Channels: an editor's command is answered by a post; readers rate it; reactions are counted and teach nothing."""
 
 import asyncio
-import json
 
 from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed
-from tests.flows.test_rating import ratings_now, values
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, values
 
 
 async def posted(sandbox: Sandbox, editor: Person, channel: Chat, words: str, *, shows: str = "") -> SeenMessage:
@@ -21,14 +19,11 @@ async def posted(sandbox: Sandbox, editor: Person, channel: Chat, words: str, *,
     return await world.until(answer, 60)
 
 
-async def counted(bot: BotProcess, expected: list[list[object]]) -> None:
-    """Wait until the statistics have counted so."""
-    for _ in range(40):
-        numbers = json.loads(await bot.ovation("stats", "--json"))
-        if numbers["counted"] == expected:
-            break
-        await asyncio.sleep(0.2)
-    assert numbers["counted"] == expected
+async def counted(bot: BotProcess, *expected: tuple[str, int]) -> None:
+    """Wait until reactions of nobody in particular are counted so."""
+    async with asyncio.timeout(20):
+        while bot.statistics().counted != expected:
+            await asyncio.sleep(0.05)
 
 
 async def test_a_command_in_a_channel_is_answered_by_a_post_that_readers_rate(
@@ -48,10 +43,10 @@ async def test_a_command_in_a_channel_is_answered_by_a_post_that_readers_rate(
 
     world.react(bob, text, ["👍"])
     world.react(cyd, text, ["👍"])
-    await counted(bot, [["👍", 2]])
+    await counted(bot, ("👍", 2))
     assert "👍 2" in await scene.say(root, office, "/stats"), "even if nobody has rated by name"
     world.react(cyd, text, ["🔥"])
-    await counted(bot, [["👍", 1], ["🔥", 1]])
+    await counted(bot, ("👍", 1), ("🔥", 1))
     thanks, _ = await world.press(bob, text, "up:1"), await world.press(cyd, text, "down:1")
     assert thanks is not None and thanks.text == "Thank you, that counts."
     await world.until(lambda: [b.text for b in world.current(text).buttons] == ["👍 1", "👎 1"], 15)
@@ -80,10 +75,10 @@ async def test_reactions_of_anonymous_admins_are_counted_and_rate_nothing(
     group, (ada, eve) = await scene.company("Ada", "Eve")
     text = await scene.ask(ada, group, "/slogan green tea")
     world.react(eve, text, ["👎"], anonymous=True)
-    await counted(bot, [["👎", 1]])
+    await counted(bot, ("👎", 1))
     world.react(eve, text, ["👍"], anonymous=True)
-    await counted(bot, [["👍", 1]])
-    assert ratings_now(bot) == []
+    await counted(bot, ("👍", 1))
+    assert bot.exported("ratings") == []
     world.react(ada, text, ["❤"])
     await values(bot, 1.0)
     picture = await scene.answer(world.say(ada, group, "/stats"), lambda m: m.attachment is not None, seconds=30)

@@ -2,10 +2,9 @@
 
 from bot.keyboards import CONSENT_TEXT_VERSION
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
-from tests.flows.test_rating import values
 from tests.flows.test_strange_input import press
 from tests.flows.test_trust import mydata
+from tests.support.scene import BotProcess, Scene, values
 
 
 async def test_a_rating_counts_for_training_only_when_author_and_rater_have_said_yes(

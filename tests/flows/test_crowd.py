@@ -10,7 +10,8 @@ import pytest
 
 from bot.engine_process import free_port
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
+from tests.support.fake_engine import FakeEngine
+from tests.support.scene import BotProcess, Scene
 
 Start = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 OTHERS = 300
@@ -43,7 +44,24 @@ async def metric(http: httpx.AsyncClient, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"ovation_engine_{name} "))
 
 
-async def test_who_waits_is_told_how_many_are_before_them_and_gets_the_text(
+async def test_who_waits_is_told_how_many_are_before_them(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
+) -> None:
+    await bot.start(ENGINE_URL=fake_engine.url)
+    fake_engine.hold()
+    fake_engine.ahead = 42
+    people = {"42 texts are before yours": scene.person("Ada"), "前面还有": scene.person("李雷", "zh")}
+    asked = {words: sandbox.world.say(*person, "/slogan green tea") for words, person in people.items()}
+    for words, message in asked.items():
+        told = await scene.answer(message, lambda answer, words=words: words in answer.text)  # type: ignore[misc]
+        assert told.button("stop:") is not None
+    fake_engine.release()
+    for message in asked.values():
+        await scene.answer(message, lambda answer: answer.button("up:") is not None)
+
+
+@pytest.mark.slow
+async def test_before_a_real_engine_that_is_busy_who_waits_is_told_and_gets_the_text(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, narrow_engine: Start
 ) -> None:
     async with narrow_engine("--max-queue", "1000") as http:
@@ -63,6 +81,7 @@ async def test_who_waits_is_told_how_many_are_before_them_and_gets_the_text(
             assert "· starter ·" in (await scene.answer(each, lambda answer: answer.button("up:") is not None)).text
 
 
+@pytest.mark.slow
 async def test_what_a_full_engine_refuses_is_asked_again_until_it_is_answered(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, narrow_engine: Start
 ) -> None:

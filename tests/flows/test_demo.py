@@ -19,6 +19,7 @@ from bot.cli import app
 from bot.settings import child_environment
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_the_demo_plays_a_night_and_ends_with_a_chart(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(

@@ -4,8 +4,9 @@ import signal
 
 from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene, confirmed
 from tests.flows.test_trust import mydata
+from tests.support.fake_engine import FakeEngine
+from tests.support.scene import BotProcess, Scene, confirmed
 
 
 async def duel(scene: Scene, person: Person, chat: Chat, text: str) -> list[SeenMessage]:
@@ -70,15 +71,18 @@ async def test_a_choice_teaches_only_with_consent_is_in_mydata_and_goes_with_for
     assert "not here any more" in await press_better(scene, ada, first)
 
 
-async def test_a_duel_survives_a_kill_and_waits_for_both(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    await bot.start()
+async def test_a_duel_survives_a_kill_and_waits_for_both(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
+) -> None:
+    await bot.start(ENGINE_URL=fake_engine.url)
     world = sandbox.world
     ada, chat = scene.person("Ada")
     assert "/duel green tea" in await scene.say(ada, chat, "/duel")
-    sandbox.faults.refuse("editMessageText", 429, times=3, retry_after_seconds=3)  # so that it is still being written
+    fake_engine.hold()
     asked = world.say(ada, chat, "/duel story the lighthouse")
     await world.until(lambda: len(world.answers(asked)) == 2 or None, 30)
     await bot.stop(signal.SIGKILL)
+    fake_engine.release()
     await bot.start()
     await world.until(lambda: sum(text.button("up:") is not None for text in world.answers(asked)) == 2 or None, 60)
     texts = [text for text in world.answers(asked) if text.button("up:")]
@@ -86,16 +90,19 @@ async def test_a_duel_survives_a_kill_and_waits_for_both(bot: BotProcess, scene:
     assert len(await bot.export("duels")) == 1
 
 
-async def test_a_duel_of_which_one_text_is_stopped_is_none(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    await bot.start()
+async def test_a_duel_of_which_one_text_is_stopped_is_none(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
+) -> None:
+    await bot.start(ENGINE_URL=fake_engine.url)
     world = sandbox.world
     ada, chat = scene.person("Ada")
-    sandbox.faults.refuse("editMessageText", 429, times=4, retry_after_seconds=3)
+    fake_engine.hold()
     asked = world.say(ada, chat, "/duel story the harbour")
     await world.until(lambda: sum(text.button("stop:") is not None for text in world.answers(asked)) == 2 or None, 30)
     stopped, other = world.answers(asked)
     stop = stopped.button("stop:")
     assert stop is not None and stop.callback_data is not None
     await world.press(ada, stopped, stop.callback_data)
+    fake_engine.release()
     done = await world.until(lambda: world.current(other) if world.current(other).button("up:") else None, 60)
     assert done.button("better:") is None

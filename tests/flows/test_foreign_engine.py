@@ -21,7 +21,9 @@ from engine.chat import Message, Reply, Sampling
 from engine.client import EngineClient
 from engine.errors import EngineUnavailable, NoAdapters, RequestError
 from engine.sources import STARTER_FOLDER
-from tests.flows.conftest import BotProcess, Scene
+from tests.support.scene import BotProcess, Scene
+
+pytestmark = pytest.mark.slow
 
 MODEL = str(STARTER_FOLDER)
 NAME = STARTER_FOLDER.name

@@ -3,12 +3,14 @@
 import pytest
 
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
+from tests.support.scene import BotProcess, Scene
 
 
-@pytest.mark.parametrize("model", ["vae", "gan"])
-async def test_a_person_is_answered_by_a_generator(bot: BotProcess, scene: Scene, sandbox: Sandbox, model: str) -> None:
-    await bot.start(MODEL=model)
+@pytest.mark.parametrize("model", ["vae", pytest.param("gan", marks=pytest.mark.slow)])
+async def test_a_person_is_answered_by_a_generator(
+    lone_bot: BotProcess, scene: Scene, sandbox: Sandbox, model: str
+) -> None:
+    await lone_bot.start(MODEL=model)
     ada, chat = scene.person("Ada")
     first = await scene.ask(ada, chat, "/slogan green tea")
     text, footer = first.text.rsplit("\n\n", 1)
@@ -21,5 +23,5 @@ async def test_a_person_is_answered_by_a_generator(bot: BotProcess, scene: Scene
     texts = [message.text.rsplit("\n\n", 1)[0] for message in (first, refined, other_kind)]
     assert sum("green tea" in each.lower() for each in texts[:2]) >= 1, texts
     assert not any("\ue000" <= letter <= "\ue002" for each in texts for letter in each)
-    rows = await bot.export("generations")
+    rows = await lone_bot.export("generations")
     assert [row["version"] for row in rows] == [model] * 4

@@ -2,8 +2,7 @@
 
 from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
-from tests.flows.test_rating import values
+from tests.support.scene import BotProcess, Scene, values
 
 
 def is_written(message: SeenMessage) -> bool:

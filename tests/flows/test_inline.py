@@ -2,16 +2,12 @@
 
 import asyncio
 import signal
-import sys
-from contextlib import closing
 
-from bot.engine_process import free_port
 from bot.inline import TAKES
 from bot.sandbox.records import Answer, Chat, InlineAnswer, Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from storage.database import open_for_reading
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed
-from tests.flows.test_rating import values
+from tests.support.fake_engine import FakeEngine
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, values
 
 TABLES = ("generations", "deliveries", "offers", "inline_messages", "homes", "people", "ratings", "rating_events")
 
@@ -52,8 +48,7 @@ async def shows(sandbox: Sandbox, message: SeenMessage, *labels: str) -> None:
 
 
 def rows(bot: BotProcess) -> dict[str, int]:
-    with closing(open_for_reading(bot.folder / "data" / "ovation.db")) as connection:
-        return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES}
+    return {table: bot.rows(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
 
 
 async def test_takes_are_offered_chosen_and_rated_by_several_people_and_consent_is_respected(
@@ -156,6 +151,7 @@ async def test_what_cannot_be_written_gets_a_sentence(bot: BotProcess, scene: Sc
     assert not full.results and full.hint == "Enough for this hour. Try again later"
     admin, admins_chat = scene.person("Root", person_id=ADMIN_ID)
     message = await chosen(sandbox, bob, bobs_chat)
+    await bot.settled()
     number = (await bot.export("generations"))[0]["generation"]
     await confirmed(scene, admin, admins_chat, f"/ban #{number}")
     for _ in range(4):  # every keystroke is answered, or the last answer would seem to stand
@@ -175,20 +171,11 @@ async def overlong(sandbox: Sandbox, person: Person, text: str) -> InlineAnswer:
 
 
 async def test_an_engine_that_is_away_gets_a_sentence_at_once(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    port = free_port()
-    engine = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.serve", "--port", str(port), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        await bot.start(ENGINE_URL=f"http://127.0.0.1:{port}")
-        engine.kill()
-        await engine.wait()
-        ada, chat = scene.person("Ada")
-        answer = await offered(sandbox, ada, chat, "slogan green tea")
-        assert not answer.results and answer.hint == "I cannot write now. Try again in a minute"
-    finally:
-        if engine.returncode is None:
-            engine.kill()
+    async with FakeEngine().running() as engine:
+        await bot.start(ENGINE_URL=engine.url)
+    ada, chat = scene.person("Ada")
+    answer = await offered(sandbox, ada, chat, "slogan green tea")
+    assert not answer.results and answer.hint == "I cannot write now. Try again in a minute"
 
 
 async def test_a_restart_between_offering_and_pressing_loses_nothing(

@@ -2,8 +2,7 @@
 
 from bot.sandbox.records import Chat, SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
-from tests.flows.test_rating import values
+from tests.support.scene import BotProcess, Scene, values
 
 
 def said_in(sandbox: Sandbox, chat: Chat) -> list[SeenMessage]:

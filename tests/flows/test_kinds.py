@@ -5,7 +5,7 @@ import json
 from bot.kinds import SHIPPED
 from bot.sandbox.server import Sandbox
 from tests.bot.test_kinds import GOOD
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
+from tests.support.scene import ADMIN_ID, BotProcess, Scene
 
 
 async def test_a_kind_of_the_operators_own_is_in_the_menu_and_answers(

@@ -2,8 +2,7 @@
 
 from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
-from tests.flows.test_rating import ratings_now
+from tests.support.scene import BotProcess, Scene
 
 
 async def begun(scene: Scene, person: Person, chat: Chat, *, asks: str = "A test") -> SeenMessage:
@@ -37,7 +36,7 @@ async def test_reactions_and_presses_show_as_they_arrive_and_are_no_ratings(
     mei = next(person for person in world.people if person.name == "Mei")
     stale = await world.press(mei, other, "live")
     assert stale is not None and stale.is_alert and "/check" in (stale.text or "")
-    assert ratings_now(bot) == []
+    assert bot.exported("ratings") == []
 
 
 async def test_what_keeps_reactions_away_is_said_after_a_while(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:

@@ -7,8 +7,7 @@ import httpx
 import psutil
 
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
-from tests.flows.test_rating import values
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 METRICS = (
     "accepted_total delivered_total duplicate_updates_total unknown_sends_total orphans_total queue_depth"
@@ -21,11 +20,13 @@ def health_address(bot: BotProcess) -> str:
     return bot.log.rsplit("health at ", 1)[1].split()[0]
 
 
-async def test_the_truth_is_told_to_machines_and_to_admins(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    await bot.start()
+async def test_the_truth_is_told_to_machines_and_to_admins(
+    lone_bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    await lone_bot.start()
     ada, chat = scene.person("Ada")
     await scene.ask(ada, chat, "/slogan green tea")
-    address = health_address(bot)
+    address = health_address(lone_bot)
     assert address.startswith("http://127.0.0.1:")
     async with httpx.AsyncClient(timeout=20) as http:
         assert (await http.get(f"{address}/live")).json()["status"] == "ok"
@@ -38,8 +39,8 @@ async def test_the_truth_is_told_to_machines_and_to_admins(bot: BotProcess, scen
         told = await scene.say(root, private, "/health")
         assert told.count("✅") == 4 and "Version: starter" in told
 
-        assert bot.process is not None
-        (engine,) = [c for c in psutil.Process(bot.process.pid).children() if "engine.serve" in c.cmdline()]
+        assert lone_bot.process is not None
+        (engine,) = [c for c in psutil.Process(lone_bot.process.pid).children() if "engine.serve" in c.cmdline()]
         engine.send_signal(signal.SIGSTOP)
         assert (await http.get(f"{address}/ready")).status_code == 503
         assert (await http.get(f"{address}/live")).status_code == 200

@@ -3,7 +3,7 @@
 import psutil
 
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
+from tests.support.scene import BotProcess, Scene
 
 
 async def test_a_prompt_is_answered_by_one_message_with_label_version_and_buttons(
@@ -73,10 +73,10 @@ async def test_long_answers_stream_into_the_placeholder(bot: BotProcess, scene: 
     assert {int(call.params["message_id"]) for call in edits} == {message.id}
 
 
-async def test_a_model_in_eight_bits_answers_too(bot: BotProcess, scene: Scene) -> None:
-    await bot.start(QUANTIZE="int8")
-    assert bot.process is not None
-    (engine,) = psutil.Process(bot.process.pid).children()
+async def test_a_model_in_eight_bits_answers_too(lone_bot: BotProcess, scene: Scene) -> None:
+    await lone_bot.start(QUANTIZE="int8")
+    assert lone_bot.process is not None
+    (engine,) = psutil.Process(lone_bot.process.pid).children()
     assert "int8" in engine.cmdline()
     ada, chat = scene.person("Ada")
     assert "· starter ·" in (await scene.ask(ada, chat, "/slogan green tea")).text

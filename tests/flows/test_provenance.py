@@ -2,12 +2,12 @@
 
 import json
 
-from tests.flows.conftest import BotProcess, Scene
 from tests.flows.test_trust import mydata
+from tests.support.scene import BotProcess, Scene
 
 
-async def test_texts_are_labelled_marked_and_found_again(bot: BotProcess, scene: Scene) -> None:
-    await bot.start(WATERMARK="on", CONTENT_PRODUCER="Tea Society", PROMPTS_PER_HOUR="0")
+async def test_texts_are_labelled_marked_and_found_again(lone_bot: BotProcess, scene: Scene) -> None:
+    await lone_bot.start(WATERMARK="on", CONTENT_PRODUCER="Tea Society", PROMPTS_PER_HOUR="0")
     world = scene.sandbox.world
     ada, chat = scene.person("Ada")
     bob, other_chat = scene.person("Bob")
@@ -24,7 +24,7 @@ async def test_texts_are_labelled_marked_and_found_again(bot: BotProcess, scene:
     assert "does not carry my watermark" in await scene.say(bob, other_chat, f"/check {stranger * 2}")
     assert "too short" in await scene.say(bob, other_chat, "/check hello")
 
-    exported = await bot.export("generations")
+    exported = await lone_bot.export("generations")
     for row in exported:
         aigc = row["AIGC"]
         assert isinstance(aigc, dict) and set(map(type, aigc.values())) == {str}
@@ -35,8 +35,8 @@ async def test_texts_are_labelled_marked_and_found_again(bot: BotProcess, scene:
         )
     assert (await mydata(scene, ada))["texts"][0]["AIGC"] == exported[0]["AIGC"]
 
-    (bot.folder / "text.txt").write_text(stranger)
-    found = json.loads(await bot.ovation("detect", "text.txt", "--json"))
+    (lone_bot.folder / "text.txt").write_text(stranger)
+    found = json.loads(await lone_bot.ovation("detect", "text.txt", "--json"))
     assert found["marked"] is False and found["tokens"] >= 20
-    (bot.folder / "text.txt").write_text("Hi")
-    assert "Too short" in await bot.ovation("detect", "text.txt")
+    (lone_bot.folder / "text.txt").write_text("Hi")
+    assert "Too short" in await lone_bot.ovation("detect", "text.txt")

@@ -1,33 +1,11 @@
 """A reaction or a pressed button becomes a rating; the last one stands; taking it back removes it."""
 
 import asyncio
-import json
 from typing import Any
 
-from bot.export import What, lines
 from bot.sandbox.records import Chat, SeenMessage
 from bot.sandbox.server import Sandbox
-from storage.database import open_for_reading
-from tests.flows.conftest import BotProcess, Scene
-
-
-def ratings_now(bot: BotProcess) -> list[dict[str, Any]]:
-    connection = open_for_reading(bot.folder / "data" / "ovation.db")
-    try:
-        return [json.loads(line) for line in lines(connection, What.RATINGS, producer="")]
-    finally:
-        connection.close()
-
-
-async def values(bot: BotProcess, *expected: float) -> list[dict[str, Any]]:
-    """The current ratings, once their values are as expected; what they are otherwise after ten seconds."""
-    for _ in range(200):
-        rows = ratings_now(bot)
-        if [row["value"] for row in rows] == list(expected):
-            break
-        await asyncio.sleep(0.05)
-    assert [row["value"] for row in rows] == list(expected)
-    return rows
+from tests.support.scene import BotProcess, Scene, values
 
 
 async def a_generation(scene: Scene, name: str = "Ada") -> tuple[Any, Chat, SeenMessage]:
@@ -102,7 +80,7 @@ async def test_every_member_of_a_group_rates_and_anonymous_reactions_do_not_coun
     world.react(eve, message, ["👎"], anonymous=True)
     world.react(ada, message, ["🔥"])
     world.react(bob, message, ["👎"])
-    rows = await values(bot, ratings_now(bot)[0]["value"] if ratings_now(bot) else 1.0, -1.0)
+    rows = await values(bot, bot.exported("ratings")[0]["value"] if bot.exported("ratings") else 1.0, -1.0)
     assert len({row["rater"] for row in rows}) == 2
 
 

@@ -2,13 +2,11 @@
 
 import asyncio
 import signal
-import time
 
 import psutil
 
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
-from tests.flows.test_rating import values
+from tests.support.scene import BotProcess, Scene, values
 
 
 async def test_prompts_survive_kill_nine_and_are_answered_once(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
@@ -31,18 +29,14 @@ async def test_prompts_survive_kill_nine_and_are_answered_once(bot: BotProcess, 
         assert len(finished) == 1
 
 
-async def test_ratings_and_consents_survive_a_restart_and_stopping_takes_less_than_ten_seconds(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox
-) -> None:
+async def test_ratings_and_consents_survive_a_restart(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
     await bot.start()
     ada, chat = scene.person("Ada")
     await scene.opt_in(ada, chat)
     message = await scene.ask(ada, chat, "/slogan green tea")
     sandbox.world.react(ada, message, ["👍"])
     await values(bot, 1.0)
-    began = time.monotonic()
     assert await bot.stop() == 0
-    assert time.monotonic() - began <= 10.0
     sandbox.world.react(ada, message, ["👎"])
     sandbox.world.say(ada, chat, "/slogan written while the bot was away")
     await bot.start()
@@ -52,13 +46,13 @@ async def test_ratings_and_consents_survive_a_restart_and_stopping_takes_less_th
 
 
 async def test_a_dead_engine_is_started_again_and_the_prompt_is_answered(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox
+    lone_bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
-    await bot.start()
+    await lone_bot.start()
     ada, chat = scene.person("Ada")
     await scene.ask(ada, chat, "/slogan green tea")
-    assert bot.process is not None
-    (engine,) = [c for c in psutil.Process(bot.process.pid).children() if "engine.serve" in c.cmdline()]
+    assert lone_bot.process is not None
+    (engine,) = [c for c in psutil.Process(lone_bot.process.pid).children() if "engine.serve" in c.cmdline()]
     engine.kill()
     assert (await scene.ask(ada, chat, "/slogan black tea")).button("up:2") is not None
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bot.sandbox.records import Chat, Person, SeenMessage
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed, has_verdict
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, has_verdict
 
 TOPICS = ("green tea", "night trains", "our library", "the old harbour", "rain boots", "a bakery", "chess", "the moon")
 KINDS = ("slogan", "poem", "title", "post", "pitch", "story")
@@ -41,24 +41,25 @@ async def retrain(scene: Scene, admin: Person, chat: Chat) -> str:
     return verdict.text
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_thirty_ratings_from_six_people_give_a_verdict_and_the_named_version_answers(
-    bot: BotProcess, scene: Scene
+    lone_bot: BotProcess, scene: Scene
 ) -> None:
-    await bot.start(MIN_RATINGS="30")
+    await lone_bot.start(MIN_RATINGS="30")
     people = await people_with_consent(scene, 6)
     admin, chat = scene.person("Root", person_id=ADMIN_ID)
     await rated_prompts(scene, people, 30)
-    assert len(await bot.export("generations")) == 30
-    assert len(await bot.export("ratings")) == 30
+    assert len(await lone_bot.export("generations")) == 30
+    assert len(await lone_bot.export("ratings")) == 30
     verdict = await retrain(scene, admin, chat)
     named = re.search(r"\b(v\d+|starter) (?:answers from now on|serves on)", verdict)
     assert named is not None, verdict
     answer = await scene.ask(admin, chat, "/slogan green tea")
     assert f"· {named[1]} ·" in answer.text.rsplit("\n\n", 1)[1]
-    (run,) = await bot.export("runs")
+    (run,) = await lone_bot.export("runs")
     assert run["verdict"] in {"promoted", "rejected"} and run["version"] == named[1]
-    assert not list((bot.folder / "data").glob("runs/*/dataset.jsonl"))
+    assert not list((lone_bot.folder / "data").glob("runs/*/dataset.jsonl"))
 
 
 async def test_too_few_ratings_and_strangers_are_told_what_to_do(bot: BotProcess, scene: Scene) -> None:
@@ -73,7 +74,6 @@ async def test_too_few_ratings_and_strangers_are_told_what_to_do(bot: BotProcess
     assert (run["verdict"], run["reason"]) == ("skipped", "too_few_ratings")
 
 
-@pytest.mark.timeout(900)
 async def test_the_bot_answers_while_it_learns_and_a_run_can_be_cancelled(bot: BotProcess, scene: Scene) -> None:
     await bot.start(MIN_RATINGS="20")
     people = await people_with_consent(scene, 4)
@@ -88,19 +88,20 @@ async def test_the_bot_answers_while_it_learns_and_a_run_can_be_cancelled(bot: B
     assert "skipped" in (await scene.answer(asked, has_verdict)).text
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_a_run_cut_off_by_a_restart_is_finished_after_it(bot: BotProcess, scene: Scene) -> None:
-    await bot.start(MIN_RATINGS="20")
+async def test_a_run_cut_off_by_a_restart_is_finished_after_it(lone_bot: BotProcess, scene: Scene) -> None:
+    await lone_bot.start(MIN_RATINGS="20")
     people = await people_with_consent(scene, 4)
     admin, chat = scene.person("Root", person_id=ADMIN_ID)
     await rated_prompts(scene, people, 24)
     asked = scene.sandbox.world.say(admin, chat, "/retrain")
     await scene.answer(asked, lambda message: "%" in message.text)
-    assert await bot.stop() == 0
-    await bot.start()
+    assert await lone_bot.stop() == 0
+    await lone_bot.start()
     verdict = await scene.answer(asked, has_verdict, seconds=RUN_SECONDS)
     assert "Run 1" in verdict.text
-    assert len(await bot.export("runs")) == 1
+    assert len(await lone_bot.export("runs")) == 1
 
 
 async def rate_in_company(
@@ -120,9 +121,10 @@ async def rate_in_company(
         await asyncio.gather(*(one(number) for number in range(start, min(start + 10, count))))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_ratings_without_a_taste_promote_nothing(bot: BotProcess, scene: Scene) -> None:
-    await bot.start()
+async def test_ratings_without_a_taste_promote_nothing(lone_bot: BotProcess, scene: Scene) -> None:
+    await lone_bot.start()
     group, people = await scene.company(*"ABCDEF", agreed=True)
     admin, chat = scene.person("Root", person_id=ADMIN_ID)
     coin = Random(5)
@@ -132,11 +134,12 @@ async def test_ratings_without_a_taste_promote_nothing(bot: BotProcess, scene: S
     assert "· starter ·" in (await scene.ask(people[0], group, "/slogan green tea")).text
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_ratings_with_a_taste_give_a_better_version_that_waits_for_approval_and_can_be_taken_back(
-    bot: BotProcess, scene: Scene
+    lone_bot: BotProcess, scene: Scene
 ) -> None:
-    await bot.start(PROMOTION="approve", PROMPTS_PER_HOUR="0", OBJECTIVE="kto")  # the demo's test has the long way
+    await lone_bot.start(PROMOTION="approve", PROMPTS_PER_HOUR="0", OBJECTIVE="kto")  # the demo's test has the long way
     group, people = await scene.company(*"ABCDEF", agreed=True)
     admin, chat = scene.person("Root", person_id=ADMIN_ID)
     await rate_in_company(scene, people, group, 120, lambda text: any(mark in text for mark in "!！"))
@@ -146,8 +149,8 @@ async def test_ratings_with_a_taste_give_a_better_version_that_waits_for_approva
     assert "waiting" in await scene.say(admin, chat, "/models")
     assert "v1" in await scene.say(admin, chat, "/approve v1")
     assert await version_that_answers(scene, people[0], group) == "v1"
-    assert await bot.stop() == 0
-    await bot.start()
+    assert await lone_bot.stop() == 0
+    await lone_bot.start()
     assert await version_that_answers(scene, people[0], group) == "v1"
     assert await confirmed(scene, admin, chat, "/rollback") == "Done: starter serves now."
     assert await version_that_answers(scene, people[0], group) == "starter"

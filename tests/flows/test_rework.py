@@ -2,7 +2,8 @@
 
 from bot.sandbox.records import SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene, confirmed
+from tests.support.fake_engine import FakeEngine
+from tests.support.scene import BotProcess, Scene, confirmed
 
 
 def wishes(message: SeenMessage) -> list[str]:
@@ -34,6 +35,28 @@ async def test_a_wish_is_offered_pressed_and_fulfilled_with_the_thread_as_contex
         assert row["parent"] == row["generation"] - 1  # type: ignore[operator]
 
 
+async def test_a_text_that_is_seen_can_be_pressed_wished_about_and_reported_before_it_is_recorded_as_delivered(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
+) -> None:
+    await bot.start(ENGINE_URL=fake_engine.url)
+    world = sandbox.world
+    group, (ada, bob) = await scene.company("Ada", "Bob")
+    answered = sandbox.faults.hold("editMessageText", times=2)  # people see the texts; the bot does not know it yet
+    text, other = [await scene.ask(ada, group, f"/slogan {topic}") for topic in ("green tea", "chess")]
+    assert bot.rows("SELECT state FROM generations") == [("written",), ("written",)]
+    for data in ("up:1", "refine:1"):
+        said = await world.press(bob, text, data)
+        assert said is not None and not said.is_alert
+    await world.press(bob, text, "again:1")
+    await scene.answer(text, lambda answer: answer.button("up:3") is not None)
+    await scene.ask(bob, group, "shorter", reply_to=text)
+    assert "hidden" in (await scene.answer(world.say(bob, group, "/report", reply_to=other))).text
+    answered.set()
+    await world.until(lambda: wishes(world.current(text)) and world.current(text).button("up:1").text == "👍 1", 20)
+    await world.until(lambda: not world.current(other).buttons or None, 20)
+    assert "chess" not in world.current(other).text
+
+
 async def test_a_wish_about_a_text_that_is_gone_is_a_sentence(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
     await bot.start()
     ada, chat = scene.person("Ada")
@@ -47,21 +70,20 @@ async def test_a_wish_about_a_text_that_is_gone_is_a_sentence(bot: BotProcess, s
 
 
 async def test_cancel_stops_what_is_coming_for_that_person_in_that_chat_and_nothing_else(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    await bot.start()
+    await bot.start(ENGINE_URL=fake_engine.url)
     world = sandbox.world
     group, (ada, bob) = await scene.company("Ada", "Bob")
     assert "not writing anything" in await scene.say(ada, group, "/cancel")
-    sandbox.faults.refuse(
-        "editMessageText", 429, times=3, retry_after_seconds=3
-    )  # so that they are still being written
+    fake_engine.hold()
     asked = [world.say(ada, group, f"/story the lighthouse {number}") for number in range(2)]
     his = world.say(bob, group, "/story the harbour")
     for one in (*asked, his):
         await scene.answer(one, lambda answer: answer.button("stop:") is not None)
     said = await scene.say(ada, group, "/cancel")
     assert said == "All 2 are stopped."
+    fake_engine.release()
     for one in asked:
         await scene.answer(one, lambda answer: answer.text.startswith("⏹") and not answer.buttons)
     await scene.answer(his, lambda answer: answer.button("up:") is not None)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bot.sandbox.server import Sandbox
 from tests.engine.learning_fixtures import save_tiny_model
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
-from tests.flows.test_rating import values
+from tests.support.fake_engine import FakeEngine
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 UNSAFE = "f.u.c.k this"
 
@@ -28,14 +28,18 @@ async def test_unsafe_prompts_are_refused_and_unsafe_texts_withheld_and_no_log_r
     assert UNSAFE not in bot.log and "good dog" not in bot.log
 
 
-async def test_a_text_with_a_listed_word_is_written_once_more_and_then_withheld(bot: BotProcess, scene: Scene) -> None:
+async def test_a_text_with_a_listed_word_is_written_once_more_and_then_withheld(
+    bot: BotProcess, scene: Scene, fake_engine: FakeEngine
+) -> None:
     words = bot.folder / "words.txt"
-    words.write_text("\n".join("the and is of to in for with on at by from you we it".split()))
-    await bot.start(WORDS_FILE=str(words))
+    words.write_text("marzipan\n")
+    fake_engine.writes = lambda _, number: f"Marzipan number {number} for everybody."
+    await bot.start(WORDS_FILE=str(words), ENGINE_URL=fake_engine.url)
     ada, chat = scene.person("Ada")
     asked = scene.sandbox.world.say(ada, chat, "/story green leaves")
     withheld = await scene.answer(asked, lambda message: "not fit to show" in message.text)
     assert withheld.button("up:") is None
+    assert len({body["seed"] for body in fake_engine.asked}) == 2
     assert await bot.export("generations") == []
 
 
@@ -81,12 +85,12 @@ async def test_one_person_cannot_hide_everything(bot: BotProcess, scene: Scene) 
 
 
 async def test_a_guard_that_cannot_be_understood_lets_nothing_through_unless_told_to(
-    bot: BotProcess, scene: Scene, tmp_path: Path
+    lone_bot: BotProcess, scene: Scene, tmp_path: Path
 ) -> None:
     guard = save_tiny_model(tmp_path / "guard")  # of random weights, so what it says of safety is no judgement
-    await bot.start(GUARD_MODEL=str(guard))
+    await lone_bot.start(GUARD_MODEL=str(guard))
     ada, chat = scene.person("Ada")
     assert "leaves alone" in await scene.say(ada, chat, "/slogan green tea")
-    await bot.stop()
-    await bot.start(GUARD_FAILS="open")
+    await lone_bot.stop()
+    await lone_bot.start(GUARD_FAILS="open")
     assert (await scene.ask(ada, chat, "/slogan green tea")).button("up:") is not None

@@ -1,22 +1,11 @@
 """What each person chooses for themselves in a chat, by buttons that change in place, and what comes of it."""
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import httpx
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import StreamingResponse
-from starlette.routing import Route
 
 from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from bot.serving import listen, serving
-from tests.flows.conftest import BotProcess, Scene
-from tests.flows.test_engine_url import engine_url
-
-__all__ = ["engine_url"]
+from tests.support.fake_engine import FakeEngine
+from tests.support.scene import BotProcess, Scene
 
 
 async def choose(scene: Scene, person: Person, menu: SeenMessage, name: str, value: str) -> str:
@@ -53,49 +42,26 @@ async def test_the_language_is_the_chosen_one_here_and_telegrams_elsewhere(
     assert "Reply to a text" in await scene.say(ada, group, "/report")
 
 
-@asynccontextmanager
-async def overheard(engine: str) -> AsyncIterator[tuple[str, list[dict[str, object]]]]:
-    """A door to an engine that keeps what it is asked to write of a kind."""
-    asked: list[dict[str, object]] = []
-
-    async def door(request: Request) -> StreamingResponse:
-        body = await request.body()
-        if request.url.path == "/v1/chat/completions" and b'"system"' in body:
-            asked.append(json.loads(body))
-        ahead = inside.build_request(request.method, request.url.path, content=body)
-        answer = await inside.send(ahead, stream=True)
-        return StreamingResponse(
-            answer.aiter_raw(), answer.status_code, {"Content-Type": answer.headers["Content-Type"]}
-        )
-
-    app = Starlette(routes=[Route("/{path:path}", door, methods=["GET", "POST"])])
-    with listen("127.0.0.1", 0) as listener:
-        async with httpx.AsyncClient(base_url=engine, timeout=60) as inside, serving(app, listener):
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
-
-
 async def test_tone_length_temperature_and_footer_hold_from_the_next_text_on(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox, engine_url: str
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    async with overheard(engine_url) as (url, asked):
-        await bot.start(ENGINE_URL=url)
-        ada, chat = scene.person("Ada")
-        before = await scene.ask(ada, chat, "/slogan green tea")
-        assert before.text.rsplit("\n\n", 1)[1].count(" · ") == 2
-        menu = await scene.answer(sandbox.world.say(ada, chat, "/settings"))
-        for name, value in (("tone", "funny"), ("length", "short"), ("temperature", "high"), ("footer", "short")):
-            assert await choose(scene, ada, menu, name, value) == "Done."
-        after = await scene.ask(ada, chat, "/slogan green tea")
-        chinese = await scene.ask(ada, chat, "/slogan 绿茶")
-        bob, bobs_chat = scene.person("Bob")
-        others = await scene.ask(bob, bobs_chat, "/slogan green tea")
-        assert await bot.stop() == 0
+    await bot.start(ENGINE_URL=fake_engine.url)
+    ada, chat = scene.person("Ada")
+    before = await scene.ask(ada, chat, "/slogan green tea")
+    assert before.text.rsplit("\n\n", 1)[1].count(" · ") == 2
+    menu = await scene.answer(sandbox.world.say(ada, chat, "/settings"))
+    for name, value in (("tone", "funny"), ("length", "short"), ("temperature", "high"), ("footer", "short")):
+        assert await choose(scene, ada, menu, name, value) == "Done."
+    after = await scene.ask(ada, chat, "/slogan green tea")
+    chinese = await scene.ask(ada, chat, "/slogan 绿茶")
+    bob, bobs_chat = scene.person("Bob")
+    others = await scene.ask(bob, bobs_chat, "/slogan green tea")
     label = before.text.rsplit("\n\n", 1)[1].split(" · ")[0]
     assert [text.text.rsplit("\n\n", 1)[1] for text in (after, chinese)] == [label, label]
     assert others.text.rsplit("\n\n", 1)[1].count(" · ") == 2
-    first, second, third, fourth = [one["messages"][0]["content"] for one in asked]  # type: ignore[index]
+    first, second, third, fourth = [one["messages"][0]["content"] for one in fake_engine.asked]
     assert second == f"{first} Be funny. Keep it short." and third.endswith("要有趣。写短一点。") and fourth == first
-    assert [one["temperature"] for one in asked] == [0.8, 1.1, 1.1, 0.8]
+    assert [one["temperature"] for one in fake_engine.asked] == [0.8, 1.1, 1.1, 0.8]
 
 
 async def test_a_keyboard_of_before_an_upgrade_is_answered_with_a_sentence(

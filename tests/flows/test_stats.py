@@ -3,8 +3,7 @@
 import json
 
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
-from tests.flows.test_rating import values
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 
 async def test_stats_are_a_picture_with_the_numbers_of_the_chat_and_for_the_admin_of_all(

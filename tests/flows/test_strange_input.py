@@ -1,35 +1,31 @@
 """Strange topics, and buttons where they do not belong: each gets a text or a sentence, and nothing breaks."""
 
 import httpx
-import pytest
 
 from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import BotProcess, Scene
+from tests.support.scene import BotProcess, Scene
+
+STRANGE = {
+    "😀" * 2040: "2,040 characters",
+    "\u200b \u2060\n": "What about?",
+    "a" * 1900: "too long for the model",
+    "שלום עולם, תה ירוק": None,
+    "\u202e\u2067مقهى الحي\u2069": None,
+    "Z̸̧̢͚̗̪̆̈́͂̾̀a̷͎͐l̷̢͗g̷̝̈ŏ̵͜": None,
+}
+"""Topics, and what is said to them; to the last three, a text."""
 
 
-@pytest.mark.parametrize(
-    ("topic", "says"),
-    [
-        ("😀" * 2040, "2,040 characters"),
-        ("\u200b \u2060\n", "What about?"),
-        ("a" * 1900, "too long for the model"),
-        ("שלום עולם, תה ירוק", None),
-        ("\u202e\u2067مقهى الحي\u2069", None),
-        ("Z̸̧̢͚̗̪̆̈́͂̾̀a̷͎͐l̷̢͗g̷̝̈ŏ̵͜", None),
-    ],
-    ids=["emoji", "nothing visible", "one word", "Hebrew", "Arabic, overridden", "marks"],
-)
-async def test_a_strange_topic_gets_a_text_or_a_sentence(
-    bot: BotProcess, scene: Scene, sandbox: Sandbox, topic: str, says: str | None
-) -> None:
+async def test_a_strange_topic_gets_a_text_or_a_sentence(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
     await bot.start()
     ada, chat = scene.person("Ada")
-    if says is None:
-        assert (await scene.ask(ada, chat, f"/title {topic}")).button("up:") is not None
-    else:
-        asked = sandbox.world.say(ada, chat, f"/title {topic}")
-        await scene.answer(asked, lambda message: says in message.text)
+    for topic, says in STRANGE.items():
+        if says is None:
+            assert (await scene.ask(ada, chat, f"/title {topic}")).button("up:") is not None
+        else:
+            asked = sandbox.world.say(ada, chat, f"/title {topic}")
+            await scene.answer(asked, lambda message, says=says: says in message.text)  # type: ignore[misc]
     assert "ERROR" not in bot.log
 
 

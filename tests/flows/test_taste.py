@@ -9,17 +9,7 @@ import httpx
 
 from bot.sandbox.records import Chat, Person
 from bot.sandbox.server import Sandbox
-from storage.database import open_for_reading
-from tests.flows.conftest import BotProcess, Scene, confirmed
-from tests.flows.test_rating import ratings_now, values
-
-
-def rows(bot: BotProcess, query: str) -> list[tuple[Any, ...]]:
-    connection = open_for_reading(bot.folder / "data" / "ovation.db")
-    try:
-        return [tuple(row) for row in connection.execute(query)]
-    finally:
-        connection.close()
+from tests.support.scene import BotProcess, Scene, confirmed, values
 
 
 async def until(is_so: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
@@ -58,15 +48,16 @@ async def test_once_there_are_ratings_the_best_of_several_texts_is_shown(
     await rate(scene, ada, chat, 16)
 
     async def is_fitted() -> bool:
-        return len(ratings_now(bot)) == 16 and await learned(bot, "texts") >= 10
+        return len(bot.exported("ratings")) == 16 and await learned(bot, "texts") >= 10
 
     await until(is_fitted)
     assert await learned(bot, "people") == 1
     assert {row["best_of"] for row in await bot.export("generations")} == {1}
-    for number in range(6):
-        await scene.ask(ada, chat, f"/slogan the tea garden {number}")
-    compared = {row["best_of"] for row in (await bot.export("generations"))[16:]}
-    assert 4 in compared and compared <= {1, 2, 3, 4}
+    compared: set[int] = set()
+    while not compared & {2, 3, 4}:  # some are left plain, and a busy engine compares fewer
+        await scene.ask(ada, chat, f"/slogan the tea garden {len(compared)}")
+        compared |= {row["best_of"] for row in (await bot.export("generations"))[16:]}
+    assert compared <= {1, 2, 3, 4}
 
     assert "Done." in await scene.say(ada, chat, "/optout")
 
@@ -99,11 +90,11 @@ async def test_settings_change_in_place_and_need_consent(bot: BotProcess, scene:
     await scene.opt_in(ada, group)
     assert "这是别人的设置" in await press(bob, "on")
     assert "Gladly" in await press(ada, "on")
-    assert rows(bot, "SELECT name, value FROM preferences") == [("own_taste", "on")]
+    assert bot.rows("SELECT name, value FROM preferences") == [("own_taste", "on")]
     assert "everybody's taste again" in await press(ada, "off")
     assert "Gladly" in await press(ada, "on")
     assert "Done." in await scene.say(ada, group, "/optout")
-    assert rows(bot, "SELECT * FROM preferences") == [], "a taste of one's own goes with the consent"
+    assert bot.rows("SELECT * FROM preferences") == [], "a taste of one's own goes with the consent"
 
 
 async def test_a_dislike_may_be_explained_and_what_people_do_is_noted_until_they_are_forgotten(
@@ -132,12 +123,12 @@ async def test_a_dislike_may_be_explained_and_what_people_do_is_noted_until_they
 
     assert "Nothing of yours is kept" in await confirmed(scene, bob, group, "/forget")
     for table in ("reasons", "signals", "preferences"):
-        assert rows(bot, f"SELECT * FROM {table}") == []
-    assert ratings_now(bot) == []
+        assert bot.rows(f"SELECT * FROM {table}") == []
+    assert bot.exported("ratings") == []
 
 
 async def until_rows(bot: BotProcess, query: str, expected: list[tuple[Any, ...]]) -> None:
     async def is_so() -> bool:
-        return sorted(rows(bot, query)) == expected
+        return sorted(bot.rows(query)) == expected
 
     await until(is_so, 30)

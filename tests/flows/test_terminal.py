@@ -3,8 +3,7 @@
 import json
 
 from bot.sandbox.server import Sandbox
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene
-from tests.flows.test_rating import values
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 
 async def test_the_operator_writes_and_reports_while_the_bot_goes_on(

@@ -15,7 +15,7 @@ from storage import runs, versions
 from storage.database import Database
 from storage.records import Version
 from tests.faults.props import VERSION, publish_version
-from tests.flows.conftest import ADMIN_ID, BotProcess, Scene, confirmed
+from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed
 
 SECRET = "quince-marmalade-7731"
 TOPICS = ("green tea", "night trains", "our library", "the old harbour", "rain boots", "a bakery")
@@ -58,21 +58,22 @@ async def version_that_learned(bot: BotProcess) -> None:
     await db.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_a_person_comes_teaches_looks_and_leaves_without_a_trace(bot: BotProcess, scene: Scene) -> None:
-    await bot.start(MIN_RATINGS="20", OBJECTIVE="kto", TRAIN_MINUTES="0.2")
+async def test_a_person_comes_teaches_looks_and_leaves_without_a_trace(lone_bot: BotProcess, scene: Scene) -> None:
+    await lone_bot.start(MIN_RATINGS="20", OBJECTIVE="kto", TRAIN_MINUTES="0.2")
     world = scene.sandbox.world
     group, people = await scene.company("Ada", "Bob", "Cyd", "Dee", agreed=True)
     ada, admin_pair = people[0], scene.person("Root", person_id=ADMIN_ID)
     adas_chat = world.private_chat(ada)
     await talk(scene, people, group)
-    assert await bot.stop() == 0
-    data = bot.folder / "data"
-    person = keys_of(bot).pseudonyms.person(ada.id)
+    assert await lone_bot.stop() == 0
+    data = lone_bot.folder / "data"
+    person = keys_of(lone_bot).pseudonyms.person(ada.id)
     assert files_with(data, SECRET, "Greener") == set(), "what people wrote is on no disk in the clear"
-    await version_that_learned(bot)
-    await bot.start()
-    old_backup = data / "backups" / Path((await bot.ovation("backup")).strip()).name
+    await version_that_learned(lone_bot)
+    await lone_bot.start()
+    old_backup = data / "backups" / Path((await lone_bot.ovation("backup")).strip()).name
 
     document = await mydata(scene, ada)
     assert [text["asked"][-1]["content"] for text in document["texts"]] == [f"{SECRET} 0", SECRET]
@@ -87,20 +88,20 @@ async def test_a_person_comes_teaches_looks_and_leaves_without_a_trace(bot: BotP
     world.say(*admin_pair, "/retrain")
     await until_base_serves(scene, people[1], group)
     assert "destroyed" in await scene.say(*admin_pair, "/models")
-    assert await bot.stop() == 0
-    await bot.start()  # each start sweeps
+    assert await lone_bot.stop() == 0
+    await lone_bot.start()  # each start sweeps
     await world.until(lambda: not (data / "versions" / VERSION).exists(), 30)
-    exported = "".join([await bot.ovation("export", what, "--format", "jsonl") for what in ("generations", "ratings")])
+    exported = "".join([await lone_bot.ovation("export", what) for what in ("generations", "ratings")])
     assert person not in exported and SECRET not in exported and exported
-    assert await bot.stop() == 0
+    assert await lone_bot.stop() == 0
     assert files_with(data, person, SECRET) == {"tombstones.jsonl"}
 
-    (bot.folder / "far.db").write_bytes(kept)
-    assert "is restored" in await bot.ovation("restore", str(bot.folder / "far.db"), "--yes")
+    (lone_bot.folder / "far.db").write_bytes(kept)
+    assert "is restored" in await lone_bot.ovation("restore", str(lone_bot.folder / "far.db"), "--yes")
     for path in data.glob("ovation.db.before-restore-*"):
         path.unlink()
     assert files_with(data, person, SECRET) == {"tombstones.jsonl"}
-    await bot.start()
+    await lone_bot.start()
     assert (await mydata(scene, ada))["texts"] == []
 
 
@@ -115,4 +116,4 @@ async def mydata(scene: Scene, person: Person) -> dict[str, list[dict[str, objec
 async def until_base_serves(scene: Scene, person: Person, group: Chat) -> None:
     async with asyncio.timeout(60):
         while not re.search(r"· starter · #\d+$", (await scene.ask(person, group, "/slogan night trains")).text):
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.2)

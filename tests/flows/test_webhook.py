@@ -5,7 +5,7 @@ import httpx
 from bot.engine_process import free_port
 from bot.sandbox.server import Sandbox
 from bot.webhook import MAX_BODY_BYTES, SECRET_HEADER
-from tests.flows.conftest import BotProcess, Scene
+from tests.support.scene import BotProcess, Scene
 
 SECRET = "only-telegram-knows"
 

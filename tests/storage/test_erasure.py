@@ -14,9 +14,9 @@ from storage.database import Database
 from storage.erasure import Erased
 from storage.records import Deed, Generation, RatingEvent, Reaction
 from storage.tombstones import Tombstone
-from tests.keys import keyring_in
 from tests.storage.conftest import NOON, delivered, new_generation
 from tests.storage.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
+from tests.support.keys import keyring_in
 
 LATER = NOON + timedelta(hours=1)
 

@@ -11,9 +11,9 @@ from storage.database import Database, open_for_reading
 from storage.erasure import forget
 from storage.errors import KeyringUnusable
 from storage.keyring import PSEUDONYMS, Keyring
-from tests.keys import MASTER, keyring_in
 from tests.storage.conftest import NOON, delivered, new_generation
 from tests.storage.histories import files_with, write_history
+from tests.support.keys import MASTER, keyring_in
 
 
 def test_a_text_comes_back_under_its_owners_name_only(tmp_path: Path) -> None:

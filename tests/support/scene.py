@@ -1,35 +1,58 @@
-"""The real bot process with its real engine, driven over HTTP through the stand-in for the Bot API."""
+"""The real bot process, driven over HTTP through the stand-in for the Bot API, and what people do and see there."""
 
 import asyncio
 import json
 import signal
+import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import pytest
-
-from bot.sandbox.checker import check_calls
+from bot.export import What, lines
+from bot.keys import keys_of_data
 from bot.sandbox.child import BotChild
 from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.settings import DataSettings
+from storage.database import open_for_reading
+from storage.statistics import Statistics, statistics_in
 
 METHOD_TABLE = Path(__file__).parents[3] / "shared" / "telegram" / "bot-api-10.1.json"
 ADMIN_ID = 4242
+QUICK_BOT = Path(__file__).with_name("quick_bot.py")
+
+_RECORDED_SECONDS = 20.0
+_UNFINISHED = """
+    SELECT 1 FROM inbox WHERE state = 'new' UNION ALL
+    SELECT 1 FROM generations g LEFT JOIN offers o ON o.generation = g.id
+    WHERE g.state IN ('accepted', 'placed', 'written') AND o.generation IS NULL
+"""
+_SHOWN_ONLY = """
+    SELECT g.id FROM generations g LEFT JOIN offers o ON o.generation = g.id
+    WHERE g.state = 'written' AND o.generation IS NULL
+"""
 
 
 class BotProcess(BotChild):
-    """`python -m bot` against a sandbox, with an admin, and the `ovation` command beside it."""
+    """A bot with short waits and an admin, against a sandbox; and what the operator reads of it."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        settings = {"ADMIN_IDS": str(ADMIN_ID), "TENURE_DAYS": "0", "OMP_NUM_THREADS": "2", "PACING": "off"}
-        super().__init__(sandbox, folder, settings)
+    def __init__(self, sandbox: Sandbox, folder: Path, engine_url: str = "") -> None:
+        settings = {"ADMIN_IDS": str(ADMIN_ID), "TENURE_DAYS": "0", "PACING": "off", "ENGINE_URL": engine_url}
+        super().__init__(sandbox, folder, settings, program=("-P", str(QUICK_BOT)))
 
     async def start(self, **settings: str) -> None:
         """Start with more settings, and wait until it polls."""
         self.settings |= settings
         await super().start()
+
+    async def end(self) -> None:
+        """Have it stop, if it was started and still runs."""
+        if self.process is not None:
+            await self.stop(signal.SIGTERM)
 
     async def ovation(self, *arguments: str) -> str:
         """Run an `ovation` command beside the bot and return what it printed."""
@@ -41,27 +64,44 @@ class BotProcess(BotChild):
         assert child.returncode == 0
         return printed.decode()
 
-    async def export(self, what: str) -> list[dict[str, object]]:
-        printed = await self.ovation("export", what, "--format", "jsonl")
-        return [json.loads(line) for line in printed.splitlines()]
+    async def export(self, what: str) -> list[dict[str, Any]]:
+        """What `ovation export` prints, read by the functions that the command calls.
 
+        People see a text a moment before it is recorded as delivered; such a moment is waited for.
+        """
+        async with asyncio.timeout(_RECORDED_SECONDS):
+            while self._is_alive and self.rows(_SHOWN_ONLY):
+                await asyncio.sleep(0.02)
+        return self.exported(what)
 
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """A stand-in whose every request is checked against Telegram's method table at the end, where that is at hand."""
-    async with Sandbox(admin_id=ADMIN_ID) as running:
-        yield running
-        if METHOD_TABLE.exists():
-            assert check_calls(running.calls, METHOD_TABLE) == []
+    async def settled(self, seconds: float = 60.0) -> None:
+        """Wait until the bot has handled every update and seen every text to its end: nothing more will come."""
+        world = self.sandbox.world
+        await world.until(lambda: (not world.updates.pending and not self.rows(_UNFINISHED)) or None, seconds)
 
+    def exported(self, what: str) -> list[dict[str, Any]]:
+        """`export` of this very moment."""
+        producer = self.settings.get("CONTENT_PRODUCER", "Ovation")
+        with self._opened() as connection:
+            return [json.loads(line) for line in lines(connection, What(what), producer=producer)]
 
-@pytest.fixture
-async def bot(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotProcess]:
-    """A bot that is not started yet; killed at the end if it still runs."""
-    process = BotProcess(sandbox, tmp_path)
-    yield process
-    if process.process is not None:
-        await process.stop(signal.SIGTERM)
+    def statistics(self) -> Statistics:
+        """What `ovation stats` prints, of all time."""
+        with self._opened() as connection:
+            return statistics_in(connection, since=datetime.min.replace(tzinfo=UTC))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query finds in the bot's database now."""
+        with self._opened() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    @property
+    def _is_alive(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    def _opened(self) -> closing[sqlite3.Connection]:
+        settings = DataSettings(data_dir=self.folder / "data")
+        return closing(open_for_reading(settings.database_path, keys_of_data(settings).keyring))
 
 
 @dataclass(frozen=True)
@@ -107,11 +147,6 @@ class Scene:
         assert await self.sandbox.world.press(person, asked, button.callback_data) is not None
 
 
-@pytest.fixture
-def scene(sandbox: Sandbox) -> Scene:
-    return Scene(sandbox)
-
-
 VERDICTS = ("promoted", "canary", "rejected", "skipped", "failed")
 
 
@@ -128,3 +163,14 @@ async def confirmed(scene: Scene, person: Person, chat: Chat, command: str) -> s
     await world.press(person, question, yes.callback_data)
     done = await world.until(lambda: not world.current(question).buttons and world.current(question), 20)
     return done.text
+
+
+async def values(bot: BotProcess, *expected: float) -> list[dict[str, Any]]:
+    """The current ratings, once their values are as expected; what they are otherwise after a while."""
+    for _ in range(400):
+        rows = bot.exported("ratings")
+        if [row["value"] for row in rows] == list(expected):
+            break
+        await asyncio.sleep(0.05)
+    assert [row["value"] for row in rows] == list(expected)
+    return rows

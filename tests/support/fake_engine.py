@@ -1,0 +1,132 @@
+"""An engine without a model, in the test's own loop: it speaks OpenAI's streaming API and says what it is told to.
+
+For tests in which the words do not matter, or must be the test's own: what is asked is kept, answers may be held back,
+and a text can be anything. The real engine is what the other tests use.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from bot.serving import listen, serving
+from engine.protocol import SSE_DONE, Completion, Usage
+from engine.queue_news import AT_WORK, queued
+
+BASE = "starter"
+_PATIENCE_SECONDS = 0.5
+"""A stream that is held back says now and then that it lives, as our engine does."""
+
+
+def numbered(body: dict[str, Any], number: int) -> str:
+    """A text like no other, on what was asked."""
+    return f"Text {number} on {body['messages'][-1]['content'][:40]}."
+
+
+class FakeEngine:
+    """`asked` holds the bodies of all requests for a text; `writes` makes a text of a request's body and number.
+
+    While texts are held back, streams stay open and silent until `release` is called; `ahead` is how many requests are
+    before theirs, as those who wait are told. With a `key`, only who knows it gets in.
+    """
+
+    def __init__(self, *, writes: Callable[[dict[str, Any], int], str] = numbered, key: str | None = None) -> None:
+        self.url = ""
+        self.asked: list[dict[str, Any]] = []
+        self.refused = 0
+        self.writes = writes
+        self.ahead: int | None = None
+        self._key = key
+        self._adapters: set[str] = set()
+        self._go = asyncio.Event()
+        self._go.set()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether texts are held back now."""
+        return not self._go.is_set()
+
+    def hold(self) -> None:
+        """Hold back every text from now on."""
+        self._go.clear()
+
+    def release(self) -> None:
+        """Let the texts go that were held back, and those to come."""
+        self._go.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["FakeEngine"]:
+        """Answer on a free port of the loopback."""
+        routes = [
+            Route("/health", self._admitted(self._health)),
+            Route("/v1/models", self._admitted(self._models)),
+            Route("/v1/chat/completions", self._admitted(self._chat), methods=["POST"]),
+            Route("/v1/load_lora_adapter", self._admitted(self._load), methods=["POST"]),
+            Route("/v1/unload_lora_adapter", self._admitted(self._unload), methods=["POST"]),
+        ]
+        with listen("127.0.0.1", 0) as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with serving(Starlette(routes=routes), listener):
+                try:
+                    yield self
+                finally:
+                    self.release()
+
+    def _admitted(self, answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        async def door(request: Request) -> Response:
+            if self._key is not None and request.headers.get("Authorization") != f"Bearer {self._key}":
+                self.refused += 1
+                return Response("no", status_code=401)
+            admitted: Response = await answer(request)
+            return admitted
+
+        return door
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _models(self, _: Request) -> Response:
+        names = [(BASE, None), *((name, BASE) for name in sorted(self._adapters))]
+        entries = [{"id": name, "object": "model", "parent": parent} for name, parent in names]
+        return JSONResponse({"object": "list", "data": entries})
+
+    async def _load(self, request: Request) -> Response:
+        self._adapters.add(json.loads(await request.body())["lora_name"])
+        return PlainTextResponse("loaded")
+
+    async def _unload(self, request: Request) -> Response:
+        self._adapters.discard(json.loads(await request.body())["lora_name"])
+        return PlainTextResponse("unloaded")
+
+    async def _chat(self, request: Request) -> Response:
+        body = json.loads(await request.body())
+        self.asked.append(body)
+        text = self.writes(body, len(self.asked))
+        if body.get("stream"):
+            return StreamingResponse(self._events(body, text), media_type="text/event-stream")
+        await self._go.wait()
+        return JSONResponse(Completion(body["model"]).whole(text, "stop", _usage(text)))
+
+    async def _events(self, body: dict[str, Any], text: str) -> AsyncIterator[bytes]:
+        completion = Completion(body["model"])
+        yield completion.first_chunk()
+        while self.is_held:
+            yield AT_WORK if self.ahead is None else queued(self.ahead)
+            try:
+                await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)
+            except TimeoutError:
+                continue
+        yield completion.text_chunk(text)
+        yield completion.last_chunk("stop", best_of=1)
+        yield completion.usage_chunk(_usage(text))
+        yield SSE_DONE
+
+
+def _usage(text: str) -> Usage:
+    return Usage(prompt_tokens=10, completion_tokens=len(text.split()))
