@@ -14,10 +14,10 @@ import pytest
 
 from bot.sandbox.server import Sandbox
 from storage.database import Database
-from tests.faults.accept_child import BATCH
+from tests.support.accept_child import BATCH
 from tests.support.scene import BotProcess, Scene
 
-CHILD = (sys.executable, "-m", "tests.faults.accept_child")
+CHILD = (sys.executable, "-m", "tests.support.accept_child")
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 

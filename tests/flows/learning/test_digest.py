@@ -12,8 +12,8 @@ from engine.run import Comparison, Reason, RunReport, write_report
 from storage import runs, versions
 from storage.database import Database
 from storage.records import Version
-from tests.faults.props import BASE, publish_version
-from tests.flows.test_retrain import version_that_answers
+from tests.flows.learning.test_retrain import version_that_answers
+from tests.support.props import BASE, publish_version
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
 
 GAINED = {"gain": 0.05, "probability": 0.99}

@@ -22,9 +22,9 @@ from bot.settings import DataSettings
 from engine.reward import DOWN, UP, value_of_reactions
 from storage import versions
 from storage.database import open_for_reading
-from tests.faults.model import Model, Text, Word, assert_same, finished_of, number_of, version_of
-from tests.faults.props import BASE, VERSION, add_version
+from tests.faults.histories.model import Model, Text, Word, assert_same, finished_of, number_of, version_of
 from tests.support.api_checker import check_calls
+from tests.support.props import BASE, VERSION, add_version
 from tests.support.scene import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
 
 NAMES = ("Ada", "Bob")

@@ -14,7 +14,7 @@ from bot.settings import DataSettings
 from storage import runs, versions
 from storage.database import Database
 from storage.records import Version
-from tests.faults.props import VERSION, publish_version
+from tests.support.props import VERSION, publish_version
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed
 
 SECRET = "quince-marmalade-7731"

@@ -2,8 +2,8 @@
 
 from bot.keyboards import CONSENT_TEXT_VERSION
 from bot.sandbox.server import Sandbox
-from tests.flows.test_strange_input import press
-from tests.flows.test_trust import mydata
+from tests.flows.trust.test_trust import mydata
+from tests.flows.writing.test_strange_input import press
 from tests.support.scene import BotProcess, Scene, values
 
 

@@ -1,7 +1,7 @@
 """/about tells what wrote a text and what it learned from."""
 
-from tests.faults.props import VERSION
-from tests.flows.test_trust import talk, version_that_learned
+from tests.flows.trust.test_trust import talk, version_that_learned
+from tests.support.props import VERSION
 from tests.support.scene import BotProcess, Scene
 
 

@@ -2,7 +2,7 @@
 
 Knows what can be done, and draws it; how it is done, and what must hold, is on the `stage`. What is drawn never depends
 on what the bot has done so far, so one seed always means the same histories. The tests do a few;
-`python -m tests.faults.machine 200 [SEED [ENGINE_URL]]` does 200.
+`python -m tests.faults.histories.machine 200 [SEED [ENGINE_URL]]` does 200.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tests.faults.stage import GROUPS, NAMES, Stage
+from tests.faults.histories.stage import GROUPS, NAMES, Stage
 
 STEPS = 20
 SETTLES_EVERY = 7

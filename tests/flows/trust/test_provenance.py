@@ -2,7 +2,7 @@
 
 import json
 
-from tests.flows.test_trust import mydata
+from tests.flows.trust.test_trust import mydata
 from tests.support.scene import BotProcess, Scene
 
 

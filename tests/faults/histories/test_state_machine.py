@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from tests.faults.machine import run_histories
-from tests.faults.props import VERSION
+from tests.faults.histories.machine import run_histories
+from tests.support.props import VERSION
 
 HISTORIES = 4
 

@@ -10,7 +10,7 @@ import psutil
 from bot.engine_process import free_port
 from bot.sandbox.server import Sandbox
 from bot.webhook import SECRET_HEADER
-from tests.faults.test_updates import a_message, inbox_states
+from tests.faults.telegram.test_updates import a_message, inbox_states
 from tests.support.scene import BotProcess, Scene
 
 SECRET = "only-telegram-knows"

@@ -10,8 +10,8 @@ from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.settings import DataSettings
 from storage import versions
 from storage.database import Database
-from tests.faults.props import BASE, VERSION, add_version
-from tests.flows.test_retrain import TOPICS, version_that_answers
+from tests.flows.learning.test_retrain import TOPICS, version_that_answers
+from tests.support.props import BASE, VERSION, add_version
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
 
 TEXTS_AT_ONCE = 10
