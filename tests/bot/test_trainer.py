@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bot.trainer import Stalled, train
+from bot.trainer import STALL_SECONDS, Stalled, _watch, train
 from engine.errors import RunError
-from engine.run import Progress, Reason, RunReport, write_report
+from engine.run import METRICS_FILE, Progress, Reason, RunReport, append_progress, write_report
+from tests.virtual_time import in_virtual_time
 
 StandIn = Callable[[str], None]
 
@@ -48,16 +49,32 @@ async def test_a_trainer_without_progress_is_ended_with_all_it_started(
     assert not psutil.pid_exists(helper) or psutil.Process(helper).status() == psutil.STATUS_ZOMBIE
 
 
+@in_virtual_time
 async def test_a_slow_trainer_that_makes_progress_is_left_alone(
-    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.trainer.STALL_SECONDS", 1.0)
-    stand_in("\n".join(f"{line(done)}\nsleep 0.3" for done in range(6)))
+    monkeypatch.setattr("bot.trainer._POLL_SECONDS", STALL_SECONDS / 50)
+    watching = asyncio.create_task(_watch(tmp_path / METRICS_FILE, ignore))
+    for done in range(6):
+        await asyncio.sleep(0.9 * STALL_SECONDS)
+        assert not watching.done()
+        append_progress(tmp_path / METRICS_FILE, Progress("training", done, 9))
+    with pytest.raises(Stalled):
+        await watching
+
+
+async def test_progress_is_passed_on_and_the_report_comes_last(tmp_path: Path, stand_in: StandIn) -> None:
+    stand_in(f"{line(1)}\nwhile [ ! -e $3/seen ]; do sleep 0.02; done")
     write_report(tmp_path, RunReport(passed=True, reason=Reason("better")))
     seen: list[int] = []
-    report = await train(tmp_path, b"", on_progress=lambda progress: seen.append(progress.done))
+
+    def note(progress: Progress) -> None:
+        seen.append(progress.done)
+        (tmp_path / "seen").touch()
+
+    report = await train(tmp_path, b"", on_progress=note)
     assert report.passed
-    assert len(seen) > 1 and seen == sorted(set(seen))
+    assert seen == [1]
 
 
 @pytest.mark.parametrize(
