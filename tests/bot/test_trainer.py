@@ -16,20 +16,6 @@ from tests.virtual_time import in_virtual_time
 StandIn = Callable[[str], None]
 
 
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """Runs a shell script as the trainer, with the run folder as its `$3`."""
-
-    def make(script: str) -> None:
-        python = tmp_path / "python"
-        python.write_text(f"#!/bin/sh\n{script}\n")
-        python.chmod(0o755)
-        monkeypatch.setattr("bot.trainer.sys.executable", str(python))
-        monkeypatch.setattr("bot.trainer._POLL_SECONDS", 0.05)
-
-    return make
-
-
 def ignore(_: Progress) -> None:
     pass
 
@@ -39,10 +25,10 @@ def line(done: int) -> str:
 
 
 async def test_a_trainer_without_progress_is_ended_with_all_it_started(
-    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, trainer_does: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
-    stand_in(f"trap '' TERM\nsleep 600 &\necho $! > $3/helper\n{line(1)}\nwait")
+    trainer_does(f"trap '' TERM\nsleep 600 &\necho $! > $3/helper\n{line(1)}\nwait")
     with pytest.raises(Stalled, match="no progress"):
         await train(tmp_path, b"", on_progress=ignore)
     helper = int((tmp_path / "helper").read_text())
@@ -63,8 +49,8 @@ async def test_a_slow_trainer_that_makes_progress_is_left_alone(
         await watching
 
 
-async def test_progress_is_passed_on_and_the_report_comes_last(tmp_path: Path, stand_in: StandIn) -> None:
-    stand_in(f"{line(1)}\nwhile [ ! -e $3/seen ]; do sleep 0.02; done")
+async def test_progress_is_passed_on_and_the_report_comes_last(tmp_path: Path, trainer_does: StandIn) -> None:
+    trainer_does(f"{line(1)}\nwhile [ ! -e $3/seen ]; do sleep 0.02; done")
     write_report(tmp_path, RunReport(passed=True, reason=Reason("better")))
     seen: list[int] = []
 
@@ -91,15 +77,15 @@ async def test_progress_is_passed_on_and_the_report_comes_last(tmp_path: Path, s
     ],
 )
 async def test_every_end_is_told_from_the_others(
-    tmp_path: Path, stand_in: StandIn, script: str, kind: type[Exception], told: str
+    tmp_path: Path, trainer_does: StandIn, script: str, kind: type[Exception], told: str
 ) -> None:
-    stand_in(script)
+    trainer_does(script)
     with pytest.raises(kind, match=told):
         await train(tmp_path, b"", on_progress=ignore)
 
 
-async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, stand_in: StandIn) -> None:
-    stand_in("echo $$ > $3/pid\nexec sleep 600")
+async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, trainer_does: StandIn) -> None:
+    trainer_does("echo $$ > $3/pid\nexec sleep 600")
     running = asyncio.create_task(train(tmp_path, b"", on_progress=ignore))
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         await asyncio.sleep(0.02)
@@ -108,8 +94,8 @@ async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, stand_in
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-async def test_the_trainer_is_told_whose_child_it_is(tmp_path: Path, stand_in: StandIn) -> None:
-    stand_in(f'echo "$@" > {tmp_path}/arguments; echo $PPID >> {tmp_path}/arguments; exit 1')
+async def test_the_trainer_is_told_whose_child_it_is(tmp_path: Path, trainer_does: StandIn) -> None:
+    trainer_does(f'echo "$@" > {tmp_path}/arguments; echo $PPID >> {tmp_path}/arguments; exit 1')
     with pytest.raises(RunError):
         await train(tmp_path, b"", on_progress=ignore)
     given, parent = (tmp_path / "arguments").read_text().splitlines()
