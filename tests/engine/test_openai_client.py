@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_openai_client.py: whoever knows the official openai client can use our server with it.
+"""Whoever knows the official openai client can use our server with it.
 
 Every parameter and every refusal reaches it in the form that it expects; the wire itself is for test_serve.
 """

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_serve_program.py: the server as a program: its options, its start and its end."""
+"""The server as a program: its options, its start and its end."""
 
 import asyncio
 import os

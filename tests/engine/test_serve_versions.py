@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_serve_versions.py: versions are loaded, asked for and unloaded while the server works."""
+"""Versions are loaded, asked for and unloaded while the server works."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Tokenizer, training and the build program of the starter. Run: pytest tests/engine/test_starter_training.py"""
+"""Tokenizer, training and the build program of the starter."""
 
 import subprocess
 import sys
