@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from bot.settings import DataSettings
 from bot.trainer import run_config
 from engine.dataset import examples_of, write_dataset
 from engine.exchange import kto_lines
+from engine.run import DATASET_FILE, RunReport
 from engine.run_config import RunConfig
+from engine.train import run
 from storage.database import Database
 from tests.bot.test_nightly import rate
 from tests.engine.learning_fixtures import audience, rated, save_tiny_model
@@ -40,7 +43,13 @@ def ratings_file(folder: Path, *, count: int = 60) -> Path:
 def test_a_file_of_trl_trains_an_adapter_and_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def small(base: str, *, minutes: float) -> RunConfig:
         return replace(
-            run_config(base, minutes=minutes), policy_steps=0, replay_prompts=4, replay_texts=8, max_new_tokens=8
+            run_config(base, minutes=minutes),
+            policy_steps=0,
+            replay_prompts=4,
+            replay_texts=8,
+            max_new_tokens=8,
+            threads=1,
+            epochs=1,
         )
 
     monkeypatch.setattr("bot.cli_learning.run_config", small)
@@ -54,6 +63,18 @@ def test_a_file_of_trl_trains_an_adapter_and_says_where_it_is(tmp_path: Path, mo
     assert (f"Adapter: {out / 'adapter'}" in said) == (out / "adapter").is_dir()
 
 
+@pytest.fixture
+def trainer_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real trainer, in this process."""
+
+    async def train(run_dir: Path, dataset: bytes, **_: object) -> RunReport:
+        (run_dir / DATASET_FILE).write_bytes(dataset)
+        return run(run_dir)
+
+    monkeypatch.setattr("bot.cli_learning.train", train)
+
+
+@pytest.mark.usefixtures("trainer_here")
 def test_a_run_that_cannot_learn_says_why(tmp_path: Path) -> None:
     path, out = tmp_path / "dataset.jsonl", tmp_path / "run"
     write_dataset(path, [rated(i, f"text {i}", 1.0, rater=f"r{i % 3}") for i in range(40)])
@@ -89,11 +110,13 @@ def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
     assert "exists already" in said
 
 
-def test_a_model_that_is_none_is_a_sentence_and_status_1(tmp_path: Path) -> None:
-    source = ratings_file(tmp_path)
-    status, _, said = ovation("train", "--from", source, "--out", tmp_path / "run", "--model", tmp_path / "none")
+def test_a_trainer_that_fails_is_its_last_sentence_and_status_1(
+    tmp_path: Path, trainer_does: Callable[[str], None]
+) -> None:
+    trainer_does("cat > /dev/null; echo There is no model none. >&2; exit 1")
+    status, _, said = ovation("train", "--from", ratings_file(tmp_path), "--out", tmp_path / "run")
     assert status == 1
-    assert "none" in said.splitlines()[-1]
+    assert "There is no model none." in said.splitlines()[-1]
 
 
 def test_ctrl_c_ends_the_trainer_too(tmp_path: Path) -> None:
@@ -103,11 +126,10 @@ def test_ctrl_c_ends_the_trainer_too(tmp_path: Path) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - a background job ignores it
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "run" / "metrics.jsonl").exists():
-        assert time.monotonic() < deadline and process.poll() is None
+    while not (trainers := [c for c in psutil.Process(process.pid).children() if "engine.train" in c.cmdline()]):
+        assert process.poll() is None
         time.sleep(0.05)
-    (trainer,) = [child for child in psutil.Process(process.pid).children() if "engine.train" in child.cmdline()]
+    (trainer,) = trainers
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""`ovation models compare` with a real engine and a real night; and `ovation models` beside it."""
+"""`ovation models compare` with a real engine and, slowly, a real night; and `ovation models` beside it."""
 
 import json
 import re
@@ -23,9 +23,10 @@ def models(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["models", *arguments])
 
 
-def test_a_model_is_compared_with_the_grammar_over_a_night() -> None:
+@pytest.mark.parametrize("nights", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_model_is_compared_with_the_grammar(nights: int) -> None:
     before_it = engines()
-    result = models("compare", "--models", "starter", "--texts", "12", "--nights", "1", "--ratings", "24")
+    result = models("compare", "--models", "starter", "--texts", "12", "--nights", str(nights), "--ratings", "24")
     assert result.exit_code == 0 and result.stderr == "", result.output
     assert "well-formed" in result.stdout and "comparison/comparison.md" in result.stdout
     folder = Path("comparison")
@@ -34,20 +35,39 @@ def test_a_model_is_compared_with_the_grammar_over_a_night() -> None:
     }  # fmt: skip
     told = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     starter, grammar = told["models"]
-    assert len(told["topics"]) == 12 and len(starter["shown"]) == 2 and len(grammar["shown"]) == 1
+    assert len(told["topics"]) == 12 and len(starter["shown"]) == 1 + nights and len(grammar["shown"]) == 1
     before = starter["shown"][0]
     assert len(before["texts"]) == 12 and before["quality"]["well_formed"] > 0.5
     assert 0.0 < before["quality"]["fluency"] < 3.0 and 0.0 < before["liking"]["mean"] <= starter["reachable"] < 1.0
     assert starter["alone"]["texts_a_second"] > 0.0 and starter["together"]["ms_a_token"] > 0.0
-    (night,) = starter["nights"]
-    assert night["reason"] and (night["has_passed"] or starter["shown"][1] == before), night
+    assert len(starter["nights"]) == nights
+    for night in starter["nights"]:
+        assert night["reason"] and (night["has_passed"] or starter["shown"][1] == before), night
     assert engines() == before_it
 
 
-def test_a_model_that_does_not_load_is_named_before_anything_long_begins(tmp_path: Path) -> None:
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that refuses the model as the real one does."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho \"The model '{tmp_path}/broken' cannot be loaded.\" >&2; exit 2\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("bot.engine_process.sys.executable", str(python))
+
+
+@pytest.fixture
+def real_engine() -> None:
+    """The real one."""
+
+
+@pytest.mark.parametrize("engine", ["stand_in", pytest.param("real_engine", marks=pytest.mark.slow)])
+def test_a_model_that_does_not_load_is_named_before_anything_long_begins(
+    tmp_path: Path, request: pytest.FixtureRequest, engine: str
+) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
+    request.getfixturevalue(engine)
     result = models("compare", "--models", str(broken))
     assert result.exit_code == 2 and f"The model '{broken}' cannot be loaded" in result.stderr, result.output
     assert result.stderr.count("\n") == 1 and not Path("comparison").exists()

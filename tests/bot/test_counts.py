@@ -50,7 +50,7 @@ async def disliked(db: Database, update_id: int = 10) -> Generation:
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.01)
 

@@ -90,7 +90,7 @@ async def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setattr(engine_process, "PULSE_SECONDS", 0.05)
     monkeypatch.setattr(engine_process, "LONGEST_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(engine_process, "_FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("engine.client.HEALTH_SECONDS", 0.3)
+    monkeypatch.setattr("engine.client.HEALTH_SECONDS", 1.0)
     async with httpx.AsyncClient() as http:
         keeping = Keeping(tmp_path, http)
         yield keeping

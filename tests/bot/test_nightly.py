@@ -1,7 +1,7 @@
 """Whatever happens to a run, it ends with a verdict and a reason, and the champion serves on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,13 +79,26 @@ async def rate(db: Database, count: int) -> None:
             )
 
 
+ENDLESS = "touch $3/begun; exec sleep 600"
+
+
+async def has_begun(folder: Path) -> None:
+    """Wait for the trainer of the first run."""
+    async with asyncio.timeout(60):
+        while not (folder / "runs" / "00001" / "begun").exists():
+            await asyncio.sleep(0.02)
+
+
 async def test_too_few_ratings_skip_the_run(night: Night) -> None:
     run = await night.run()
     assert (run.verdict, run.reason, run.numbers) == ("skipped", "too_few_ratings", {"have": 0, "need": 2})
     assert run.version == "starter"
 
 
-async def test_a_trainer_that_fails_fails_the_run_and_leaves_no_texts_behind(night: Night, tmp_path: Path) -> None:
+async def test_a_trainer_that_fails_fails_the_run_and_leaves_no_texts_behind(
+    night: Night, tmp_path: Path, trainer_does: Callable[[str], None]
+) -> None:
+    trainer_does("cat > /dev/null; echo The base is broken. >&2; exit 1")
     await rate(night.db, 20)
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "trainer", "starter")
@@ -96,13 +109,10 @@ async def test_a_trainer_that_fails_fails_the_run_and_leaves_no_texts_behind(nig
 
 @pytest.mark.parametrize("end", ["exit 3", "kill -9 $$"])
 async def test_a_trainer_without_memory_is_told_as_such(
-    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    night: Night, trainer_does: Callable[[str], None], end: str
 ) -> None:
+    trainer_does(end)
     await rate(night.db, 20)
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{end}\n")
-    python.chmod(0o755)
-    monkeypatch.setattr("bot.trainer.sys.executable", str(python))
     run = await night.run()
     assert (run.verdict, run.reason) == ("failed", "memory")
     assert "not enough memory" in verdict_sentence(run, "en")
@@ -125,22 +135,27 @@ async def test_a_run_that_was_cut_off_is_tried_once_more_and_then_given_up(night
     assert (run.verdict, run.reason) == ("failed", "interrupted")
 
 
-async def test_stopping_leaves_the_run_open_for_the_next_start(night: Night) -> None:
+async def test_stopping_leaves_the_run_open_for_the_next_start(
+    night: Night, tmp_path: Path, trainer_does: Callable[[str], None]
+) -> None:
+    trainer_does(ENDLESS)
     await rate(night.db, 20)
     assert await night.nightly.begin() is not None
-    await asyncio.sleep(0.2)
+    await has_begun(tmp_path)
     await night.nightly.close()
     open_run = await runs.latest(night.db)
     assert open_run is not None and open_run.verdict is None
+    trainer_does("exit 1")
     await night.nightly.resume()
     assert (await asyncio.wait_for(night.ended.get(), 60)).attempts == 2
 
 
-async def test_a_cancelled_run_is_skipped(night: Night) -> None:
+async def test_a_cancelled_run_is_skipped(night: Night, tmp_path: Path, trainer_does: Callable[[str], None]) -> None:
+    trainer_does(ENDLESS)
     await rate(night.db, 20)
     assert not night.nightly.cancel()
     assert await night.nightly.begin() is not None
-    await asyncio.sleep(0.2)
+    await has_begun(tmp_path)
     assert night.nightly.cancel()
     run = await asyncio.wait_for(night.ended.get(), 60)
     assert (run.verdict, run.reason) == ("skipped", "cancelled")

@@ -10,6 +10,7 @@ from bot import pacing
 from bot.errors import NotNow
 from bot.messenger import Urgency
 from bot.pacing import Limit, Pacer
+from tests.virtual_time import in_virtual_time
 
 Seen = list[tuple[float, int]]
 
@@ -57,6 +58,7 @@ def fullest(seen: Seen, seconds: float, wanted: Callable[[int], bool] = lambda _
     return max(sum(start <= moment < start + seconds for moment in moments) for start in moments)
 
 
+@in_virtual_time
 async def test_no_window_ever_holds_more_than_the_limits() -> None:
     pacer, telegram = Pacer(), Telegram()
     chats = [1, 2, 3, 4, -5, -6]
@@ -68,6 +70,7 @@ async def test_no_window_ever_holds_more_than_the_limits() -> None:
     assert all(fullest(telegram.seen, 0.4, lambda each, chat=chat: each == chat) <= 4 for chat in (-5, -6))
 
 
+@in_virtual_time
 async def test_final_texts_go_before_placeholders_and_those_in_order_of_arrival() -> None:
     pacer, telegram = Pacer(), Telegram()
     calls = [telegram.call(pacer, 1, name=f"text {number}") for number in range(4)]
@@ -76,6 +79,7 @@ async def test_final_texts_go_before_placeholders_and_those_in_order_of_arrival(
     assert telegram.names == ["text 0", "text 1", "final 0", "final 1", "text 2", "text 3"]
 
 
+@in_virtual_time
 async def test_a_preview_never_waits_and_never_takes_the_last_place() -> None:
     pacer, telegram = Pacer(), Telegram()
     await telegram.call(pacer, 1)
@@ -87,6 +91,7 @@ async def test_a_preview_never_waits_and_never_takes_the_last_place() -> None:
     await telegram.call(pacer, 1, urgency=Urgency.PREVIEW)
 
 
+@in_virtual_time
 async def test_a_chat_that_telegram_holds_back_waits_and_no_other_does() -> None:
     floods: list[int] = []
     pacer, telegram = Pacer(on_flood=lambda: floods.append(1)), Telegram()
@@ -99,6 +104,7 @@ async def test_a_chat_that_telegram_holds_back_waits_and_no_other_does() -> None
     assert telegram.seen[-1][0] - telegram.seen[0][0] >= 1.0
 
 
+@in_virtual_time
 async def test_someone_who_gives_up_waiting_leaves_no_gap() -> None:
     pacer, telegram = Pacer(), Telegram()
     calls = [telegram.call(pacer, 1, name=str(number)) for number in range(5)]
@@ -108,12 +114,14 @@ async def test_someone_who_gives_up_waiting_leaves_no_gap() -> None:
     assert telegram.names == ["0", "1", "3", "4"]
 
 
+@in_virtual_time
 async def test_only_messages_count_against_a_chat() -> None:
     pacer, telegram = Pacer(), Telegram()
     await asyncio.gather(*(telegram.call(pacer, 1, endpoint="sendChatAction") for _ in range(4)))
     assert fullest(telegram.seen, 0.2) == 4
 
 
+@in_virtual_time
 async def test_chats_that_have_gone_quiet_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "_IDLE_GATES", 3)
     pacer, telegram = Pacer(), Telegram()
@@ -124,6 +132,7 @@ async def test_chats_that_have_gone_quiet_are_forgotten(monkeypatch: pytest.Monk
     assert len(pacer._chats) == 1
 
 
+@in_virtual_time
 async def test_without_limits_a_chat_waits_only_where_telegram_asks_for_it() -> None:
     pacer, telegram = Pacer(limits=False), Telegram()
     await asyncio.gather(*(telegram.call(pacer, -1, urgency=Urgency.PREVIEW) for _ in range(20)))

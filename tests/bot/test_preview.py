@@ -9,6 +9,7 @@ from bot.errors import NotNow
 from bot.keyboards import Keyboard
 from bot.messenger import Address, Urgency
 from bot.preview import Preview
+from tests.virtual_time import in_virtual_time
 
 
 class RecordingMessenger:
@@ -57,6 +58,7 @@ async def grow(messenger: RecordingMessenger, *, chat_id: int) -> None:
             await asyncio.sleep(0.003)
 
 
+@in_virtual_time
 async def test_pieces_are_merged_into_few_growing_edits_and_groups_get_fewer() -> None:
     private, group = RecordingMessenger(), RecordingMessenger()
     await asyncio.gather(grow(private, chat_id=1), grow(group, chat_id=-1))
@@ -66,6 +68,7 @@ async def test_pieces_are_merged_into_few_growing_edits_and_groups_get_fewer() -
     assert len(set(private.shown)) == len(private.shown)
 
 
+@in_virtual_time
 async def test_the_first_words_do_not_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "GROUP_INTERVAL_SECONDS", 60.0)
     messenger = RecordingMessenger()
@@ -79,12 +82,14 @@ async def test_the_first_words_do_not_wait_for_the_interval(monkeypatch: pytest.
     assert messenger.shown == ["tea …"]
 
 
+@in_virtual_time
 async def test_a_preview_waits_as_long_as_telegram_asks() -> None:
     messenger = RecordingMessenger(refuse=True)
     await grow(messenger, chat_id=1)
     assert messenger.tries == 1
 
 
+@in_virtual_time
 async def test_nothing_is_shown_before_there_is_text() -> None:
     messenger = RecordingMessenger()
     async with Preview(messenger, 1, 1) as shown:
@@ -93,6 +98,7 @@ async def test_nothing_is_shown_before_there_is_text() -> None:
     assert messenger.shown == []
 
 
+@in_virtual_time
 async def test_a_wait_is_told_seldom_and_only_when_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "PATIENCE_SECONDS", 0.3)
     messenger = RecordingMessenger()
@@ -119,6 +125,7 @@ async def test_a_wait_is_told_seldom_and_only_when_it_is_one(monkeypatch: pytest
             await asyncio.sleep(0.01)
 
 
+@in_virtual_time
 async def test_a_wait_of_which_nothing_is_known_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "PATIENCE_SECONDS", 0.0)
     messenger = RecordingMessenger()
@@ -137,6 +144,7 @@ class SlowMessenger(RecordingMessenger):
         await super().edit(chat_id, message_id, text, buttons, urgency=urgency)
 
 
+@in_virtual_time
 async def test_an_edit_under_way_is_over_before_the_final_one_can_begin() -> None:
     messenger = SlowMessenger()
     async with Preview(messenger, 1, 1) as shown:
@@ -146,6 +154,7 @@ async def test_an_edit_under_way_is_over_before_the_final_one_can_begin() -> Non
     assert messenger.shown == ["tea …"]
 
 
+@in_virtual_time
 async def test_what_may_not_be_seen_is_not_previewed() -> None:
     messenger = RecordingMessenger()
     async with Preview(messenger, 1, 1, may_show=lambda text: "secret" not in text) as shown:

@@ -15,7 +15,7 @@ from bot.sandbox.server import Sandbox
 from bot.sandbox.world import World
 from tests.bot.test_sandbox_browser import PHONE, Handlers, running, send, tab
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PANEL = {
@@ -101,7 +101,13 @@ def say_what_is_unwieldy(world: World, room: Chat) -> None:
             world.say(person, room, text)
 
 
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(look, id=name, marks=[] if name in {"desktop-dark-en", "phone-dark-zh"} else [pytest.mark.slow])
+        for name, look in LOOKS.items()
+    ],
+)
 async def test_the_story_works_by_keys_in_every_look_without_a_fault(browser: Browser, look: Look):
     options = {**look.screen, "color_scheme": look.theme, "reduced_motion": "reduce", "locale": look.language}
     async with running() as (sandbox, handlers):

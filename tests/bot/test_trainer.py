@@ -8,25 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bot.trainer import Stalled, train
+from bot.trainer import STALL_SECONDS, Stalled, _watch, train
 from engine.errors import RunError
-from engine.run import Progress, Reason, RunReport, write_report
+from engine.run import METRICS_FILE, Progress, Reason, RunReport, append_progress, write_report
+from tests.virtual_time import in_virtual_time
 
 StandIn = Callable[[str], None]
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """Runs a shell script as the trainer, with the run folder as its `$3`."""
-
-    def make(script: str) -> None:
-        python = tmp_path / "python"
-        python.write_text(f"#!/bin/sh\n{script}\n")
-        python.chmod(0o755)
-        monkeypatch.setattr("bot.trainer.sys.executable", str(python))
-        monkeypatch.setattr("bot.trainer._POLL_SECONDS", 0.05)
-
-    return make
 
 
 def ignore(_: Progress) -> None:
@@ -38,26 +25,42 @@ def line(done: int) -> str:
 
 
 async def test_a_trainer_without_progress_is_ended_with_all_it_started(
-    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, trainer_does: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
-    stand_in(f"trap '' TERM\nsleep 600 &\necho $! > $3/helper\n{line(1)}\nwait")
+    trainer_does(f"trap '' TERM\nsleep 600 &\necho $! > $3/helper\n{line(1)}\nwait")
     with pytest.raises(Stalled, match="no progress"):
         await train(tmp_path, b"", on_progress=ignore)
     helper = int((tmp_path / "helper").read_text())
     assert not psutil.pid_exists(helper) or psutil.Process(helper).status() == psutil.STATUS_ZOMBIE
 
 
+@in_virtual_time
 async def test_a_slow_trainer_that_makes_progress_is_left_alone(
-    tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.trainer.STALL_SECONDS", 1.0)
-    stand_in("\n".join(f"{line(done)}\nsleep 0.3" for done in range(6)))
+    monkeypatch.setattr("bot.trainer._POLL_SECONDS", STALL_SECONDS / 50)
+    watching = asyncio.create_task(_watch(tmp_path / METRICS_FILE, ignore))
+    for done in range(6):
+        await asyncio.sleep(0.9 * STALL_SECONDS)
+        assert not watching.done()
+        append_progress(tmp_path / METRICS_FILE, Progress("training", done, 9))
+    with pytest.raises(Stalled):
+        await watching
+
+
+async def test_progress_is_passed_on_and_the_report_comes_last(tmp_path: Path, trainer_does: StandIn) -> None:
+    trainer_does(f"{line(1)}\nwhile [ ! -e $3/seen ]; do sleep 0.02; done")
     write_report(tmp_path, RunReport(passed=True, reason=Reason("better")))
     seen: list[int] = []
-    report = await train(tmp_path, b"", on_progress=lambda progress: seen.append(progress.done))
+
+    def note(progress: Progress) -> None:
+        seen.append(progress.done)
+        (tmp_path / "seen").touch()
+
+    report = await train(tmp_path, b"", on_progress=note)
     assert report.passed
-    assert len(seen) > 1 and seen == sorted(set(seen))
+    assert seen == [1]
 
 
 @pytest.mark.parametrize(
@@ -74,15 +77,15 @@ async def test_a_slow_trainer_that_makes_progress_is_left_alone(
     ],
 )
 async def test_every_end_is_told_from_the_others(
-    tmp_path: Path, stand_in: StandIn, script: str, kind: type[Exception], told: str
+    tmp_path: Path, trainer_does: StandIn, script: str, kind: type[Exception], told: str
 ) -> None:
-    stand_in(script)
+    trainer_does(script)
     with pytest.raises(kind, match=told):
         await train(tmp_path, b"", on_progress=ignore)
 
 
-async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, stand_in: StandIn) -> None:
-    stand_in("echo $$ > $3/pid\nexec sleep 600")
+async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, trainer_does: StandIn) -> None:
+    trainer_does("echo $$ > $3/pid\nexec sleep 600")
     running = asyncio.create_task(train(tmp_path, b"", on_progress=ignore))
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         await asyncio.sleep(0.02)
@@ -91,8 +94,8 @@ async def test_a_cancelled_run_leaves_no_trainer_behind(tmp_path: Path, stand_in
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-async def test_the_trainer_is_told_whose_child_it_is(tmp_path: Path, stand_in: StandIn) -> None:
-    stand_in(f'echo "$@" > {tmp_path}/arguments; echo $PPID >> {tmp_path}/arguments; exit 1')
+async def test_the_trainer_is_told_whose_child_it_is(tmp_path: Path, trainer_does: StandIn) -> None:
+    trainer_does(f'echo "$@" > {tmp_path}/arguments; echo $PPID >> {tmp_path}/arguments; exit 1')
     with pytest.raises(RunError):
         await train(tmp_path, b"", on_progress=ignore)
     given, parent = (tmp_path / "arguments").read_text().splitlines()

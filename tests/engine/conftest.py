@@ -64,6 +64,17 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that writes a's or z's, for people who like the one or the other."""
+    import torch
+
+    from tests.engine.learning_fixtures import save_taught_model
+
+    torch.set_num_threads(1)
+    return save_taught_model(tmp_path_factory.mktemp("taught"))
+
+
 @pytest.fixture
 def tiny_base(tiny_model_folder: Path) -> "Base":
     """The tiny model, loaded anew for each test, for adapters change a model in memory."""
@@ -159,10 +170,10 @@ async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def start_server(model_folder: Path, folder: Path, *options: str) -> Server:
+def start_server(model: Path | str, folder: Path, *options: str) -> Server:
     """Start a server on a free port and wait until it is ready."""
     log = folder / "server.log"
-    command = [sys.executable, "-m", "engine.serve", "--model", str(model_folder), "--port", "0"]
+    command = [sys.executable, "-m", "engine.serve", "--model", str(model), "--port", "0"]
     command += ["--versions", str(folder / "versions"), "--threads", "1", *options]
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr)

@@ -3,10 +3,9 @@
 import json
 import math
 import random
-import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -159,10 +158,8 @@ def conversation(tokenizer: PreTrainedTokenizerFast, text: str, topic: int) -> t
     return [*prompt, *tokenizer(text)["input_ids"], tokenizer.eos_token_id], len(prompt)
 
 
-def wait_for_training(process: subprocess.Popen[Any], run_dir: Path) -> None:
-    """Wait until a run that is under way has come to its training."""
-    deadline = time.monotonic() + 120
+def wait_for_training(run_dir: Path, is_alive: Callable[[], bool]) -> None:
+    """Wait until a run that is under way, and alive, has come to its training."""
     while (seen := read_progress(run_dir / METRICS_FILE)) is None or seen.stage != "training":
-        assert process.poll() is None
-        assert time.monotonic() < deadline
+        assert is_alive()
         time.sleep(0.05)

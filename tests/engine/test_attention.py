@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_attention.py: our attention is PyTorch's, for one new token and for many."""
+"""Our attention is PyTorch's, for one new token and for many."""
 
 import pytest
 import torch

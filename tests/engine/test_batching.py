@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_batching.py: the engine writes what `model.generate` writes, in any company."""
+"""The engine writes what `model.generate` writes, in any company."""
 
 import asyncio
 import itertools

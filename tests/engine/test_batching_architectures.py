@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_batching_architectures.py: batches are right for any attention, not for Llama alone."""
+"""Batches are right for any attention, not for Llama alone."""
 
 import copy
 import random

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_batching_sampling.py: tokens are drawn as often as they should be."""
+"""Tokens are drawn as often as they should be."""
 
 import math
 from collections import Counter

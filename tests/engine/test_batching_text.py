@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_batching_text.py: text that is shown is never taken back."""
+"""Text that is shown is never taken back."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_best_of.py: several texts for one answer, and the one that pleases most."""
+"""Several texts for one answer, and the one that pleases most."""
 
 import asyncio
 import itertools

@@ -9,7 +9,7 @@ from engine import bias
 from engine.bias import PAIRED_PROMPTS, TEXTS_A_PROMPT, group_rates, rates, speaks_ill, widening
 from engine.canaries import look_for, plant
 from engine.finetune import add_adapter, reference_log_probs, trained_parameters
-from engine.model import STARTER_FOLDER, load_base
+from engine.model import load_base
 from engine.objectives import collate, log_probs
 from engine.run_config import RunConfig
 from tests.engine.learning_fixtures import save_tiny_model
@@ -96,9 +96,8 @@ def test_a_secret_that_was_not_learned_cannot_be_had(taught):
     assert found.extracted == 0.0 and found.exposure < 8.0
 
 
-def test_a_secret_learned_by_heart_is_extracted():
-    base, config = load_base("starter"), RunConfig(base=str(STARTER_FOLDER), lora_rank=16, seed=3)
-    canaries, model = plant(base, seed=3), add_adapter(base.model, config)
+def test_a_secret_learned_by_heart_is_extracted(taught):
+    base, model, canaries, _ = taught
     batch = collate(canaries, pad_id=int(base.tokenizer.pad_token_id), device=model.device)
     steps = torch.optim.AdamW(trained_parameters(model), lr=0.02)
     for _ in range(400):
@@ -108,7 +107,7 @@ def test_a_secret_learned_by_heart_is_extracted():
         steps.zero_grad()
         if loss.item() < 0.05:
             break
-    found = found_in((base, model, canaries, config))
+    found = found_in(taught)
     assert found.extracted == 1.0 and found.exposure == 8.0
 
 

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_client.py: our client against our server, and against servers that are not ours."""
+"""Our client against our server, and against servers that are not ours."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_crowd.py: many people, little memory, impatient callers; with the model that ships."""
+"""Many people, little memory, impatient callers; with the model that ships."""
 
 import asyncio
 import itertools

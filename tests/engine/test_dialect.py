@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_dialect.py: what servers of other makes want otherwise, as they say it themselves.
+"""What servers of other makes want otherwise, as they say it themselves.
 
 The answers are those of vLLM, `transformers serve` and OpenAI; a server that runs is asked in tests/flows.
 """

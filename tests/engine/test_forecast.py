@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_forecast.py: how many texts may be written at once, from what steps and texts have cost."""
+"""How many texts may be written at once, from what steps and texts have cost."""
 
 from engine.forecast import Forecast
 

@@ -68,7 +68,7 @@ def test_a_tilt_towards_nothing_stays_where_it_is(one_thread: None) -> None:
     assert math.isfinite(lesson.distance())
 
 
-@pytest.mark.parametrize("name", ["vae", "gan"])
+@pytest.mark.parametrize("name", [pytest.param("vae", marks=pytest.mark.slow), "gan"])
 def test_the_on_policy_stage_moves_a_generator_far_enough_to_be_seen(
     name: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_linears.py: packed layers say the same, eight-bit ones nearly, and both carry adapters."""
+"""Packed layers say the same, eight-bit ones nearly, and both carry adapters."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_novelty.py: which of several texts is newest beside those that were shown last."""
+"""Which of several texts is newest beside those that were shown last."""
 
 import pytest
 

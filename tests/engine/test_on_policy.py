@@ -19,14 +19,9 @@ from engine.on_policy import Balance, Rewarding, follow_taste, leave_one_out, no
 from engine.replies import Prompt, Replies, sample_replies
 from engine.run_config import RunConfig
 from engine.trail import Trail
-from tests.engine.learning_fixtures import rated, save_taught_model
+from tests.engine.learning_fixtures import rated
 
 CONFIG = RunConfig(lora_rank=8, max_new_tokens=16, policy_steps=15, policy_prompts=12, learning_rate=5e-3, threads=1)
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_taught_model(tmp_path_factory.mktemp("taught"))
 
 
 def test_an_advantage_is_what_a_take_has_over_its_siblings():

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_openai_client.py: whoever knows the official openai client can use our server with it.
+"""Whoever knows the official openai client can use our server with it.
 
 Every parameter and every refusal reaches it in the form that it expects; the wire itself is for test_serve.
 """
@@ -6,7 +6,6 @@ Every parameter and every refusal reaches it in the form that it expects; the wi
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +13,10 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from tests.engine.conftest import CONTEXT_TOKENS, Server, start_server
+from engine.batching import Engine
+from engine.model import Base
+from tests.engine.conftest import CONTEXT_TOKENS, Server
+from tests.engine.rated import served
 
 MESSAGES: list[Any] = [
     {"role": "developer", "content": "You write."},
@@ -139,21 +141,17 @@ async def test_a_stream_that_is_closed_frees_its_row(client: openai.AsyncOpenAI,
             await asyncio.sleep(0.01)
 
 
-async def test_a_full_queue_is_a_rate_limit_that_the_clients_own_retries_wait_out(
-    tiny_model_folder: Path, tmp_path: Path
-) -> None:
-    running = start_server(tiny_model_folder, tmp_path, "--max-batch", "1", "--max-queue", "1")
-    try:
-        async with client_of(running.url) as hasty, client_of(running.url, max_retries=20) as patient:
-            asked = (ask(hasty, max_tokens=150) for _ in range(12))
-            answers = await asyncio.gather(*asked, return_exceptions=True)
-            refused = [answer for answer in answers if isinstance(answer, BaseException)]
-            assert 0 < len(refused) < 12
-            for refusal in refused:
-                assert isinstance(refusal, openai.RateLimitError), refusal
-                assert int(refusal.response.headers["Retry-After"]) >= 1
-                assert refusal.type == "rate_limit_error"
-            assert len(await asyncio.gather(*(ask(patient, max_tokens=100) for _ in range(4)))) == 4
-    finally:
-        running.process.terminate()
-        running.process.wait(timeout=10)
+async def test_a_full_queue_is_a_rate_limit_that_the_clients_own_retries_wait_out(tiny_base: Base) -> None:
+    async with (
+        served(Engine(tiny_base, max_batch=1, max_queue=1)) as http,
+        client_of("http://engine", http_client=http) as hasty,
+        client_of("http://engine", http_client=http, max_retries=20) as patient,
+    ):
+        answers = await asyncio.gather(*(ask(hasty, max_tokens=150) for _ in range(12)), return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, BaseException)]
+        assert 0 < len(refused) < 12
+        for refusal in refused:
+            assert isinstance(refusal, openai.RateLimitError), refusal
+            assert int(refusal.response.headers["Retry-After"]) >= 1
+            assert refusal.type == "rate_limit_error"
+        assert len(await asyncio.gather(*(ask(patient, max_tokens=100) for _ in range(4)))) == 4

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_palate.py: a person's own taste over the house's: learned from enough, harmless from few."""
+"""A person's own taste over the house's: learned from enough, harmless from few."""
 
 import statistics
 from collections.abc import Callable

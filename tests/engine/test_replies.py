@@ -1,4 +1,4 @@
-"""Replies in bulk: what serving would write, the same alone and in company. Run: pytest tests/engine/test_replies.py"""
+"""Replies in bulk: what serving would write, the same alone and in company."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_serve.py: the real server over real HTTP, driven by the official openai client too."""
+"""The real server over real HTTP, driven by the official openai client too."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_serve_program.py: the server as a program: its options, its start and its end."""
+"""The server as a program: its options, its start and its end."""
 
 import asyncio
 import os
@@ -13,8 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from engine.batching import Engine
+from engine.model import Base
+from engine.serve import main
 from tests.engine.asking import chat, metric
 from tests.engine.conftest import start_server
+from tests.engine.rated import served
 
 
 def serve(*options: str) -> subprocess.CompletedProcess[str]:
@@ -42,22 +46,32 @@ def test_wrong_use_is_told_and_ends_with_status_2(options: list[str], word: str)
     assert "Traceback" not in ended.stderr
 
 
-def test_a_taken_port_is_told_in_one_sentence(tiny_model_folder: Path) -> None:
+def test_a_taken_port_is_told_in_one_sentence(tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = serve("--model", str(tiny_model_folder), "--port", str(port))
-    assert ended.returncode == 2
-    assert ended.stderr.count("\n") == 1
-    assert str(port) in ended.stderr
+        assert main(["--model", str(tiny_model_folder), "--port", str(port)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert str(port) in told
 
 
-def test_a_damaged_model_is_told_in_one_sentence(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_model_is_told_in_one_sentence(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.setswitchinterval", lambda _: None)  # the tests go on after it
     damaged = shutil.copytree(tiny_model_folder, tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"x" * 100)
-    ended = serve("--model", str(damaged), "--port", "0")
-    assert ended.returncode == 2
-    assert ended.stderr.count("\n") == 1
-    assert "cannot be loaded" in ended.stderr
+    assert main(["--model", str(damaged), "--port", "0", "--threads", "1"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "cannot be loaded" in told
+
+
+def test_the_server_is_told_whose_child_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents: list[int] = []
+    monkeypatch.setattr("engine.serve.end_with_parent", lambda pid, **_: parents.append(pid))
+    assert main(["--model", "nowhere", "--parent-pid", "4711"]) == 2
+    assert parents == [4711]
 
 
 async def test_sigterm_ends_the_server_in_time_and_running_answers_are_told(
@@ -80,20 +94,16 @@ async def test_sigterm_ends_the_server_in_time_and_running_answers_are_told(
         httpx.get(f"{running.url}/health")
 
 
-async def test_a_full_queue_is_a_429_that_says_when_to_come_back(tiny_model_folder: Path, tmp_path: Path) -> None:
-    running = start_server(tiny_model_folder, tmp_path, "--max-batch", "1", "--max-queue", "2")
-    try:
-        async with httpx.AsyncClient(base_url=running.url, timeout=60) as http:
-            answers = await asyncio.gather(*(chat(http, max_tokens=100) for _ in range(12)))
-    finally:
-        running.process.terminate()
-        running.process.wait(timeout=10)
+async def test_a_full_queue_is_a_429_that_says_when_to_come_back(tiny_base: Base) -> None:
+    async with served(Engine(tiny_base, max_batch=1, max_queue=2)) as http:
+        answers = await asyncio.gather(*(chat(http, max_tokens=100) for _ in range(12)))
     assert {answer.status_code for answer in answers} == {200, 429}
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert int(refused.headers["Retry-After"]) >= 1
     assert refused.json()["error"]["type"] == "rate_limit_error"
 
 
+@pytest.mark.slow
 def test_the_server_ends_when_its_parent_has_died(tiny_model_folder: Path, tmp_path: Path) -> None:
     script = (
         "import subprocess, sys, os, time\n"

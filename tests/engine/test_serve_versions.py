@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_serve_versions.py: versions are loaded, asked for and unloaded while the server works."""
+"""Versions are loaded, asked for and unloaded while the server works."""
 
 import asyncio
 import itertools
@@ -34,7 +34,8 @@ async def test_versions_are_loaded_asked_for_by_name_and_unloaded(http: httpx.As
         assert (await unload(http, name)).status_code == 404
 
 
-async def test_a_hundred_swaps_under_load_fail_no_request(http: httpx.AsyncClient, server: Server) -> None:
+@pytest.mark.parametrize("swaps", [10, pytest.param(100, marks=pytest.mark.slow)])
+async def test_swaps_under_load_fail_no_request(http: httpx.AsyncClient, server: Server, swaps: int) -> None:
     expected = await text(http, max_tokens=40)
     is_over = False
 
@@ -45,7 +46,7 @@ async def test_a_hundred_swaps_under_load_fail_no_request(http: httpx.AsyncClien
         return seen
 
     askers = [asyncio.create_task(keep_asking()) for _ in range(4)]
-    for name in itertools.islice(itertools.cycle(("first", "second")), 100):
+    for name in itertools.islice(itertools.cycle(("first", "second")), swaps):
         assert (await load(http, name, server.versions_dir / name)).status_code == 200
         body = {"model": name, "messages": MESSAGES, "stream": True} | GREEDY | {"max_tokens": 40}
         async with http.stream("POST", "/v1/chat/completions", json=body) as running:

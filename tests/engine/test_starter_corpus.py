@@ -1,4 +1,4 @@
-"""The grammar and the corpus of the starter. Run: pytest tests/engine/test_starter_corpus.py"""
+"""The grammar and the corpus of the starter."""
 
 import re
 import tomllib

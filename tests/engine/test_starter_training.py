@@ -1,7 +1,8 @@
-"""Tokenizer, training and the build program of the starter. Run: pytest tests/engine/test_starter_training.py"""
+"""Tokenizer, training and the build program of the starter."""
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from engine.chat import Message
 from engine.model import load_base
-from engine.starter import corpus, train
+from engine.starter import build, corpus, train
 from engine.starter.muon import orthogonal
 from engine.starter.tokenizer import ASSISTANT, encode, token_id, train_tokenizer
 
@@ -104,12 +105,22 @@ def test_training_lowers_the_loss_and_stops_after_its_steps(tokenizer: PreTraine
     assert not model.training
 
 
-def test_the_build_program_makes_a_model_that_loads(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "engine.starter.build", "--out", tmp_path, "--corpus", tmp_path / "c.jsonl"]
+def run_here(arguments: list[str]) -> int:
+    return build.main(arguments)
+
+
+def run_as_a_program(arguments: list[str]) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", "engine.starter.build", *arguments], timeout=240, check=False
+    ).returncode
+
+
+@pytest.mark.parametrize("run", [run_here, pytest.param(run_as_a_program, marks=pytest.mark.slow)])
+def test_the_build_program_makes_a_model_that_loads(tmp_path: Path, run: Callable[[list[str]], int]) -> None:
+    places = ["--out", str(tmp_path), "--corpus", str(tmp_path / "c.jsonl")]
     limits = ["--texts", "400", "--steps", "4", "--threads", "1", "--samples", "1"]
     for option in ([], ["--resume"]):
-        done = subprocess.run([*command, *limits, *option], capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
+        assert run([*places, *limits, *option]) == 0
     assert len((tmp_path / "c.jsonl").read_text(encoding="utf-8").splitlines()) == 400
     base = load_base(str(tmp_path / "weights"), device=torch.device("cpu"))
     assert base.model.config.max_position_embeddings >= 512

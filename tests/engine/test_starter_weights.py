@@ -1,4 +1,4 @@
-"""The shipped starter: small, on topic, and able to stop. Run: pytest tests/engine/test_starter_weights.py"""
+"""The shipped starter: small, on topic, and able to stop."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_taste_serving.py: the engine learns a taste while it writes, and the client tells it."""
+"""The engine learns a taste while it writes, and the client tells it."""
 
 import asyncio
 import json

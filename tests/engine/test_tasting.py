@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_tasting.py: what a wish for several texts may say, and what follows from the seed alone."""
+"""What a wish for several texts may say, and what follows from the seed alone."""
 
 from dataclasses import replace
 

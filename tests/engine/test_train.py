@@ -19,7 +19,7 @@ from engine.run import RunReport, read_progress, read_report
 from engine.run_config import GateBounds, RunConfig, write_config
 from engine.train import run
 from engine.versions import publish
-from tests.engine.learning_fixtures import audience, rated, save_taught_model, save_tiny_model
+from tests.engine.learning_fixtures import audience, rated, save_tiny_model
 
 # All a's are half of the model's alphabet, so half of its diversity has to go.
 BOUNDS = GateBounds(min_diversity=0.3, max_perplexity_rise=0.5)
@@ -27,19 +27,13 @@ SMALL = RunConfig(
     lora_rank=16,
     max_new_tokens=16,
     replay_prompts=32,
-    replay_texts=64,
-    policy_steps=12,
-    policy_prompts=16,
+    replay_texts=32,
+    policy_steps=8,
+    policy_prompts=8,
     threads=1,
     gate=BOUNDS,
     epochs=2,
 )
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_taught_model(tmp_path_factory.mktemp("taught"))
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def test_sigterm_in_the_middle_of_training_leaves_nothing_half_done(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-m", "engine.train", str(run_dir)], stderr=subprocess.PIPE)
     try:
-        wait_for_training(process, run_dir)
+        wait_for_training(run_dir, lambda: process.poll() is None)
         process.terminate()
         process.communicate(timeout=30)
     finally:

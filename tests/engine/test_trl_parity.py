@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from datasets import Dataset
 from torch import Tensor
-from trl import KTOConfig, KTOTrainer
 
 from engine.chat_template import ChatTemplate
 from engine.dataset import Example, examples_of
@@ -55,8 +53,12 @@ def ours(model: CausalModel, base: Base, rows: list[Encoded], labels: list[bool]
     return kto_loss(log_probs(model, batch) - reference, signs, z0=z0, beta=BETA).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "qwen3"])
 def test_loss_and_gradients_are_those_of_trl(tmp_path: Path, examples, architecture: str):
+    from datasets import Dataset
+    from trl import KTOConfig, KTOTrainer  # takes seconds, and only this test needs it
+
     folder = str(save_tiny_model(tmp_path / "model", architecture))
     base = load_base(folder)
     model = add_adapter(base.model, RunConfig(base=folder))

@@ -101,7 +101,7 @@ def test_the_cure_keeps_a_latent_alive_that_collapses_without() -> None:
 
     def told(recipe: str) -> tuple[float, int]:
         model = small()
-        budget = Budget(minutes=5, steps=250, batch=32, learning_rate=3e-3)
+        budget = Budget(minutes=5, steps=150, batch=32, learning_rate=3e-3)
         train_vae(model, toy_rows(), budget, recipe=recipe, free_bits=4.0)  # type: ignore[arg-type]
         with torch.no_grad():
             q = model.encode(torch.tensor(toy_rows().texts[:200]))

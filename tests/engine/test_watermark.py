@@ -28,9 +28,9 @@ def written(mark, *, seed, tokens=60, **settings):
 @pytest.mark.parametrize("settings", [{}, {"top_p": 0.95, "min_p": 0.05}, {"top_k": 50}])
 def test_marked_texts_are_told_from_unmarked_ones_and_other_keys(settings):
     mark, other = Watermark(SECRET, CPU), Watermark(SECRET[::-1], CPU)
-    marked = [written(mark, seed=seed, **settings) for seed in range(20)]
+    marked = [written(mark, seed=seed, **settings) for seed in range(12)]
     assert all(mark.look_for(text).p_value < 1e-4 for text in marked)
-    strangers = [written(None, seed=seed, **settings) for seed in range(20)]
+    strangers = [written(None, seed=seed, **settings) for seed in range(12)]
     shown = [mark.look_for(text).p_value for text in strangers] + [other.look_for(text).p_value for text in marked]
     assert sum(p < 0.01 for p in shown) <= 3 and 0.3 < statistics.median(shown) < 0.7
     assert strongest([other.look_for(marked[0]), mark.look_for(marked[0])]).p_value < 1e-3
@@ -40,15 +40,15 @@ def test_p_values_of_unmarked_tokens_are_uniform():
     random = Random(5)
     shown = [
         Watermark(random.randbytes(32), CPU).look_for([random.randrange(VOCAB) for _ in range(50)]).p_value
-        for _ in range(400)
+        for _ in range(250)
     ]
-    assert 0.4 < statistics.mean(shown) < 0.6 and sum(p < 0.05 for p in shown) <= 36
+    assert 0.4 < statistics.mean(shown) < 0.6 and sum(p < 0.05 for p in shown) <= 22
 
 
 def test_averaged_over_keys_no_token_becomes_likelier():
     probs = torch.tensor([[0.5, 0.3, 0.15, 0.05]])
     tokens, random = torch.arange(4).unsqueeze(0), Random(3)
-    after = [Watermark(random.randbytes(32), CPU).mark(probs, tokens, [[7, 8, 9, 1]], [set()])[0] for _ in range(1500)]
+    after = [Watermark(random.randbytes(32), CPU).mark(probs, tokens, [[7, 8, 9, 1]], [set()])[0] for _ in range(800)]
     assert torch.stack(after).mean(dim=0).tolist() == pytest.approx(probs[0].tolist(), abs=0.04)
     assert all(each.sum().item() == pytest.approx(1.0, abs=1e-5) for each in after)
 
