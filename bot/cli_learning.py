@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from bot.bulletin import share_done
 from bot.terminal import give_up
 from bot.texts import say
-from bot.trainer import run_config, train
+from bot.trainer import Budget, run_config, train
 from bot.verdicts import reason_sentence
 from engine.dataset import dump_dataset
 from engine.errors import RunError
@@ -45,7 +45,7 @@ def train_by_hand(
         give_up(str(error), status=2)
     try:
         folder.mkdir(parents=True)
-        write_config(folder, run_config(model, minutes=minutes))
+        write_config(folder, run_config(model, budget=Budget(minutes=minutes)))
     except FileExistsError:
         give_up(f"{folder} exists already: name a new folder with --out.", status=2)
     except OSError as error:

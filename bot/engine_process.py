@@ -16,6 +16,7 @@ from typing import Literal
 
 from bot.children import describe_end, kill_child, ran_out_of_memory, stop_child
 from bot.errors import StartError
+from bot.settings import computing_environment
 from engine.client import EngineClient
 from engine.errors import EngineError
 from engine.memory import NO_MEMORY
@@ -112,7 +113,7 @@ class EngineProcess:
         self._last_lines.clear()
         self._child = child = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, start_new_session=True,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True, env=computing_environment(),
         )  # fmt: skip
         assert child.stdin is not None, "stdin is a pipe"
         child.stdin.write((self._watermark_key or "").encode())

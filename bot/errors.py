@@ -3,6 +3,7 @@
 OvationError
 ├── SettingsError       one or more settings are wrong (exit status 2)
 ├── StartError          the bot cannot start (exit status 2 or 1)
+├── DemoError           the demo cannot go on
 ├── Refusal             a person asks for something that is not to be had; names the text to answer with
 └── DeliveryError       a message could not be shown
     ├── ChatGone        the chat or the right to write in it is gone: do not try again
@@ -31,6 +32,10 @@ class StartError(OvationError):
     def __init__(self, message: str, *, exit_status: int = 2) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+
+
+class DemoError(OvationError):
+    """The demo cannot go on."""
 
 
 class Refusal(OvationError):

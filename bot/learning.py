@@ -20,7 +20,7 @@ from bot.statistics import StatisticsDesk
 from bot.switchboard import Switchboard
 from bot.taste import TasteKeeper
 from bot.timing import Timing
-from bot.trainer import Screen
+from bot.trainer import Budget, Screen
 from bot.trial import Terms, Trials
 from bot.vitals import Vitals
 from storage import inbox
@@ -53,8 +53,7 @@ def open_learning(
         canary_share=settings.canary_share,
         tenure_days=settings.tenure_days,
         objective=settings.objective,
-        train_minutes=settings.train_minutes,
-        train_memory_mb=settings.train_memory_mb,
+        budget=_budget(settings),
         longest_text=settings.kinds.longest,
         screen=Screen(settings.words_file, settings.guard_model),
     )
@@ -115,6 +114,15 @@ async def keep_time(
     await schedule.start(hourly=retention.sweep)
     stack.callback(schedule.stop)
     learning.trials.start()
+
+
+def _budget(settings: Settings) -> Budget:
+    return Budget(
+        minutes=settings.train_minutes,
+        steps=settings.train_steps,
+        memory_mb=settings.train_memory_mb,
+        niceness=settings.train_niceness,
+    )
 
 
 def _terms(settings: Settings) -> Terms:

@@ -19,7 +19,7 @@ from bot.errors import Refusal
 from bot.keyboards import CONSENT_TEXT_VERSION
 from bot.lessons import dataset_of
 from bot.switchboard import Switchboard
-from bot.trainer import NO_SCREEN, Objective, Screen, Stalled, run_config, train
+from bot.trainer import NO_SCREEN, USUAL_BUDGET, Budget, Objective, Screen, Stalled, run_config, train
 from engine.dataset import dump_dataset
 from engine.errors import EngineError, RunError
 from engine.run import ADAPTER_FOLDER, SKIPPED, Progress, RunReport, read_report, strip_run
@@ -62,8 +62,7 @@ class Policy:
     canary_share: float
     tenure_days: float
     objective: Objective = "taste"
-    train_minutes: float = 20.0
-    train_memory_mb: int = 0
+    budget: Budget = USUAL_BUDGET
     screen: Screen = NO_SCREEN
     longest_text: int | None = None
     """In tokens, as people may ask for; None: as the shipped kinds."""
@@ -226,8 +225,7 @@ class Nightly:
             champion=self._switchboard.folder_of(self._switchboard.champion),
             seed=run.id,
             objective=self._policy.objective,
-            minutes=self._policy.train_minutes,
-            memory_mb=self._policy.train_memory_mb,
+            budget=self._policy.budget,
             screen=self._policy.screen,
         )
         longest = self._policy.longest_text or config.max_new_tokens

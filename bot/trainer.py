@@ -14,6 +14,7 @@ from typing import Literal
 
 from bot.children import kill_child, ran_out_of_memory, stop_child
 from bot.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
+from bot.settings import computing_environment
 from engine.errors import RunError
 from engine.run import METRICS_FILE, Progress, RunReport, read_progress, read_report
 from engine.run_config import RunConfig
@@ -52,35 +53,51 @@ class Screen:
 NO_SCREEN = Screen()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a run may take."""
+
+    minutes: float = 20.0
+    steps: int = 40
+    """Of the stage that follows the taste, in which a run spends most of its time."""
+    memory_mb: int = 0
+    """0: no limit."""
+    niceness: int = 10
+    """How far the trainer stands back behind those who prompt meanwhile."""
+
+
+USUAL_BUDGET = Budget()
+
+
 def run_config(
     base: str,
     *,
     champion: Path | None = None,
     seed: int = 0,
     objective: Objective = "taste",
-    minutes: float = 20.0,
-    memory_mb: int = 0,
+    budget: Budget = USUAL_BUDGET,
     screen: Screen = NO_SCREEN,
 ) -> RunConfig:
     """A run as the bot makes it: it samples as serving does, and keeps to the operator's choices and budgets."""
     plain = RunConfig()
-    tokens = _TOKENS_PER_MIB * memory_mb or plain.max_batch_tokens
+    tokens = _TOKENS_PER_MIB * budget.memory_mb or plain.max_batch_tokens
     return RunConfig(
         base=base,
         champion=None if champion is None else str(champion.absolute()),
         words_file=None if screen.words is None else str(screen.words.absolute()),
         guard=screen.guard,
         seed=seed,
-        policy_steps=plain.policy_steps if objective == "taste" else 0,
-        threads=os.cpu_count() or 1,  # at a low priority, so that those who prompt meanwhile come first
+        policy_steps=budget.steps if objective == "taste" else 0,
+        threads=os.cpu_count() or 1,
+        niceness=budget.niceness,
         temperature=TEMPERATURE,
         top_p=TOP_P,
         min_p=MIN_P,
         max_new_tokens=load_kinds().longest,
         min_ratings=FEWEST_EXAMPLES,
-        max_minutes=minutes,
+        max_minutes=budget.minutes,
         max_batch_tokens=max(plain.max_length, min(tokens, plain.max_batch_tokens)),
-        max_memory_mb=memory_mb,
+        max_memory_mb=budget.memory_mb,
     )
 
 
@@ -97,7 +114,7 @@ async def train(run_dir: Path, dataset: bytes, *, on_progress: Callable[[Progres
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "engine.train", str(run_dir), "--dataset", "/dev/stdin", "--parent-pid", str(os.getpid()),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+        start_new_session=True, env=computing_environment(),
     )  # fmt: skip
     ending = asyncio.create_task(child.communicate(dataset))
     watching = asyncio.create_task(_watch(run_dir / METRICS_FILE, on_progress))

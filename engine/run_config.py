@@ -93,6 +93,8 @@ class RunConfig:
     """Memory that the trainer may take for itself, MiB, on Linux; 0 = no limit. More ends it, as out of memory."""
     threads: int = 0
     """CPU threads; 0 leaves the choice to torch."""
+    niceness: int = 10
+    """How far the trainer stands back behind those who prompt meanwhile, from 0 to 19."""
     temperature: float = 1.0
     """Replay samples as serving does."""
     top_p: float = 1.0
@@ -129,6 +131,7 @@ class RunConfig:
             "max_batch_tokens": (self.max_batch_tokens >= self.max_length, "max_length or more"),
             "max_memory_mb": (self.max_memory_mb >= 0, "0 (no limit) or more"),
             "threads": (self.threads >= 0, "0 (torch chooses) or more"),
+            "niceness": (0 <= self.niceness <= 19, "from 0 to 19"),
             "temperature": (0.0 < self.temperature <= 2.0, "above 0 and at most 2"),
             "top_p": (0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
             "min_p": (0.0 <= self.min_p < 1.0, "from 0 to below 1"),

@@ -29,8 +29,6 @@ from engine.run_config import RunConfig, read_config
 from engine.safety import Findings, load_filter
 from engine.trainer import Trainer
 
-NICENESS = 10
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run the trainer on the one folder named; returns the exit status."""
@@ -48,9 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     run_dir = Path(folder)
     if not run_dir.is_dir():
         return _complain(f"There is no run folder {run_dir}; give one with config.json and {DATASET_FILE}.", status=2)
-    os.nice(NICENESS)
     keep_memory()
     try:
+        os.nice(read_config(run_dir).niceness)
         with ranks.joined():
             run(run_dir, dataset)
     except EngineError as error:

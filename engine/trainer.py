@@ -78,7 +78,7 @@ class Trainer:
             return evidence
         prompts = self._replayed(examples)
         hearing = Hearing(self._base, self._config, prompts, evidence)
-        self._progress("reference", 1, 2)
+        self._progress("reference", 4, 4)
         curves, model, trail = self._fit(evidence, prompts, hearing)
         verdict, shown = hearing.judge_candidate(
             model, trail, lambda done, total: self._progress("judging", done, total)
@@ -107,24 +107,27 @@ class Trainer:
     def _study(self, examples: Sequence[Example], rows: Sequence[Encoded], card: DataCard) -> Evidence | RunReport:
         """Fit the judge; a report instead, where the ratings do not allow it."""
         config = self._config
-        self._progress("reference", 0, 2)
+        self._progress("reference", 0, 4)
         judged = torch.tensor([is_judged(example.group) for example in examples], dtype=torch.bool)
         labels = labels_of([e.value for e in examples], [e.weight for e in examples], [e.group for e in examples])
         reason = reason_to_skip(examples, card.raters, config)
         if reason is not None:
             return RunReport(passed=False, reason=reason, card=card)
         features = require_finite(text_features(self._base, rows, max_tokens=config.max_batch_tokens))
+        self._progress("reference", 1, 4)
         signal = ranks.by_first(lambda: find_signal(features, labels, seed=config.seed))
         refusal = without_signal(signal.auroc, signal.chance, config.gate)
         if refusal is not None:
             return RunReport(passed=False, reason=refusal.reason, checks=refusal.checks, card=card)
         if not some_on_each_side(labels, judged, fewest=MIN_MINORITY):  # so few that nobody could judge a candidate
             return RunReport(passed=False, reason=Reason("no_signal", {"signal": signal.auroc}), card=card)
+        references = reference_log_probs(self._base.model, rows, config, pad_id=self._pad_id)
+        self._progress("reference", 2, 4)  # the other half is writing what the base is heard by
         return Evidence(
             examples=examples,
             rows=rows,
             judged=judged,
-            references=reference_log_probs(self._base.model, rows, config, pad_id=self._pad_id),
+            references=references,
             signal=signal,
             judge=ranks.by_first(lambda: fit_judge(features, labels, judged)),
             canaries=plant(self._base, seed=config.seed),
@@ -174,11 +177,14 @@ class Trainer:
                 lambda: evidence.judge.learner_liking(features, count=LEARNER_DRAWS, seed=config.seed)
             )
 
-        first = config.epochs * -(-len(data.rows) // step_size(len(data.rows), config))
+        size, takes = step_size(len(data.rows), config), config.policy_prompts * config.takes
+        first = config.epochs * -(-len(data.rows) // size)
+        texts = first * size + config.policy_steps * takes
 
-        def course(done_before: int, kl_budget: float) -> Course:
-            def report(done: int, loss: float) -> None:
-                self._progress("training", done_before + done, first + config.policy_steps, loss)
+        def course(before: int, texts_a_step: int, kl_budget: float) -> Course:
+            def report(step: int, loss: float) -> None:
+                # In texts, for a rated one and a take cost about the same, the probes included.
+                self._progress("training", before + step * texts_a_step, texts, loss)
 
             return Course(self._pad_id, self._deadline, trail, kl_budget, measure_kl, report)
 
@@ -186,12 +192,12 @@ class Trainer:
         rewarding = Rewarding(partial(hearing.write, model), liking)
         if isinstance(self._base.model, LatentLM):
             budget = config.kl_budget * (own_share(self._base.model) if follows else 1.0)
-            curves = fit_generator(model, data, prompts, config, course(0, budget), rewarding, first)
+            curves = fit_generator(model, data, prompts, config, course(0, size, budget), rewarding, first)
         else:
             budget = config.kl_budget * (RATED_SHARE if follows else 1.0)
-            curves = fit_adapter(model, data, config, course(0, budget))
+            curves = fit_adapter(model, data, config, course(0, size, budget))
         if follows:
-            follow_taste(model, prompts, config, course(first, config.kl_budget), rewarding, curves)
+            follow_taste(model, prompts, config, course(first * size, takes, config.kl_budget), rewarding, curves)
         return curves, model, trail
 
     @ranks.first_only

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bot.errors import StartError
+from bot.sandbox.errors import Standstill
+from bot.sandbox.patience import PATIENCE_SECONDS, while_moving
 from bot.sandbox.server import Sandbox
 from bot.settings import child_environment
 
-START_SECONDS = 120.0
 _LAST_LINES = 5
 
 
@@ -22,11 +23,18 @@ class BotChild:
     """One bot; it may be started, stopped and started again on the same data."""
 
     def __init__(
-        self, sandbox: Sandbox, folder: Path, settings: Mapping[str, str], *, program: Sequence[str] = ("-m", "bot")
+        self,
+        sandbox: Sandbox,
+        folder: Path,
+        settings: Mapping[str, str],
+        *,
+        program: Sequence[str] = ("-m", "bot"),
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._program = program
         self.sandbox = sandbox
         self.folder = folder
+        self.patience_seconds = patience_seconds
         self.settings = {
             "TELEGRAM_BOT_TOKEN": sandbox.token,
             "TELEGRAM_API_URL": sandbox.url,
@@ -46,25 +54,36 @@ class BotChild:
         file = self.folder / "bot.log"
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
+    @property
+    def last_words(self) -> str:
+        """The last lines of the log, on one."""
+        return " ".join(self.log.splitlines()[-_LAST_LINES:])
+
     async def start(self) -> None:
         """Start the bot and wait until it is ready.
 
         Raises:
-            StartError: it ended before that, or took too long.
+            StartError: it ended before that, or logs nothing any more.
         """
         before = self._readied()
         await self.spawn()
         process = self.process
         assert process is not None, "it has just been spawned"
         try:
-            await self.sandbox.world.until(
-                lambda: self._readied() > before or process.returncode is not None, START_SECONDS
-            )
-        except TimeoutError as error:
-            raise StartError(f"The bot was not ready within {START_SECONDS:.0f} seconds.", exit_status=1) from error
+            await while_moving(
+                self.sandbox.world, lambda: self._readied() > before or process.returncode is not None,
+                pulse=lambda: len(self.log), patience_seconds=self.patience_seconds,
+                still="The bot is not ready, and has logged nothing",
+            )  # fmt: skip
+        except Standstill as error:
+            raise StartError(str(error), exit_status=1) from error
         if process.returncode is not None:
-            last = " ".join(self.log.splitlines()[-_LAST_LINES:])
-            raise StartError(f"The bot did not start: {last}", exit_status=1)
+            raise StartError(f"The bot did not start: {self.last_words}", exit_status=1)
+
+    async def ended(self) -> str:
+        """Wait until the bot ends; a sentence on how it did."""
+        assert self.process is not None, "waited for only once it has been started"
+        return f"The bot ended with status {await self.process.wait()}: {self.last_words}"
 
     async def spawn(self) -> None:
         """Start the bot and do not wait."""

@@ -3,6 +3,7 @@
 SandboxError
 ├── ApiError      the Bot API refuses a call; becomes the JSON answer that Telegram would give
 ├── WorldError    a person tries what Telegram's apps would not let them do
+├── Standstill    nothing moves any more
 └── AddressError  the server cannot listen where it was told to
 """
 
@@ -23,6 +24,10 @@ class SandboxError(Exception):
 
 class WorldError(SandboxError):
     """A person tries something impossible, for example to press a button that is not there."""
+
+
+class Standstill(SandboxError):
+    """What was waited for neither comes nor gives a sign that it will."""
 
 
 class AddressError(SandboxError):

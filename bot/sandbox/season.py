@@ -3,7 +3,8 @@
 Knows the order of evenings and nights, and the table of them. Knows nothing of how the bot is started.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from rich.console import Console
@@ -13,84 +14,117 @@ from rich.table import Table
 from bot.charts import Satisfaction
 from bot.sandbox.audience import Audience, Evening
 from bot.sandbox.observer import Observer
-from bot.sandbox.records import Person
+from bot.sandbox.patience import PATIENCE_SECONDS, unchanging, while_moving
+from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
 
-RUN_SECONDS = 600.0
 PROMPTS_A_PERSON = 16
 RATERS_A_TEXT = 4
 _AT_ONCE = 12
+_VERDICTS = ("promoted.", "canary.", "rejected.", "skipped.", "failed.")
 
 
-async def play_season(
-    audience: Audience, *, nights: int, admin: Person, sandbox: Sandbox, observer: Observer, console: Console
-) -> None:
-    """One evening more than there are nights; the evenings stand on the observer's panel, at the end in a table.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Season:
+    """One audience, and the admin who sends the bot to school; what happens is printed as it happens."""
 
-    Then the verdict of each night is printed, as the admin reads it.
+    audience: Audience
+    admin: Person
+    sandbox: Sandbox
+    observer: Observer
+    console: Console
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long nothing may move."""
+    evenings: list[tuple[Satisfaction, Evening]] = field(default_factory=list)
 
-    Raises:
-        TimeoutError: the bot does not answer, or a night does not end.
-    """
-    evenings, verdicts = [], []
-    prompts = PROMPTS_A_PERSON * len(audience.judges)
-    with _progress(console) as bars:
-        for night in range(nights + 1):
-            label = f"Evening {night + 1}"
-            bar = bars.add_task(f"{label}: people prompt and rate", total=prompts)
-            evening = await audience.evening(
-                prompts=prompts, raters_per_message=RATERS_A_TEXT, at_once=_AT_ONCE,
-                progress=partial(_advance, bars, bar),
-            )  # fmt: skip
-            shown = Satisfaction(label, await _serving(sandbox, admin), evening.likes, evening.dislikes)
-            observer.evenings.append(shown)
-            evenings.append((shown, evening))
-            if night < nights:
-                bar = bars.add_task(f"Night {night + 1}: the bot learns", total=None)
-                verdicts.append(await _retrain(sandbox, admin))
-                bars.update(bar, total=1, completed=1)
-    console.print(_table(evenings))
-    for night, verdict in enumerate(verdicts, start=1):
-        console.print(f"Night {night}: {verdict}", markup=False)
+    async def play(self, nights: int) -> None:
+        """One evening more than there are nights; the evenings stand on the observer's panel, at the end in a table.
 
+        However it ends, the table shows the evenings that there were.
 
-async def _serving(sandbox: Sandbox, admin: Person) -> str:
-    """The version that answers now, as the admin reads it from a footer."""
-    asked = sandbox.world.say(admin, sandbox.world.private_chat(admin), "/title the state of things")
-    answer = await sandbox.world.until(
-        lambda: next((each for each in sandbox.world.answers(asked) if each.button("up:")), None), RUN_SECONDS
-    )
-    return answer.text.rpartition("\n\n")[2].split(" · ")[-2]
+        Raises:
+            Standstill: the bot does not answer any more, or a night does not go on.
+        """
+        try:
+            with _bars(self.console) as bars:
+                for number in range(1, nights + 2):
+                    await self._evening(number, bars)
+                    if number <= nights:
+                        await self._night(number, bars)
+        finally:
+            if self.evenings:
+                self.console.print(self._table())
 
+    async def _evening(self, number: int, bars: Progress) -> None:
+        label, prompts = f"Evening {number}", PROMPTS_A_PERSON * len(self.audience.judges)
+        bar = self._begin(bars, f"{label}: people prompt and rate", total=prompts)
+        evening = await self.audience.evening(
+            prompts=prompts, raters_per_message=RATERS_A_TEXT, at_once=_AT_ONCE, progress=partial(_advance, bars, bar)
+        )
+        shown = Satisfaction(label, await self._serving(), evening.likes, evening.dislikes)
+        self.observer.evenings.append(shown)
+        self.evenings.append((shown, evening))
+        bars.remove_task(bar)
+        self._tell(f"{label}: {evening.generations} texts, {evening.satisfaction:.0%} liked (version {shown.version})")
 
-async def _retrain(sandbox: Sandbox, admin: Person) -> str:
-    """The admin sends /retrain; returns the verdict as the admin reads it."""
-    asked = sandbox.world.say(admin, sandbox.world.private_chat(admin), "/retrain")
-    verdicts = ("promoted.", "canary.", "rejected.", "skipped.", "failed.")
-    answer = await sandbox.world.until(
-        lambda: next(
-            (each for each in sandbox.world.answers(asked) if any(word in each.text for word in verdicts)), None
-        ),
-        RUN_SECONDS,
-    )
-    return answer.text
+    async def _night(self, number: int, bars: Progress) -> None:
+        bar = self._begin(bars, f"Night {number}: the bot learns", total=None)
+        verdict = await self._answer(
+            "/retrain", lambda answer: any(word in answer.text for word in _VERDICTS),
+            pulse=self.observer.pulse, still="The night has not gone on",
+        )  # fmt: skip
+        bars.remove_task(bar)
+        self._tell(f"Night {number}: {verdict.text}")
+
+    async def _serving(self) -> str:
+        """The version that answers now, as the admin reads it from a footer."""
+        answer = await self._answer(
+            "/title the state of things", lambda answer: answer.button("up:") is not None,
+            still="The bot has not answered its admin",
+        )  # fmt: skip
+        return answer.text.rpartition("\n\n")[2].split(" · ")[-2]
+
+    async def _answer(
+        self,
+        command: str,
+        is_it: Callable[[SeenMessage], bool],
+        *,
+        pulse: Callable[[], object] = unchanging,
+        still: str,
+    ) -> SeenMessage:
+        """What the bot answers its admin in the end."""
+        world = self.sandbox.world
+        asked = world.say(self.admin, world.private_chat(self.admin), command)
+        return await while_moving(
+            world, lambda: next(filter(is_it, world.answers(asked)), None),
+            pulse=pulse, patience_seconds=self.patience_seconds, still=still,
+        )  # fmt: skip
+
+    def _begin(self, bars: Progress, label: str, *, total: int | None) -> TaskID:
+        """A bar, or a line where nobody can see a bar."""
+        if bars.disable:
+            self._tell(f"{label} …")
+        return bars.add_task(label, total=total)
+
+    def _tell(self, line: str) -> None:
+        self.console.print(line, markup=False)
+
+    def _table(self) -> Table:
+        table = Table("", "version", "ratings", "satisfaction", "hidden liking", "diversity")
+        for shown, evening in self.evenings:
+            shares = (f"{share:.0%}" for share in (evening.satisfaction, evening.true_liking, evening.distinct_2))
+            table.add_row(shown.label, shown.version, str(evening.ratings), *shares)
+        table.caption = (
+            "Satisfaction: likes among the ratings. Hidden liking: the share of people who like such texts; the bot is"
+            " not told. Diversity: different pairs of words among 1,000."
+        )
+        return table
 
 
 def _advance(bars: Progress, bar: TaskID, done: int, _total: int) -> None:
     bars.update(bar, completed=done)
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console)
-
-
-def _table(evenings: Sequence[tuple[Satisfaction, Evening]]) -> Table:
-    table = Table("", "version", "ratings", "satisfaction", "hidden liking", "diversity")
-    for shown, evening in evenings:
-        shares = (f"{share:.0%}" for share in (evening.satisfaction, evening.true_liking, evening.distinct_2))
-        table.add_row(shown.label, shown.version, str(evening.ratings), *shares)
-    table.caption = (
-        "Satisfaction: likes among the ratings. Hidden liking: the share of people who like such texts; the bot is not"
-        " told. Diversity: different pairs of words among 1,000."
-    )
-    return table
+def _bars(console: Console) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from bot.cli import app
 from bot.keys import open_keys
 from bot.settings import DataSettings
-from bot.trainer import run_config
+from bot.trainer import Budget, run_config
 from engine.dataset import examples_of, write_dataset
 from engine.exchange import kto_lines
 from engine.run import DATASET_FILE, RunReport
@@ -41,9 +41,9 @@ def ratings_file(folder: Path, *, count: int = 60) -> Path:
 
 
 def test_a_file_of_trl_trains_an_adapter_and_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def small(base: str, *, minutes: float) -> RunConfig:
+    def small(base: str, *, budget: Budget) -> RunConfig:
         return replace(
-            run_config(base, minutes=minutes),
+            run_config(base, budget=budget),
             policy_steps=0,
             replay_prompts=4,
             replay_texts=8,

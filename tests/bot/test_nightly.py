@@ -10,7 +10,7 @@ import pytest
 
 from bot.nightly import Nightly, Policy
 from bot.switchboard import Switchboard
-from bot.trainer import run_config
+from bot.trainer import Budget, run_config
 from bot.verdicts import verdict_sentence
 from engine.client import EngineClient
 from storage import people, ratings, runs
@@ -178,3 +178,8 @@ async def test_an_ended_run_loses_its_words_and_the_present_one_goes_on(night: N
 def test_an_objective_without_taste_trains_on_the_rated_texts_alone() -> None:
     assert run_config("starter").policy_steps > 0
     assert run_config("starter", objective="kto").policy_steps == 0
+
+
+def test_a_run_keeps_to_a_budget_of_work() -> None:
+    config = run_config("starter", budget=Budget(minutes=3, steps=7, niceness=0))
+    assert (config.max_minutes, config.policy_steps, config.niceness) == (3, 7, 0)

@@ -14,6 +14,7 @@ from telegram.ext import CallbackQueryHandler, CommandHandler, MessageHandler, M
 from bot.sandbox.audience import Audience, Brigade, Evening, without_footer
 from bot.sandbox.audience.evenings import diversity
 from bot.sandbox.audience.rating import WISHES
+from bot.sandbox.errors import Standstill
 from bot.sandbox.judges import COIN_TOSSES, DISLIKES, LIKES, QUIET, Temper, make_judge, make_judges, turned
 from bot.sandbox.reactions import is_reaction
 from bot.sandbox.records import Person
@@ -292,6 +293,27 @@ async def test_an_evening_goes_through_telegrams_own_path():
     assert evening.true_liking == pytest.approx(mean(map(TASTES["lively"].liking, texts)))
     assert 0.0 < evening.distinct_2 < 0.3  # two texts, again and again
     assert progress == [(number, 10) for number in range(1, 11)]
+
+
+class TiredBot(TeaBot):
+    energy = 5
+
+    async def write(self, update, context):
+        if self.energy:
+            self.energy -= 1
+            await super().write(update, context)
+
+
+async def test_an_evening_on_which_the_bot_falls_silent_ends_and_nobody_asks_any_more():
+    bot = TiredBot()
+    async with Sandbox(room="Tea house") as sandbox, polling(sandbox, *bot.handlers):
+        audience = Audience(sandbox.world, sandbox.room, size=8, taste=TASTES["lively"], seed=1, temper=HONEST)
+        audience.patience_seconds = 0.2
+        await audience.opt_in()
+        with pytest.raises(Standstill, match="The bot answers no more: 15 of 20 prompts have no text"):
+            await audience.evening(prompts=20, at_once=4)
+        asked = [m for m in sandbox.world.messages(sandbox.room) if m.text.startswith("/") and "start" not in m.text]
+    assert len(asked) == 5 + 4
 
 
 async def test_the_unhappy_say_why_and_want_another():

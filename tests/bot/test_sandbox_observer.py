@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from bot.charts import Satisfaction
 from bot.nightly import run_folder
 from bot.sandbox.observer import Observer
@@ -49,11 +51,13 @@ async def test_the_panel_follows_a_run_to_its_verdict(db: Database, tmp_path: Pa
     }  # fmt: skip
     folder = run_folder(tmp_path, run.id)
     folder.mkdir(parents=True)
+    still = observer.pulse()
     append_progress(folder / METRICS_FILE, Progress("training", done=1, total=3))
+    assert observer.pulse() != still == ()
     seen = observer.look()["run"]
     assert seen["stage"] == {"en": "learning", "zh": "正在学习"}
-    assert seen["share"] == 0.5
-    assert seen["seconds_left"] >= 60  # half is done after a minute or more
+    assert seen["share"] == pytest.approx(0.03 + 0.12 + 0.73 / 3)
+    assert seen["seconds_left"] >= 60  # less than half is done after a minute or more
     await runs.end(
         db, run.id, verdict="rejected", reason="not_better", numbers={"probability": 0.4}, version="starter", at=NOON
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import SettingsError
-from bot.settings import Settings, load_settings
+from bot.settings import Settings, computing_environment, load_settings
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
 
@@ -124,3 +124,12 @@ def test_an_opinion_that_is_none_is_told_with_its_line(tmp_path: Path, content: 
         file.write_text(content, encoding="utf-8")
     (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"REACTIONS_FILE={file}"))
     assert problem.startswith("REACTIONS_FILE: ") and told in problem
+
+
+def test_threads_that_wait_for_one_another_sleep_unless_the_operator_knows_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert computing_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert computing_environment()["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 import torch
 from peft import PeftModel
 
+from bot.bulletin import share_done
 from engine.chat_template import ChatTemplate
 from engine.dataset import Example, RatedGeneration, write_dataset
 from engine.errors import ModelError, RunError
 from engine.model import load_base
 from engine.objectives import collate, encode, log_probs
 from engine.replies import Prompt, Replies, sample_replies
-from engine.run import RunReport, read_progress, read_report
+from engine.run import Progress, RunReport, read_progress, read_report
 from engine.run_config import GateBounds, RunConfig, write_config
 from engine.train import run
 from engine.versions import publish
@@ -124,6 +126,16 @@ def test_the_progress_counts_every_step(night):
     assert [line["done"] for line in steps] == sorted({line["done"] for line in steps})
     assert len(steps) > first, "the second stage is told of, too"
     assert all(line["done"] <= line["total"] == steps[0]["total"] for line in steps)
+
+
+def test_the_share_that_is_done_grows_within_every_stage_and_never_falls(night):
+    run_dir, _ = night
+    lines = [Progress(**json.loads(line)) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    shares = [share_done(line) for line in lines]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    told = Counter(line.stage for line in lines)
+    assert min(told["reference"], told["training"], told["judging"]) >= 2
 
 
 def test_a_second_run_from_the_same_seed_gives_the_same_adapter_bit_for_bit(night, taught, tmp_path):

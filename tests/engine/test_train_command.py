@@ -16,6 +16,16 @@ from engine.train import main
 from tests.engine.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
 
+def test_the_trainer_stands_back_as_far_as_it_is_told(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stood_back: list[int] = []
+    monkeypatch.setattr("engine.train.os.nice", stood_back.append)
+    write_dataset(run_dir / "dataset.jsonl", audience(19))
+    for niceness in (10, 0):
+        write_config(run_dir, RunConfig(niceness=niceness))
+        assert main([str(run_dir)]) == 0
+    assert stood_back == [10, 0]
+
+
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("engine.train.os.nice", lambda _: 0)  # the tests go on after it

@@ -9,22 +9,21 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from bot.sandbox.audience.screen import CONSENT, finished_answer
+from bot.sandbox.patience import while_moving
 from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.world import World
-
-CONSENT_SECONDS = 120.0
 
 
 async def opt_in(world: World, chat: Chat, people: Sequence[Person]) -> int:
     """Everybody enters; one says /start, and all press the yes under the answer. Returns how many could.
 
     Raises:
-        TimeoutError: the bot does not ask.
+        Standstill: the bot does not ask.
     """
     for person in people:
         world.join(person, chat)
     asked = world.say(people[0], chat, f"/start@{world.bot.username}")
-    question = await world.until(lambda: _question(world, asked), CONSENT_SECONDS)
+    question = await while_moving(world, lambda: _question(world, asked), still="The bot has not asked for consent")
     button = question.button(CONSENT)
     assert button is not None and button.callback_data is not None, "the question has been found by its button"
     data = button.callback_data
@@ -37,13 +36,13 @@ async def meet(world: World, chat: Chat, people: Sequence[Person], *, ago: timed
     Somebody else asks for a text, everybody reacts to it with a date that lies back, and takes that back now.
 
     Raises:
-        TimeoutError: the text does not come.
+        Standstill: the text does not come.
     """
     host = world.add_person("Host")
     for person in (host, *people):
         world.join(person, chat)
     asked = world.say(host, chat, "/title old friends")
-    text = await world.until(lambda: finished_answer(world, asked), CONSENT_SECONDS)
+    text = await while_moving(world, lambda: finished_answer(world, asked), still="No text has come")
     with _back(world, ago):
         for person in people:
             world.react(person, text, ["👍"])

@@ -37,7 +37,7 @@ class Brigade:
         """Everybody joins and opts in, now; their tenure begins. Returns how many could.
 
         Raises:
-            TimeoutError: the bot does not ask.
+            Standstill: the bot does not ask.
         """
         return await arrival.opt_in(self._world, self._chat, self.people)
 

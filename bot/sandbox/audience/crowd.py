@@ -13,14 +13,16 @@ from bot.sandbox.audience import arrival
 from bot.sandbox.audience.evenings import Evening, Rated, summary
 from bot.sandbox.audience.rating import rate, want_another
 from bot.sandbox.audience.screen import Shown, finished_answer
+from bot.sandbox.errors import Standstill
 from bot.sandbox.judges import Judge, Temper, make_judges, name_for, turned
+from bot.sandbox.patience import while_moving
 from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.tastes import Taste
 from bot.sandbox.topics import KINDS, TOPICS, Asked
 from bot.sandbox.world import World
 
-ANSWER_SECONDS = 120.0
-"""A prompt that has no finished answer by then counts as unanswered."""
+ANSWER_SECONDS = 300.0
+"""A prompt counts as unanswered when nobody has been answered for so long; those who have not asked yet then do not."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished prompts and of all prompts."""
@@ -54,7 +56,11 @@ class Audience:
         self._chat = chat
         self._seed = seed
         self._evenings = 0
+        self._answers = 0
+        self._has_gone_home = False
         people = [self._person(index, chinese_share) for index in range(size)]
+        self.patience_seconds = ANSWER_SECONDS
+        """How long nobody may be answered before those who wait go home."""
         self._at_first = make_judges(people, taste, temper or Temper(), str(seed))
         self.judges: tuple[Judge, ...] = self._at_first
 
@@ -62,7 +68,7 @@ class Audience:
         """Everybody enters and says yes to the bot, which has known them for so long. Returns how many could.
 
         Raises:
-            TimeoutError: the bot does not ask, or does not answer.
+            Standstill: the bot does not ask, or does not answer.
         """
         people = [judge.person for judge in self.judges]
         if known_for:
@@ -90,9 +96,10 @@ class Audience:
         A few texts more come from those who want another.
 
         Raises:
-            TimeoutError: not one prompt was answered.
+            Standstill: the bot stopped answering before everybody had asked.
         """
         self._evenings += 1
+        self._has_gone_home = False
         raters = min(raters_per_message, len(self.judges))
         gate = asyncio.Semaphore(at_once)
         finished = 0
@@ -107,9 +114,10 @@ class Audience:
 
         outcomes = await asyncio.gather(*(one(number) for number in range(prompts)))
         rated = [each for outcome in outcomes for each in outcome]
-        if prompts and not rated:
-            raise TimeoutError(f"none of {prompts} prompts was answered within {ANSWER_SECONDS:.0f} s")
-        return summary(rated, unanswered=sum(not outcome for outcome in outcomes))
+        unanswered = sum(not outcome for outcome in outcomes)
+        if unanswered > at_once or (unanswered and not rated):  # more than may have been under way: some never asked
+            raise Standstill(f"The bot answers no more: {unanswered} of {prompts} prompts have no text.")
+        return summary(rated, unanswered=unanswered)
 
     def _person(self, index: int, chinese_share: float) -> Person:
         # Spread evenly rather than tossed for, so that small audiences have the right share too.
@@ -122,6 +130,8 @@ class Audience:
         asked = Asked(chance.choice(KINDS), chance.choice(TOPICS[asker.language]))
         chosen = chance.sample(self.judges, raters)
         async with gate:
+            if self._has_gone_home:
+                return ()
             message = self._world.say(asker, self._chat, f"/{asked.kind} {asked.topic}")
             shown = await self._answer(message, asked)
         if shown is None:
@@ -150,6 +160,12 @@ class Audience:
 
     async def _answer(self, message: SeenMessage, asked: Asked) -> Shown | None:
         try:
-            return Shown(await self._world.until(lambda: finished_answer(self._world, message), ANSWER_SECONDS), asked)
-        except TimeoutError:
+            answer = await while_moving(
+                self._world, lambda: finished_answer(self._world, message), pulse=lambda: self._answers,
+                patience_seconds=self.patience_seconds, still="Nobody has been answered",
+            )  # fmt: skip
+        except Standstill:
+            self._has_gone_home = True
             return None
+        self._answers += 1
+        return Shown(answer, asked)

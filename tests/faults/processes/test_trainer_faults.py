@@ -17,6 +17,7 @@ from bot.keys import open_keys
 from bot.nightly import Nightly, Policy
 from bot.settings import DataSettings
 from bot.switchboard import Switchboard
+from bot.trainer import Budget
 from bot.verdicts import verdict_sentence
 from engine.client import EngineClient
 from engine.run import Reason, RunReport, write_report
@@ -78,7 +79,7 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
 async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_champion_serves_on(
     nights: Callable[..., Night], tmp_path: Path, python: Callable[[str], None], limits: str, train_memory_mb: int
 ) -> None:
-    night = nights(train_memory_mb=train_memory_mb)
+    night = nights(budget=Budget(memory_mb=train_memory_mb))
     await rate(night.db, 20)
     save_greedy_model(tmp_path / "model")
     python(f'{limits}\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"')
@@ -91,7 +92,7 @@ async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_
 async def test_a_memory_limit_with_room_enough_lets_the_run_come_to_its_verdict(
     nights: Callable[..., Night], tmp_path: Path
 ) -> None:
-    night = nights(train_memory_mb=1024)
+    night = nights(budget=Budget(memory_mb=1024))
     await rate(night.db, 20)
     save_tiny_model(tmp_path / "model")
     run = await night.run()

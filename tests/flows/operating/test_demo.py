@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import websockets
 from typer.testing import CliRunner
@@ -24,18 +25,20 @@ from bot.settings import child_environment
 async def test_the_demo_plays_a_night_and_ends_with_a_chart(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot.cli", "demo", "--audience", "6", "--nights", "1", "--port", "0",
-        "--taste", "brief", "--silence", "0.2", "--train-minutes", "0.5",
+        "--taste", "brief", "--silence", "0.2", "--train-steps", "2",
         cwd=tmp_path, env=child_environment({}), stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(880):
-        opening = (await child.stdout.readline()).decode()
-        address = re.search(r"http://127\.0\.0\.1:\d+", opening)
-        assert address, opening
-        watching = asyncio.create_task(panels_of(address[0]))
-        printed, _ = await child.communicate()
-        panels = await watching
+    opening = (await child.stdout.readline()).decode()
+    address = re.search(r"http://127\.0\.0\.1:\d+", opening)
+    assert address, opening
+    watching = asyncio.create_task(panels_of(address[0]))
+    printed, _ = await child.communicate()
+    panels = await watching
     said = printed.decode()
     assert child.returncode == 0
+    assert re.search(
+        r"Evening 1: \d+ texts, \d+% liked \(version starter\)\nNight 1: the bot learns …\nNight 1: \S+ Run 1: ", said
+    )
     assert re.search(r"Evening 1\W+starter\W+\d+\W+\d+%\W+\d+%\W+\d+%", said)
     assert "the hidden taste was “brief”" in said
     assert re.search(r"(promoted|rejected)\.", said)
@@ -61,6 +64,27 @@ async def panels_of(address: str) -> list[dict]:
             async for event in events:
                 panels.append(json.loads(event).get("panel"))  # noqa: PERF401 - what came before the end counts
     return [panel for panel in panels if panel]
+
+
+@pytest.mark.timeout(900)
+async def test_a_demo_whose_bot_ends_shows_what_there_was_and_keeps_the_data(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot.cli", "demo", "--audience", "4", "--nights", "1", "--port", "0",
+        cwd=tmp_path, env=child_environment({"TMPDIR": str(tmp_path)}),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said = ""
+    while "Night 1" not in said:
+        said += (await child.stdout.readline()).decode()
+    (bot,) = psutil.Process(child.pid).children()
+    bot.kill()
+    printed, complaint = (part.decode() for part in await child.communicate())
+    assert child.returncode == 1
+    assert re.search(r"Evening 1\W+starter\W+\d+\W+\d+%", printed)
+    assert complaint.startswith("The bot ended with status -9") and complaint.count("\n") == 1
+    kept = re.search(r"DATA_DIR=(\S+) ovation stats", complaint)
+    assert kept and (Path(kept[1]) / "ovation.db").exists()
+    assert not (tmp_path / "satisfaction.png").exists()
 
 
 async def test_without_an_audience_it_stays_until_it_is_told_to_end_and_says_where_its_data_is(tmp_path: Path) -> None:
