@@ -35,28 +35,39 @@ async def test_one_person_who_floods_is_refused_and_holds_up_nobody(
     await sandbox.world.until(lambda: not sandbox.world.updates.pending or None, 30)
     await sandbox.world.until(lambda: len(answered(sandbox, his)) == 3 or None, 60)
     refusals = [message for message in sandbox.world.messages(his) if "limit here" in message.text]
-    assert 1 <= len(refusals) <= 2
+    assert 1 <= len(refusals) <= 10, "one in half a minute, not one a prompt"
 
 
-async def test_one_person_cannot_fill_the_queue(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    await bot.start(QUEUE_LIMIT="4")
+async def test_one_person_cannot_fill_the_queue(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
+) -> None:
+    fake_engine.hold()
+    await bot.start(QUEUE_LIMIT="4", ENGINE_URL=fake_engine.url)
     (mallory, his), (ada, hers) = scene.person("Mallory"), scene.person("Ada")
     asked = [sandbox.world.say(mallory, his, "/story the lighthouse") for _ in range(6)]
-    assert (await scene.ask(ada, hers, "/slogan green tea")).button("up:")
-    for one in asked[:2]:
+    for one in asked[2:3]:  # the same refusal is not said again for half a minute
+        await scene.answer(one, lambda answer: "2 texts of yours are coming" in answer.text)
+    asked = [*asked[:2], sandbox.world.say(ada, hers, "/slogan green tea")]
+    await scene.answer(asked[-1], lambda answer: answer.button("stop:") is not None)
+    fake_engine.release()
+    for one in asked:
         await scene.answer(one, lambda answer: answer.button("up:") is not None)
-    refusals = [message for message in sandbox.world.messages(his) if "2 texts of yours are coming" in message.text]
-    assert refusals
 
 
-async def test_a_full_queue_is_a_polite_refusal(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    await bot.start(QUEUE_LIMIT="2")
+async def test_a_full_queue_is_a_polite_refusal(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
+) -> None:
+    fake_engine.hold()
+    await bot.start(QUEUE_LIMIT="2", ENGINE_URL=fake_engine.url)
     people = [scene.person(f"Person {number}") for number in range(6)]
     asked = [sandbox.world.say(person, chat, "/story the lighthouse") for person, chat in people]
-    for one in asked:
-        await scene.answer(one, lambda answer: answer.button("up:") is not None or "try again in a few" in answer.text)
-    refused = [one for one in asked if "try again in a few" in sandbox.world.answers(one)[0].text]
-    assert 1 <= len(refused) <= 4
+
+    def answers(words: str) -> list[SeenMessage]:
+        return [answer for one in asked for answer in sandbox.world.answers(one) if words in answer.text]
+
+    await sandbox.world.until(lambda: len(answers("try again in a few")) == 4 or None, 60)
+    fake_engine.release()
+    await sandbox.world.until(lambda: len(answers("AI-generated")) == 2 or None, 60)
 
 
 async def test_strangers_and_wrong_names_do_nothing(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
