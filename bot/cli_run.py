@@ -4,10 +4,10 @@ import asyncio
 
 import typer
 
-from bot.app import run as run_bot
 from bot.errors import OvationError, StartError
 from bot.log import set_up_logging
 from bot.settings import load_settings
+from bot.start import run as run_bot
 from bot.terminal import give_up, or_give_up
 from bot.timing import USUAL, Timing
 from storage.errors import StorageError
