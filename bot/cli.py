@@ -1,127 +1,85 @@
 """The `ovation` command: each subcommand reads settings, calls one function, turns errors into a sentence and a status.
 
-Exit statuses: 0 done, 1 failed, 2 wrong use or configuration.
+Exit statuses: 0 done, 1 failed, 2 wrong use or configuration. Knows the commands by name and first sentence; the module
+of one is imported when it is asked for, so that no command waits for what another needs.
 """
 
-import asyncio
-import sys
-from pathlib import Path
-from typing import Annotated
+from importlib import import_module
+from typing import Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from bot import cli_data, cli_learning, cli_stats
-from bot.cli_detect import detect
-from bot.cli_generate import generate
-from bot.cli_kinds import kinds
-from bot.cli_models import models
-from bot.cli_report import report
-from bot.errors import OvationError, StartError
-from bot.export import Format, What, kto, lines
-from bot.keys import keys_of_data
-from bot.log import set_up_logging
-from bot.settings import data_settings, load_settings
-from bot.terminal import busy, give_up, or_give_up
-from bot.timing import USUAL, Timing
-from storage.database import open_for_reading
-from storage.errors import StorageError
-
-app = typer.Typer(
-    name="ovation",
-    help="A Telegram bot that writes for a chat and learns every night from the reactions it gets.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.command()
-def run() -> None:
-    """Run the bot with the settings from the environment and .env."""
-    start_bot()
-
-
-def start_bot(timing: Timing = USUAL) -> None:
-    """`ovation run`; what cannot go on ends the process with a sentence and a status."""
-    from bot.app import run as run_bot  # noqa: PLC0415 - the other commands start faster without it
-
-    settings = or_give_up(load_settings)
-    set_up_logging(settings.log_level, token=settings.telegram_bot_token.get_secret_value())
-    try:
-        asyncio.run(run_bot(settings, timing))
-    except StartError as error:
-        give_up(str(error), status=error.exit_status)
-    except (OvationError, StorageError) as error:
-        give_up(str(error), status=1)
-
-
-@app.command()
-def demo(  # noqa: PLR0913, PLR0917 - one argument for each option
-    audience: Annotated[int, typer.Option(min=0, max=200, help="Simulated people with a hidden taste.")] = 0,
-    nights: Annotated[int, typer.Option(min=1, max=30, help="How many nights they use the bot.")] = 3,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the web chat; 0 takes a free one.")] = 8080,
-    once: Annotated[bool, typer.Option("--once", help="End after the last night, also in a terminal.")] = False,
-    chart: Annotated[Path, typer.Option(help="Where the chart of satisfaction per night is written.")] = Path(
-        "satisfaction.png"
+COMMANDS: Final = {
+    "run": ("bot.cli_run", "Run the bot with the settings from the environment and .env."),
+    "demo": (
+        "bot.cli_demo",
+        "Try everything in a browser, without a token: the real bot against a local stand-in for Telegram.",
     ),
-    seed: Annotated[int, typer.Option(help="Another seed, another audience.")] = 1,
-    taste: Annotated[
-        str | None, typer.Option(help="What they like, such as brief or poetic; else by the seed.")
-    ] = None,
-    silence: Annotated[float, typer.Option(min=0, max=0.95, help="The share of them who never react.")] = 0.0,
-    train_minutes: Annotated[float, typer.Option(min=0.1, max=60, help="How long each night may train.")] = 20.0,
-    train_steps: Annotated[int, typer.Option(min=1, max=1000, help="And how many steps; 40 is a bot's night.")] = 16,
-) -> None:
-    """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
-    from bot.sandbox.demo import Plan, run_demo  # noqa: PLC0415 - the same
-
-    try:
-        run_demo(
-            Plan(
-                audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste,
-                silence=silence, train_minutes=train_minutes, train_steps=train_steps,
-            )
-        )  # fmt: skip
-    except (OvationError, StorageError) as error:
-        give_up(str(error), status=getattr(error, "exit_status", 1))
-
-
-@app.command()
-def export(
-    what: Annotated[What, typer.Argument(help="ratings, generations or runs.")],
-    format: Annotated[  # noqa: A002 - the option's name
-        Format, typer.Option(help="jsonl: one JSON object a line; kto: ratings as TRL's KTO learns from them.")
-    ] = Format.JSONL,
-) -> None:
-    """Print what is stored, one object a line; works while the bot runs.
-
-    With `--format kto`: the texts whose author and raters agree to learning, each with the label of all its ratings.
-    """
-    if format is Format.KTO and what is not What.RATINGS:
-        give_up(f"Only ratings can be had as kto: use --format jsonl for {what}.", status=2)
-    settings = or_give_up(data_settings)
-    keys = or_give_up(lambda: keys_of_data(settings))
-    connection = or_give_up(lambda: open_for_reading(settings.database_path, keys.keyring))
-    try:
-        with busy("" if sys.stdout.isatty() else f"Exporting {what} …"):
-            rows = (
-                kto(connection, tenure_days=settings.tenure_days)
-                if format is Format.KTO
-                else lines(connection, what, producer=settings.content_producer)
-            )
-            for line in rows:
-                typer.echo(line)
-    finally:
-        connection.close()
+    "export": ("bot.cli_export", "Print what is stored, one object a line; works while the bot runs."),
+    "doctor": (
+        "bot.cli_data",
+        "Check settings, machine, database, versions and backups; works while the bot runs.",
+    ),
+    "backup": ("bot.cli_data", "Make a backup of the database and print where it is; works while the bot runs."),
+    "restore": (
+        "bot.cli_data",
+        "Put a backup in the database's place, while the bot is stopped; the present one is kept.",
+    ),
+    "forget": (
+        "bot.cli_data",
+        "Erase everything of a person from the database and its backups, while the bot is stopped.",
+    ),
+    "train": (
+        "bot.cli_learning",
+        "Train an adapter from a file of ratings, judge it, and say where it and its report are; needs no bot.",
+    ),
+    "stats": (
+        "bot.cli_stats",
+        "Print how texts were liked, by version, kind, day and emoji; works while the bot runs.",
+    ),
+    "generate": (
+        "bot.cli_generate",
+        "Write about a topic, at the terminal; works while the bot runs, and nothing is stored.",
+    ),
+    "report": (
+        "bot.cli_report",
+        "Write a page of what is liked and of every run with its curves, for a browser; works while the bot runs.",
+    ),
+    "detect": (
+        "bot.cli_detect",
+        "Say whether a text carries the watermark of this installation (WATERMARK=on); works while the bot runs.",
+    ),
+    "keys": ("bot.cli_data", "The keys of the texts."),
+    "kinds": ("bot.cli_kinds", "What people can ask for (KINDS_FILE)."),
+    "models": ("bot.cli_models", "The versions, and models side by side."),
+}
+"""Where the `app` of each lies, and what the list of commands says of it: the first sentence of its own help."""
 
 
-cli_data.register(app)
-cli_learning.register(app)
-cli_stats.register(app)
-app.command()(generate)
-app.command()(report)
-app.command()(detect)
-app.add_typer(kinds, name="kinds")
-app.add_typer(models, name="models")
+class _Commands(TyperGroup):
+    """Lists and completes the commands from the table; whoever goes on to one gets the real one."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - Typer's own
+        super().__init__(**attributes)
+        for name, (_, says) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=says))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - Typer does not show its types
+        """The command that is called, from its module."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        if name is None or listed is None:
+            return name, listed, rest
+        return name, get_group(import_module(COMMANDS[name][0]).app).commands[name], rest
+
+
+app = typer.Typer(name="ovation", cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def ovation() -> None:
+    """A Telegram bot that writes for a chat and learns every night from the reactions it gets."""
 
 
 def main() -> None:

@@ -23,16 +23,12 @@ _BACKING_UP = "Making a backup …"
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
-
-def register(app: typer.Typer) -> None:
-    """Make the commands a part of `ovation`."""
-    for command in (doctor, backup, restore, forget):
-        app.command()(command)
-    keys = typer.Typer(help="The keys of the texts.", no_args_is_help=True)
-    keys.command("rotate")(rotate_keys)
-    app.add_typer(keys, name="keys")
+app = typer.Typer()
+keys = typer.Typer(help="The keys of the texts.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
@@ -46,6 +42,7 @@ def doctor(
     raise typer.Exit(diagnosis.exit_status)
 
 
+@app.command()
 def backup(
     to: Annotated[Path | None, typer.Option(help="A new file, instead of one in DATA_DIR/backups.")] = None,
 ) -> None:
@@ -62,6 +59,7 @@ def backup(
     typer.echo(to)
 
 
+@app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = False) -> None:
     """Put a backup in the database's place, while the bot is stopped; the present one is kept."""
     settings = or_give_up(data_settings)
@@ -81,6 +79,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = 
         typer.echo(f"Versions made after the backup do not serve any more: {', '.join(done.versions_aside)}.")
 
 
+@app.command()
 def forget(
     person: Annotated[str, typer.Argument(help="A numeric Telegram id, or a pseudonym from an export.")],
     yes: Yes = False,
@@ -102,6 +101,7 @@ def forget(
         give_up(f"These are damaged and may still hold what was erased: {files}. Delete them.", status=1)
 
 
+@keys.command("rotate")
 def rotate_keys() -> None:
     """Draw a new master key (KEY_FILE) and wrap every person's key by it, while the bot is stopped.
 

@@ -14,7 +14,10 @@ from bot.settings import data_settings
 from bot.terminal import busy, give_up, or_give_up
 from storage.keyring import WATERMARK
 
+app = typer.Typer()
 
+
+@app.command()
 def detect(
     file: Annotated[Path, typer.Argument(help="A text file, UTF-8; - reads standard input.")] = Path("-"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a sentence.")] = False,

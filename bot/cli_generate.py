@@ -25,7 +25,10 @@ from engine.chat import MAX_NEW_TOKENS
 from engine.sources import version_name
 from engine.starter.lessons import unseen_words
 
+app = typer.Typer()
 
+
+@app.command()
 def generate(  # noqa: PLR0913, PLR0917 - one argument for each option
     topic: Annotated[str, typer.Argument(help="What it is to be about.")],
     kind: Annotated[

@@ -8,7 +8,9 @@ import typer
 from bot.kinds import SHIPPED, KindsUnusable, load_kinds
 from bot.terminal import give_up
 
+app = typer.Typer()
 kinds = typer.Typer(help="What people can ask for (KINDS_FILE).", no_args_is_help=True)
+app.add_typer(kinds, name="kinds")
 
 
 @kinds.command()

@@ -22,12 +22,10 @@ from engine.run import ADAPTER_FOLDER, REPORT_PAGE, SKIPPED, RunReport
 from engine.run import Progress as Step
 from engine.run_config import write_config
 
-
-def register(app: typer.Typer) -> None:
-    """Make the command a part of `ovation`."""
-    app.command(name="train")(train_by_hand)
+app = typer.Typer()
 
 
+@app.command(name="train")
 def train_by_hand(
     source: Annotated[
         Path,

@@ -25,7 +25,9 @@ from storage.database import open_for_reading
 if TYPE_CHECKING:
     from bot.comparison import Plan
 
+app = typer.Typer()
 models = typer.Typer(help="The versions, and models side by side.", invoke_without_command=True)
+app.add_typer(models, name="models")
 
 
 @models.callback()

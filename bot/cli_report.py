@@ -16,7 +16,10 @@ from storage.durable import give_name
 
 _HEAD_CHARACTERS = 1000
 
+app = typer.Typer()
 
+
+@app.command()
 def report(
     output: Annotated[Path, typer.Option(dir_okay=False, help="The file; an earlier report is replaced.")] = Path(
         "ovation-report.html"

@@ -18,12 +18,10 @@ from storage.statistics import Count, Statistics, statistics_in
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
-
-def register(app: typer.Typer) -> None:
-    """Make the command a part of `ovation`."""
-    app.command()(stats)
+app = typer.Typer()
 
 
+@app.command()
 def stats(
     days: Annotated[int, typer.Option(min=1, max=3650, help="How far back.")] = 30, as_json: Json = False
 ) -> None:

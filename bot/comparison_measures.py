@@ -9,11 +9,12 @@ from random import Random
 
 from bot.comparison_asks import UNRATED, Ask
 from bot.sandbox.tastes import Taste
+from engine.slots import lift
 from engine.starter import grammar
 from engine.starter.grammar import Topic
 from engine.starter.lessons import Lessons
 from engine.starter.parser import is_well_formed
-from engine.starter.skeletons import lift, skeletons
+from engine.starter.skeletons import skeletons
 from engine.text_measures import count_pairs, distinct_2, self_bleu, words_of
 
 _Z = 1.96

@@ -12,13 +12,11 @@ from contextlib import AsyncExitStack
 import httpx
 from telegram.error import InvalidToken, NetworkError
 
-from bot.engine_process import free_port
-from bot.engines import own_engine
+from bot.engines import EngineLink
 from bot.errors import StartError
 from bot.health import Health
 from bot.health_app import health_app
 from bot.intake import ALLOWED_UPDATES, InboxProcessor, Intake
-from bot.keys import Keys
 from bot.polling import Poller
 from bot.serving import listen, serving
 from bot.settings import Settings
@@ -27,7 +25,6 @@ from bot.telegram_app import TelegramApplication
 from bot.timing import Timing
 from bot.vitals import Vitals
 from bot.webhook import Webhook
-from engine.client import EngineClient
 from engine.errors import EngineUnavailable
 from storage.database import Database
 
@@ -51,26 +48,15 @@ async def introduce(application: TelegramApplication, timing: Timing) -> None:
 
 
 async def open_engine(
-    settings: Settings,
-    stack: AsyncExitStack,
-    db: Database,
-    http: httpx.AsyncClient,
-    vitals: Vitals,
-    keys: Keys,
-    timing: Timing,
+    settings: Settings, db: Database, link: EngineLink, vitals: Vitals, timing: Timing
 ) -> Switchboard:
-    """Start our own engine, or find the one that ENGINE_URL names; the switchboard is ready then."""
-    port = free_port()
-    url = str(settings.engine_url or f"http://127.0.0.1:{port}").rstrip("/")
-    client = EngineClient(url, http=http)
-    versions = settings.data_dir / "versions"
-    versions.mkdir(exist_ok=True)
+    """Wait for the engine; the switchboard is ready then."""
     switchboard = Switchboard(
-        db=db, engine=client, folder=versions, canary_share=settings.canary_share, model=settings.model
-    )
-    if settings.engine_url is None:
-        process = own_engine(settings, client, port, lambda: keys)
-        stack.push_async_callback(process.stop)
+        db=db, engine=link.client, folder=settings.data_dir / "versions", canary_share=settings.canary_share,
+        model=settings.model,
+    )  # fmt: skip
+    process = link.process
+    if process is not None:
         await process.start(switchboard.install)
         vitals.engine_restarts.set_function(lambda: process.restarts)
         return switchboard

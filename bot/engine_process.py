@@ -75,21 +75,36 @@ class EngineProcess:
         self._keeper: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._last_lines: deque[str] = deque(maxlen=5)
+        self._began_at = 0.0
         self.restarts = 0
         """How often it had to be started again."""
         self.is_healthy = False
         """Whether it answered when it was asked last, with its versions loaded."""
 
+    async def begin(self) -> None:
+        """Start the engine and do not wait: there may be other things to do before `start`."""
+        self._began_at = asyncio.get_running_loop().time()
+        self._last_lines.clear()
+        self._child = child = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True, env=computing_environment(),
+        )  # fmt: skip
+        assert child.stdin is not None, "stdin is a pipe"
+        child.stdin.write((self._watermark_key or "").encode())
+        child.stdin.close()
+        self._reader = asyncio.create_task(self._relay(child), name="engine log")
+
     async def start(self, on_ready: Callable[[], Awaitable[None]]) -> None:
-        """Start the engine, wait until it answers, and keep it running from then on.
+        """Start the engine if it has not begun, wait until it answers, and keep it running from then on.
 
         Raises:
             StartError: it ended before it was ready, or was not ready in time.
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await self._spawn(START_SECONDS)
-        patience = min(_RESTART_SECONDS + _RESTART_FACTOR * (loop.time() - began), START_SECONDS)
+        if self._child is None:
+            await self.begin()
+        await self._answers(START_SECONDS)
+        took = asyncio.get_running_loop().time() - self._began_at
+        patience = min(_RESTART_SECONDS + _RESTART_FACTOR * took, START_SECONDS)
         try:
             await on_ready()
         except EngineError as error:
@@ -109,16 +124,10 @@ class EngineProcess:
             await asyncio.wait({self._reader}, timeout=PULSE_SECONDS)  # for the last words
             self._reader.cancel()
 
-    async def _spawn(self, seconds: float) -> None:
-        self._last_lines.clear()
-        self._child = child = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, start_new_session=True, env=computing_environment(),
-        )  # fmt: skip
-        assert child.stdin is not None, "stdin is a pipe"
-        child.stdin.write((self._watermark_key or "").encode())
-        child.stdin.close()
-        self._reader = asyncio.create_task(self._relay(child), name="engine log")
+    async def _answers(self, seconds: float) -> None:
+        """Wait until the engine that has begun answers."""
+        assert self._child is not None and self._reader is not None, "it has begun"
+        child = self._child
         try:
             async with asyncio.timeout(seconds):
                 while not await self._client.is_ready():
@@ -158,7 +167,8 @@ class EngineProcess:
     async def _live(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> str:
         """One more life of the engine; returns a sentence on how it ended."""
         try:
-            await self._spawn(patience)
+            await self.begin()
+            await self._answers(patience)
         except (StartError, OSError) as error:
             return str(error)
         return await self._watch(on_ready)

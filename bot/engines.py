@@ -1,13 +1,15 @@
-"""The engine as the settings want it: which server is asked, with which key, or how our own is started.
+"""The engine as the settings want it: which server is asked, with which key, or how our own is started and begins.
 
 Knows settings and keys. Knows no version, no Telegram type.
 """
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import httpx
 
-from bot.engine_process import EngineProcess
+from bot.engine_process import EngineProcess, free_port
 from bot.errors import StartError
 from bot.keys import Keys
 from bot.settings import Settings
@@ -17,6 +19,29 @@ from engine.sources import find_source
 from storage.keyring import WATERMARK
 
 _TIMEOUT = httpx.Timeout(10.0, read=300.0, pool=None)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLink:
+    """The way to the engine."""
+
+    client: EngineClient
+    process: EngineProcess | None
+    """Our own, which has begun; None: the server at ENGINE_URL."""
+
+
+async def begin_engine(settings: Settings, stack: AsyncExitStack, keys: Keys) -> EngineLink:
+    """Let our own engine begin to load, unless ENGINE_URL names another."""
+    http = await stack.enter_async_context(engine_http(settings))
+    (settings.data_dir / "versions").mkdir(exist_ok=True)
+    if settings.engine_url is not None:
+        return EngineLink(EngineClient(str(settings.engine_url).rstrip("/"), http=http), None)
+    port = free_port()
+    client = EngineClient(f"http://127.0.0.1:{port}", http=http)
+    process = own_engine(settings, client, port, lambda: keys)
+    stack.push_async_callback(process.stop)
+    await process.begin()
+    return EngineLink(client, process)
 
 
 def engine_http(settings: Settings) -> httpx.AsyncClient:

@@ -1,20 +1,17 @@
-"""What everything else in the bot stands on: the folder and the token held, the database open, the way to Telegram.
+"""What everything else in the bot stands on: the database, and the way to Telegram.
 
 Knows what needs no network. Knows no service and no handler.
 """
 
-import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from telegram.ext import ExtBot
 
-from bot import data_folder, machine
 from bot.alarm import Alarm
 from bot.backups import Backups
 from bot.delivery import Delivery
-from bot.errors import StartError
-from bot.keys import Keys, open_keys
+from bot.keys import Keys
 from bot.messenger import Urgency
 from bot.pacing import Pacer
 from bot.settings import Settings
@@ -22,8 +19,6 @@ from bot.telegram_app import build_bot
 from bot.timing import Timing
 from bot.vitals import Vitals
 from storage.database import Database
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +37,9 @@ class Ground:
     backups: Backups
 
 
-async def lay_ground(settings: Settings, stack: AsyncExitStack, timing: Timing) -> Ground:
-    """Hold the folder and the token, open the database, and make what needs no network."""
+def lay_ground(settings: Settings, stack: AsyncExitStack, keys: Keys, db: Database, timing: Timing) -> Ground:
+    """Make what needs no network."""
     token = settings.telegram_bot_token.get_secret_value()
-    _look_at_machine(settings)
-    stack.enter_context(data_folder.held(settings.data_dir))
-    stack.enter_context(data_folder.token_held(token, str(settings.telegram_api_url)))
-    keys = open_keys(settings, may_make=True)
-    db = await Database.open(settings.database_path, keys.keyring)
-    stack.push_async_callback(db.close)
     vitals = Vitals()
     pacer = Pacer(limits=settings.pacing == "on", on_flood=vitals.floods.inc)
     bot = build_bot(token=token, api_url=str(settings.telegram_api_url), pacer=pacer)
@@ -65,16 +54,3 @@ async def lay_ground(settings: Settings, stack: AsyncExitStack, timing: Timing) 
         settings=settings, timing=timing, stack=stack, db=db, keys=keys, vitals=vitals, bot=bot, delivery=delivery,
         alarm=alarm, backups=backups,
     )  # fmt: skip
-
-
-def _look_at_machine(settings: Settings) -> None:
-    """Refuse a disk on which SQLite's promises do not hold, and warn of a library with a known bug.
-
-    Raises:
-        StartError: the data folder is on a network file system.
-    """
-    disk, library = machine.file_system(settings.data_dir), machine.sqlite()
-    if disk.state == "failed":
-        raise StartError(disk.says)
-    if library.state != "ok":
-        logger.warning("SQLite %s", library.says)

@@ -7,11 +7,11 @@ own memory is not relied on: the database knows up to when the slots were looked
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from bot.cron import cron_trigger
 from storage import runs
 from storage.database import Database
 from storage.errors import StorageError
@@ -21,31 +21,6 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 60.0
 
 _LOOK_BACK = timedelta(days=8)
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-def cron_trigger(line: str, timezone: str) -> CronTrigger:
-    """A trigger for a five-field cron line with cron's own weekdays (0 and 7 are Sunday; APScheduler's 0 is Monday).
-
-    Raises:
-        ValueError: the line is not a cron line.
-    """
-    fields = line.split()
-    if len(fields) == 5 and fields[4] != "*":
-        fields[4] = ",".join(_weekdays(part) for part in fields[4].split(","))
-    return CronTrigger.from_crontab(" ".join(fields), timezone=ZoneInfo(timezone))
-
-
-def _weekdays(part: str) -> str:
-    """Spell out the numbers of one part of the weekday field, e.g. `5-7` as fri,sat,sun."""
-    days, _, step = part.partition("/")
-    first, _, last = ("0-6" if days == "*" else days).partition("-")
-    if not first.isdigit():
-        return part
-    numbers = range(int(first), int(last or first) + 1, int(step or 1))
-    if not numbers or numbers[-1] >= len(_DAYS):
-        raise ValueError(f"{part!r} is not a day of the week")
-    return ",".join(_DAYS[number] for number in numbers)
 
 
 def missed_slot(trigger: CronTrigger, *, since: datetime, now: datetime) -> datetime | None:

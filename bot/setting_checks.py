@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from bot.cron import cron_trigger
 from bot.kinds import KindsUnusable, load_kinds
-from bot.schedule import cron_trigger
 from engine.errors import RunError
 from engine.overlap import read_protected
 from engine.reward import REACTION_VALUES, read_reaction_values

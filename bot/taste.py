@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from bot.lessons import dataset_of
 from bot.timing import USUAL, Timing
 from bot.vitals import Vitals
+from engine.chat import group_of
 from engine.client import EngineClient
-from engine.dataset import RatedGeneration, examples_of, group_of
+from engine.dataset import RatedGeneration, examples_of
 from engine.errors import EngineError, NoTaste, RequestError
 from engine.tasting import ONE_TEXT, Choosing, PersonalRating, RatedText, TasteFitted
 from storage import preferences, ratings

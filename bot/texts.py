@@ -6,8 +6,10 @@ Knows languages and ids of sentences. Knows nothing of who reads them.
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fluent.runtime import FluentBundle, FluentResource
+if TYPE_CHECKING:
+    from fluent.runtime import FluentBundle
 
 LANGUAGES = ("en", "zh")
 _LOCALES = Path(__file__).parent / "locales"
@@ -48,7 +50,9 @@ def say(language: str, text: str, **values: str | float) -> str:
 
 
 @cache
-def _bundle(language: str) -> FluentBundle:
+def _bundle(language: str) -> "FluentBundle":
+    from fluent.runtime import FluentBundle, FluentResource  # noqa: PLC0415 - a command may have nothing to say
+
     bundle = FluentBundle([language], use_isolating=False)
     bundle.add_resource(FluentResource((_LOCALES / f"{language}.ftl").read_text(encoding="utf-8")))
     return bundle

@@ -6,7 +6,7 @@ Knows OpenAI's wire format and how servers say no. Sends nothing.
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from httpx_sse import SSEError
 
 from engine.chat import FinishReason, Reply
 from engine.errors import EngineBusy, EngineUnavailable, RequestError
+from engine.queue_news import heard
 
 UNREADABLE: Final = "The engine's answer cannot be read; is the address that of an OpenAI-compatible server?"
 
@@ -63,6 +64,25 @@ class Answer:
             finish_reason=self.finish_reason,
             best_of=self.best_of,
         )
+
+
+class Overheard(httpx.AsyncByteStream):
+    """A response's bytes on their way to the reader of events; `on_queued` hears each number."""
+
+    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, on_queued: Callable[[int], None]) -> None:
+        assert isinstance(stream, httpx.AsyncByteStream), "only asynchronous clients listen"
+        self._stream = stream
+        self._on_queued = on_queued
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            for ahead in heard(part):
+                self._on_queued(ahead)
+            yield part
+
+    async def aclose(self) -> None:
+        """Close what is listened to."""
+        await self._stream.aclose()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 Knows tokens only by number, never by id. Knows nothing of torch, HTTP, chats or people.
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +26,12 @@ class Message:
 
     role: Role
     content: str
+
+
+def group_of(messages: Sequence[Message]) -> str:
+    """A short name for a prompt: equal messages, equal name."""
+    parts = "\x1e".join(f"{message.role}\x1f{message.content}" for message in messages)
+    return hashlib.sha256(parts.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

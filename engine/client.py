@@ -13,12 +13,11 @@ from typing import Any, Final
 import httpx
 from httpx_sse import EventSource, aconnect_sse
 
-from engine.answers import Answer, Failed, parsed, raise_for_status, readable, translated
+from engine.answers import Answer, Failed, Overheard, parsed, raise_for_status, readable, translated
 from engine.chat import Message, Reply, Sampling
 from engine.dialect import ALREADY_LOADED, Dialect, named_like, refused_adapter, refused_taste
 from engine.errors import EngineError, EngineUnavailable, RequestError
 from engine.moderation import read_moderation
-from engine.queue_news import Overheard
 from engine.taste_protocol import read_fitted, taste_object
 from engine.tasting import PersonalRating, RatedText, TasteFitted
 

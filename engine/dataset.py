@@ -4,7 +4,6 @@ A row is one generation with its current ratings. Knows people, chats and versio
 gives pseudonyms and decides who has consented); knows nothing of tokens or models.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from engine.brigades import in_brigades
-from engine.chat import Message
+from engine.chat import Message, group_of
 from engine.data_card import DataCard, shares, short
 from engine.errors import RunError
 from engine.reward import label_generations
@@ -185,12 +184,6 @@ def examples_of(
         dropped=dict(dropped),
     )
     return tuple(examples), card
-
-
-def group_of(messages: Sequence[Message]) -> str:
-    """A short name for a prompt: equal messages, equal name."""
-    parts = "\x1e".join(f"{message.role}\x1f{message.content}" for message in messages)
-    return hashlib.sha256(parts.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _sound(rows: Iterable[RatedGeneration], findings: Findings, dropped: Counter[str]) -> list[RatedGeneration]:

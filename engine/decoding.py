@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from engine import written_out
 from engine.cache import RowsCache
 from engine.chat import Sampling
-from engine.latent_lm import LatentLM
+from engine.noise import WritesFromNoise
 from engine.sampling import RowSampler, draw
 from engine.watermark import Watermark
 
@@ -65,7 +65,7 @@ class Batch:
 
         Rows of the same prompt share one reading of it. Open places for noise in a prompt are filled.
         """
-        if isinstance(self._model, LatentLM):
+        if isinstance(self._model, WritesFromNoise):
             for row in newcomers:
                 row.prompt = self._model.with_noise(list(row.prompt), row.noise_seed)
         places: dict[tuple[int, ...], int] = {}

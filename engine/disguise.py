@@ -15,7 +15,6 @@ from pathlib import Path
 from string import ascii_letters
 
 import opencc
-from confusable_homoglyphs.confusables import confusables_data
 
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
                         "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]")  # fmt: skip
@@ -99,6 +98,8 @@ def _fold(text: str) -> str:
 @cache
 def _lookalikes() -> dict[int, str]:
     """Letters that look like a Latin one -> that one; Han characters and kana look like nothing here."""
+    from confusable_homoglyphs.confusables import confusables_data  # noqa: PLC0415 - reads a megabyte of JSON at once
+
     found: dict[int, str] = {}
     for letter in ascii_letters:
         for alike in confusables_data.get(letter, ()):

@@ -15,10 +15,10 @@ from engine.chat_template import ChatTemplate
 from engine.errors import ModelError
 from engine.latent_lm import padded
 from engine.model import load_base
+from engine.slots import fill, lift
 from engine.sources import find_source
 from engine.starter import wishes
 from engine.starter.grammar import Language
-from engine.starter.skeletons import fill, lift
 from engine.vae import VaeLM, between
 
 _LONGEST = 48

@@ -35,7 +35,7 @@ class Judge:
 
 
 def is_judged(group: str) -> bool:
-    """Whether the ratings of a prompt, by `dataset.group_of`, are the judge's."""
+    """Whether the ratings of a prompt, by `chat.group_of`, are the judge's."""
     return int(group, 16) % JUDGED_ONE_IN == 0
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from engine import attention, generators, linears
+from engine import attention, linears
 from engine.chat import Message
 from engine.errors import ModelError
-from engine.latent_lm import LatentLM
 from engine.memory import return_memory
+from engine.noise import WritesFromNoise
+from engine.slots import topic_of
 from engine.sources import STARTER_FOLDER, find_source, version_name
 
 __all__ = ["STARTER_FOLDER", "Base", "best_device", "load_base", "load_to_serve", "version_name"]
@@ -45,7 +46,7 @@ class Base:
 
     def topic_of(self, messages: Sequence[Message]) -> str:
         """The topic that this model leaves open in a text for these messages; "" of a model that leaves none."""
-        return generators.topic_of(messages) if isinstance(self.model, LatentLM) else ""
+        return topic_of(messages) if isinstance(self.model, WritesFromNoise) else ""
 
 
 def best_device() -> torch.device:
@@ -82,9 +83,9 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
     """
     device = device or best_device()
     location = find_source(source)
-    generators.register()
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
+        _make_known(location, source)
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             location, use_safetensors=True, trust_remote_code=False, dtype=dtype
@@ -94,7 +95,6 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
             f"The model {source!r} cannot be loaded: give MODEL=starter, a folder with config.json,"
             " a tokenizer and .safetensors weights, or a hub id that this machine can reach."
         ) from error
-    generators.check_format(model.config, source)
     if tokenizer.chat_template is None:
         raise ModelError(f"The model {source!r} has no chat template; choose an instruct or chat model.")
     if not tokenizer.is_fast:
@@ -108,3 +108,12 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides `self` from mypy
     return Base(name=version_name(source), model=model, tokenizer=tokenizer)
+
+
+def _make_known(location: str, source: str) -> None:
+    """Tell transformers of the small generators if this is one."""
+    config, _ = PretrainedConfig.get_config_dict(location)
+    if str(config.get("model_type")).startswith("ovation-"):
+        from engine.generators import register  # noqa: PLC0415 - nobody else needs their classes
+
+        register(config, source)

@@ -18,7 +18,7 @@ from engine.chat_template import ChatTemplate
 from engine.dataset import Example
 from engine.model import Base
 from engine.run_config import RunConfig
-from engine.starter.skeletons import lift
+from engine.slots import lift
 
 CausalModel = PreTrainedModel | PeftModelForCausalLM
 

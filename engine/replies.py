@@ -19,7 +19,7 @@ from engine.model import Base
 from engine.objectives import CausalModel, Encoded
 from engine.run_config import RunConfig
 from engine.sampling import NOT_FINITE
-from engine.starter.skeletons import fill
+from engine.slots import fill
 
 _MOST_ROWS = 96
 _FEWEST_NEWCOMERS = 16

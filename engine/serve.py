@@ -1,48 +1,30 @@
 """The program `python -m engine.serve`: one model behind an OpenAI-compatible HTTP API.
 
-Knows the command line, the socket, signals and the parent process. Wrong use ends with one sentence and status 2
+Knows the command line, the socket and the parent process. Wrong use ends with one sentence and status 2
 before torch is imported, which takes seconds; the socket is bound by then and listens when the model is loaded.
 """
 
 import argparse
-import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import uvicorn
 
 from engine.errors import ModelError
 from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
 from engine.parent import end_with_parent
 from engine.sources import find_source
 
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
-    from engine.batching import Engine
-
-logger = logging.getLogger(__name__)
-
-_GRACE_SECONDS = 2
-"""After SIGTERM, answers in hand may take so long to finish; then they are told that the engine stops."""
-_KEEP_ALIVE_SECONDS = 30
-"""Longer than clients keep idle connections (httpx: 5 s), so that none is closed while a request is on its way."""
-_FLUSH_SECONDS = 0.5
-"""Time for the last bytes to leave."""
-_BACKLOG = 2048
-"""Connections that may wait to be accepted, as many as uvicorn allows."""
+_GRACE_SECONDS = 5
+"""So long after its parent's end it may still write: longer than `server` gives its answers."""
 _SPINS = "1000"
 """How long GNU's OpenMP waits in a loop for its other threads. By default so long that two processes on two cores slow
 each other down by a factor of ten and more."""
-_SWITCH_SECONDS = 0.001
-"""How long the model's thread may keep the interpreter while HTTP waits; Python's own 5 ms delay first tokens."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     if options.parent_pid is not None:
-        end_with_parent(options.parent_pid, grace_seconds=_GRACE_SECONDS + 3)
+        end_with_parent(options.parent_pid, grace_seconds=_GRACE_SECONDS)
     try:
         find_source(options.model)
         if options.guard is not None:
@@ -62,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error))
     with contextlib.closing(listener):
         try:
-            return _load_and_serve(options, listener)
+            return _serve(options, listener)
         except ModelError as error:
             return _complain(str(error))
         except (MemoryError, RuntimeError) as error:
@@ -109,19 +91,6 @@ def _in_range(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _lines(file: Path | None) -> list[str]:
-    """The lines of a file of keys; ModelError if it cannot be read or has none."""
-    if file is None:
-        return []
-    try:
-        lines = [line for line in file.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"The watermark's key {file} cannot be read: name a file with a key in hex.") from error
-    if not lines:
-        raise ModelError(f"The watermark's key {file} is empty: write a key in hex into it.")
-    return lines
-
-
 def _bind(host: str, port: int) -> socket.socket:
     """A bound socket that does not listen yet: the port is ours, and clients are refused until we are ready."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -135,77 +104,15 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
-    """What needs torch: load the model, then serve it."""
+def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
+    """What needs torch."""
     os.putenv("GOMP_SPINCOUNT", _SPINS)  # read when torch loads OpenMP
-    import torch  # noqa: PLC0415 - the errors above must not wait for it
-    from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415
+    gc.disable()  # of what is imported nothing is garbage, and looking for it takes a tenth of the time
+    from engine.server import load_and_serve  # noqa: PLC0415 - the errors above must not wait for it
 
-    from engine.batching import Engine  # noqa: PLC0415
-    from engine.guard import Guard  # noqa: PLC0415
-    from engine.http_app import build_app  # noqa: PLC0415
-    from engine.model import load_to_serve  # noqa: PLC0415
-    from engine.watermark import Watermark, read_secret  # noqa: PLC0415
-
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    threads = options.threads or os.cpu_count() or 1
-    torch.set_num_threads(threads)
-    disable_progress_bar()
-    base = load_to_serve(options.model, in_int8=options.quantize == "int8")
-    guard = None if options.guard is None else Guard(options.guard)
-    secrets = _lines(options.watermark_key)
-    watermarks = [Watermark(read_secret(line), base.model.device) for line in secrets]
-
-    async def run() -> int:
-        async with Engine(
-            base,
-            max_queue=options.max_queue,
-            max_batch=options.max_batch,
-            kv_tokens=options.kv_tokens,
-            threads=threads,
-            watermarks=watermarks,
-        ) as engine:
-            return await _serve(engine, build_app(engine, versions_dir=options.versions, guard=guard), listener)
-
-    return asyncio.run(run())
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: a signal must first reach the engine, which has answers in hand."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-async def _serve(engine: "Engine", app: "Starlette", listener: socket.socket) -> int:
-    """Answer requests until a signal comes (status 0) or the engine's thread dies (status 1)."""
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS + 2,
-    )
-    server = _Server(config)
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    listener.listen(_BACKLOG)
-    logger.info("Ready at http://%s:%d", *listener.getsockname()[:2])
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    ends = [serving, asyncio.create_task(stopping.wait()), asyncio.create_task(engine.ended.wait())]
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    has_died = engine.ended.is_set()
-    server.should_exit = True
-    await engine.close(grace_seconds=_GRACE_SECONDS)
-    await asyncio.wait({serving}, timeout=_FLUSH_SECONDS)
-    server.force_exit = True  # do not wait for clients that keep an idle connection open
-    await serving
-    for end in ends:
-        end.cancel()
-    return 1 if has_died else 0
+    gc.freeze()
+    gc.enable()
+    return load_and_serve(options, listener)
 
 
 def _complain(sentence: str, *, status: int = 2) -> int:

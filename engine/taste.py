@@ -50,7 +50,7 @@ class Labels:
 
 
 def labels_of(values: Sequence[float], weights: Sequence[float], groups: Sequence[str]) -> Labels:
-    """Labels from values in [-1, 1], weights in [0, 1], and names of what each text answers (`dataset.group_of`).
+    """Labels from values in [-1, 1], weights in [0, 1], and names of what each text answers (`chat.group_of`).
 
     One full vote weighs 1/3 after shrinkage and counts as one observation here; no text counts as three.
     """

@@ -18,13 +18,13 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor
 
+from engine.chat import group_of
 from engine.chat_template import ChatTemplate
-from engine.dataset import group_of
 from engine.errors import EngineError, RequestError
 from engine.model import Base
 from engine.novelty import Shown
 from engine.reading import Reading
-from engine.starter.skeletons import lift
+from engine.slots import lift
 from engine.tasting import FEWEST_RATINGS, Choosing, PersonalRating, RatedText, TasteFitted
 from engine.worker import Worker
 from engine.writing import Job, Take

@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import try_to_load_from_cache
 from pydantic import TypeAdapter, ValidationError
 
 from engine.errors import ModelError
@@ -80,6 +79,8 @@ def licence_of(model: str) -> str | None:
         return _STARTER_LICENCE
     file = Path(source) / "README.md"
     if not Path(source).is_dir():
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only a model from the hub needs it
+
         cached = try_to_load_from_cache(source, "README.md")
         if not isinstance(cached, str):
             return None

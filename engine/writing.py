@@ -15,7 +15,7 @@ from engine.chat import FinishReason, Sampling
 from engine.decoding import Row
 from engine.errors import EngineError, ModelError
 from engine.sampling import NOT_FINITE
-from engine.starter.skeletons import fill
+from engine.slots import fill
 from engine.tasting import seed_of
 from engine.text_stream import TextStream
 

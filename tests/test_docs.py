@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from bot.cli import app
 from bot.command_names import TAKEN
@@ -75,15 +76,16 @@ def unknown_commands(text: str) -> Iterator[str]:
         for words in re.findall(r"(?<![\w-])ovation((?: [a-z{-][\w,{}-]*)+)", code):
             present = typer.main.get_command(app)
             for word in words.split():
-                within = getattr(present, "commands", {})
+                context = typer.Context(present, resilient_parsing=True)
                 if word.startswith("-"):
-                    if word not in {name for part in present.params for name in part.opts}:
+                    if word not in {name for part in present.get_params(context) for name in part.opts}:
                         yield f"{present.name} {word}"
-                elif within:
-                    if word not in within:
+                elif isinstance(present, TyperGroup):
+                    _, command, _ = present.resolve_command(context, [word])
+                    if command is None:
                         yield f"ovation {word}"
                         break
-                    present = within[word]
+                    present = command
 
 
 def unknown_chat_commands(text: str, others: frozenset[str]) -> Iterator[str]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from engine.slots import CAPITAL, HEADLINE, SENTENCE_START, TOPIC, slots
+
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 KINDS = ("write", "slogan", "poem", "story", "post", "pitch", "title", "character")
@@ -21,15 +23,9 @@ FOLDER = Path(__file__).parent / "grammar"
 MORE = "more"
 """The name of the templates that lengthen a text; not a style."""
 
-SLOTS = TOPIC, HEADLINE, CAPITAL = "\ue000", "\ue001", "\ue002"
-"""Where the topic stands in a skeleton: as it is, in title case, and with a capital."""
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SYMBOL = re.compile(r"\{(\w+)\}")
-SENTENCE_START = re.compile(rf"(^|[.!?]”?\s+)([“(]?)([a-z{TOPIC}])")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
-_SMALL_WORDS = frozenset(
-    ["a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"]
-)
 _SINGULAR = {"is": "is", "was": "was", "has": "has", "do": "does", "s": "s", "they": "it", "them": "it"}
 _PLURAL = {"is": "are", "was": "were", "has": "have", "do": "do", "s": "", "they": "they", "them": "them"}
 _EMOJI = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?")
@@ -79,15 +75,9 @@ def write(kind: str, style: str, topic: Topic, language: Language, random: Rando
 
 
 def skeleton(kind: str, style: str, topic: Topic, language: Language, random: Random) -> str:
-    """One text whose topic is left open: a character for each form of it, by `slots` (delexicalised)."""
+    """One text whose topic is left open: a character for each form of it, by `engine.slots` (delexicalised)."""
     fitting = [t for t in (fit(t, topic) for t in templates(language)[kind][style]) if t]
     return _Text(topic, language, random).compose(random.choice(fitting))
-
-
-def slots(topic: str) -> dict[int, str]:
-    """What each of the slots' characters stands for, as `str.translate` takes it."""
-    forms = (topic, headline(topic), topic[:1].upper() + topic[1:])
-    return {ord(slot): form for slot, form in zip(SLOTS, forms, strict=True)}
 
 
 def without_emoji(text: str) -> str:
@@ -178,13 +168,3 @@ def vocative(topic: str) -> str:
     """
     first, _, rest = topic.partition(" ")
     return rest if rest and first in {"a", "an", "the", "our", "my", "your"} else topic
-
-
-def headline(topic: str) -> str:
-    """The topic in title case; words with capitals or digits of their own stay as they are.
-
-    >>> headline("a guide to night trains")
-    'A Guide to Night Trains'
-    """
-    parts = topic.split(" ")
-    return " ".join(word if i and word in _SMALL_WORDS else word[:1].upper() + word[1:] for i, word in enumerate(parts))

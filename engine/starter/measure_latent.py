@@ -12,9 +12,10 @@ from transformers import PreTrainedTokenizerFast
 
 from engine import vae
 from engine.latent_lm import LatentLM, padded
+from engine.slots import fill
 from engine.starter.latent_train import Rows
 from engine.starter.parser import is_well_formed
-from engine.starter.skeletons import Skeleton, fill
+from engine.starter.skeletons import Skeleton
 from engine.vae import VaeLM
 
 LONGEST: Final = 80

@@ -1,6 +1,6 @@
 """Does a text follow the grammar? The templates of `grammar` as one regular expression for each kind and language.
 
-Tells whether the grammar could have written a skeleton: a text whose topic is left open (`grammar.slots`). Agreement,
+Tells whether the grammar could have written a skeleton: a text whose topic is left open (`engine.slots`). Agreement,
 pronouns, articles, capitals and a person's name that comes again are held to; whether a word fits the topic's theme is
 not, for the grammar itself now and then takes a general one. Knows no model.
 """
@@ -10,12 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 
+from engine.slots import CAPITAL, HEADLINE, SENTENCE_START, TOPIC
 from engine.starter.grammar import (
-    CAPITAL,
-    HEADLINE,
     MORE,
-    SENTENCE_START,
-    TOPIC,
     Language,
     Topic,
     agreement,

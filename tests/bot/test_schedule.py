@@ -7,7 +7,8 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from bot.schedule import Schedule, cron_trigger, missed_slot
+from bot.cron import cron_trigger
+from bot.schedule import Schedule, missed_slot
 from storage import runs
 from storage.database import Database
 from storage.errors import DatabaseUnusable

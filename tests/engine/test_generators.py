@@ -20,10 +20,10 @@ from engine.model import load_base, load_to_serve
 from engine.replies import Prompt, sample_replies
 from engine.run import RunReport
 from engine.run_config import GateBounds, RunConfig, write_config
+from engine.slots import lift
 from engine.sources import SHIPPED
 from engine.starter import build_latent, wishes
 from engine.starter.lessons import unseen_words
-from engine.starter.skeletons import lift
 from engine.tasting import Choosing
 from engine.train import run
 from engine.versions import publish

@@ -2,8 +2,7 @@
 
 import torch
 
-from engine.chat import Message
-from engine.dataset import group_of
+from engine.chat import Message, group_of
 from engine.judge import fit_judge, is_judged, some_on_each_side
 from engine.taste import Labels
 from tests.engine.test_taste import labelled

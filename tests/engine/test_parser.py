@@ -4,10 +4,11 @@ from random import Random
 
 import pytest
 
+from engine.slots import SLOTS, lift, slots
 from engine.starter import grammar, topics
-from engine.starter.grammar import LANGUAGES, SLOTS, Language
+from engine.starter.grammar import LANGUAGES, Language
 from engine.starter.parser import is_well_formed, style_of
-from engine.starter.skeletons import lift, skeletons
+from engine.starter.skeletons import skeletons
 
 KINDS = ("slogan", "title", "poem", "story", "post", "pitch", "character")
 
@@ -75,10 +76,10 @@ def test_the_style_is_told() -> None:
 
 def test_a_lifted_topic_is_filled_in_again() -> None:
     drawn = list(skeletons(3000, KINDS, themed=True, seed=5))
-    filled = [each.text.translate(grammar.slots(each.topic)) for each in drawn]
+    filled = [each.text.translate(slots(each.topic)) for each in drawn]
     lifted = [lift(text, each.topic) for text, each in zip(filled, drawn, strict=True)]
     assert sum(text == each.text for text, each in zip(lifted, drawn, strict=True)) > 0.98 * len(drawn)
-    again = [text.translate(grammar.slots(each.topic)) for text, each in zip(lifted, drawn, strict=True)]
+    again = [text.translate(slots(each.topic)) for text, each in zip(lifted, drawn, strict=True)]
     assert sum(one == other for one, other in zip(again, filled, strict=True)) > 0.98 * len(drawn)
     assert all(any(slot in text for slot in SLOTS) for text in lifted)
 

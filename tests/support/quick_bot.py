@@ -2,7 +2,7 @@
 
 import typer
 
-from bot.cli import start_bot
+from bot.cli_run import start_bot
 from bot.timing import Timing
 
 QUICK = Timing(
