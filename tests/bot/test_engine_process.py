@@ -72,7 +72,7 @@ class Keeping:
         (self.folder / name).unlink()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not is_so():
                 await asyncio.sleep(0.02)
 

@@ -32,7 +32,7 @@ class Chat:
             self.text, self.buttons = text, buttons
 
     async def shows(self, words: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while words not in self.text:
                 await asyncio.sleep(0.01)
 

@@ -47,7 +47,7 @@ class Night:
         nightly.when_ended(ended.put)
         nightly.before_trial(conclude)
         await nightly.resume()
-        return await asyncio.wait_for(ended.get(), 30)
+        return await asyncio.wait_for(ended.get(), 60)
 
 
 def engine(request: httpx.Request) -> httpx.Response:

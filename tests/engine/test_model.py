@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_model.py"""
+"""A base is loaded from a folder, a hub id or a shipped name, or a sentence says why not."""
 
 import json
 import shutil

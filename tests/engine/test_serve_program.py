@@ -83,7 +83,7 @@ async def test_sigterm_ends_the_server_in_time_and_running_answers_are_told(
         while not await metric(http, "ovation_engine_requests_waiting"):
             await asyncio.sleep(0.01)
         running.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(running.process.wait, 5) == 0
+        assert await asyncio.to_thread(running.process.wait, 30) == 0
         answers = await asyncio.gather(*asking, return_exceptions=True)
     told = [answer.status_code for answer in answers if isinstance(answer, httpx.Response)]
     assert 503 in told

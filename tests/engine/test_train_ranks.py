@@ -69,8 +69,8 @@ SETTINGS = RunConfig(
 """81 texts, ten a step, leave one for the last step of an epoch, of which one process has no share; a step's texts are
 too many tokens for one pass."""
 
-READY = multiprocessing.get_context("forkserver")
-READY.set_forkserver_preload([__name__])
+PREPARED = multiprocessing.get_context("forkserver")
+PREPARED.set_forkserver_preload([__name__])
 
 
 def train_as(rank: int, of: int, port: int, run_dir: Path) -> None:
@@ -88,7 +88,7 @@ def said_by(rank: int, run_dir: Path) -> Path:
 def start(run_dir: Path, *, of: int) -> list[multiprocessing.process.BaseProcess]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    trainers = [READY.Process(target=train_as, args=(rank, of, port, run_dir), daemon=True) for rank in range(of)]
+    trainers = [PREPARED.Process(target=train_as, args=(rank, of, port, run_dir), daemon=True) for rank in range(of)]
     for trainer in trainers:
         trainer.start()
     return trainers

@@ -1,4 +1,4 @@
-"""pytest tests/engine/test_versions.py"""
+"""A version is published whole or not at all, and what was altered is never loaded."""
 
 import hashlib
 import json
