@@ -86,7 +86,7 @@ class Settings(DataSettings):
     canary_days: float = Field(14.0, gt=0, le=365)
     objective: Literal["taste", "kto"] = "taste"
     train_minutes: float = Field(20.0, gt=0, le=1440)
-    train_steps: int = Field(40, ge=1, le=1000)
+    train_steps: int = Field(0, ge=0)
     train_niceness: int = Field(10, ge=0, le=19)
     train_memory_mb: int = Field(0, ge=0)
     retention_days: int = Field(180, ge=1, le=3650)

@@ -58,8 +58,8 @@ class Budget:
     """What a run may take."""
 
     minutes: float = 20.0
-    steps: int = 40
-    """Of the stage that follows the taste, in which a run spends most of its time."""
+    steps: int = 0
+    """Of each of its two stages, whatever has been rated; 0: as many as they ask for."""
     memory_mb: int = 0
     """0: no limit."""
     niceness: int = 10
@@ -87,7 +87,8 @@ def run_config(
         words_file=None if screen.words is None else str(screen.words.absolute()),
         guard=screen.guard,
         seed=seed,
-        policy_steps=budget.steps if objective == "taste" else 0,
+        max_rated_steps=budget.steps,
+        policy_steps=min(plain.policy_steps, budget.steps or plain.policy_steps) if objective == "taste" else 0,
         threads=os.cpu_count() or 1,
         niceness=budget.niceness,
         temperature=TEMPERATURE,

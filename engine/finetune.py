@@ -172,7 +172,7 @@ def fit_adapter(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfi
     """
     rng = random.Random(config.seed)
     size = step_size(len(data.rows), config)
-    steps = config.epochs * math.ceil(len(data.rows) / size)
+    steps = rated_steps(len(data.rows), config)
     parameters = trained_parameters(model)
     optimizer = optimizer_for(parameters, config.learning_rate or learning_rate_for(model))
     warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: warmth(done + 1))
@@ -194,6 +194,12 @@ def fit_adapter(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfi
 def step_size(examples: int, config: RunConfig) -> int:
     """Examples an optimiser step: `batch_size`, but few enough that small datasets get eight steps an epoch."""
     return max(4, min(config.batch_size, examples // 8))
+
+
+def rated_steps(examples: int, config: RunConfig) -> int:
+    """Optimiser steps on so many rated texts."""
+    steps = config.epochs * math.ceil(examples / step_size(examples, config))
+    return min(steps, config.max_rated_steps or steps)
 
 
 def _batches(rows: Sequence[Encoded], size: int, epochs: int, rng: random.Random) -> Iterator[list[int]]:

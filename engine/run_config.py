@@ -75,6 +75,8 @@ class RunConfig:
     learning_rate: float | None = None
     """None chooses by the size of the model: `engine.finetune.learning_rate_for`."""
     epochs: int = 3
+    max_rated_steps: int = 0
+    """Optimiser steps on the rated texts at most, however many they are; 0 = as many as the epochs take."""
     batch_size: int = 32
     """Examples an optimiser step, fewer where there are few examples."""
     beta: float = 1.0
@@ -122,6 +124,7 @@ class RunConfig:
             "lora_rank": (1 <= self.lora_rank <= 256, "from 1 to 256"),
             "learning_rate": (self.learning_rate is None or 0.0 < self.learning_rate <= 1.0, "from 0 to 1, or null"),
             "epochs": (1 <= self.epochs <= 100, "from 1 to 100"),
+            "max_rated_steps": (self.max_rated_steps >= 0, "0 (no limit) or more"),
             "batch_size": (self.batch_size >= 1, "1 or more"),
             "beta": (self.beta > 0.0, "above 0"),
             "anchor_share": (0.0 <= self.anchor_share <= 0.5, "from 0 to 0.5"),

@@ -28,6 +28,7 @@ from engine.finetune import (
     TrainingSet,
     add_adapter,
     fit_adapter,
+    rated_steps,
     reference_log_probs,
     step_size,
     trained_parameters,
@@ -178,7 +179,7 @@ class Trainer:
             )
 
         size, takes = step_size(len(data.rows), config), config.policy_prompts * config.takes
-        first = config.epochs * -(-len(data.rows) // size)
+        first = rated_steps(len(data.rows), config)
         texts = first * size + config.policy_steps * takes
 
         def course(before: int, texts_a_step: int, kl_budget: float) -> Course:

@@ -58,7 +58,7 @@ class Plan:
     train_minutes: float = 20.0
     """How long each night may train."""
     train_steps: int = 16
-    """How many steps each night may follow the taste."""
+    """How many steps each stage of a night may take; 0: as many as in any bot's."""
 
 
 def run_demo(plan: Plan) -> None:

@@ -182,4 +182,5 @@ def test_an_objective_without_taste_trains_on_the_rated_texts_alone() -> None:
 
 def test_a_run_keeps_to_a_budget_of_work() -> None:
     config = run_config("starter", budget=Budget(minutes=3, steps=7, niceness=0))
-    assert (config.max_minutes, config.policy_steps, config.niceness) == (3, 7, 0)
+    assert (config.max_minutes, config.max_rated_steps, config.policy_steps, config.niceness) == (3, 7, 7, 0)
+    assert run_config("starter", objective="kto", budget=Budget(steps=7)).policy_steps == 0

@@ -94,6 +94,14 @@ def test_liked_texts_gain_on_disliked_ones(night, taught):
     assert after[0] - after[1] > before + 1.0
 
 
+def test_a_run_takes_no_more_steps_than_it_may_whatever_has_been_rated(taught, tmp_path):
+    report = train_on(tmp_path, audience(120), taught, max_rated_steps=3, policy_steps=2)
+    assert (len(report.curves["loss"]), len(report.curves["liking"])) == (3, 2)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["stage"] == "training"][-1]
+    assert last["done"] == last["total"]
+
+
 def test_a_run_leaves_its_folder_as_promised(night):
     run_dir, report = night
     assert read_report(run_dir) == report
