@@ -162,7 +162,7 @@ def _speed_table(sides: dict[str, list[dict[str, float]]]) -> Table:
         f"{RATINGS} ratings of the starter's texts, {EPOCHS} epochs in batches of {BATCH}, LoRA of the same rank on all"
         " linear layers, without the texts that our trainer adds; from the labelled texts to the adapter, with"
         f" tokenising and reference. A process each, medians of {REPETITIONS} with their range. That both minimise the"
-        " same loss is held by tests/engine/test_trl_parity.py."
+        " same loss is held by tests/engine/training/test_trl_parity.py."
     )
     rows = [
         ["ratings trained a second", *(middle(speeds[side]) for side in _SIDES), f"{faster:.2f}", "≥ 5"],

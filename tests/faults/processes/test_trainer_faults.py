@@ -23,9 +23,9 @@ from engine.client import EngineClient
 from engine.run import Reason, RunReport, write_report
 from engine.versions import verify
 from storage.database import Database
-from tests.bot.test_nightly import Night, rate
-from tests.engine.learning_fixtures import save_greedy_model, save_tiny_model
+from tests.bot.learning.test_nightly import Night, rate
 from tests.support.keys import keyring_in
+from tests.support.learning_fixtures import save_greedy_model, save_tiny_model
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, has_verdict
 
 

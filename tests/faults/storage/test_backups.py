@@ -14,7 +14,7 @@ from storage.backup import Revision
 from storage.database import Database, open_for_reading
 from storage.errors import DatabaseUnusable
 from storage.tombstones import Tombstone
-from tests.storage.histories import opened, rows_of, write_history
+from tests.support.histories import opened, rows_of, write_history
 from tests.support.killing import killed_at_syscall, need_strace, steps
 
 NIGHT = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)

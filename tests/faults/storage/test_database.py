@@ -17,7 +17,7 @@ from storage.database import Database, open_for_reading, use_keys
 from storage.errors import DatabaseUnusable
 from storage.migrations import MIGRATIONS, migrate, pending
 from tests.storage.conftest import NOON
-from tests.storage.histories import PEOPLE, opened, rows_of, write_history
+from tests.support.histories import PEOPLE, opened, rows_of, write_history
 from tests.support.killing import killed_at_statement
 
 LATER = datetime.fromisoformat("2026-12-01T00:00:00+00:00")

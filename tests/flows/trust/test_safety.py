@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from bot.sandbox.server import Sandbox
-from tests.engine.learning_fixtures import save_tiny_model
 from tests.support.fake_engine import FakeEngine
+from tests.support.learning_fixtures import save_tiny_model
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 UNSAFE = "f.u.c.k this"

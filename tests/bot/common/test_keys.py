@@ -1,0 +1,86 @@
+"""The master key is changed without touching a text, and a kill on the way leaves a pair that fits."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bot import keys
+from bot.cli import app
+from bot.errors import StartError
+from bot.keys import change_master, open_keys
+from bot.settings import DataSettings, Settings
+from storage import generations
+from storage.database import Database, open_for_reading
+from tests.storage.conftest import delivered
+from tests.support.histories import write_history
+
+
+@pytest.fixture
+async def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataSettings:
+    """A data folder with a text in it, whose bot is stopped."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "backups").mkdir(parents=True)
+    settings = DataSettings()
+    db = await Database.open(settings.database_path, open_keys(settings, may_make=True).keyring)
+    await delivered(db, 1)
+    await db.close()
+    return settings
+
+
+def text_in(settings: DataSettings) -> str | None:
+    connection = open_for_reading(settings.database_path, open_keys(settings).keyring)
+    (text,) = generations.all_delivered(connection)
+    connection.close()
+    return text.text
+
+
+def test_a_rotation_changes_the_master_key_and_neither_texts_nor_pseudonyms(settings: DataSettings) -> None:
+    master, person = settings.key_path.read_text(), open_keys(settings).pseudonyms.person(42)
+    result = CliRunner().invoke(app, ["keys", "rotate"])
+    assert result.exit_code == 0 and "replace your copies" in result.output
+    assert settings.key_path.read_text() != master and settings.key_path.stat().st_mode & 0o777 == 0o600
+    assert text_in(settings) == "Tea, greener by 1." and open_keys(settings).pseudonyms.person(42) == person
+    beside_the_backups = settings.backups_path / "keyring.jsonl"
+    assert beside_the_backups.read_text().count("\n") == settings.keyring_path.read_text().count("\n")
+    settings.key_path.write_text(master)
+    with pytest.raises(StartError, match="made with another key"):
+        open_keys(settings)
+
+
+@pytest.mark.parametrize("step", ["rewrap", "give_name"])
+def test_a_rotation_that_is_killed_leaves_keys_that_fit(
+    settings: DataSettings, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((keys.Keyring, "rewrap") if step == "rewrap" else (keys, "give_name")), die)
+        with pytest.raises(KeyboardInterrupt):
+            change_master(settings)
+    assert text_in(settings) == "Tea, greener by 1."
+    change_master(settings)
+    assert text_in(settings) == "Tea, greener by 1." and not settings.key_path.with_name("data.key.new").exists()
+
+
+def test_a_lost_keyring_is_never_replaced_by_a_new_one_but_by_its_copy(settings: DataSettings) -> None:
+    open_keys(settings).keyring.copy_to(settings.backups_path)
+    settings.keyring_path.unlink()
+    with pytest.raises(StartError, match="put back the copy in data/backups"):
+        open_keys(settings, may_make=True)
+    keys.bring_keyring(settings, settings.backups_path / "ovation-20261124T033000Z.db")
+    assert text_in(settings) == "Tea, greener by 1."
+
+
+def test_data_of_before_the_keyring_keeps_its_pseudonyms(settings: DataSettings) -> None:
+    old = settings.data_dir.with_name("old") / "ovation.db"
+    old.parent.mkdir()
+    write_history(old, texts=1, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "is_encrypted", lambda _: False)
+        before = DataSettings(data_dir=old.parent, key_file=settings.key_path)
+        master = bytes.fromhex(settings.key_path.read_text())
+        assert open_keys(before).pseudonyms.person(42) == keys.Pseudonyms(master).person(42)

@@ -1,0 +1,59 @@
+"""Other people's words are not handed out as the model's own, for as long as they are held."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.overlap import OverlapInspector
+from engine.errors import RunError
+from engine.overlap import Overlap, read_protected
+from storage import people, ratings
+from storage.database import Database
+from storage.records import RatingEvent
+from tests.engine.safety.test_overlap import POEM
+from tests.storage.conftest import NOON, delivered
+
+
+@pytest.fixture
+async def inspector(db: Database) -> OverlapInspector:
+    """Ada has asked in long words of her own, and agreed, and Bob as well."""
+    text = await delivered(db, 1, author="ada")
+    await db.write(
+        lambda c: c.execute(
+            "UPDATE generations SET messages = encrypted(author, ?) WHERE id = ?",
+            (f'[{{"role": "user", "content": "{POEM}"}}]', text.id),
+        )
+    )
+    for person in ("ada", "bob"):
+        await people.grant(db, person, "tea", text_version=1, at=NOON)
+    event = RatingEvent(update_id=9, generation=text.id, rater="bob", source="button", value=1.0, emoji="👍", at=NOON)
+    await ratings.record(db, event)
+    return OverlapInspector(db=db, protected=Overlap())
+
+
+async def test_others_words_are_withheld_and_ones_own_are_not(db: Database, inspector: OverlapInspector) -> None:
+    hers, his = await delivered(db, 2, author="ada"), await delivered(db, 3, author="bob")
+    assert await inspector.fault(his, POEM) == "failed-copy"
+    assert await inspector.fault(hers, POEM) is None
+    assert await inspector.fault(his, "Something else that is long enough to be looked at: " * 2) is None
+
+
+async def test_who_withdraws_is_let_go_of_at_once(db: Database, inspector: OverlapInspector) -> None:
+    his = await delivered(db, 3, author="bob")
+    assert await inspector.fault(his, POEM) == "failed-copy"
+    await people.revoke(db, "ada", "tea", at=NOON)
+    inspector.renew()
+    assert await inspector.fault(his, POEM) is None
+
+
+async def test_protected_texts_are_withheld_from_everybody(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "protected"
+    folder.mkdir()
+    (folder / "poem.txt").write_text(POEM)
+    inspector = OverlapInspector(db=db, protected=read_protected(folder))
+    assert await inspector.fault(await delivered(db, 2, author="ada"), POEM) == "failed-copy"
+    (folder / "broken.md").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(RunError, match=r"broken.md cannot be read"):
+        read_protected(folder)
+    with pytest.raises(RunError, match="is no folder"):
+        read_protected(tmp_path / "none")

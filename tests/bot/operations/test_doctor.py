@@ -1,0 +1,234 @@
+"""The doctor names what is wrong and what to do, changes nothing, and its exit status can be relied on."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bot import machine
+from bot.cli import app
+from bot.doctor import Diagnosis, diagnose
+from bot.findings import Finding
+from bot.keys import open_keys
+from bot.settings import DataSettings, Settings
+from engine.versions import publish
+from storage import backup
+from tests.support.histories import opened, write_history
+
+TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation that is well: settings, key, a database with a past, a fresh backup."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(machine, "_LEAST_FREE_BYTES", 0)
+    monkeypatch.setattr(machine, "MOUNTS", tmp_path / "mounts")
+    monkeypatch.chdir(tmp_path)
+    write_env(tmp_path)
+    (tmp_path / "data").mkdir()
+    open_keys(DataSettings(), may_make=True)
+    write_history(tmp_path / "data" / "ovation.db", texts=8, seed=1)
+    backup.back_up(tmp_path / "data" / "ovation.db", tmp_path / "data" / "backups", now=NOW, keep=7)
+    return tmp_path
+
+
+def write_env(home: Path, *lines: str) -> None:
+    file = home / ".env"
+    file.write_text("\n".join((f"TELEGRAM_BOT_TOKEN={TOKEN}", *lines)))
+    file.chmod(0o600)
+
+
+def look(now: datetime = NOW) -> Diagnosis:
+    return diagnose(now=now)
+
+
+def found(check: str, diagnosis: Diagnosis | None = None) -> Finding:
+    (finding,) = [finding for finding in (diagnosis or look()).findings if finding.check == check]
+    return finding
+
+
+def test_an_installation_that_is_well_is_told_so(home: Path) -> None:
+    diagnosis = look()
+    assert diagnosis.exit_status == 0
+    assert {f.check for f in diagnosis.findings if f.state != "ok"} <= {"SQLite"}
+
+
+def test_looking_changes_nothing(home: Path) -> None:
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in home.rglob("*") if path.is_file() and path.suffix != ".db-shm"}
+
+    look()  # SQLite may leave an empty log beside the file
+    before = contents()
+    look()
+    assert contents() == before
+
+
+def test_a_new_installation_is_well(home: Path) -> None:
+    write_env(home, "DATA_DIR=elsewhere")
+    assert look().exit_status == 0
+    assert "at the first start" in found("key").says and "ovation run" in found("database").says
+    assert not (home / "elsewhere").exists()
+
+
+def test_wrong_settings_are_all_named_and_the_rest_is_looked_at_all_the_same(home: Path) -> None:
+    write_env(home, "MIN_RATINGS=-1", "TIMEZONE=Mars/Olympus")
+    diagnosis = look()
+    assert diagnosis.exit_status == 2
+    assert "MIN_RATINGS" in found("settings").says and "TIMEZONE" in found("settings").says
+    assert found("database").state == "ok"
+
+
+def test_settings_that_others_can_read_fail(home: Path) -> None:
+    (home / ".env").chmod(0o644)
+    diagnosis = look()
+    assert diagnosis.exit_status == 2 and "chmod 600" in found(".env").says
+    assert TOKEN not in str(diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda key: key.unlink(), "is missing, but there is data"),
+        (lambda key: key.chmod(0o644), "chmod 600"),
+        (lambda key: key.write_text("not a key"), "is not a key"),
+    ],
+)
+def test_a_key_that_is_missing_public_or_wrong_fails(home: Path, harm: Callable[[Path], None], says: str) -> None:
+    harm(home / "data.key")
+    assert found("key").state == "failed" and says in found("key").says
+    assert look().exit_status == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ((3, 6, 23), "ok"), ((3, 7, 0), "warning"), ((3, 40, 1), "warning"), ((3, 44, 5), "warning"),
+        ((3, 44, 6), "ok"), ((3, 45, 0), "warning"), ((3, 50, 6), "warning"), ((3, 50, 7), "ok"),
+        ((3, 51, 2), "warning"), ((3, 51, 3), "ok"), ((3, 53, 0), "ok"),
+    ],
+)  # fmt: skip
+def test_the_versions_of_sqlite_with_the_wal_reset_bug_are_known(version: tuple[int, int, int], state: str) -> None:
+    finding = machine.sqlite(version)
+    assert finding.state == state
+    assert state == "ok" or "only one connection ever writes" in finding.says
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "state"),
+    [
+        ("nfs4", "", "failed"), ("fuse.sshfs", "/my\\040bots", "failed"), ("9p", "/my\\040bots/data", "failed"),
+        ("ext4", "", "ok"), ("cifs", "/my", "ok"), ("nfs", "/my\\040bots/data/versions", "ok"),
+    ],
+)  # fmt: skip
+def test_a_data_folder_on_a_network_fails(tmp_path: Path, kind: str, place: str, state: str) -> None:
+    folder = tmp_path / "my bots" / "data"
+    folder.mkdir(parents=True)
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/vda / ext4 rw 0 0\nhost:/x {tmp_path}{place} {kind} rw 0 0\nproc /proc proc rw 0 0\n")
+    assert machine.file_system(folder / "not yet", mounts).state == state
+    assert machine.file_system(folder, tmp_path / "no such file").state == "ok"
+
+
+def test_a_full_disk_fails_and_a_small_one_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_LEAST_FREE_BYTES", 1 << 60)
+    assert machine.room(tmp_path / "not yet", database_bytes=0).state == "failed"
+    monkeypatch.setattr(machine, "_LEAST_FREE_BYTES", 0)
+    assert machine.room(tmp_path, database_bytes=1 << 60).state == "warning"
+    assert machine.room(tmp_path, database_bytes=0).state == "ok"
+
+
+def test_a_data_folder_that_is_none_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert machine.folder(tmp_path / "file").state == "failed"
+
+
+def test_a_damaged_database_fails_and_says_restore(home: Path) -> None:
+    database = home / "data" / "ovation.db"
+    content = bytearray(database.read_bytes())
+    for offset in range(4096, len(content), 4096):
+        content[offset : offset + 8] = b"\xff" * 8
+    database.write_bytes(content)
+    assert found("database").state == "failed" and "ovation restore" in found("database").says
+    database.write_bytes(b"no database at all" * 500)
+    assert found("database").state == "failed" and look().exit_status == 1
+
+
+def test_what_the_database_says_of_the_bot_is_told(home: Path) -> None:
+    with opened(home / "data" / "ovation.db") as connection:
+        connection.execute("INSERT INTO inbox VALUES (1, 'now', NULL, 'dead', 3, 'KeyError')")
+        connection.execute(
+            "INSERT INTO runs (id, state, verdict, reason, started_at) VALUES (3, 'ended', 'failed', 'memory', ?)",
+            (NOW.isoformat(),),
+        )
+        connection.execute("DELETE FROM migrations WHERE name LIKE '0002%'")
+    assert found("inbox").state == "warning" and "1 updates could not be handled" in found("inbox").says
+    assert found("last run").state == "warning" and "Run 3" in found("last run").says
+    assert found("schema").state == "warning" and "0002" in found("schema").says
+    assert look().exit_status == 0
+
+
+def test_a_database_of_a_newer_ovation_fails(home: Path) -> None:
+    with opened(home / "data" / "ovation.db") as connection:
+        connection.execute("INSERT INTO migrations VALUES ('9999 future', 'then')")
+    assert found("schema").state == "failed" and "newer Ovation" in found("schema").says
+
+
+def test_a_version_that_was_altered_fails_where_it_serves_and_warns_where_it_only_may(home: Path) -> None:
+    adapter = home / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    for name in ("v1", "v2"):
+        publish(adapter, home / "data" / "versions", name)
+    with opened(home / "data" / "ovation.db") as connection:
+        connection.execute(
+            "INSERT INTO runs (id, state, verdict, started_at) VALUES (1, 'ended', 'promoted', ?)", (NOW.isoformat(),)
+        )
+        for name, run, state in (("starter", None, "retired"), ("v1", 1, "candidate"), ("v2", 1, "champion")):
+            connection.execute(
+                "INSERT INTO versions VALUES (?, 'starter', ?, ?, ?, NULL, NULL)", (name, run, state, NOW.isoformat())
+            )
+    assert found("versions").state == "ok" and "2 with an adapter" in found("versions").says
+    (home / "data" / "versions" / "v1" / "adapter_model.safetensors").write_bytes(b"weight5")
+    assert found("versions").state == "warning" and "v1" in found("versions").says
+    (home / "data" / "versions" / "v2" / "extra.json").write_text("{}")
+    assert found("versions").state == "failed" and look().exit_status == 1
+
+
+def test_backups_that_are_missing_old_or_damaged_are_told(home: Path) -> None:
+    assert found("backups", look(NOW + timedelta(days=3))).state == "warning"
+    (made,) = backup.kept(home / "data" / "backups")
+    made.write_bytes(made.read_bytes()[:-1] + b"!")
+    assert found("backups").state == "failed"
+    made.unlink()
+    assert found("backups").state == "warning" and "run ovation backup" in found("backups").says
+
+
+def test_a_damaged_list_of_the_forgotten_fails(home: Path) -> None:
+    (home / "data" / "tombstones.jsonl").write_text("nonsense\n")
+    assert found("forgotten").state == "failed" and look().exit_status == 1
+
+
+def test_the_command_prints_a_table_or_json_and_ends_with_the_status(home: Path) -> None:
+    runner = CliRunner()
+    shown = runner.invoke(app, ["doctor"])
+    assert shown.exit_code == 0 and "database" in shown.stdout
+    (home / "data.key").unlink()
+    shown = runner.invoke(app, ["doctor", "--json"])
+    findings = json.loads(shown.stdout)
+    assert shown.exit_code == 1
+    assert {"check", "state", "says"} == findings[0].keys()
+    assert [f["check"] for f in findings if f["state"] == "failed"] == ["key"]
+
+
+def test_it_works_while_a_writer_is_in_the_middle_of_something(home: Path) -> None:
+    with opened(home / "data" / "ovation.db") as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM ratings")
+        assert found("database").state == "ok"
+        writer.execute("ROLLBACK")

@@ -1,0 +1,204 @@
+"""The real server over real HTTP, driven by the official openai client too."""
+
+import asyncio
+import json
+
+import httpx
+import openai
+import pytest
+
+from tests.engine.conftest import CONTEXT_TOKENS, Server
+from tests.support.asking import MESSAGES, chat, events, metric, text, until_idle
+
+
+async def test_an_answer_has_openais_form_and_counts_its_tokens(http: httpx.AsyncClient) -> None:
+    answer = (await chat(http)).json()
+    assert answer["object"] == "chat.completion"
+    assert answer["model"] == "tiny"
+    assert answer["id"].startswith("chatcmpl-")
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["choices"][0]["message"]["role"] == "assistant"
+    usage = answer["usage"]
+    assert usage["completion_tokens"] == 16
+    assert usage["total_tokens"] == usage["prompt_tokens"] + 16
+
+
+async def test_a_stream_tells_the_same_text_and_ends_with_done(http: httpx.AsyncClient) -> None:
+    whole = await text(http, max_tokens=100)
+    *chunks, done = await events(http, max_tokens=100)
+    assert done == "[DONE]"
+    choices = [json.loads(chunk)["choices"][0] for chunk in chunks]
+    assert choices[0]["delta"] == {"role": "assistant", "content": ""}
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == whole
+    assert [choice["finish_reason"] for choice in choices] == [None] * (len(choices) - 1) + ["length"]
+    assert len(choices) > 4
+    assert len({json.loads(chunk)["id"] for chunk in chunks}) == 1
+
+
+async def test_a_stream_tells_its_usage_when_asked(http: httpx.AsyncClient) -> None:
+    *_, usage, done = await events(http, stream_options={"include_usage": True})
+    assert done == "[DONE]"
+    assert json.loads(usage)["choices"] == []
+    assert json.loads(usage)["usage"]["completion_tokens"] == 16
+
+
+async def test_the_openai_client_gets_the_same_text_at_once_and_streamed(server: Server) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+        whole = await client.chat.completions.create(
+            model="tiny", messages=MESSAGES, max_completion_tokens=16, temperature=0, extra_body={"ignore_eos": True}
+        )
+        stream = await client.chat.completions.create(
+            model="tiny",
+            messages=MESSAGES,
+            max_tokens=16,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"ignore_eos": True},
+        )
+        chunks = [chunk async for chunk in stream]
+        listed = [model.id async for model in client.models.list()]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == (
+        whole.choices[0].message.content
+    )
+    assert whole.usage is not None
+    assert chunks[-1].usage == whole.usage
+    assert listed[0] == "tiny"
+
+
+async def test_the_openai_client_can_say_for_whom_it_asks_and_how_long_it_waits(
+    server: Server, http: httpx.AsyncClient
+) -> None:
+    failed = 'ovation_engine_requests_total{outcome="failed"'
+    before = await metric(http, failed)
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+        ask = client.chat.completions.create
+        for name in ("user", "safety_identifier"):
+            whole = await ask(model="tiny", messages=MESSAGES, max_tokens=4, **{name: "ada"})
+            assert whole.usage is not None and whole.usage.completion_tokens > 0
+        with pytest.raises(openai.InternalServerError, match="allow more time") as late:
+            await ask(model="tiny", messages=MESSAGES, extra_headers={"X-Server-Timeout": "0.001"})
+    assert late.value.status_code == 504
+    assert await metric(http, failed) == before + 1, "it does not ask again, as it does after other errors"
+
+
+async def test_the_openai_client_raises_its_own_errors(server: Server) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+        with pytest.raises(openai.NotFoundError, match="no model 'gpt-9'"):
+            await client.chat.completions.create(model="gpt-9", messages=MESSAGES)
+        with pytest.raises(openai.BadRequestError, match="max_tokens is 0"):
+            await client.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 10**9}, "max_tokens"),
+        ({"max_completion_tokens": 10**9}, "max_tokens"),
+        ({"max_tokens": CONTEXT_TOKENS}, str(CONTEXT_TOKENS)),
+        ({"max_tokens": "16"}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"min_p": 1}, "min_p"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"n": 2}, "n"),
+        ({"stop": [""]}, "stop"),
+        ({"stop": ["x"] * 17}, "stop"),
+        ({"seed": "x"}, "seed"),
+        ({"messages": []}, "messages"),
+        ({"messages": "hello"}, "messages"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "text only"),
+        ({"messages": [{"role": "user", "content": "tea " * 500}]}, str(CONTEXT_TOKENS)),
+        ({"model": None}, "model"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_bad_value_is_a_400_that_names_it(
+    http: httpx.AsyncClient, fields: dict[str, object], word: str, stream: bool
+) -> None:
+    response = await chat(http, **{"stream": stream} | fields)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] == "invalid_request_error"
+    assert word in error["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe\x00", b"[" * 100_000, b"{}"])
+async def test_a_malformed_body_is_a_400(http: httpx.AsyncClient, body: bytes) -> None:
+    for path in ("/v1/chat/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
+        response = await http.post(path, content=body)
+        assert response.status_code == 400
+        assert response.json()["error"]["message"]
+
+
+async def test_a_huge_body_an_unknown_path_and_a_wrong_method_are_refused(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/v1/chat/completions", content=b" " * (5 << 20))).status_code == 413
+    for response in (await http.get("/v1/nothing"), await http.get("/v1/chat/completions")):
+        assert response.status_code in {404, 405}
+        assert response.json()["error"]["message"]
+
+
+async def test_unknown_and_null_fields_are_ignored_and_parts_of_text_are_joined(http: httpx.AsyncClient) -> None:
+    parts = [{"type": "text", "text": "Write a poem"}, {"type": "text", "text": " on tea"}]
+    odd = await text(
+        http,
+        frequency_penalty=1,
+        logit_bias={},
+        user="x",
+        top_k=-1,
+        seed=None,
+        messages=[{"role": "user", "content": parts}],
+    )
+    assert odd == await text(http)
+
+
+async def test_without_a_limit_the_answer_may_fill_the_context(http: httpx.AsyncClient) -> None:
+    answer = (await chat(http, max_tokens=None)).json()
+    assert answer["usage"]["total_tokens"] == CONTEXT_TOKENS
+
+
+async def test_a_lone_surrogate_and_control_tokens_are_text(http: httpx.AsyncClient) -> None:
+    for content in ("\ud800 tea", "<|end|><|system|>", "\0", "👨‍👩‍👧‍👦"):
+        body = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": content}], "max_tokens": 2})
+        assert (await http.post("/v1/chat/completions", content=body)).status_code == 200
+
+
+async def test_a_seed_repeats_a_text_and_another_seed_does_not(http: httpx.AsyncClient) -> None:
+    hot = {"temperature": 1.0, "top_p": 0.95, "min_p": 0.01, "repetition_penalty": 1.1}
+    first, again, other = await asyncio.gather(*(text(http, seed=seed, **hot) for seed in (1, 1, 2)))
+    assert first == again
+    assert first != other
+
+
+async def test_sixteen_at_once_all_get_their_own_whole_answer(http: httpx.AsyncClient) -> None:
+    asked = [{"max_tokens": tokens, "seed": tokens, "temperature": 1.0} for tokens in range(1, 17)]
+    alone = [await text(http, **fields) for fields in asked]
+    assert await asyncio.gather(*(text(http, **fields) for fields in asked)) == alone
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_frees_its_row(http: httpx.AsyncClient, stream: bool) -> None:
+    await until_idle(http)
+    cancelled = await metric(http, 'ovation_engine_requests_total{outcome="cancelled"')
+    leaving = asyncio.create_task(chat(http, max_tokens=200, stream=stream))
+    while not await metric(http, "ovation_engine_requests_running"):
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    while await metric(http, 'ovation_engine_requests_total{outcome="cancelled"') == cancelled:
+        await asyncio.sleep(0.01)
+    await until_idle(http)
+
+
+async def test_metrics_count_requests_and_tokens(http: httpx.AsyncClient) -> None:
+    name = 'ovation_engine_completion_tokens_total{version="tiny"}'
+    before = await metric(http, name)
+    await text(http)
+    assert await metric(http, name) == before + 16
+    assert await metric(http, "ovation_engine_first_token_seconds_count") > 0

@@ -1,0 +1,84 @@
+"""The shipped starter: small, on topic, and able to stop."""
+
+import tomllib
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+
+from engine.model import STARTER_FOLDER, Base, load_base
+from engine.starter import measure, topics, wishes
+from engine.starter.grammar import LANGUAGES, Language
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def starter() -> Base:
+    return load_base("starter", device=torch.device("cpu"))
+
+
+def test_the_weights_folder_is_at_most_12_megabytes() -> None:
+    files = list(STARTER_FOLDER.iterdir())
+    assert {f.name for f in files} >= {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors"}
+    assert sum(f.stat().st_size for f in files) <= 12_000_000
+
+
+def test_the_starter_has_room_for_a_conversation(starter: Base) -> None:
+    assert starter.model.config.max_position_embeddings >= 512
+    assert starter.tokenizer.eos_token == "<|end|>"
+
+
+@pytest.mark.parametrize(("language", "share"), [("en", 0.8), ("zh", 0.9)])
+def test_most_texts_hold_a_topic_that_training_never_saw_and_all_end(
+    starter: Base, language: Language, share: float
+) -> None:
+    samples = measure.held_out_samples(starter.model, starter.tokenizer, language, count=8, seed=1)
+    assert len(samples) == 56
+    assert sum(s.on_topic for s in samples) / len(samples) >= share
+    assert sum(s.ended for s in samples) >= 55
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nearly_all_texts_hold_an_everyday_topic(starter: Base, language: Language) -> None:
+    random = Random(1)
+    asked = [(kind, topics.themed_topic(language, random).text) for kind in measure.TOPIC_KINDS for _ in range(8)]
+    prompts = [
+        [{"role": "system", "content": wishes.instructions(kind, language)[0]}, {"role": "user", "content": topic}]
+        for kind, topic in asked
+    ]
+    torch.manual_seed(1)
+    texts = measure.generate(starter.model, starter.tokenizer, prompts, temperature=0.9, min_p=0.05)
+    hits = [topic.casefold() in text.casefold() for (_, topic), (text, _) in zip(asked, texts, strict=True)]
+    assert sum(hits) / len(hits) >= 0.9
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_kind_ends_within_its_tokens(starter: Base, language: Language) -> None:
+    kinds = tomllib.loads((ROOT / "bot" / "kinds.toml").read_text(encoding="utf-8"))
+    topic = {"en": "the last lighthouse", "zh": "最后的灯塔"}[language]
+    torch.manual_seed(0)
+    for kind, table in kinds.items():
+        system = {"role": "system", "content": table["instruction"][language]}
+        prompts = [[system, {"role": "user", "content": topic}]] * 6
+        texts = measure.generate(
+            starter.model, starter.tokenizer, prompts, temperature=0.9, max_tokens=table["max_tokens"]
+        )
+        assert sum(ended for _, ended in texts) >= 5, kind
+        assert len({text for text, _ in texts}) >= 4, kind
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_new_topic_for_the_last_text_is_taken_up(starter: Base, language: Language) -> None:
+    topic, text = {"en": ("green tea", "Green tea, for everyone."), "zh": ("绿茶", "绿茶，天天都好。")}[language]
+    wish, name = {"en": ("make it about old maps", "old maps"), "zh": ("改成老地图", "老地图")}[language]
+    asked = [
+        {"role": "system", "content": wishes.instructions("slogan", language)[0]},
+        {"role": "user", "content": topic},
+        {"role": "assistant", "content": text},
+        {"role": "user", "content": wish},
+    ]
+    torch.manual_seed(0)
+    texts = measure.generate(starter.model, starter.tokenizer, [asked] * 20, temperature=0.7, min_p=0.05)
+    assert sum(name in text.casefold() for text, _ in texts) >= 16

@@ -1,0 +1,70 @@
+"""A version that has learned from somebody who is forgotten, or shut out, leaves service and is never gone back to."""
+
+from datetime import timedelta
+
+import pytest
+
+from storage import audit, erasure, people, runs, taints, versions
+from storage.database import Database
+from storage.records import Version
+from tests.storage.conftest import NOON, delivered
+from tests.storage.privacy.test_retention import agree, rate, trained_on
+
+LATER = NOON + timedelta(hours=1)
+
+
+@pytest.fixture
+async def reign(db: Database) -> Database:
+    """v1 has learned from Bob alone, v2 from Ada too; v2 is champion after v1."""
+    await versions.register_base(db, "starter", at=NOON - timedelta(days=1))
+    await agree(db, "ada", "bob")
+    await rate(db, await delivered(db, 1, author="bob"), "bob", 10)
+    await trained_on(db, "v1")
+    await rate(db, await delivered(db, 2, author="bob"), "ada", 11)
+    await trained_on(db, "v2")
+    await versions.crown(db, "v1", at=NOON)
+    await versions.crown(db, "v2", at=NOON + timedelta(minutes=1))
+    return db
+
+
+async def test_forgetting_taints_what_has_learned_from_the_person_and_nothing_else(reign: Database) -> None:
+    await erasure.forget(reign, "ada", LATER, names=lambda _: ())
+    assert [version.name for version in await versions.of_base(reign, "starter") if version.tainted_at] == ["v2"]
+    assert [version.name for version in await taints.serving(reign, "starter")] == ["v2"]
+    previous = await versions.previous_champion(reign, "starter")
+    assert previous is not None and previous.name == "v1"
+    await taints.leave(reign, "starter", follows="v1", at=LATER)
+    champion = await versions.in_state(reign, "starter", "champion")
+    assert champion is not None and champion.name == "v1"
+    assert await taints.serving(reign, "starter") == []
+    (due,) = await taints.to_destroy(reign, old_before=NOON - timedelta(days=180))
+    assert due.name == "v2"
+    await taints.destroyed(reign, "v2", at=LATER)
+    assert await taints.to_destroy(reign, old_before=NOON - timedelta(days=180)) == []
+    assert {deed.action for deed in await audit.newest(reign, limit=9)} == {"took out of service", "destroyed"}
+
+
+async def test_who_is_shut_out_taints_what_has_learned_from_their_texts_too(reign: Database) -> None:
+    await people.ban(reign, "bob", at=LATER)
+    tainted = {version.name for version in await versions.of_base(reign, "starter") if version.tainted_at}
+    assert tainted == {"v1", "v2"}
+    assert await versions.previous_champion(reign, "starter") is not None, "the base is left to go back to"
+
+
+async def test_a_run_in_flight_publishes_nothing_that_a_forget_has_tainted_and_a_new_attempt_is_clean(
+    reign: Database,
+) -> None:
+    run = await runs.start(reign, slot=None, at=NOON)
+    assert run is not None
+    await runs.learn(reign, run.id, fewest=1)
+    await erasure.forget(reign, "ada", LATER, names=lambda _: ())
+    version = Version(name="v3", base="starter", run=run.id, state="candidate", created_at=LATER)
+    assert not await versions.add(reign, version) and await versions.by_name(reign, "v3") is None
+    learned = await runs.learn(reign, run.id, fewest=1)
+    assert {rating.rater for text in learned for rating in text.ratings} == {"bob"}
+    assert await versions.add(reign, version)
+
+
+async def test_old_versions_out_of_service_are_destroyed_and_the_base_never_is(reign: Database) -> None:
+    due = await taints.to_destroy(reign, old_before=LATER)
+    assert [version.name for version in due] == ["v1"]
