@@ -1,4 +1,4 @@
-"""What the engine serves is what `model.generate` writes: 200 prompts, alone and in any mix, with and without adapters.
+"""What the engine serves is what `model.generate` writes: prompts alone and in any mix, with and without adapters.
 
 The reference is the model as transformers loads it; the engine's is packed and attends in its own way.
 """
@@ -20,7 +20,6 @@ from engine.model import STARTER_FOLDER, Base, load_base, load_to_serve
 from engine.versions import publish
 from tests.engine.conftest import save_adapter
 
-PROMPTS = 200
 TOKENS = 8
 GREEDY = Sampling(max_tokens=TOKENS, temperature=0.0, ignore_eos=True)
 KINDS = ("slogan", "poem", "story", "title", "post")
@@ -38,11 +37,11 @@ TOPICS = (
 )
 
 
-def prompts() -> list[list[Message]]:
+def prompts(count: int) -> list[list[Message]]:
     """Of all lengths, in two languages, some with an earlier turn."""
     draw = random.Random(5)
     asked = []
-    for kind, topic in itertools.islice(itertools.cycle(itertools.product(KINDS, TOPICS)), PROMPTS):
+    for kind, topic in itertools.islice(itertools.cycle(itertools.product(KINDS, TOPICS)), count):
         turns = [Message("user", f"Write a {kind} about {' and '.join([topic] * draw.randint(1, 6))}")]
         if draw.random() < 0.3:
             turns += [Message("assistant", topic), Message("user", "shorter, please")]
@@ -50,10 +49,10 @@ def prompts() -> list[list[Message]]:
     return asked
 
 
-def reference(model: PreTrainedModel, base: Base) -> list[str]:
+def reference(model: PreTrainedModel, base: Base, asked: list[list[Message]]) -> list[str]:
     """Each prompt's text as `generate` writes it alone."""
     template, texts = ChatTemplate(base.tokenizer), []
-    for messages in prompts():
+    for messages in asked:
         prompt = torch.tensor([template.encode(messages)])
         ids = model.generate(  # type: ignore[operator]  # transformers' mixins hide it
             input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=TOKENS, do_sample=False,
@@ -76,20 +75,22 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return publish(save_adapter(STARTER_FOLDER, root / "adapter", seed=3), root / "versions", "v1")
 
 
-async def test_greedy_texts_are_those_of_generate(adapter: Path) -> None:
+@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
+async def test_greedy_texts_are_those_of_generate(adapter: Path, count: int) -> None:
+    conversations = prompts(count)
     plain = load_base("starter")
-    expected = {"starter": reference(plain.model, plain)}
+    expected = {"starter": reference(plain.model, plain, conversations)}
     tuned = PeftModel.from_pretrained(plain.model, adapter)
-    expected["v1"] = reference(tuned, plain)
+    expected["v1"] = reference(tuned, plain, conversations)
     assert expected["v1"] != expected["starter"]
-    asked = [(name, number) for name in expected for number in range(PROMPTS)]
+    asked = [(name, number) for name in expected for number in range(count)]
     async with Engine(load_to_serve("starter"), max_batch=24, max_queue=len(asked)) as engine:
         await engine.load_adapter("v1", adapter)
 
         async def write(name: str, number: int) -> str:
-            return await text_of(engine.submit(prompts()[number], GREEDY, model=name))
+            return await text_of(engine.submit(conversations[number], GREEDY, model=name))
 
-        for name, number in asked[:: PROMPTS // 20]:
+        for name, number in asked[:: count // 20]:
             assert await write(name, number) == expected[name][number], "alone"
         random.Random(7).shuffle(asked)
         texts = await asyncio.gather(*(write(name, number) for name, number in asked))

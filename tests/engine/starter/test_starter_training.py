@@ -115,11 +115,16 @@ def run_as_a_program(arguments: list[str]) -> int:
     ).returncode
 
 
-@pytest.mark.parametrize("run", [run_here, pytest.param(run_as_a_program, marks=pytest.mark.slow)])
-def test_the_build_program_makes_a_model_that_loads(tmp_path: Path, run: Callable[[list[str]], int]) -> None:
+@pytest.mark.parametrize(
+    ("run", "options"),
+    [(run_here, [[]]), pytest.param(run_as_a_program, [[], ["--resume"]], marks=pytest.mark.slow)],
+)
+def test_the_build_program_makes_a_model_that_loads(
+    tmp_path: Path, run: Callable[[list[str]], int], options: list[list[str]]
+) -> None:
     places = ["--out", str(tmp_path), "--corpus", str(tmp_path / "c.jsonl")]
     limits = ["--texts", "400", "--steps", "4", "--threads", "1", "--samples", "1"]
-    for option in ([], ["--resume"]):
+    for option in options:
         assert run([*places, *limits, *option]) == 0
     assert len((tmp_path / "c.jsonl").read_text(encoding="utf-8").splitlines()) == 400
     base = load_base(str(tmp_path / "weights"), device=torch.device("cpu"))
