@@ -69,7 +69,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model that writes a's or z's, for people who like the one or the other."""
     import torch
 
-    from tests.support.learning_fixtures import save_taught_model
+    from tests.support.learning.learning_fixtures import save_taught_model
 
     torch.set_num_threads(1)
     return save_taught_model(tmp_path_factory.mktemp("taught"))

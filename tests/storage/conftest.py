@@ -9,7 +9,7 @@ import pytest
 from storage import generations, placing
 from storage.database import Database
 from storage.records import Delivery, Generation, NewGeneration, Turn
-from tests.support.keys import keyring_in
+from tests.support.stored.keys import keyring_in
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from storage import inbox
 from storage.database import Database
 from storage.errors import StorageError
-from tests.support.keys import keyring_in
+from tests.support.stored.keys import keyring_in
 
 BATCH = 5
 

@@ -19,7 +19,7 @@ from bot.terminal import confirm
 from engine.run import Comparison, Reason, RunReport, read_report, write_report
 from storage import backup, restore, tombstones
 from tests.storage.conftest import NOON
-from tests.support.histories import files_with, opened, rows_of, write_history
+from tests.support.stored.histories import files_with, opened, rows_of, write_history
 from tests.support.terminal import at_a_terminal
 
 ADA_ID = 4711

@@ -24,7 +24,7 @@ from engine.run_config import RunConfig
 from engine.train import run
 from storage.database import Database
 from tests.bot.learning.test_nightly import rate
-from tests.support.learning_fixtures import audience, rated, save_tiny_model
+from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model
 
 
 def ovation(*arguments: object) -> tuple[int, str, str]:

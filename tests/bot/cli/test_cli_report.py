@@ -15,7 +15,7 @@ from bot.settings import Settings
 from engine.run import Progress, Reason, RunReport, append_progress, write_report
 from engine.run_config import RunConfig, write_config
 from storage.migrations import migrate
-from tests.support.histories import opened, write_history
+from tests.support.stored.histories import opened, write_history
 
 NOW = datetime.now(UTC)
 LOADING = {"src", "href", "srcset", "data", "action", "poster"}

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from bot.cli import app
 from bot.settings import Settings
-from tests.support.reign import open_reign
+from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

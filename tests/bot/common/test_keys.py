@@ -13,7 +13,7 @@ from bot.settings import DataSettings, Settings
 from storage import generations
 from storage.database import Database, open_for_reading
 from tests.storage.conftest import delivered
-from tests.support.histories import write_history
+from tests.support.stored.histories import write_history
 
 
 @pytest.fixture

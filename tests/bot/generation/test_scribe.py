@@ -23,7 +23,7 @@ from engine.errors import ModelError
 from engine.overlap import Overlap
 from engine.safety import load_filter
 from storage.database import Database
-from tests.support.reign import open_reign
+from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WISH = Wish(topic="green tea", kind=load_kinds().by_name["slogan"], seed=3)

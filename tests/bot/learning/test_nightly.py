@@ -17,7 +17,7 @@ from storage import people, ratings, runs
 from storage.database import Database
 from storage.records import RatingEvent, Run
 from tests.storage.conftest import delivered
-from tests.support.keys import keyring_in
+from tests.support.stored.keys import keyring_in
 
 NOW = datetime.now(UTC)
 

@@ -18,7 +18,7 @@ from engine.versions import publish
 from storage import runs, trials, versions
 from storage.database import Database
 from storage.records import Run, Version
-from tests.support.keys import keyring_in
+from tests.support.stored.keys import keyring_in
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from bot.schedule import Schedule, missed_slot
 from storage import runs
 from storage.database import Database
 from storage.errors import DatabaseUnusable
-from tests.support.keys import keyring_in
+from tests.support.stored.keys import keyring_in
 
 
 def at(text: str) -> datetime:

@@ -19,7 +19,7 @@ from storage import audit, generations, people, placing, ratings, runs, trials, 
 from storage.database import Database
 from storage.records import RatingEvent, Trial, TrialEnd, Version
 from tests.storage.conftest import new_generation
-from tests.support.reign import open_reign
+from tests.support.stored.reign import open_reign
 
 NOW = datetime.now(UTC)
 TERMS = Terms(share=0.5, ratings=30, hours=0, days=14, tenure_days=0)

@@ -12,8 +12,8 @@ from storage.database import Database
 from storage.errors import BackupFailed
 from storage.tombstones import Tombstone
 from tests.storage.conftest import delivered
-from tests.support.histories import rows_of
-from tests.support.keys import keyring_in
+from tests.support.stored.histories import rows_of
+from tests.support.stored.keys import keyring_in
 
 
 def service(folder: Path, *, keep: int = 7) -> Backups:

@@ -16,7 +16,7 @@ from bot.keys import open_keys
 from bot.settings import DataSettings, Settings
 from engine.versions import publish
 from storage import backup
-from tests.support.histories import opened, write_history
+from tests.support.stored.histories import opened, write_history
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

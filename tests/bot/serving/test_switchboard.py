@@ -11,7 +11,7 @@ from bot.switchboard import Switchboard
 from engine.client import EngineClient
 from storage import versions
 from storage.database import Database
-from tests.support.reign import open_reign
+from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

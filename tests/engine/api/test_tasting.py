@@ -8,7 +8,7 @@ from engine.batching import Engine
 from engine.errors import RequestError
 from engine.model import Base
 from engine.tasting import ONE_TEXT, Choosing, seed_of
-from tests.support.rated import served
+from tests.support.learning.rated import served
 
 
 def test_how_often_and_what_is_drawn_depends_on_the_seed_alone() -> None:

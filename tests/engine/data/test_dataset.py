@@ -9,7 +9,7 @@ from engine.chat import Message
 from engine.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.errors import RunError
 from engine.safety import load_filter
-from tests.support.learning_fixtures import audience, rated
+from tests.support.learning.learning_fixtures import audience, rated
 
 
 def test_rows_come_back_as_they_were_written(tmp_path):

@@ -9,7 +9,7 @@ from engine.chat import Message
 from engine.dataset import examples_of, write_dataset
 from engine.errors import RunError
 from engine.exchange import kto_lines, read_ratings
-from tests.support.learning_fixtures import audience, rated
+from tests.support.learning.learning_fixtures import audience, rated
 
 GOOD = {
     "prompt": [{"role": "system", "content": "Write."}, {"role": "user", "content": "tea"}],

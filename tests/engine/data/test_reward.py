@@ -14,7 +14,7 @@ from engine.reward import (
     value_of_reactions,
 )
 from engine.weights import Vote, rating_weights
-from tests.support.voting import votes_of
+from tests.support.learning.voting import votes_of
 
 TELEGRAM_LIST = Path(__file__).parents[3].parent / "shared" / "telegram" / "reaction-emoji.json"
 

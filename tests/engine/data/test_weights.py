@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from engine.weights import SIGNAL_VALUES, SIGNAL_WEIGHTS, Vote, rating_weights, relative_tenures
-from tests.support.voting import votes_of
+from tests.support.learning.voting import votes_of
 
 
 def shares(votes: list[Vote]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from engine.finetune import add_adapter, reference_log_probs, trained_parameters
 from engine.model import load_base
 from engine.objectives import collate, log_probs
 from engine.run_config import RunConfig
-from tests.support.learning_fixtures import save_tiny_model
+from tests.support.learning.learning_fixtures import save_tiny_model
 
 A_GROUP = TEXTS_A_PROMPT * 2
 

@@ -13,7 +13,7 @@ from engine.finetune import add_adapter
 from engine.model import Base, load_base
 from engine.replies import Prompt, sample_replies
 from engine.run_config import RunConfig
-from tests.support.learning_fixtures import save_tiny_model
+from tests.support.learning.learning_fixtures import save_tiny_model
 
 CONFIG = RunConfig(temperature=0.9, top_p=0.95, min_p=0.02, max_new_tokens=12)
 

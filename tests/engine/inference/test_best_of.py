@@ -20,7 +20,7 @@ from engine.model import Base, load_base
 from engine.objectives import Encoded
 from engine.palate import CLOSE_ENOUGH
 from engine.tasting import Choosing, RatedText, seed_of
-from tests.support.rated import DRAWN, HOUSE, ask, likes_long, prompt, rate, served, text_of, write
+from tests.support.learning.rated import DRAWN, HOUSE, ask, likes_long, prompt, rate, served, text_of, write
 
 LONG = replace(DRAWN, max_tokens=200, ignore_eos=True)
 

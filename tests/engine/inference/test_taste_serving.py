@@ -18,7 +18,18 @@ from engine.model import Base, load_base
 from engine.reading import Reading, Readings
 from engine.tasting import Choosing, PersonalRating, RatedText, TasteFitted, seed_of
 from tests.engine.conftest import Server
-from tests.support.rated import DRAWN, HOUSE, ask, likes_long, likes_short, prompt, rate, served, text_of, write
+from tests.support.learning.rated import (
+    DRAWN,
+    HOUSE,
+    ask,
+    likes_long,
+    likes_short,
+    prompt,
+    rate,
+    served,
+    text_of,
+    write,
+)
 
 
 @pytest.fixture(scope="module")

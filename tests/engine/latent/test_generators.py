@@ -27,7 +27,7 @@ from engine.starter.lessons import unseen_words
 from engine.tasting import Choosing
 from engine.train import run
 from engine.versions import publish
-from tests.support.rated import rate, text_of
+from tests.support.learning.rated import rate, text_of
 
 MODELS = ("vae", "gan")
 TOPICS = ("green tea", "our volunteers", "绿茶", "the night bus", "a lost key", "zorblatt", "夜班车", "old trees")

@@ -19,7 +19,7 @@ from engine.objectives import (
     log_probs,
     micro_batches,
 )
-from tests.support.learning_fixtures import save_tiny_model
+from tests.support.learning.learning_fixtures import save_tiny_model
 
 ROWS = [Encoded((3, 70, 71, 0, 4), (80, 81, 0)), Encoded((3, 72, 4), (90, 91, 92, 0)), Encoded((3, 4), (7, 0))]
 

@@ -11,7 +11,7 @@ from engine.features import TOKEN_BUCKETS, block_slices, text_features
 from engine.model import Base, load_base
 from engine.objectives import Encoded
 from engine.taste import Labels, fit
-from tests.support.learning_fixtures import save_tiny_model
+from tests.support.learning.learning_fixtures import save_tiny_model
 
 
 @pytest.fixture(scope="module")

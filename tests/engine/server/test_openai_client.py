@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletion
 from engine.batching import Engine
 from engine.model import Base
 from tests.engine.conftest import CONTEXT_TOKENS, Server
-from tests.support.rated import served
+from tests.support.learning.rated import served
 
 MESSAGES: list[Any] = [
     {"role": "developer", "content": "You write."},

@@ -18,7 +18,7 @@ from engine.model import Base
 from engine.serve import main
 from tests.engine.conftest import start_server
 from tests.support.asking import chat, metric
-from tests.support.rated import served
+from tests.support.learning.rated import served
 
 
 def serve(*options: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from engine.dataset import RatedGeneration, write_dataset
 from engine.run import read_report
 from engine.run_config import RunConfig, write_config
 from engine.train import run
-from tests.support.learning_fixtures import audience, save_taught_model
+from tests.support.learning.learning_fixtures import audience, save_taught_model
 
 LEAVING = "leaving"
 

@@ -19,7 +19,7 @@ from engine.on_policy import Balance, Rewarding, follow_taste, leave_one_out, no
 from engine.replies import Prompt, Replies, sample_replies
 from engine.run_config import RunConfig
 from engine.trail import Trail
-from tests.support.learning_fixtures import rated
+from tests.support.learning.learning_fixtures import rated
 
 CONFIG = RunConfig(lora_rank=8, max_new_tokens=16, policy_steps=15, policy_prompts=12, learning_rate=5e-3, threads=1)
 

@@ -21,7 +21,7 @@ from engine.run import Progress, RunReport, read_progress, read_report
 from engine.run_config import GateBounds, RunConfig, write_config
 from engine.train import run
 from engine.versions import publish
-from tests.support.learning_fixtures import audience, rated, save_tiny_model
+from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model
 
 # All a's are half of the model's alphabet, so half of its diversity has to go.
 BOUNDS = GateBounds(min_diversity=0.3, max_perplexity_rise=0.5)

@@ -13,7 +13,7 @@ from engine.errors import RunError
 from engine.run import Progress, Reason, RunReport, append_progress, read_progress, read_report, write_report
 from engine.run_config import RunConfig, read_config, write_config
 from engine.train import main
-from tests.support.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
+from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
 
 def test_the_trainer_stands_back_as_far_as_it_is_told(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

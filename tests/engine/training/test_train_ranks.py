@@ -27,7 +27,7 @@ from engine.dataset import RatedGeneration, write_dataset
 from engine.run import read_report
 from engine.run_config import RunConfig, write_config
 from engine.train import main
-from tests.support.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
+from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
 ONE = [sys.executable, "-m", "engine.train"]
 TWO = [

@@ -14,7 +14,7 @@ from engine.finetune import add_adapter
 from engine.model import Base, load_base
 from engine.objectives import Batch, CausalModel, Encoded, collate, encode, kl_baseline, kto_loss, log_probs
 from engine.run_config import RunConfig
-from tests.support.learning_fixtures import audience, save_tiny_model
+from tests.support.learning.learning_fixtures import audience, save_tiny_model
 
 BETA = 0.1
 TOLERANCE = 1e-4

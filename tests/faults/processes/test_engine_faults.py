@@ -16,7 +16,7 @@ from bot.errors import StartError
 from engine.chat import Message, Reply, Sampling
 from engine.client import EngineClient
 from engine.errors import EngineUnavailable
-from tests.support.learning_fixtures import save_greedy_model
+from tests.support.learning.learning_fixtures import save_greedy_model
 
 ASK = [Message("user", "Write a slogan on green tea")]
 SHORT = Sampling(max_tokens=8, temperature=0.0)

@@ -24,9 +24,9 @@ from engine.run import Reason, RunReport, write_report
 from engine.versions import verify
 from storage.database import Database
 from tests.bot.learning.test_nightly import Night, rate
-from tests.support.keys import keyring_in
-from tests.support.learning_fixtures import save_greedy_model, save_tiny_model
+from tests.support.learning.learning_fixtures import save_greedy_model, save_tiny_model
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, has_verdict
+from tests.support.stored.keys import keyring_in
 
 
 def engine(_: httpx.Request) -> httpx.Response:

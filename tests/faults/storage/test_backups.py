@@ -14,8 +14,8 @@ from storage.backup import Revision
 from storage.database import Database, open_for_reading
 from storage.errors import DatabaseUnusable
 from storage.tombstones import Tombstone
-from tests.support.histories import opened, rows_of, write_history
 from tests.support.killing import killed_at_syscall, need_strace, steps
+from tests.support.stored.histories import opened, rows_of, write_history
 
 NIGHT = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
 ROOT = Path(__file__).parents[3]

@@ -17,8 +17,8 @@ from storage.database import Database, open_for_reading, use_keys
 from storage.errors import DatabaseUnusable
 from storage.migrations import MIGRATIONS, migrate, pending
 from tests.storage.conftest import NOON
-from tests.support.histories import PEOPLE, opened, rows_of, write_history
 from tests.support.killing import killed_at_statement
+from tests.support.stored.histories import PEOPLE, opened, rows_of, write_history
 
 LATER = datetime.fromisoformat("2026-12-01T00:00:00+00:00")
 

@@ -19,7 +19,7 @@ from engine.errors import EngineUnavailable, ModelError
 from engine.versions import MANIFEST, publish, sweep, verify
 from storage import versions
 from storage.database import Database
-from tests.support.reign import open_reign
+from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MOST_STEPS = 60

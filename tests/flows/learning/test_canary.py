@@ -11,8 +11,8 @@ from bot.settings import DataSettings
 from storage import versions
 from storage.database import Database
 from tests.flows.learning.test_retrain import TOPICS, version_that_answers
-from tests.support.props import BASE, VERSION, add_version
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
+from tests.support.stored.props import BASE, VERSION, add_version
 
 TEXTS_AT_ONCE = 10
 MOST_TEXTS = 120

@@ -13,8 +13,8 @@ from storage import runs, versions
 from storage.database import Database
 from storage.records import Version
 from tests.flows.learning.test_retrain import version_that_answers
-from tests.support.props import BASE, publish_version
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
+from tests.support.stored.props import BASE, publish_version
 
 GAINED = {"gain": 0.05, "probability": 0.99}
 

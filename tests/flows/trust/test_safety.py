@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bot.sandbox.server import Sandbox
 from tests.support.fake_engine import FakeEngine
-from tests.support.learning_fixtures import save_tiny_model
+from tests.support.learning.learning_fixtures import save_tiny_model
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 UNSAFE = "f.u.c.k this"

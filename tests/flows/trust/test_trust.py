@@ -14,8 +14,8 @@ from bot.settings import DataSettings
 from storage import runs, versions
 from storage.database import Database
 from storage.records import Version
-from tests.support.props import VERSION, publish_version
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed
+from tests.support.stored.props import VERSION, publish_version
 
 SECRET = "quince-marmalade-7731"
 TOPICS = ("green tea", "night trains", "our library", "the old harbour", "rain boots", "a bakery")

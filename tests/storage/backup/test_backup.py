@@ -15,8 +15,8 @@ from storage.errors import BackupFailed, BackupUnusable
 from storage.restore import Restored
 from storage.tombstones import Tombstone
 from tests.storage.conftest import NOON, delivered
-from tests.support.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
-from tests.support.keys import keyring_in
+from tests.support.stored.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
+from tests.support.stored.keys import keyring_in
 
 NIGHT = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
 

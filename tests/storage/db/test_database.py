@@ -12,7 +12,7 @@ import pytest
 from storage import migrations
 from storage.database import Database, open_for_reading, use_keys
 from storage.errors import DatabaseClosed, DatabaseUnusable
-from tests.support.keys import keyring_in
+from tests.support.stored.keys import keyring_in
 
 
 async def test_a_failing_transaction_leaves_nothing(db: Database) -> None:

@@ -12,8 +12,8 @@ from storage.erasure import forget
 from storage.errors import KeyringUnusable
 from storage.keyring import PSEUDONYMS, Keyring
 from tests.storage.conftest import NOON, delivered, new_generation
-from tests.support.histories import files_with, write_history
-from tests.support.keys import MASTER, keyring_in
+from tests.support.stored.histories import files_with, write_history
+from tests.support.stored.keys import MASTER, keyring_in
 
 
 def test_a_text_comes_back_under_its_owners_name_only(tmp_path: Path) -> None:

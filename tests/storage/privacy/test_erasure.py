@@ -15,8 +15,8 @@ from storage.erasure import Erased
 from storage.records import Deed, Generation, RatingEvent, Reaction
 from storage.tombstones import Tombstone
 from tests.storage.conftest import NOON, delivered, new_generation
-from tests.support.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
-from tests.support.keys import keyring_in
+from tests.support.stored.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
+from tests.support.stored.keys import keyring_in
 
 LATER = NOON + timedelta(hours=1)
 

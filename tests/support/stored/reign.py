@@ -7,7 +7,7 @@ from engine.versions import publish
 from storage import versions
 from storage.database import Database
 from storage.records import Version
-from tests.support.keys import keyring_in
+from tests.support.stored.keys import keyring_in
 
 
 async def open_reign(folder: Path, adapter: Path, *, base: str, at: datetime) -> Database:

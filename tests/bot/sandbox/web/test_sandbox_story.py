@@ -13,7 +13,7 @@ from bot.sandbox.bot_side import BotSide
 from bot.sandbox.records import Chat
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world import World
-from tests.bot.sandbox.test_sandbox_browser import PHONE, Handlers, running, send, tab
+from tests.bot.sandbox.web.test_sandbox_browser import PHONE, Handlers, running, send, tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
