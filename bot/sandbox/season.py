@@ -18,7 +18,7 @@ from bot.sandbox.patience import PATIENCE_SECONDS, unchanging, while_moving
 from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
 
-PROMPTS_A_PERSON = 16
+PROMPTS_A_PERSON = 12
 RATERS_A_TEXT = 4
 _AT_ONCE = 12
 _VERDICTS = ("promoted.", "canary.", "rejected.", "skipped.", "failed.")
