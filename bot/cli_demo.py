@@ -28,7 +28,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one argument for each option
     ] = None,
     silence: Annotated[float, typer.Option(min=0, max=0.95, help="The share of them who never react.")] = 0.0,
     train_minutes: Annotated[float, typer.Option(min=0.1, max=60, help="How long each night may train.")] = 20.0,
-    train_steps: Annotated[int, typer.Option(min=0, help="And how many steps in each stage; 0: as a bot's.")] = 16,
+    train_steps: Annotated[int, typer.Option(min=0, help="And how many steps in each stage; 0: as a bot's.")] = 14,
 ) -> None:
     """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
     try:

@@ -57,7 +57,7 @@ class Plan:
     """The share of people who never react."""
     train_minutes: float = 20.0
     """How long each night may train."""
-    train_steps: int = 16
+    train_steps: int = 14
     """How many steps each stage of a night may take; 0: as many as in any bot's."""
 
 
