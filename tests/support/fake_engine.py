@@ -122,10 +122,8 @@ class FakeEngine:
                 await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)
             except TimeoutError:
                 continue
-        yield completion.text_chunk(text)
-        yield completion.last_chunk("stop", best_of=1)
-        yield completion.usage_chunk(_usage(text))
-        yield SSE_DONE
+        end = [completion.last_chunk("stop", best_of=1), completion.usage_chunk(_usage(text)), SSE_DONE]
+        yield b"".join([completion.text_chunk(text), *end])  # at once, so that no bot shows half of it before the end
 
 
 def _usage(text: str) -> Usage:
