@@ -37,6 +37,8 @@ class Observer:
         self.data_dir = data_dir
         self.evenings: list[Satisfaction] = []
         """The evenings so far, where somebody counts them."""
+        self.share = 0.0
+        """How much of the present run was done when it was looked at last, 0 to 1."""
 
     def pulse(self) -> tuple[int, ...]:
         """Something that changes whenever a run goes on."""
@@ -78,7 +80,7 @@ class Observer:
 
     def _progress(self, run: Run) -> dict[str, object]:
         progress = read_progress(run_folder(self.data_dir, run.id) / METRICS_FILE)
-        share = share_done(progress)
+        share = self.share = share_done(progress)
         stage = f"stage-{progress.stage if progress else 'starting'}"
         return {
             "stage": _in_each_language(lambda language: say(language, stage)),

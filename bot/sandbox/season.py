@@ -68,11 +68,17 @@ class Season:
         self._tell(f"{label}: {evening.generations} texts, {evening.satisfaction:.0%} liked (version {shown.version})")
 
     async def _night(self, number: int, bars: Progress) -> None:
-        bar = self._begin(bars, f"Night {number}: the bot learns", total=None)
+        bar = self._begin(bars, f"Night {number}: the bot learns", total=1)
+
+        def has_ended(answer: SeenMessage) -> bool:
+            """Asked whenever something has happened, so that the bar follows the run."""
+            bars.update(bar, completed=self.observer.share)
+            return any(word in answer.text for word in _VERDICTS)
+
+        self.observer.share = 0.0
         verdict = await self._answer(
-            "/retrain", lambda answer: any(word in answer.text for word in _VERDICTS),
-            pulse=self.observer.pulse, still="The night has not gone on",
-        )  # fmt: skip
+            "/retrain", has_ended, pulse=self.observer.pulse, still="The night has not gone on"
+        )
         bars.remove_task(bar)
         self._tell(f"Night {number}: {verdict.text}")
 
@@ -100,7 +106,7 @@ class Season:
             pulse=pulse, patience_seconds=self.patience_seconds, still=still,
         )  # fmt: skip
 
-    def _begin(self, bars: Progress, label: str, *, total: int | None) -> TaskID:
+    def _begin(self, bars: Progress, label: str, *, total: int) -> TaskID:
         """A bar, or a line where nobody can see a bar."""
         if bars.disable:
             self._tell(f"{label} …")

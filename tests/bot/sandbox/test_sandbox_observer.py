@@ -56,7 +56,7 @@ async def test_the_panel_follows_a_run_to_its_verdict(db: Database, tmp_path: Pa
     assert observer.pulse() != still == ()
     seen = observer.look()["run"]
     assert seen["stage"] == {"en": "learning", "zh": "正在学习"}
-    assert seen["share"] == pytest.approx(0.03 + 0.12 + 0.73 / 3)
+    assert seen["share"] == observer.share == pytest.approx(0.03 + 0.12 + 0.73 / 3)
     assert seen["seconds_left"] >= 60  # less than half is done after a minute or more
     await runs.end(
         db, run.id, verdict="rejected", reason="not_better", numbers={"probability": 0.4}, version="starter", at=NOON
