@@ -21,7 +21,8 @@ export function startComposer(send, commands) {
   });
   text.addEventListener("input", refresh);
   text.addEventListener("keydown", onKey);
-  text.addEventListener("blur", () => setTimeout(hideMenu, 150));
+  // A little later, for a press on the menu takes the focus first; and only if the field has not got it back meanwhile.
+  text.addEventListener("blur", () => setTimeout(() => document.activeElement === text || hideMenu(), 150));
   byId("replying-end").addEventListener("click", () => reply(null));
   byId("slash").addEventListener("click", toggleMenu);
 }

@@ -152,6 +152,17 @@ async def test_the_command_menu_speaks_the_persons_language_and_obeys_keys(brows
         assert page.faults == []
 
 
+async def test_the_command_menu_stays_where_the_field_has_lost_the_focus_and_got_it_back(browser):
+    async with running() as (sandbox, _):
+        page = await tab(browser, sandbox, "?name=Ada&lang=en")
+        await page.get_by_role("button", name="Tea house").click()
+        field = page.get_by_role("textbox")
+        await field.evaluate("field => { field.focus(); field.blur(); field.focus(); }")
+        await page.keyboard.type("/")
+        await page.evaluate("() => new Promise((done) => setTimeout(done, 200))")  # later than what a blur leaves behind
+        await expect(page.get_by_role("option")).to_have_count(2)
+
+
 async def test_a_message_can_be_replied_to(browser):
     async with running() as (sandbox, _):
         page = await tab(browser, sandbox, "?name=Ada&lang=en")
