@@ -159,7 +159,7 @@ async def test_the_command_menu_stays_where_the_field_has_lost_the_focus_and_got
         field = page.get_by_role("textbox")
         await field.evaluate("field => { field.focus(); field.blur(); field.focus(); }")
         await page.keyboard.type("/")
-        await page.evaluate("() => new Promise((done) => setTimeout(done, 200))")  # later than what a blur leaves behind
+        await page.evaluate("() => new Promise((done) => setTimeout(done, 200))")  # after what a blur leaves behind
         await expect(page.get_by_role("option")).to_have_count(2)
 
 
