@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -51,17 +51,3 @@ async def browser(chromium: Browser) -> AsyncIterator[Browser]:
     yield chromium
     for context in chromium.contexts:
         await context.close()
-
-
-@pytest.fixture
-def trainer_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Runs a shell script as the trainer, with the run folder as its `$3`."""
-
-    def make(script: str) -> None:
-        python = tmp_path / "python"
-        python.write_text(f"#!/bin/sh\n{script}\n")
-        python.chmod(0o755)
-        monkeypatch.setattr("bot.trainer.sys.executable", str(python))
-        monkeypatch.setattr("bot.trainer._POLL_SECONDS", 0.05)
-
-    return make

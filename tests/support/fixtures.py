@@ -7,7 +7,7 @@ test's own. A bot uses the shared one unless told otherwise; `lone_bot` starts a
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -72,3 +72,17 @@ async def lone_bot(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotProcess
 @pytest.fixture
 def scene(sandbox: Sandbox) -> Scene:
     return Scene(sandbox)
+
+
+@pytest.fixture
+def trainer_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Runs a shell script as the trainer, with the run folder as its `$3`."""
+
+    def make(script: str) -> None:
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        monkeypatch.setattr("bot.trainer.sys.executable", str(python))
+        monkeypatch.setattr("bot.trainer._POLL_SECONDS", 0.05)
+
+    return make

@@ -56,19 +56,6 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
     await db.close()
 
 
-@pytest.fixture
-def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a shell script in the place of Python, for the trainer."""
-
-    def put(script: str) -> None:
-        path = tmp_path / "python"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-        monkeypatch.setattr("bot.trainer.sys.executable", str(path))
-
-    return put
-
-
 @pytest.mark.parametrize(
     ("limits", "train_memory_mb"),
     [
@@ -77,12 +64,12 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     ],
 )
 async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_champion_serves_on(
-    nights: Callable[..., Night], tmp_path: Path, python: Callable[[str], None], limits: str, train_memory_mb: int
+    nights: Callable[..., Night], tmp_path: Path, trainer_does: Callable[[str], None], limits: str, train_memory_mb: int
 ) -> None:
     night = nights(budget=Budget(memory_mb=train_memory_mb))
     await rate(night.db, 20)
     save_greedy_model(tmp_path / "model")
-    python(f'{limits}\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"')
+    trainer_does(f'{limits}\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"')
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "memory", "starter")
     assert "not enough memory" in verdict_sentence(run, "en")
@@ -113,12 +100,12 @@ async def test_a_base_that_computes_no_numbers_ends_the_run_with_a_reason_and_th
 
 
 async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_may_begin(
-    nights: Callable[..., Night], python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    nights: Callable[..., Night], trainer_does: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
     night = nights()
     await rate(night.db, 20)
-    python("kill -STOP $$")
+    trainer_does("kill -STOP $$")
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "stalled", "starter")
     assert "stood still" in verdict_sentence(run, "en") and "没有进展" in verdict_sentence(run, "zh")
@@ -129,12 +116,12 @@ async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_m
     ("point", "trainings"), [("bot.nightly.versions.add", 2), ("bot.switchboard.Switchboard.crown", 1)]
 )
 async def test_a_run_cut_off_while_its_version_takes_over_is_seen_through_by_the_next_start(
-    nights: Callable[..., Night], tmp_path: Path, python: Callable[[str], None], point: str, trainings: int
+    nights: Callable[..., Night], tmp_path: Path, trainer_does: Callable[[str], None], point: str, trainings: int
 ) -> None:
     night = nights()
     await rate(night.db, 20)
     write_report(tmp_path, RunReport(passed=True, reason=Reason("better", {"gain": 0.1})))
-    python(
+    trainer_does(
         f"echo once >> {tmp_path}/trainings\n"
         "mkdir $3/adapter\n"
         "head -c 100 /dev/urandom > $3/adapter/adapter_model.safetensors\n"
