@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.tables import Table
-from engine.chat import Message
-from engine.dataset import RatedGeneration, Rating, examples_of
+from engine.api.chat import Message
+from engine.data.dataset import RatedGeneration, Rating, examples_of
 
 SEEDS = 5
 PEOPLE, NEWCOMERS = 200, 20

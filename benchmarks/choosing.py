@@ -9,11 +9,11 @@ from random import Random
 
 from benchmarks.served import Served, serve
 from benchmarks.tables import Row, Table, middle, number, percentile
-from bot.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
-from bot.sandbox.tastes import TASTES, Taste
-from bot.sandbox.topics import KINDS, TOPICS
-from engine.chat import Message, Reply, Sampling
-from engine.tasting import RatedText
+from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
+from bot.sandbox.people.tastes import TASTES, Taste
+from bot.sandbox.people.topics import KINDS, TOPICS
+from engine.api.chat import Message, Reply, Sampling
+from engine.api.tasting import RatedText
 
 REPETITIONS = 5
 COUNTS = (1, 4, 8)

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from benchmarks.tables import Row
-from bot.export import What, lines
+from bot.reporting.export import What, lines
 from bot.sandbox.child import BotChild
-from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from engine.reward import value_of_reactions
-from storage.database import open_for_reading
+from bot.sandbox.world.records import Chat, Person, SeenMessage
+from engine.data.reward import value_of_reactions
+from storage.db.database import open_for_reading
 
 EMOJIS = ("👍", "👎", "🔥", "💩", "❤", "🥱")
 KINDS = ("slogan", "title", "poem", "write")

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from benchmarks.stage import DISK
 from benchmarks.tables import Row, middle, percentile
-from storage import generations, inbox, placing
-from storage.database import _PRAGMAS, Database
-from storage.keyring import Keyring
-from storage.records import Delivery, NewGeneration, Reaction, Turn
+from storage.db.database import _PRAGMAS, Database
+from storage.db.keyring import Keyring
+from storage.db.records import Delivery, NewGeneration, Reaction, Turn
+from storage.tables import generations, inbox, placing
 
 BATCH = 100
 TEXTS = 2_000

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from benchmarks.disguises import DISGUISES, sentences
 from benchmarks.tables import Table, middle
-from engine.fingerprint import fingerprint
-from engine.overlap import Overlap
-from engine.safety import SafetyFilter, load_filter
-from engine.starter.corpus import conversations
-from storage.keyring import Keyring
+from engine.safety.fingerprint import fingerprint
+from engine.safety.overlap import Overlap
+from engine.safety.safety import SafetyFilter, load_filter
+from recipes.corpus import conversations
+from storage.db.keyring import Keyring
 
 _TEXTS = 3000
 _ROUNDS = 7

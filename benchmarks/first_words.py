@@ -15,10 +15,10 @@ from functools import partial
 
 from benchmarks.stage import Engine, running_engine, staged
 from benchmarks.tables import Row, Table, number, percentile
-from bot.sandbox.calls import Call
-from bot.sandbox.flood import FloodLimits
-from bot.sandbox.records import Person, SeenMessage
-from bot.sandbox.world import World
+from bot.sandbox.api.calls import Call
+from bot.sandbox.api.flood import FloodLimits
+from bot.sandbox.world.records import Person, SeenMessage
+from bot.sandbox.world.world import World
 
 PEOPLE = 10
 ROUNDS = 20

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from benchmarks.crowd import LOOK_SECONDS, Crowd
 from benchmarks.stage import Engine, Stage, staged
 from benchmarks.tables import Row, number
-from bot.sandbox.flood import FloodLimits
-from bot.sandbox.updates import Payload, Waiting
-from storage.checkup import Condition, examine
-from storage.database import open_for_reading
+from bot.sandbox.api.flood import FloodLimits
+from bot.sandbox.world.updates import Payload, Waiting
+from storage.backup.checkup import Condition, examine
+from storage.db.database import open_for_reading
 
 PEOPLE = 320
 GROUPS = 20

@@ -19,16 +19,16 @@ from peft import PeftModelForCausalLM
 from benchmarks.learning import NOISY
 from benchmarks.seasons import PEOPLE, requests, write
 from benchmarks.tables import Table
-from bot.sandbox.judges import make_judges
-from bot.sandbox.records import Person
-from bot.sandbox.tastes import TASTES, Taste
-from bot.trainer import run_config, train
-from engine.dataset import RatedGeneration, Rating, dump_dataset
-from engine.model import Base, load_base
-from engine.objectives import CausalModel
-from engine.run import ADAPTER_FOLDER
-from engine.run_config import write_config
-from engine.starter.lessons import LESSONS
+from bot.learning.trainer import run_config, train
+from bot.sandbox.people.judges import make_judges
+from bot.sandbox.people.tastes import TASTES, Taste
+from bot.sandbox.world.records import Person
+from engine.data.dataset import RatedGeneration, Rating, dump_dataset
+from engine.models.model import Base, load_base
+from engine.models.objectives import CausalModel
+from engine.runs.run import ADAPTER_FOLDER
+from engine.runs.run_config import write_config
+from recipes.latent.lessons import LESSONS
 
 RATINGS, FRESH, TAKES, MOST_TAKES = 400, 100, 4, 16
 SEEDS = (6, 7, 8)

@@ -16,12 +16,12 @@ from peft import LoraConfig, PeftModelForCausalLM
 
 from benchmarks.seasons import Season, Standing, head_of, reachable, standing, starter
 from benchmarks.tables import Table
-from bot.sandbox.judges import COIN_TOSSES, Temper
-from bot.sandbox.tastes import TASTES
-from engine.dataset import RatedGeneration, examples_of
-from engine.exchange import kto_record
-from engine.model import load_base
-from engine.run_config import RunConfig
+from bot.sandbox.people.judges import COIN_TOSSES, Temper
+from bot.sandbox.people.tastes import TASTES
+from engine.data.dataset import RatedGeneration, examples_of
+from engine.data.exchange import kto_record
+from engine.models.model import load_base
+from engine.runs.run_config import RunConfig
 
 SEASONS = ("calm", "factual", "poetic", "leisurely", "wry")
 """Tastes of length, style and mood, one seed each."""

@@ -16,27 +16,27 @@ from typing import Any
 import torch
 from peft import PeftModel, PeftModelForCausalLM
 
-from bot.kinds import load_kinds
-from bot.sandbox.judges import Temper, make_judges
-from bot.sandbox.records import Person
-from bot.sandbox.tastes import Taste
-from bot.sandbox.topics import KINDS, TOPICS, Asked
-from bot.trainer import run_config, train
-from engine.chat import Message
-from engine.chat_template import ChatTemplate
-from engine.dataset import RatedGeneration, Rating, dump_dataset, examples_of
-from engine.evaluate import cross_entropy
-from engine.features import text_features
-from engine.model import Base, load_base
-from engine.novelty import Shown
-from engine.objectives import CausalModel, Encoded, encode
-from engine.palate import nearly_best
-from engine.replies import Prompt, Replies, sample_replies
-from engine.run import ADAPTER_FOLDER, RunReport
-from engine.run_config import write_config
-from engine.taste import TasteHead, fit, labels_of
-from engine.text_measures import distinct_2
-from engine.versions import publish
+from bot.common.kinds import load_kinds
+from bot.learning.trainer import run_config, train
+from bot.sandbox.people.judges import Temper, make_judges
+from bot.sandbox.people.tastes import Taste
+from bot.sandbox.people.topics import KINDS, TOPICS, Asked
+from bot.sandbox.world.records import Person
+from engine.api.chat import Message
+from engine.data.dataset import RatedGeneration, Rating, dump_dataset, examples_of
+from engine.evaluation.evaluate import cross_entropy
+from engine.evaluation.replies import Prompt, Replies, sample_replies
+from engine.inference.novelty import Shown
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import Base, load_base
+from engine.models.objectives import CausalModel, Encoded, encode
+from engine.preference.features import text_features
+from engine.preference.palate import nearly_best
+from engine.preference.taste import TasteHead, fit, labels_of
+from engine.runs.run import ADAPTER_FOLDER, RunReport
+from engine.runs.run_config import write_config
+from engine.runs.text_measures import distinct_2
+from engine.runs.versions import publish
 
 PEOPLE = 40
 BEST_OF = 4

@@ -11,9 +11,9 @@ import httpx
 import psutil
 
 from benchmarks.peers import TOPICS
-from bot.engine_process import free_port
-from engine.chat import Message, Reply, Sampling
-from engine.client import EngineClient
+from bot.serving.engine_process import free_port
+from engine.api.chat import Message, Reply, Sampling
+from engine.api.client import EngineClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.engine_process import free_port
+from bot.sandbox.api.flood import FloodLimits
 from bot.sandbox.child import BotChild
-from bot.sandbox.flood import FloodLimits
 from bot.sandbox.server import Sandbox
-from bot.sandbox.world import World
+from bot.sandbox.world.world import World
+from bot.serving.engine_process import free_port
 
 DISK = "/var/tmp"
 """Where the data lies: on a disk, which the folder for temporary files may not be."""

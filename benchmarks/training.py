@@ -21,20 +21,27 @@ from peft import LoraConfig
 from benchmarks.peers import TOPICS
 from benchmarks.served import Served, serve
 from benchmarks.tables import Table, middle, number, percentile
-from bot.children import stop_child
-from bot.kinds import language_of_topic, load_kinds
-from bot.trainer import Budget, run_config
-from engine.chat import Message
-from engine.chat_template import ChatTemplate
-from engine.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
-from engine.exchange import kto_record
-from engine.finetune import Course, TrainingSet, add_adapter, fit_adapter, reference_log_probs, trained_parameters
-from engine.model import load_base
-from engine.objectives import balanced_weights, encode
-from engine.replies import Prompt, sample_replies
-from engine.run import DATASET_FILE, METRICS_FILE, read_progress
-from engine.run_config import RunConfig, write_config
-from engine.trail import Trail
+from bot.common.children import stop_child
+from bot.common.kinds import language_of_topic, load_kinds
+from bot.learning.trainer import Budget, run_config
+from engine.api.chat import Message
+from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
+from engine.data.exchange import kto_record
+from engine.evaluation.replies import Prompt, sample_replies
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import load_base
+from engine.models.objectives import balanced_weights, encode
+from engine.runs.run import DATASET_FILE, METRICS_FILE, read_progress
+from engine.runs.run_config import RunConfig, write_config
+from engine.training.finetune import (
+    Course,
+    TrainingSet,
+    add_adapter,
+    fit_adapter,
+    reference_log_probs,
+    trained_parameters,
+)
+from engine.training.trail import Trail
 
 RATINGS, RATERS, EPOCHS, BATCH = 400, 20, 3, 32
 REPETITIONS = 3

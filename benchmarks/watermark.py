@@ -9,11 +9,11 @@ import torch
 
 from benchmarks.seasons import Request, requests, starter
 from benchmarks.tables import Table
-from bot.sandbox.tastes import TASTES
-from engine.chat import Sampling
-from engine.chat_template import ChatTemplate
-from engine.decoding import Batch, Row
-from engine.watermark import FEWEST_TOKENS, Watermark
+from bot.sandbox.people.tastes import TASTES
+from engine.api.chat import Sampling
+from engine.inference.decoding import Batch, Row
+from engine.inference.watermark import FEWEST_TOKENS, Watermark
+from engine.models.chat_template import ChatTemplate
 
 LENGTHS = (50, 100, 200)
 _TEXTS = 120

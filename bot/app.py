@@ -7,21 +7,21 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 
+from bot.common.keys import Keys
+from bot.common.settings import Settings
+from bot.common.timing import Timing
 from bot.connections import introduce, open_engine, open_health, receive
-from bot.engines import EngineLink
 from bot.furnishing import furnish
 from bot.ground import Ground, lay_ground
-from bot.health import Health
-from bot.intake import InboxProcessor, Intake
-from bot.keys import Keys
-from bot.learning import open_taste
-from bot.menu import publish_menu
-from bot.settings import Settings
-from bot.switchboard import Switchboard
-from bot.taste import TasteKeeper
-from bot.telegram_app import build_application
-from bot.timing import Timing
-from storage.database import Database
+from bot.learning.taste import TasteKeeper
+from bot.learning_parts import open_taste
+from bot.operations.health import Health
+from bot.serving.engines import EngineLink
+from bot.serving.switchboard import Switchboard
+from bot.telegram.intake import InboxProcessor, Intake
+from bot.telegram.menu import publish_menu
+from bot.telegram.telegram_app import build_application
+from storage.db.database import Database
 
 logger = logging.getLogger(__name__)
 

@@ -12,21 +12,21 @@ from contextlib import AsyncExitStack
 import httpx
 from telegram.error import InvalidToken, NetworkError
 
-from bot.engines import EngineLink
-from bot.errors import StartError
-from bot.health import Health
-from bot.health_app import health_app
-from bot.intake import ALLOWED_UPDATES, InboxProcessor, Intake
-from bot.polling import Poller
-from bot.serving import listen, serving
-from bot.settings import Settings
-from bot.switchboard import Switchboard
-from bot.telegram_app import TelegramApplication
-from bot.timing import Timing
-from bot.vitals import Vitals
-from bot.webhook import Webhook
+from bot.common.errors import StartError
+from bot.common.serving import listen, serving
+from bot.common.settings import Settings
+from bot.common.timing import Timing
+from bot.common.vitals import Vitals
+from bot.operations.health import Health
+from bot.operations.health_app import health_app
+from bot.serving.engines import EngineLink
+from bot.serving.switchboard import Switchboard
+from bot.telegram.intake import ALLOWED_UPDATES, InboxProcessor, Intake
+from bot.telegram.polling import Poller
+from bot.telegram.telegram_app import TelegramApplication
+from bot.telegram.webhook import Webhook
 from engine.errors import EngineUnavailable
-from storage.database import Database
+from storage.db.database import Database
 
 logger = logging.getLogger(__name__)
 

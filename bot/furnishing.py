@@ -5,20 +5,34 @@ Knows every service and every handler by name. Knows nothing of what they do.
 
 from collections.abc import Awaitable, Callable
 
-from bot.admission import Admission, Limits
-from bot.cards import Cards
-from bot.cleaning import Cleaning
-from bot.composer import Composer
-from bot.confirmations import Confirmations
-from bot.consent import Consent
-from bot.counts import Counts
-from bot.doorman import Doorman
-from bot.dossier import MyData
-from bot.favourites import Favourites
-from bot.feedback import Feedback
-from bot.forgetting import Forgetting
+from bot.feedback.counts import Counts
+from bot.feedback.feedback import Feedback
+from bot.feedback.live_check import LiveCheck
+from bot.generation.admission import Admission, Limits
+from bot.generation.composer import Composer
+from bot.generation.inline import Inline
+from bot.generation.preferences import Preferences
+from bot.generation.studio import Studio
 from bot.ground import Ground
-from bot.handlers import (
+from bot.learning.taste import TasteKeeper
+from bot.learning_parts import keep_time, open_learning
+from bot.messaging.confirmations import Confirmations
+from bot.messaging.looks import Looks
+from bot.moderation.doorman import Doorman
+from bot.moderation.reports import Reports
+from bot.moderation.safety import Safety
+from bot.operations.cleaning import Cleaning
+from bot.operations.health import Health
+from bot.operations.models import Models
+from bot.privacy.consent import Consent
+from bot.privacy.dossier import MyData
+from bot.privacy.forgetting import Forgetting
+from bot.privacy.retention import Retention
+from bot.reporting.cards import Cards
+from bot.reporting.favourites import Favourites
+from bot.reporting.statistics import StatisticsDesk
+from bot.serving.switchboard import Switchboard
+from bot.telegram.handlers import (
     about,
     admin,
     anonymous,
@@ -44,28 +58,14 @@ from bot.handlers import (
     stop,
     top,
 )
-from bot.handlers.admin import AdminCommands
-from bot.handlers.errors import ErrorHandler
-from bot.handlers.guard import Guard
-from bot.handlers.operator import OperatorCommands
-from bot.health import Health
-from bot.inline import Inline
-from bot.intake import InboxProcessor
-from bot.learning import keep_time, open_learning
-from bot.live_check import LiveCheck
-from bot.looks import Looks
-from bot.models import Models
-from bot.preferences import Preferences
-from bot.reports import Reports
-from bot.retention import Retention
-from bot.safety import Safety
-from bot.statistics import StatisticsDesk
-from bot.studio import Studio
-from bot.switchboard import Switchboard
-from bot.taste import TasteKeeper
-from bot.telegram_app import TelegramApplication, install
+from bot.telegram.handlers.admin import AdminCommands
+from bot.telegram.handlers.errors import ErrorHandler
+from bot.telegram.handlers.guard import Guard
+from bot.telegram.handlers.operator import OperatorCommands
+from bot.telegram.intake import InboxProcessor
+from bot.telegram.telegram_app import TelegramApplication, install
 from bot.trust import open_trust
-from storage.records import Generation
+from storage.db.records import Generation
 
 
 async def furnish(

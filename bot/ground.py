@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from telegram.ext import ExtBot
 
-from bot.alarm import Alarm
-from bot.backups import Backups
-from bot.delivery import Delivery
-from bot.keys import Keys
-from bot.messenger import Urgency
-from bot.pacing import Pacer
-from bot.settings import Settings
-from bot.telegram_app import build_bot
-from bot.timing import Timing
-from bot.vitals import Vitals
-from storage.database import Database
+from bot.common.keys import Keys
+from bot.common.settings import Settings
+from bot.common.timing import Timing
+from bot.common.vitals import Vitals
+from bot.messaging.alarm import Alarm
+from bot.messaging.messenger import Urgency
+from bot.operations.backups import Backups
+from bot.telegram.delivery import Delivery
+from bot.telegram.pacing import Pacer
+from bot.telegram.telegram_app import build_bot
+from storage.db.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

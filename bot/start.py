@@ -11,13 +11,14 @@ import logging
 import signal
 from contextlib import AsyncExitStack
 
-from bot import data_folder, machine
-from bot.engines import begin_engine
-from bot.errors import StartError
-from bot.keys import open_keys
-from bot.settings import Settings
-from bot.timing import USUAL, Timing
-from storage.database import Database
+from bot.common import data_folder
+from bot.common.errors import StartError
+from bot.common.keys import open_keys
+from bot.common.settings import Settings
+from bot.common.timing import USUAL, Timing
+from bot.operations import machine
+from bot.serving.engines import begin_engine
+from storage.db.database import Database
 
 logger = logging.getLogger(__name__)
 

@@ -5,19 +5,19 @@ Knows the parts. Knows no Telegram type.
 
 from dataclasses import dataclass
 
-from bot.checking import Checking
-from bot.inspection import Inspection
-from bot.keys import Keys
-from bot.kinds import Kinds
-from bot.overlap import OverlapInspector
-from bot.rules import Rules
-from bot.safety import Safety
-from bot.settings import Settings
-from bot.switchboard import Switchboard
-from bot.taste import TasteKeeper
-from engine.overlap import read_protected
-from engine.safety import load_filter
-from storage.database import Database
+from bot.common.keys import Keys
+from bot.common.kinds import Kinds
+from bot.common.settings import Settings
+from bot.learning.taste import TasteKeeper
+from bot.moderation.checking import Checking
+from bot.moderation.inspection import Inspection
+from bot.moderation.overlap import OverlapInspector
+from bot.moderation.rules import Rules
+from bot.moderation.safety import Safety
+from bot.serving.switchboard import Switchboard
+from engine.safety.overlap import read_protected
+from engine.safety.safety import load_filter
+from storage.db.database import Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

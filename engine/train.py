@@ -1,6 +1,7 @@
 """The trainer: `python -m engine.train RUN_DIR`. A run folder in, an adapter and a report out.
 
-Knows run folders and exit statuses; what happens in between is `engine.trainer`'s. Ends with a report (exit 0, whatever
+Knows run folders and exit statuses; what happens in between is `engine.training.trainer`'s. Ends with a report (exit
+0, whatever
 the verdict) or one sentence on stderr (exit 1; 2 when called wrongly; 3 when memory ran out). `--dataset /dev/stdin`
 takes the ratings through a pipe, so that they rest on no disk. With `--parent-pid` it ends when its parent has ended.
 SIGTERM keeps its default action and so ends it at once, in the middle of a kernel if need be: what others read is
@@ -15,19 +16,27 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine import ranks
-from engine.data_card import DataCard
-from engine.dataset import examples_of, read_dataset
+from engine.data.data_card import DataCard
+from engine.data.dataset import examples_of, read_dataset
 from engine.errors import EngineError
-from engine.gate import reason_to_skip
-from engine.guard import Guard
 from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory, keep_memory, limit_memory
+from engine.models import ranks
+from engine.models.guard import Guard
 from engine.parent import end_with_parent
-from engine.report import write_page
-from engine.run import ADAPTER_FOLDER, DATASET_FILE, METRICS_FILE, REPORT_FILE, REPORT_PAGE, RunReport, write_report
-from engine.run_config import RunConfig, read_config
-from engine.safety import Findings, load_filter
-from engine.trainer import Trainer
+from engine.runs.gate import reason_to_skip
+from engine.runs.report import write_page
+from engine.runs.run import (
+    ADAPTER_FOLDER,
+    DATASET_FILE,
+    METRICS_FILE,
+    REPORT_FILE,
+    REPORT_PAGE,
+    RunReport,
+    write_report,
+)
+from engine.runs.run_config import RunConfig, read_config
+from engine.safety.safety import Findings, load_filter
+from engine.training.trainer import Trainer
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bot.errors import StartError
-from bot.sandbox.errors import Standstill
+from bot.common.errors import StartError
+from bot.common.settings import child_environment
 from bot.sandbox.patience import PATIENCE_SECONDS, while_moving
 from bot.sandbox.server import Sandbox
-from bot.settings import child_environment
+from bot.sandbox.world.errors import Standstill
 
 _LAST_LINES = 5
 

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bot.charts import draw_satisfaction
-from bot.errors import DemoError, StartError
-from bot.sandbox.audience import Audience
+from bot.common.errors import DemoError, StartError
+from bot.reporting.charts import draw_satisfaction
 from bot.sandbox.child import BotChild
-from bot.sandbox.errors import SandboxError, Standstill
-from bot.sandbox.judges import Temper
 from bot.sandbox.observer import Observer
+from bot.sandbox.people.crowds import Audience
+from bot.sandbox.people.judges import Temper
+from bot.sandbox.people.tastes import TASTES, Taste
 from bot.sandbox.season import Season
 from bot.sandbox.server import Sandbox
-from bot.sandbox.tastes import TASTES, Taste
+from bot.sandbox.world.errors import SandboxError, Standstill
 
 ADMIN_ID = 42
 ROOM = "Tea room"

@@ -11,18 +11,18 @@ from functools import partial
 from heapq import nlargest
 from pathlib import Path
 
-from bot.bulletin import seconds_left, share_done
-from bot.charts import Satisfaction
-from bot.nightly import run_folder
+from bot.common.texts import LANGUAGES, say
+from bot.learning.nightly import run_folder
+from bot.reporting.bulletin import seconds_left, share_done
+from bot.reporting.charts import Satisfaction
+from bot.reporting.verdicts import verdict_sentence
 from bot.sandbox.server import Sandbox
-from bot.texts import LANGUAGES, say
-from bot.verdicts import verdict_sentence
-from engine.run import METRICS_FILE, read_progress
-from storage import ratings, runs, versions
-from storage.database import open_for_reading
-from storage.errors import StorageError
-from storage.records import Run
-from storage.statistics import statistics_in
+from engine.runs.run import METRICS_FILE, read_progress
+from storage.db.database import open_for_reading
+from storage.db.errors import StorageError
+from storage.db.records import Run
+from storage.tables import ratings, runs, versions
+from storage.tables.statistics import statistics_in
 
 _REFRESH_SECONDS = 2.0
 _NEWEST = 5

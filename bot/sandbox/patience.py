@@ -6,13 +6,14 @@ Knows a world, and how to take a pulse. Knows nothing of what beats.
 from collections.abc import Callable
 from typing import TypeVar
 
-from bot.sandbox.errors import Standstill
-from bot.sandbox.world import World
+from bot.sandbox.world.errors import Standstill
+from bot.sandbox.world.world import World
 
 Found = TypeVar("Found")
 
 PATIENCE_SECONDS = 900.0
-"""How long nothing may move: longer than a bot needs to see that its engine does not start (`bot.engine_process`)."""
+"""How long nothing may move: longer than a bot needs to see that its engine does not start
+(`bot.serving.engine_process`)."""
 
 
 def unchanging() -> None:

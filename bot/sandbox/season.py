@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bot.charts import Satisfaction
-from bot.sandbox.audience import Audience, Evening
+from bot.reporting.charts import Satisfaction
 from bot.sandbox.observer import Observer
 from bot.sandbox.patience import PATIENCE_SECONDS, unchanging, while_moving
-from bot.sandbox.records import Person, SeenMessage
+from bot.sandbox.people.crowds import Audience, Evening
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Person, SeenMessage
 
 PROMPTS_A_PERSON = 12
 RATERS_A_TEXT = 4

@@ -15,17 +15,17 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from bot.sandbox.bot_api import BotApi
-from bot.sandbox.calls import Call
-from bot.sandbox.errors import AddressError
-from bot.sandbox.faults import Faults
-from bot.sandbox.flood import FloodGate, FloodLimits
-from bot.sandbox.methods.context import Context
-from bot.sandbox.page import Page
-from bot.sandbox.records import Chat
-from bot.sandbox.webhook import Webhook
-from bot.sandbox.world import World
-from bot.serving import listen, serving
+from bot.common.serving import listen, serving
+from bot.sandbox.api.bot_api import BotApi
+from bot.sandbox.api.calls import Call
+from bot.sandbox.api.faults import Faults
+from bot.sandbox.api.flood import FloodGate, FloodLimits
+from bot.sandbox.api.methods.context import Context
+from bot.sandbox.api.webhook import Webhook
+from bot.sandbox.web.page import Page
+from bot.sandbox.world.errors import AddressError
+from bot.sandbox.world.records import Chat
+from bot.sandbox.world.world import World
 
 DEFAULT_TOKEN = "7000000001:a-local-stand-in"  # noqa: S105 - opens nothing but the sandbox
 

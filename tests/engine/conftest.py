@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from engine.versions import publish
+from engine.runs.versions import publish
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from engine.model import Base
+    from engine.models.model import Base
 
 CONTROL_TOKENS = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 CHAT_TEMPLATE = (
@@ -78,7 +78,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_base(tiny_model_folder: Path) -> "Base":
     """The tiny model, loaded anew for each test, for adapters change a model in memory."""
-    from engine.model import load_base
+    from engine.models.model import load_base
 
     return load_base(str(tiny_model_folder))
 
@@ -97,13 +97,13 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def at_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is just now, as many texts as there are rows for."""
-    monkeypatch.setattr("engine.scheduler.Forecast.allows", lambda *_: True)
+    monkeypatch.setattr("engine.inference.scheduler.Forecast.allows", lambda *_: True)
 
 
 @pytest.fixture
 def nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine does not remember what it has shown, so that the same question is answered the same."""
-    monkeypatch.setattr("engine.tastes.Shown.add", lambda *_: None)
+    monkeypatch.setattr("engine.inference.tastes.Shown.add", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

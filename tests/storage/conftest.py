@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import generations, placing
-from storage.database import Database
-from storage.records import Delivery, Generation, NewGeneration, Turn
+from storage.db.database import Database
+from storage.db.records import Delivery, Generation, NewGeneration, Turn
+from storage.tables import generations, placing
 from tests.support.stored.keys import keyring_in
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -5,9 +5,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage import inbox
-from storage.database import Database
-from storage.errors import StorageError
+from storage.db.database import Database
+from storage.db.errors import StorageError
+from storage.tables import inbox
 from tests.support.stored.keys import keyring_in
 
 BATCH = 5

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bot.serving import listen, serving
-from engine.protocol import SSE_DONE, Completion, Usage
-from engine.queue_news import AT_WORK, queued
+from bot.common.serving import listen, serving
+from engine.api.protocol import SSE_DONE, Completion, Usage
+from engine.api.queue_news import AT_WORK, queued
 
 BASE = "starter"
 _PATIENCE_SECONDS = 0.5

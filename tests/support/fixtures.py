@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.engine_process import free_port
 from bot.sandbox.server import Sandbox
+from bot.serving.engine_process import free_port
 from tests.support.api_checker import check_calls
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
@@ -82,7 +82,7 @@ def trainer_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
         python = tmp_path / "python"
         python.write_text(f"#!/bin/sh\n{script}\n")
         python.chmod(0o755)
-        monkeypatch.setattr("bot.trainer.sys.executable", str(python))
-        monkeypatch.setattr("bot.trainer._POLL_SECONDS", 0.05)
+        monkeypatch.setattr("bot.learning.trainer.sys.executable", str(python))
+        monkeypatch.setattr("bot.learning.trainer._POLL_SECONDS", 0.05)
 
     return make

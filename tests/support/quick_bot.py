@@ -2,8 +2,8 @@
 
 import typer
 
-from bot.cli_run import start_bot
-from bot.timing import Timing
+from bot.cli.cli_run import start_bot
+from bot.common.timing import Timing
 
 QUICK = Timing(
     counts=0.1,

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.export import What, lines
-from bot.keys import keys_of_data
+from bot.common.keys import keys_of_data
+from bot.common.settings import DataSettings
+from bot.reporting.export import What, lines
 from bot.sandbox.child import BotChild
-from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
-from bot.settings import DataSettings
-from storage.database import open_for_reading
-from storage.statistics import Statistics, statistics_in
+from bot.sandbox.world.records import Chat, Person, SeenMessage
+from storage.db.database import open_for_reading
+from storage.tables.statistics import Statistics, statistics_in
 
 METHOD_TABLE = Path(__file__).parents[3] / "shared" / "telegram" / "bot-api-10.1.json"
 ADMIN_ID = 4242

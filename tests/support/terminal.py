@@ -9,7 +9,7 @@ import threading
 
 import psutil
 
-from bot.settings import child_environment
+from bot.common.settings import child_environment
 
 
 def at_a_terminal(*arguments: str, is_all: bool = False) -> tuple[int, str, str]:

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_group
 from typer.testing import CliRunner
 
-from bot.cli import COMMANDS, app
+from bot.cli.__main__ import COMMANDS, app
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,13 +11,14 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from bot.cli import app
-from bot.data_folder import held
-from bot.keys import open_keys
-from bot.settings import DataSettings, Settings
-from bot.terminal import confirm
-from engine.run import Comparison, Reason, RunReport, read_report, write_report
-from storage import backup, restore, tombstones
+from bot.cli.__main__ import app
+from bot.cli.terminal import confirm
+from bot.common.data_folder import held
+from bot.common.keys import open_keys
+from bot.common.settings import DataSettings, Settings
+from engine.runs.run import Comparison, Reason, RunReport, read_report, write_report
+from storage.backup import backup, restore
+from storage.privacy import tombstones
 from tests.storage.conftest import NOON
 from tests.support.stored.histories import files_with, opened, rows_of, write_history
 from tests.support.terminal import at_a_terminal

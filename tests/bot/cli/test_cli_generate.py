@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from bot.cli import app
-from bot.settings import DEFAULT_LABEL, Settings
+from bot.cli.__main__ import app
+from bot.common.settings import DEFAULT_LABEL, Settings
 from tests.support.terminal import at_a_terminal, engines
 
 

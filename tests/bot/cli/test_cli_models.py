@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from bot.cli import app
-from bot.settings import Settings
+from bot.cli.__main__ import app
+from bot.common.settings import Settings
 from tests.support.terminal import engines
 
 
@@ -52,7 +52,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\necho \"The model '{tmp_path}/broken' cannot be loaded.\" >&2; exit 2\n")
     python.chmod(0o755)
-    monkeypatch.setattr("bot.engine_process.sys.executable", str(python))
+    monkeypatch.setattr("bot.serving.engine_process.sys.executable", str(python))
 
 
 @pytest.fixture

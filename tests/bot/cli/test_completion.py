@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bot.cli import app
-from bot.settings import Settings
+from bot.cli.__main__ import app
+from bot.common.settings import Settings
 from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

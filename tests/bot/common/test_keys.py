@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bot import keys
-from bot.cli import app
-from bot.errors import StartError
-from bot.keys import change_master, open_keys
-from bot.settings import DataSettings, Settings
-from storage import generations
-from storage.database import Database, open_for_reading
+from bot.cli.__main__ import app
+from bot.common import keys
+from bot.common.errors import StartError
+from bot.common.keys import change_master, open_keys
+from bot.common.settings import DataSettings, Settings
+from storage.db.database import Database, open_for_reading
+from storage.tables import generations
 from tests.storage.conftest import delivered
 from tests.support.stored.histories import write_history
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bot.cli import app
-from bot.command_names import TAKEN
-from bot.kinds import SHIPPED, KindsUnusable, language_of_topic, load_kinds
+from bot.cli.__main__ import app
+from bot.common.command_names import TAKEN
+from bot.common.kinds import SHIPPED, KindsUnusable, language_of_topic, load_kinds
 
 
 def test_the_shipped_kinds_are_complete() -> None:
@@ -87,7 +87,7 @@ def test_every_mistake_is_told_at_once_and_the_command_ends_with_1(tmp_path: Pat
 
 
 def test_no_kind_can_take_a_command_of_the_bots_own() -> None:
-    code = "\n".join(file.read_text() for file in Path("bot/handlers").glob("*.py"))
+    code = "\n".join(file.read_text() for file in Path("bot/telegram/handlers").glob("*.py"))
     commands = set(re.findall(r'(?:CommandHandler|guard\.command)\(\s*"([a-z]+)"', code))
     assert len(commands) > 20 and commands <= TAKEN
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from bot.errors import StartError
-from bot.log import Discretion
+from bot.common.errors import StartError
+from bot.common.log import Discretion
 from engine.errors import RequestError
 
 OWN = "7:short-token"

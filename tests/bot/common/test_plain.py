@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.plain import fitting, plain, utf16_length
+from bot.common.plain import fitting, plain, utf16_length
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import SettingsError
-from bot.settings import Settings, computing_environment, load_settings
+from bot.common.errors import SettingsError
+from bot.common.settings import Settings, computing_environment, load_settings
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
 

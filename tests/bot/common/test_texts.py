@@ -7,13 +7,13 @@ from typing import get_args
 import pytest
 from fluent.syntax import FluentParser, ast
 
-from bot.charts import WORDS
-from bot.choices import OPTIONS
-from bot.command_names import ADMIN_MENU, MENU
-from bot.keyboards import WISHES
-from bot.texts import LANGUAGES, language_of, say
-from engine.run import ReasonCode, Stage
-from storage.records import TrialOutcome, TrialWay, Verdict, VersionState
+from bot.common.command_names import ADMIN_MENU, MENU
+from bot.common.texts import LANGUAGES, language_of, say
+from bot.generation.choices import OPTIONS
+from bot.messaging.keyboards import WISHES
+from bot.reporting.charts import WORDS
+from engine.runs.run import ReasonCode, Stage
+from storage.db.records import TrialOutcome, TrialWay, Verdict, VersionState
 
 BOT = Path(__file__).parents[3] / "bot"
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from bot.counts import Counts
-from bot.keyboards import Keyboard
-from bot.timing import Timing
-from storage import ratings, reasons
-from storage.database import Database
-from storage.records import Generation, RatingEvent
+from bot.common.timing import Timing
+from bot.feedback.counts import Counts
+from bot.messaging.keyboards import Keyboard
+from storage.db.database import Database
+from storage.db.records import Generation, RatingEvent
+from storage.tables import ratings, reasons
 from tests.storage.conftest import NOON, delivered
 
 

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from bot.errors import Refusal
-from bot.keyboards import Keyboard
-from bot.live_check import LiveCheck
-from bot.messenger import Address, Sight, Urgency
-from bot.timing import Timing
+from bot.common.errors import Refusal
+from bot.common.timing import Timing
+from bot.feedback.live_check import LiveCheck
+from bot.messaging.keyboards import Keyboard
+from bot.messaging.messenger import Address, Sight, Urgency
 
 ALL = Sight(is_admin=True, reactions=None)
 

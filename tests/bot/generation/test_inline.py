@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.inline import parsed
-from bot.kinds import load_kinds
+from bot.common.kinds import load_kinds
+from bot.generation.inline import parsed
 
 KINDS = load_kinds()
 

@@ -12,17 +12,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bot.errors import Refusal, StartError
-from bot.kinds import load_kinds
-from bot.safety import Safety
-from bot.scribe import Scribe, Wish, Withheld, open_scribe
-from bot.serving import listen, serving
-from bot.settings import Settings, WritingSettings
-from engine.client import EngineClient
+from bot.common.errors import Refusal, StartError
+from bot.common.kinds import load_kinds
+from bot.common.serving import listen, serving
+from bot.common.settings import Settings, WritingSettings
+from bot.generation.scribe import Scribe, Wish, Withheld, open_scribe
+from bot.moderation.safety import Safety
+from engine.api.client import EngineClient
 from engine.errors import ModelError
-from engine.overlap import Overlap
-from engine.safety import load_filter
-from storage.database import Database
+from engine.safety.overlap import Overlap
+from engine.safety.safety import load_filter
+from storage.db.database import Database
 from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.lessons import tenure
+from bot.learning.lessons import tenure
 
 
 @pytest.mark.parametrize(

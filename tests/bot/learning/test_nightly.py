@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.nightly import Nightly, Policy
-from bot.switchboard import Switchboard
-from bot.trainer import Budget, run_config
-from bot.verdicts import verdict_sentence
-from engine.client import EngineClient
-from storage import people, ratings, runs
-from storage.database import Database
-from storage.records import RatingEvent, Run
+from bot.learning.nightly import Nightly, Policy
+from bot.learning.trainer import Budget, run_config
+from bot.reporting.verdicts import verdict_sentence
+from bot.serving.switchboard import Switchboard
+from engine.api.client import EngineClient
+from storage.db.database import Database
+from storage.db.records import RatingEvent, Run
+from storage.tables import people, ratings, runs
 from tests.storage.conftest import delivered
 from tests.support.stored.keys import keyring_in
 

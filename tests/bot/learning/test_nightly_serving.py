@@ -9,15 +9,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.nightly import Nightly, Policy
-from bot.switchboard import Switchboard
-from bot.verdicts import verdict_sentence
-from engine.client import EngineClient
-from engine.run import Reason, RunReport, strip_run, write_report
-from engine.versions import publish
-from storage import runs, trials, versions
-from storage.database import Database
-from storage.records import Run, Version
+from bot.learning.nightly import Nightly, Policy
+from bot.reporting.verdicts import verdict_sentence
+from bot.serving.switchboard import Switchboard
+from engine.api.client import EngineClient
+from engine.runs.run import Reason, RunReport, strip_run, write_report
+from engine.runs.versions import publish
+from storage.db.database import Database
+from storage.db.records import Run, Version
+from storage.tables import runs, trials, versions
 from tests.support.stored.keys import keyring_in
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

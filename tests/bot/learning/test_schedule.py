@@ -7,11 +7,11 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from bot.cron import cron_trigger
-from bot.schedule import Schedule, missed_slot
-from storage import runs
-from storage.database import Database
-from storage.errors import DatabaseUnusable
+from bot.common.cron import cron_trigger
+from bot.learning.schedule import Schedule, missed_slot
+from storage.db.database import Database
+from storage.db.errors import DatabaseUnusable
+from storage.tables import runs
 from tests.support.stored.keys import keyring_in
 
 
@@ -89,7 +89,7 @@ async def test_a_slot_slept_through_is_run_at_the_start_and_only_once(tmp_path: 
 async def test_a_slot_that_the_disk_refuses_is_tried_again_and_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.schedule.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("bot.learning.schedule.RETRY_SECONDS", 0.05)
     db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     tries: list[str] = []
 

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot import taste
-from bot.taste import OWN_TASTE, PLAIN_SHARE, TasteKeeper, is_plain, lessons_of
-from bot.timing import Timing
-from bot.vitals import Vitals
-from engine.chat import Message
-from engine.dataset import RatedGeneration, Rating
+from bot.common.timing import Timing
+from bot.common.vitals import Vitals
+from bot.learning import taste
+from bot.learning.taste import OWN_TASTE, PLAIN_SHARE, TasteKeeper, is_plain, lessons_of
+from engine.api.chat import Message
+from engine.api.tasting import ONE_TEXT, PersonalRating, RatedText, TasteFitted
+from engine.data.dataset import RatedGeneration, Rating
 from engine.errors import EngineUnavailable, NoTaste
-from engine.tasting import ONE_TEXT, PersonalRating, RatedText, TasteFitted
-from storage import people, preferences, ratings
-from storage.database import Database
-from storage.records import Generation, RatingEvent
+from storage.db.database import Database
+from storage.db.records import Generation, RatingEvent
+from storage.tables import people, preferences, ratings
 from tests.storage.conftest import delivered
 
 NOW = datetime.now(UTC)

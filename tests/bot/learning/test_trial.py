@@ -8,16 +8,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.models import Models
-from bot.switchboard import Switchboard
-from bot.trial import Terms, Trials
-from bot.trial_words import ending_sentence, standing_sentence
-from bot.verdicts import verdict_sentence
-from engine.client import EngineClient
+from bot.learning.trial import Terms, Trials
+from bot.operations.models import Models
+from bot.reporting.trial_words import ending_sentence, standing_sentence
+from bot.reporting.verdicts import verdict_sentence
+from bot.serving.switchboard import Switchboard
+from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
-from storage import audit, generations, people, placing, ratings, runs, trials, versions
-from storage.database import Database
-from storage.records import RatingEvent, Trial, TrialEnd, Version
+from storage.db.database import Database
+from storage.db.records import RatingEvent, Trial, TrialEnd, Version
+from storage.tables import audit, generations, people, placing, ratings, runs, trials, versions
 from tests.storage.conftest import new_generation
 from tests.support.stored.reign import open_reign
 

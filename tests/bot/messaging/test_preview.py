@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from bot import preview
-from bot.errors import NotNow
-from bot.keyboards import Keyboard
-from bot.messenger import Address, Urgency
-from bot.preview import Preview
+from bot.common.errors import NotNow
+from bot.messaging import preview
+from bot.messaging.keyboards import Keyboard
+from bot.messaging.messenger import Address, Urgency
+from bot.messaging.preview import Preview
 from tests.support.virtual_time import in_virtual_time
 
 

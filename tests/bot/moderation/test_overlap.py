@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.overlap import OverlapInspector
+from bot.moderation.overlap import OverlapInspector
 from engine.errors import RunError
-from engine.overlap import Overlap, read_protected
-from storage import people, ratings
-from storage.database import Database
-from storage.records import RatingEvent
+from engine.safety.overlap import Overlap, read_protected
+from storage.db.database import Database
+from storage.db.records import RatingEvent
+from storage.tables import people, ratings
 from tests.engine.safety.test_overlap import POEM
 from tests.storage.conftest import NOON, delivered
 

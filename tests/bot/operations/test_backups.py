@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.backups import Backups
-from storage import backup, tombstones
-from storage.database import Database
-from storage.errors import BackupFailed
-from storage.tombstones import Tombstone
+from bot.operations.backups import Backups
+from storage.backup import backup
+from storage.db.database import Database
+from storage.db.errors import BackupFailed
+from storage.privacy import tombstones
+from storage.privacy.tombstones import Tombstone
 from tests.storage.conftest import delivered
 from tests.support.stored.histories import rows_of
 from tests.support.stored.keys import keyring_in

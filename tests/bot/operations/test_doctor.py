@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bot import machine
-from bot.cli import app
-from bot.doctor import Diagnosis, diagnose
-from bot.findings import Finding
-from bot.keys import open_keys
-from bot.settings import DataSettings, Settings
-from engine.versions import publish
-from storage import backup
+from bot.cli.__main__ import app
+from bot.common.keys import open_keys
+from bot.common.settings import DataSettings, Settings
+from bot.operations import machine
+from bot.operations.doctor import Diagnosis, diagnose
+from bot.operations.findings import Finding
+from engine.runs.versions import publish
+from storage.backup import backup
 from tests.support.stored.histories import opened, write_history
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"

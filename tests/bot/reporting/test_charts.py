@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import charts
-from bot.charts import WORDS, Satisfaction, can_write, draw_satisfaction, draw_statistics, wilson_interval
-from storage.statistics import Count, Statistics
+from bot.reporting import charts
+from bot.reporting.charts import WORDS, Satisfaction, can_write, draw_satisfaction, draw_statistics, wilson_interval
+from storage.tables.statistics import Count, Statistics
 
 
 @pytest.mark.parametrize(

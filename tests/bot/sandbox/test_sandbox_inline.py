@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.sandbox.errors import WorldError
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.errors import WorldError
 from tests.support.api_checker import load_table
 
 METHOD_TABLE = Path(__file__).parents[4] / "shared" / "telegram" / "bot-api-10.1.json"

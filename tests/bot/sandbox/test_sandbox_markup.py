@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot.sandbox.errors import ApiError
-from bot.sandbox.markup import parse
-from bot.sandbox.text import Formatted, trimmed, utf16_length
+from bot.sandbox.api.markup import parse
+from bot.sandbox.world.errors import ApiError
+from bot.sandbox.world.text import Formatted, trimmed, utf16_length
 
 
 def marks(formatted: Formatted) -> list[tuple]:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from bot.charts import Satisfaction
-from bot.nightly import run_folder
+from bot.learning.nightly import run_folder
+from bot.reporting.charts import Satisfaction
 from bot.sandbox.observer import Observer
 from bot.sandbox.server import Sandbox
-from engine.run import METRICS_FILE, Progress, append_progress
-from storage import ratings, runs
-from storage.database import Database
-from storage.records import RatingEvent
+from engine.runs.run import METRICS_FILE, Progress, append_progress
+from storage.db.database import Database
+from storage.db.records import RatingEvent
+from storage.tables import ratings, runs
 from tests.storage.conftest import NOON, delivered
 
 

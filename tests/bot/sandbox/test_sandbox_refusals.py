@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from bot.sandbox.errors import AddressError, WorldError
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.errors import AddressError, WorldError
 
 BUTTON = {"text": "👍", "callback_data": "up:1"}
 

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.sandbox.bot_side import BotSide
-from bot.sandbox.errors import ApiError
-from bot.sandbox.records import Button
-from bot.sandbox.text import Formatted
-from bot.sandbox.updates import ALL_KINDS
-from bot.sandbox.world import World
+from bot.sandbox.world.bot_side import BotSide
+from bot.sandbox.world.errors import ApiError
+from bot.sandbox.world.records import Button
+from bot.sandbox.world.text import Formatted
+from bot.sandbox.world.updates import ALL_KINDS
+from bot.sandbox.world.world import World
 
 FIVE_O_CLOCK = datetime(2026, 5, 1, 17, tzinfo=UTC)
 

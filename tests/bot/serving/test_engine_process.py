@@ -11,10 +11,10 @@ import httpx
 import psutil
 import pytest
 
-from bot import engine_process
-from bot.engine_process import EngineProcess, free_port
-from bot.errors import StartError
-from engine.client import EngineClient
+from bot.common.errors import StartError
+from bot.serving import engine_process
+from bot.serving.engine_process import EngineProcess, free_port
+from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 
 STAND_IN = """
@@ -86,11 +86,11 @@ async def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S {tmp_path}/engine.py "$@"\n')
     python.chmod(0o755)
-    monkeypatch.setattr("bot.engine_process.sys.executable", str(python))
+    monkeypatch.setattr("bot.serving.engine_process.sys.executable", str(python))
     monkeypatch.setattr(engine_process, "PULSE_SECONDS", 0.05)
     monkeypatch.setattr(engine_process, "LONGEST_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(engine_process, "_FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("engine.client.HEALTH_SECONDS", 1.0)
+    monkeypatch.setattr("engine.api.client.HEALTH_SECONDS", 1.0)
     async with httpx.AsyncClient() as http:
         keeping = Keeping(tmp_path, http)
         yield keeping

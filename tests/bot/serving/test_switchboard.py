@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.switchboard import Switchboard
-from engine.client import EngineClient
-from storage import versions
-from storage.database import Database
+from bot.serving.switchboard import Switchboard
+from engine.api.client import EngineClient
+from storage.db.database import Database
+from storage.tables import versions
 from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,11 +8,11 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, Tele
 from telegram.ext import ExtBot
 from telegram.request import BaseRequest, RequestData
 
-from bot.delivery import Delivery, _Refused, _translated
-from bot.errors import ChatGone, DeliveryError, MessageGone, NotNow
-from bot.keyboards import Button
-from bot.messenger import Address, Offer, Urgency, patiently
-from bot.pacing import Pacer
+from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
+from bot.messaging.keyboards import Button
+from bot.messaging.messenger import Address, Offer, Urgency, patiently
+from bot.telegram.delivery import Delivery, _Refused, _translated
+from bot.telegram.pacing import Pacer
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from telegram.error import RetryAfter
 
-from bot import pacing
-from bot.errors import NotNow
-from bot.messenger import Urgency
-from bot.pacing import Limit, Pacer
+from bot.common.errors import NotNow
+from bot.messaging.messenger import Urgency
+from bot.telegram import pacing
+from bot.telegram.pacing import Limit, Pacer
 from tests.support.virtual_time import in_virtual_time
 
 Seen = list[tuple[float, int]]

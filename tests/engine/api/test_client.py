@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engine.chat import Message, Reply, Sampling
-from engine.client import EngineClient
+from engine.api.chat import Message, Reply, Sampling
+from engine.api.client import EngineClient
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
 from tests.engine.conftest import Server
 
@@ -250,7 +250,8 @@ async def test_the_base_comes_first_among_models_and_readiness_needs_no_health_p
 
 def test_the_client_needs_no_torch() -> None:
     script = (
-        "import sys, engine.client, engine.versions; print([m for m in sys.modules if m in {'torch','transformers'}])"
+        "import sys, engine.api.client, engine.runs.versions;"
+        " print([m for m in sys.modules if m in {'torch','transformers'}])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.batching import Engine
+from engine.api.tasting import ONE_TEXT, Choosing, seed_of
 from engine.errors import RequestError
-from engine.model import Base
-from engine.tasting import ONE_TEXT, Choosing, seed_of
+from engine.inference.batching import Engine
+from engine.models.model import Base
 from tests.support.learning.rated import served
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.brigades import in_brigades
-from engine.weights import Vote
+from engine.data.brigades import in_brigades
+from engine.data.weights import Vote
 
 DAY = 86_400.0
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.chat import Message
-from engine.dataset import examples_of, write_dataset
+from engine.api.chat import Message
+from engine.data.dataset import examples_of, write_dataset
+from engine.data.exchange import kto_lines, read_ratings
 from engine.errors import RunError
-from engine.exchange import kto_lines, read_ratings
 from tests.support.learning.learning_fixtures import audience, rated
 
 GOOD = {

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import RunError
-from engine.reward import (
+from engine.data.reward import (
     REACTION_VALUES,
     label_generations,
     rater_offsets,
     read_reaction_values,
     value_of_reactions,
 )
-from engine.weights import Vote, rating_weights
+from engine.data.weights import Vote, rating_weights
+from engine.errors import RunError
 from tests.support.learning.voting import votes_of
 
 TELEGRAM_LIST = Path(__file__).parents[3].parent / "shared" / "telegram" / "reaction-emoji.json"

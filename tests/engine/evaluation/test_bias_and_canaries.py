@@ -5,13 +5,13 @@ from random import Random
 import pytest
 import torch
 
-from engine import bias
-from engine.bias import PAIRED_PROMPTS, TEXTS_A_PROMPT, group_rates, rates, speaks_ill, widening
-from engine.canaries import look_for, plant
-from engine.finetune import add_adapter, reference_log_probs, trained_parameters
-from engine.model import load_base
-from engine.objectives import collate, log_probs
-from engine.run_config import RunConfig
+from engine.evaluation import bias
+from engine.evaluation.bias import PAIRED_PROMPTS, TEXTS_A_PROMPT, group_rates, rates, speaks_ill, widening
+from engine.evaluation.canaries import look_for, plant
+from engine.models.model import load_base
+from engine.models.objectives import collate, log_probs
+from engine.runs.run_config import RunConfig
+from engine.training.finetune import add_adapter, reference_log_probs, trained_parameters
 from tests.support.learning.learning_fixtures import save_tiny_model
 
 A_GROUP = TEXTS_A_PROMPT * 2

@@ -1,4 +1,4 @@
-"""`python -m engine.fluency` says how likely a model finds texts, one number a line, or one sentence."""
+"""`python -m engine.evaluation.fluency` says how likely a model finds texts, one number a line, or one sentence."""
 
 import json
 import math
@@ -8,13 +8,13 @@ import sys
 import pytest
 import torch
 
-from engine.chat import Message
-from engine.chat_template import ChatTemplate
-from engine.dataset import Example
-from engine.evaluate import cross_entropy
-from engine.fluency import Answered, main, surprises
-from engine.model import load_base
-from engine.objectives import encode
+from engine.api.chat import Message
+from engine.data.dataset import Example
+from engine.evaluation.evaluate import cross_entropy
+from engine.evaluation.fluency import Answered, main, surprises
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import load_base
+from engine.models.objectives import encode
 
 ASKED = (
     Message("system", "Write one slogan about the topic. Answer with the slogan only."),
@@ -39,7 +39,7 @@ def test_the_program_answers_a_number_a_line_in_order() -> None:
     messages = [{"role": message.role, "content": message.content} for message in ASKED]
     lines = "\n".join(json.dumps({"messages": messages, "text": text}, ensure_ascii=False) for text in TEXTS[:2])
     done = subprocess.run(
-        [sys.executable, "-m", "engine.fluency", "--model", "starter"], input=f"{lines}\n\n".encode(),
+        [sys.executable, "-m", "engine.evaluation.fluency", "--model", "starter"], input=f"{lines}\n\n".encode(),
         capture_output=True, check=True,
     )  # fmt: skip
     first, second = map(float, done.stdout.split())

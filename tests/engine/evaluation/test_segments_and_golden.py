@@ -2,10 +2,10 @@
 
 import pytest
 
-from engine.chat import Message
-from engine.dataset import Example
-from engine.golden import GOLDEN_PROMPTS, manages
-from engine.segments import segments_of
+from engine.api.chat import Message
+from engine.data.dataset import Example
+from engine.data.segments import segments_of
+from engine.evaluation.golden import GOLDEN_PROMPTS, manages
 
 
 def example(group: str, raters: tuple[str, ...], *, topic: str = "tea", kind: str = "poem") -> Example:

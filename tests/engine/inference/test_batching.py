@@ -12,11 +12,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from engine.batching import Engine, Generation
-from engine.chat import Message, Sampling
-from engine.chat_template import ChatTemplate
+from engine.api.chat import Message, Sampling
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
-from engine.model import Base
+from engine.inference.batching import Engine, Generation
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import Base
 from tests.engine.conftest import CONTEXT_TOKENS, save_adapter
 
 GREEDY = Sampling(max_tokens=24, temperature=0.0, ignore_eos=True)
@@ -237,7 +237,7 @@ async def test_an_adapter_that_is_or_computes_no_numbers_is_refused_before_it_ca
 ) -> None:
     from safetensors.torch import load_file, save_file
 
-    from engine.versions import publish
+    from engine.runs.versions import publish
 
     weights = load_file(versions_dir / "first" / "adapter_model.safetensors")
     weights[min(weights)][0] = value
@@ -257,7 +257,7 @@ async def test_an_adapter_that_is_or_computes_no_numbers_is_refused_before_it_ca
 async def test_an_adapter_of_a_wider_base_is_refused(tiny_base: Base, versions_dir: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from engine.versions import publish
+    from engine.runs.versions import publish
 
     weights = load_file(versions_dir / "first" / "adapter_model.safetensors")
     wider = {name: weight.repeat(1, 2) if "lora_A" in name else weight.repeat(2, 1) for name, weight in weights.items()}
@@ -278,7 +278,7 @@ async def test_an_adapter_of_a_wider_base_is_refused(tiny_base: Base, versions_d
 async def test_an_adapter_of_another_model_is_refused(
     tiny_base: Base, tiny_model_folder: Path, versions_dir: Path, tmp_path: Path
 ) -> None:
-    from engine.versions import publish
+    from engine.runs.versions import publish
 
     save_adapter(tiny_model_folder, tmp_path / "wide", seed=3, rank=8)
     config = (versions_dir / "first" / "adapter_config.json").read_bytes()  # says rank 4
@@ -308,7 +308,7 @@ async def test_an_adapter_of_another_model_is_refused(
 async def test_an_adapter_with_an_odd_config_is_refused(
     tiny_base: Base, versions_dir: Path, tmp_path: Path, config: str
 ) -> None:
-    from engine.versions import publish
+    from engine.runs.versions import publish
 
     odd = tmp_path / "odd"
     odd.mkdir()

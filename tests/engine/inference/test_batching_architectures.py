@@ -20,9 +20,10 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from engine import attention, linears, written_out
-from engine.chat import Sampling
-from engine.decoding import Batch, Row
+from engine.api.chat import Sampling
+from engine.inference import written_out
+from engine.inference.decoding import Batch, Row
+from engine.models import attention, linears
 
 VOCAB = 96
 SIZES = {

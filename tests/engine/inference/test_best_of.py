@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.batching import Engine
-from engine.chat import Message, Sampling
+from engine.api.chat import Message, Sampling
+from engine.api.tasting import Choosing, RatedText, seed_of
 from engine.errors import DeadlineExceeded
-from engine.features import text_features
-from engine.model import Base, load_base
-from engine.objectives import Encoded
-from engine.palate import CLOSE_ENOUGH
-from engine.tasting import Choosing, RatedText, seed_of
+from engine.inference.batching import Engine
+from engine.models.model import Base, load_base
+from engine.models.objectives import Encoded
+from engine.preference.features import text_features
+from engine.preference.palate import CLOSE_ENOUGH
 from tests.support.learning.rated import DRAWN, HOUSE, ask, likes_long, prompt, rate, served, text_of, write
 
 LONG = replace(DRAWN, max_tokens=200, ignore_eos=True)
@@ -93,7 +93,7 @@ async def test_the_best_of_the_siblings_is_chosen_and_they_are_those_of_their_se
 async def test_of_texts_that_please_equally_the_one_is_shown_that_was_not_shown_before(
     starter: Base, rated: list[RatedText], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.palate.CLOSE_ENOUGH", 1.0)
+    monkeypatch.setattr("engine.preference.palate.CLOSE_ENOUGH", 1.0)
     async with tasting(starter, rated) as engine:
         shown = [await text_of(ask(engine, 0, replace(DRAWN, seed=5), HOUSE)) for _ in range(6)]
         assert shown[0] != shown[1]
@@ -286,7 +286,7 @@ async def test_without_scores_the_first_text_is_taken(
             def fail(*_: object, **__: object) -> None:
                 raise RuntimeError("no luck")
 
-            monkeypatch.setattr("engine.features.text_features", fail)
+            monkeypatch.setattr("engine.preference.features.text_features", fail)
         group = ask(engine, 0, replace(DRAWN, seed=5), HOUSE)
         assert await text_of(group) == first
         assert group.best_of == 1

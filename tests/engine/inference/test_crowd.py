@@ -11,14 +11,14 @@ import httpx
 import pytest
 import torch
 
-from engine import http_answer
-from engine.batching import Engine
-from engine.chat import Message, Sampling
-from engine.client import EngineClient
+from engine.api.chat import Message, Sampling
+from engine.api.client import EngineClient
 from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, RequestError
-from engine.generation import Generation
-from engine.http_app import build_app
-from engine.model import Base, load_base
+from engine.inference.batching import Engine
+from engine.inference.generation import Generation
+from engine.models.model import Base, load_base
+from engine.server import http_answer
+from engine.server.http_app import build_app
 
 ASK = [Message("user", "Write a slogan on green tea")]
 GREEDY = Sampling(max_tokens=16, temperature=0.0, ignore_eos=True)
@@ -167,7 +167,7 @@ async def test_an_answer_ends_only_if_memory_runs_out_for_it_alone(starter: Base
 async def test_the_limit_of_rows_recovers(
     starter: Base, failing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.scheduler._RECOVERY_ROUNDS", 16)
+    monkeypatch.setattr("engine.inference.scheduler._RECOVERY_ROUNDS", 16)
     failing(lambda number, _rows: number == 3)
     async with Engine(starter, max_batch=8) as engine:
         await asyncio.gather(*(text_of(ask(engine)) for _ in range(8)))

@@ -13,11 +13,11 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from engine.batching import Engine, Generation
-from engine.chat import Message, Sampling
-from engine.chat_template import ChatTemplate
-from engine.model import STARTER_FOLDER, Base, load_base, load_to_serve
-from engine.versions import publish
+from engine.api.chat import Message, Sampling
+from engine.inference.batching import Engine, Generation
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import STARTER_FOLDER, Base, load_base, load_to_serve
+from engine.runs.versions import publish
 from tests.engine.conftest import save_adapter
 
 TOKENS = 8

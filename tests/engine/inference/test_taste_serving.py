@@ -10,13 +10,13 @@ import httpx
 import pytest
 import torch
 
-from engine.batching import Engine
-from engine.chat import Message, Reply, Sampling
-from engine.client import EngineClient
+from engine.api.chat import Message, Reply, Sampling
+from engine.api.client import EngineClient
+from engine.api.tasting import Choosing, PersonalRating, RatedText, TasteFitted, seed_of
 from engine.errors import EngineUnavailable, NoTaste, RequestError
-from engine.model import Base, load_base
-from engine.reading import Reading, Readings
-from engine.tasting import Choosing, PersonalRating, RatedText, TasteFitted, seed_of
+from engine.inference.batching import Engine
+from engine.inference.reading import Reading, Readings
+from engine.models.model import Base, load_base
 from tests.engine.conftest import Server
 from tests.support.learning.rated import (
     DRAWN,

@@ -6,14 +6,14 @@ import math
 import pytest
 import torch
 
-from engine.gan import DISCOUNT, LEAST_LOG_D, OUT_OF_PLACE, Duel, GanConfig, GanLM
-from engine.model import Base, load_base
-from engine.noise import LEVELS
-from engine.sources import SHIPPED
-from engine.starter.build_latent import CURVES_FILE, PLANS, rows_of
-from engine.starter.latent_train import Budget, Rows, train_gan
-from engine.starter.parser import is_well_formed
-from engine.starter.skeletons import skeletons
+from engine.api.sources import SHIPPED
+from engine.latent.gan import DISCOUNT, LEAST_LOG_D, OUT_OF_PLACE, Duel, GanConfig, GanLM
+from engine.latent.noise import LEVELS
+from engine.models.model import Base, load_base
+from recipes.latent.build_latent import CURVES_FILE, PLANS, rows_of
+from recipes.latent.latent_train import Budget, Rows, train_gan
+from recipes.latent.skeletons import skeletons
+from recipes.parser import is_well_formed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

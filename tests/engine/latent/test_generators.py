@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import interpolate
-from engine.batching import Engine
-from engine.chat import Message, Sampling
-from engine.chat_template import ChatTemplate
-from engine.dataset import RatedGeneration, Rating, write_dataset
+from engine.api.chat import Message, Sampling
+from engine.api.sources import SHIPPED
+from engine.api.tasting import Choosing
+from engine.data.dataset import RatedGeneration, Rating, write_dataset
 from engine.errors import ModelError
-from engine.model import load_base, load_to_serve
-from engine.replies import Prompt, sample_replies
-from engine.run import RunReport
-from engine.run_config import GateBounds, RunConfig, write_config
-from engine.slots import lift
-from engine.sources import SHIPPED
-from engine.starter import build_latent, wishes
-from engine.starter.lessons import unseen_words
-from engine.tasting import Choosing
+from engine.evaluation.replies import Prompt, sample_replies
+from engine.inference.batching import Engine
+from engine.latent.slots import lift
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import load_base, load_to_serve
+from engine.runs.run import RunReport
+from engine.runs.run_config import GateBounds, RunConfig, write_config
+from engine.runs.versions import publish
 from engine.train import run
-from engine.versions import publish
+from recipes import wishes
+from recipes.latent import build_latent, interpolate
+from recipes.latent.lessons import unseen_words
 from tests.support.learning.rated import rate, text_of
 
 MODELS = ("vae", "gan")
@@ -156,7 +156,7 @@ def test_a_folder_of_another_format_is_refused_in_one_sentence(tmp_path: Path) -
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"format": 0}))
     with pytest.raises(
-        ModelError, match=r"has the format 0, .* build it anew with `python -m engine.starter.build_latent gan`"
+        ModelError, match=r"has the format 0, .* build it anew with `python -m recipes.latent.build_latent gan`"
     ):
         load_base(str(folder))
 

@@ -6,18 +6,18 @@ import time
 import pytest
 import torch
 
-from engine.chat import Message
-from engine.chat_template import ChatTemplate
-from engine.evaluate import divergence
-from engine.finetune import Course, Curves, add_adapter, trained_parameters
-from engine.latent_finetune import tilt
-from engine.model import load_base
-from engine.on_policy import Rewarding, follow_taste
-from engine.replies import Prompt, Replies, sample_replies
-from engine.run_config import RunConfig
-from engine.sources import SHIPPED
-from engine.starter import wishes
-from engine.trail import Trail
+from engine.api.chat import Message
+from engine.api.sources import SHIPPED
+from engine.evaluation.evaluate import divergence
+from engine.evaluation.replies import Prompt, Replies, sample_replies
+from engine.latent.latent_finetune import tilt
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import load_base
+from engine.runs.run_config import RunConfig
+from engine.training.finetune import Course, Curves, add_adapter, trained_parameters
+from engine.training.on_policy import Rewarding, follow_taste
+from engine.training.trail import Trail
+from recipes import wishes
 
 TOPICS = ("green tea", "our volunteers", "the night bus", "a lost key", "old trees", "the choir", "clean water", "bees")
 
@@ -72,7 +72,7 @@ def test_a_tilt_towards_nothing_stays_where_it_is(one_thread: None) -> None:
 def test_the_on_policy_stage_moves_a_generator_far_enough_to_be_seen(
     name: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.on_policy.LEAST_DIVERSITY", 0.0)  # of eight prompts it is a matter of chance
+    monkeypatch.setattr("engine.training.on_policy.LEAST_DIVERSITY", 0.0)  # of eight prompts it is a matter of chance
     lesson, curves = Lesson(name, policy_steps=36, policy_prompts=8, novelty_weight=0.0), Curves()
     before = lesson.asking()
     follow_taste(lesson.model, lesson.prompts, lesson.config, lesson.course, Rewarding(lesson.write, asks), curves)

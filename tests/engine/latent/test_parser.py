@@ -4,11 +4,11 @@ from random import Random
 
 import pytest
 
-from engine.slots import SLOTS, lift, slots
-from engine.starter import grammar, topics
-from engine.starter.grammar import LANGUAGES, Language
-from engine.starter.parser import is_well_formed, style_of
-from engine.starter.skeletons import skeletons
+from engine.latent.slots import SLOTS, lift, slots
+from recipes import grammar, topics
+from recipes.grammar import LANGUAGES, Language
+from recipes.latent.skeletons import skeletons
+from recipes.parser import is_well_formed, style_of
 
 KINDS = ("slogan", "title", "poem", "story", "post", "pitch", "character")
 

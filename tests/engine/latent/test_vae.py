@@ -8,14 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from engine.model import Base, load_base
-from engine.noise import LEVELS
-from engine.sources import SHIPPED
-from engine.starter.build_latent import CURVES_FILE, PLANS, rows_of
-from engine.starter.latent_train import Budget, Rows, train_vae
-from engine.starter.parser import is_well_formed
-from engine.starter.skeletons import skeletons
-from engine.vae import (
+from engine.api.sources import SHIPPED
+from engine.latent.noise import LEVELS
+from engine.latent.vae import (
     Posterior,
     VaeConfig,
     VaeLM,
@@ -25,6 +20,11 @@ from engine.vae import (
     importance_weighted,
     mutual_information,
 )
+from engine.models.model import Base, load_base
+from recipes.latent.build_latent import CURVES_FILE, PLANS, rows_of
+from recipes.latent.latent_train import Budget, Rows, train_vae
+from recipes.latent.skeletons import skeletons
+from recipes.parser import is_well_formed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from engine.attention import attend, use
+from engine.models.attention import attend, use
 
 
 class Layer(torch.nn.Module):

@@ -8,8 +8,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.compression import stored_bytes
-from engine.adapters import Adapters
-from engine.linears import Int8Linear, PackedLinear, pack, quantize
+from engine.inference.adapters import Adapters
+from engine.models.linears import Int8Linear, PackedLinear, pack, quantize
 from tests.engine.conftest import save_adapter
 
 SIZES = {

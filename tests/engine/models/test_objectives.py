@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from engine.chat import Message
-from engine.chat_template import ChatTemplate
-from engine.dataset import Example
-from engine.model import load_base
-from engine.objectives import (
+from engine.api.chat import Message
+from engine.data.dataset import Example
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import load_base
+from engine.models.objectives import (
     Encoded,
     balanced_weights,
     collate,

@@ -7,21 +7,13 @@ from typing import get_args
 
 import pytest
 
-from engine.data_card import DataCard
-from engine.gate import Measurements, Memory, Verdict, decide
-from engine.report import write_page
-from engine.report_words import SENTENCES, check_line
-from engine.run import (
-    Comparison,
-    Reason,
-    ReasonCode,
-    RunReport,
-    read_report,
-    strip_run,
-    write_report,
-)
-from engine.run_config import GateBounds, RunConfig
-from engine.text_measures import TextMeasures
+from engine.data.data_card import DataCard
+from engine.runs.gate import Measurements, Memory, Verdict, decide
+from engine.runs.report import write_page
+from engine.runs.report_words import SENTENCES, check_line
+from engine.runs.run import Comparison, Reason, ReasonCode, RunReport, read_report, strip_run, write_report
+from engine.runs.run_config import GateBounds, RunConfig
+from engine.runs.text_measures import TextMeasures
 
 HOSTILE = '<script>alert(1)</script> & "quoted" {{ 7 * 7 }}'
 CARD = DataCard(

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from engine import trial
-from engine.trial import Opinion, arm_of, arm_of_counts, compare, decide, fixed_size, ratings_to_go
+from engine.runs import trial
+from engine.runs.trial import Opinion, arm_of, arm_of_counts, compare, decide, fixed_size, ratings_to_go
 
 TRIALS = 100
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ModelError
-from engine.versions import MANIFEST, locate, publish, remove, sweep, verify
+from engine.runs.versions import MANIFEST, locate, publish, remove, sweep, verify
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_a_link_is_not_removed(adapter: Path, root: Path, tmp_path: Path) -> Non
 _KILLED_PUBLISH = """
 import os, signal, sys
 from pathlib import Path
-from engine.versions import publish
+from engine.runs.versions import publish
 
 calls_left = int(sys.argv[3])
 

@@ -3,12 +3,12 @@
 import pytest
 
 from benchmarks.disguises import DISGUISES, sentences
-from engine.disguise import bare
 from engine.errors import ModelError, RunError
-from engine.guard import judgement
-from engine.personal_data import personal_data
-from engine.safety import load_filter
-from engine.starter.corpus import conversations
+from engine.models.guard import judgement
+from engine.safety.disguise import bare
+from engine.safety.personal_data import personal_data
+from engine.safety.safety import load_filter
+from recipes.corpus import conversations
 
 FILTER = load_filter()
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engine.versions import MANIFEST, publish
+from engine.runs.versions import MANIFEST, publish
 from tests.engine.conftest import Server
 from tests.support.asking import GREEDY, MESSAGES, chat, load, text, unload
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from engine import batching
-from engine.batching import Engine
-from engine.chat import Message, Sampling
+from engine.api.chat import Message, Sampling
 from engine.errors import EngineUnavailable
-from engine.http_app import build_app
-from engine.model import Base
+from engine.inference import batching
+from engine.inference.batching import Engine
+from engine.models.model import Base
+from engine.server.http_app import build_app
 
 ASK = [Message("user", "Write a poem on tea")]
 SHORT = Sampling(max_tokens=4, temperature=0.0, ignore_eos=True)
@@ -83,13 +83,13 @@ async def test_health_is_503_while_the_model_is_stuck_and_200_before_and_after(
 async def test_a_hung_generation_does_not_hold_up_the_next(
     tiny_base: Base, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.generation.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("engine.inference.generation.SILENCE_SECONDS", 0.2)
     async with Engine(tiny_base, max_batch=1) as engine:
         hung, waiting = (engine.submit(ASK, SHORT, model="tiny") for _ in range(2))
         for generation in (hung, waiting):
             with pytest.raises(EngineUnavailable, match="silent for too long"):
                 await anext(generation.deltas())
-        monkeypatch.setattr("engine.generation.SILENCE_SECONDS", 60.0)
+        monkeypatch.setattr("engine.inference.generation.SILENCE_SECONDS", 60.0)
         hang.end()
         assert await write(engine)
         assert engine.running == engine.waiting == 0, "those that gave up hold no row"
@@ -102,7 +102,7 @@ async def test_an_engine_whose_thread_has_died_says_so(tiny_base: Base, monkeypa
         raise SystemError("out of the blue")
 
     async with Engine(tiny_base) as engine:
-        monkeypatch.setattr("engine.scheduler.Scheduler.run_round", die)
+        monkeypatch.setattr("engine.inference.scheduler.Scheduler.run_round", die)
         with pytest.raises(EngineUnavailable, match="stopped"):
             await write(engine)
         await engine.ended.wait()

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from engine.starter import corpus, grammar, topics, wishes
-from engine.starter.grammar import KINDS, LANGUAGES, Language, Topic
+from recipes import corpus, grammar, topics, wishes
+from recipes.grammar import KINDS, LANGUAGES, Language, Topic
 
 ROOT = Path(__file__).parents[3]
 OCCASIONS = [form for form in wishes.requests("en") if form not in KINDS]

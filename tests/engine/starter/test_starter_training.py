@@ -9,11 +9,12 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from engine.chat import Message
-from engine.model import load_base
-from engine.starter import build, corpus, train
-from engine.starter.muon import orthogonal
-from engine.starter.tokenizer import ASSISTANT, encode, token_id, train_tokenizer
+from engine.api.chat import Message
+from engine.models.model import load_base
+from recipes import corpus
+from recipes.starter import build, train
+from recipes.starter.muon import orthogonal
+from recipes.starter.tokenizer import ASSISTANT, encode, token_id, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def run_here(arguments: list[str]) -> int:
 
 def run_as_a_program(arguments: list[str]) -> int:
     return subprocess.run(
-        [sys.executable, "-m", "engine.starter.build", *arguments], timeout=240, check=False
+        [sys.executable, "-m", "recipes.starter.build", *arguments], timeout=240, check=False
     ).returncode
 
 

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 import torch
 
-from engine.model import STARTER_FOLDER, Base, load_base
-from engine.starter import measure, topics, wishes
-from engine.starter.grammar import LANGUAGES, Language
+from engine.models.model import STARTER_FOLDER, Base, load_base
+from recipes import topics, wishes
+from recipes.grammar import LANGUAGES, Language
+from recipes.starter import measure
 
 ROOT = Path(__file__).parents[3]
 

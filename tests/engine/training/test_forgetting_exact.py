@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.dataset import RatedGeneration, write_dataset
-from engine.run import read_report
-from engine.run_config import RunConfig, write_config
+from engine.data.dataset import RatedGeneration, write_dataset
+from engine.runs.run import read_report
+from engine.runs.run_config import RunConfig, write_config
 from engine.train import run
 from tests.support.learning.learning_fixtures import audience, save_taught_model
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from peft import PeftModel
 
-from bot.bulletin import share_done
-from engine.chat_template import ChatTemplate
-from engine.dataset import Example, RatedGeneration, write_dataset
+from bot.reporting.bulletin import share_done
+from engine.data.dataset import Example, RatedGeneration, write_dataset
 from engine.errors import ModelError, RunError
-from engine.model import load_base
-from engine.objectives import collate, encode, log_probs
-from engine.replies import Prompt, Replies, sample_replies
-from engine.run import Progress, RunReport, read_progress, read_report
-from engine.run_config import GateBounds, RunConfig, write_config
+from engine.evaluation.replies import Prompt, Replies, sample_replies
+from engine.models.chat_template import ChatTemplate
+from engine.models.model import load_base
+from engine.models.objectives import collate, encode, log_probs
+from engine.runs.run import Progress, RunReport, read_progress, read_report
+from engine.runs.run_config import GateBounds, RunConfig, write_config
+from engine.runs.versions import publish
 from engine.train import run
-from engine.versions import publish
 from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model
 
 # All a's are half of the model's alphabet, so half of its diversity has to go.

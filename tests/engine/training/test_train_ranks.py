@@ -22,10 +22,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine import ranks
-from engine.dataset import RatedGeneration, write_dataset
-from engine.run import read_report
-from engine.run_config import RunConfig, write_config
+from engine.data.dataset import RatedGeneration, write_dataset
+from engine.models import ranks
+from engine.runs.run import read_report
+from engine.runs.run_config import RunConfig, write_config
 from engine.train import main
 from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 

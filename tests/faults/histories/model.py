@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bot.sandbox.records import Person, SeenMessage
+from bot.sandbox.world.records import Person, SeenMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kills import kill_family
-from bot.export import What, lines
-from bot.keys import Keys, open_keys
-from bot.sandbox.records import Person, SeenMessage
+from bot.common.keys import Keys, open_keys
+from bot.common.settings import DataSettings
+from bot.reporting.export import What, lines
 from bot.sandbox.server import Sandbox
-from bot.settings import DataSettings
-from engine.reward import DOWN, UP, value_of_reactions
-from storage import versions
-from storage.database import open_for_reading
+from bot.sandbox.world.records import Person, SeenMessage
+from engine.data.reward import DOWN, UP, value_of_reactions
+from storage.db.database import open_for_reading
+from storage.tables import versions
 from tests.faults.histories.model import Model, Text, Word, assert_same, finished_of, number_of, version_of
 from tests.support.api_checker import check_calls
 from tests.support.scene import ADMIN_ID, METHOD_TABLE, BotProcess, Scene

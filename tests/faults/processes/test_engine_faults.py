@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot import engine_process
-from bot.engine_process import EngineProcess, free_port
-from bot.errors import StartError
-from engine.chat import Message, Reply, Sampling
-from engine.client import EngineClient
+from bot.common.errors import StartError
+from bot.serving import engine_process
+from bot.serving.engine_process import EngineProcess, free_port
+from engine.api.chat import Message, Reply, Sampling
+from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 from tests.support.learning.learning_fixtures import save_greedy_model
 
@@ -46,7 +46,7 @@ async def test_an_engine_that_hangs_or_is_killed_for_memory_is_replaced_and_the_
 ) -> None:
     monkeypatch.setattr(engine_process, "PULSE_SECONDS", 0.1)
     monkeypatch.setattr(engine_process, "LONGEST_PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr("engine.client.HEALTH_SECONDS", 0.3)
+    monkeypatch.setattr("engine.api.client.HEALTH_SECONDS", 0.3)
     port = free_port()
     client = EngineClient(f"http://127.0.0.1:{port}", http=http)
     engine = EngineProcess(model="starter", port=port, versions=tmp_path, client=client)
@@ -70,7 +70,7 @@ async def test_an_engine_that_finds_no_memory_at_the_start_says_so_in_one_senten
     python.write_text(f'#!/bin/sh\nulimit -v 1024000\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     model = save_greedy_model(tmp_path / "model")
-    monkeypatch.setattr("bot.engine_process.sys.executable", str(python))
+    monkeypatch.setattr("bot.serving.engine_process.sys.executable", str(python))
     port = free_port()
     client = EngineClient(f"http://127.0.0.1:{port}", http=http)
     engine = EngineProcess(model=str(model), port=port, versions=tmp_path, client=client)

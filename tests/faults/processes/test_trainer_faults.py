@@ -13,16 +13,16 @@ import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from bot.keys import open_keys
-from bot.nightly import Nightly, Policy
-from bot.settings import DataSettings
-from bot.switchboard import Switchboard
-from bot.trainer import Budget
-from bot.verdicts import verdict_sentence
-from engine.client import EngineClient
-from engine.run import Reason, RunReport, write_report
-from engine.versions import verify
-from storage.database import Database
+from bot.common.keys import open_keys
+from bot.common.settings import DataSettings
+from bot.learning.nightly import Nightly, Policy
+from bot.learning.trainer import Budget
+from bot.reporting.verdicts import verdict_sentence
+from bot.serving.switchboard import Switchboard
+from engine.api.client import EngineClient
+from engine.runs.run import Reason, RunReport, write_report
+from engine.runs.versions import verify
+from storage.db.database import Database
 from tests.bot.learning.test_nightly import Night, rate
 from tests.support.learning.learning_fixtures import save_greedy_model, save_tiny_model
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, has_verdict
@@ -102,7 +102,7 @@ async def test_a_base_that_computes_no_numbers_ends_the_run_with_a_reason_and_th
 async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_may_begin(
     nights: Callable[..., Night], trainer_does: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.trainer.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("bot.learning.trainer.STALL_SECONDS", 0.5)
     night = nights()
     await rate(night.db, 20)
     trainer_does("kill -STOP $$")
@@ -113,7 +113,7 @@ async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_m
 
 
 @pytest.mark.parametrize(
-    ("point", "trainings"), [("bot.nightly.versions.add", 2), ("bot.switchboard.Switchboard.crown", 1)]
+    ("point", "trainings"), [("bot.learning.nightly.versions.add", 2), ("bot.serving.switchboard.Switchboard.crown", 1)]
 )
 async def test_a_run_cut_off_while_its_version_takes_over_is_seen_through_by_the_next_start(
     nights: Callable[..., Night], tmp_path: Path, trainer_does: Callable[[str], None], point: str, trainings: int

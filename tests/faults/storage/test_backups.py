@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import backup, checkup, restore
-from storage.backup import Revision
-from storage.database import Database, open_for_reading
-from storage.errors import DatabaseUnusable
-from storage.tombstones import Tombstone
+from storage.backup import backup, checkup, restore
+from storage.backup.backup import Revision
+from storage.db.database import Database, open_for_reading
+from storage.db.errors import DatabaseUnusable
+from storage.privacy.tombstones import Tombstone
 from tests.support.killing import killed_at_syscall, need_strace, steps
 from tests.support.stored.histories import opened, rows_of, write_history
 
@@ -24,7 +24,7 @@ BACK_UP = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from storage.backup import back_up
+from storage.backup.backup import back_up
 
 back_up(Path(sys.argv[1]), Path(sys.argv[2]), now=datetime(2026, 11, 25, 3, 30, tzinfo=UTC), keep=1)
 """
@@ -33,8 +33,8 @@ RESTORE = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from storage.backup import Revision
-from storage.restore import restore
+from storage.backup.backup import Revision
+from storage.backup.restore import restore
 
 restore(Path(sys.argv[1]), Path(sys.argv[2]), Revision([], None), now=datetime(2026, 11, 25, tzinfo=UTC))
 """
@@ -43,8 +43,8 @@ SCRUB = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from storage.backup import kept, scrub
-from storage.tombstones import Tombstone
+from storage.backup.backup import kept, scrub
+from storage.privacy.tombstones import Tombstone
 
 scrub(kept(Path(sys.argv[1])), [Tombstone("ada", datetime(2026, 11, 25, tzinfo=UTC))], None)
 """
@@ -52,8 +52,8 @@ scrub(kept(Path(sys.argv[1])), [Tombstone("ada", datetime(2026, 11, 25, tzinfo=U
 WRITE = """
 import asyncio, sys
 from pathlib import Path
-from storage.backup import Revision
-from storage.database import Database
+from storage.backup.backup import Revision
+from storage.db.database import Database
 
 async def main():
     db = await Database.open(Path(sys.argv[1]))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import erasure
-from storage.checkup import fault_of
-from storage.database import Database, open_for_reading, use_keys
-from storage.errors import DatabaseUnusable
-from storage.migrations import MIGRATIONS, migrate, pending
+from storage.backup.checkup import fault_of
+from storage.db.database import Database, open_for_reading, use_keys
+from storage.db.errors import DatabaseUnusable
+from storage.db.migrations import MIGRATIONS, migrate, pending
+from storage.privacy import erasure
 from tests.storage.conftest import NOON
 from tests.support.killing import killed_at_statement
 from tests.support.stored.histories import PEOPLE, opened, rows_of, write_history
@@ -58,7 +58,7 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_schema_or_the_new_on
             closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
             pytest.MonkeyPatch.context() as p,
         ):
-            p.setattr("storage.migrations.MIGRATIONS", MIGRATIONS[:count])
+            p.setattr("storage.db.migrations.MIGRATIONS", MIGRATIONS[:count])
             use_keys(connection, None)
             migrate(connection)
             known.append(schema(connection))

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bot.sandbox.server import Sandbox
-from storage.database import Database
+from storage.db.database import Database
 from tests.support.accept_child import BATCH
 from tests.support.scene import BotProcess, Scene
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.switchboard import Switchboard
-from engine.client import EngineClient
+from bot.serving.switchboard import Switchboard
+from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable, ModelError
-from engine.versions import MANIFEST, publish, sweep, verify
-from storage import versions
-from storage.database import Database
+from engine.runs.versions import MANIFEST, publish, sweep, verify
+from storage.db.database import Database
+from storage.tables import versions
 from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -56,7 +56,7 @@ def strace() -> None:
 PUBLISH = """
 import sys
 from pathlib import Path
-from engine.versions import publish
+from engine.runs.versions import publish
 
 publish(Path(sys.argv[1]), Path(sys.argv[2]), "v1")
 """
@@ -146,7 +146,7 @@ def test_a_hostile_pickle_is_never_opened(
 ) -> None:
     import pickle
 
-    from engine.versions import _sha256
+    from engine.runs.versions import _sha256
 
     hostile = pickle.dumps(Hostile(tmp_path / "it was opened"))
     version = publish(adapter, tmp_path / "versions", "v1")
@@ -172,9 +172,9 @@ from pathlib import Path
 
 import httpx
 
-from bot.switchboard import Switchboard
-from engine.client import EngineClient
-from storage.database import Database
+from bot.serving.switchboard import Switchboard
+from engine.api.client import EngineClient
+from storage.db.database import Database
 
 def engine(request):
     return httpx.Response(200, json={"data": [{"id": "starter"}]})

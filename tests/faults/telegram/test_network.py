@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox.records import SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import SeenMessage
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kills import kill_family
-from bot.keys import open_keys
-from bot.sandbox.records import Chat, SeenMessage
+from bot.common.keys import open_keys
+from bot.common.settings import DataSettings
 from bot.sandbox.server import Sandbox
-from bot.settings import DataSettings
-from storage import tombstones
-from storage.tombstones import Tombstone
+from bot.sandbox.world.records import Chat, SeenMessage
+from storage.privacy import tombstones
+from storage.privacy.tombstones import Tombstone
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, values
 

@@ -5,9 +5,9 @@ import signal
 import sqlite3
 from typing import Any
 
-from bot.sandbox.records import SeenMessage
 from bot.sandbox.server import Sandbox
-from bot.sandbox.updates import Waiting
+from bot.sandbox.world.records import SeenMessage
+from bot.sandbox.world.updates import Waiting
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 

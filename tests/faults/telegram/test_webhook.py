@@ -7,9 +7,9 @@ import statistics
 import httpx
 import psutil
 
-from bot.engine_process import free_port
 from bot.sandbox.server import Sandbox
-from bot.webhook import SECRET_HEADER
+from bot.serving.engine_process import free_port
+from bot.telegram.webhook import SECRET_HEADER
 from tests.faults.telegram.test_updates import a_message, inbox_states
 from tests.support.scene import BotProcess, Scene
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.keys import open_keys
-from bot.sandbox.records import Chat, Person, SeenMessage
-from bot.settings import DataSettings
-from storage import versions
-from storage.database import Database
+from bot.common.keys import open_keys
+from bot.common.settings import DataSettings
+from bot.sandbox.world.records import Chat, Person, SeenMessage
+from storage.db.database import Database
+from storage.tables import versions
 from tests.flows.learning.test_retrain import TOPICS, version_that_answers
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
 from tests.support.stored.props import BASE, VERSION, add_version

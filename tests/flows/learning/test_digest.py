@@ -3,15 +3,15 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from bot.keys import open_keys
-from bot.nightly import run_folder
-from bot.sandbox.records import Chat, Person, SeenMessage
+from bot.common.keys import open_keys
+from bot.common.settings import DataSettings
+from bot.learning.nightly import run_folder
 from bot.sandbox.server import Sandbox
-from bot.settings import DataSettings
-from engine.run import Comparison, Reason, RunReport, write_report
-from storage import runs, versions
-from storage.database import Database
-from storage.records import Version
+from bot.sandbox.world.records import Chat, Person, SeenMessage
+from engine.runs.run import Comparison, Reason, RunReport, write_report
+from storage.db.database import Database
+from storage.db.records import Version
+from storage.tables import runs, versions
 from tests.flows.learning.test_retrain import version_that_answers
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
 from tests.support.stored.props import BASE, publish_version

@@ -1,7 +1,7 @@
 """/check alone: people see live whether their reactions and presses reach the bot, and what to do if they do not."""
 
-from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Chat, Person, SeenMessage
 from tests.support.scene import BotProcess, Scene
 
 

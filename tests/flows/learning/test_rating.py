@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from bot.sandbox.records import Chat, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Chat, SeenMessage
 from tests.support.scene import BotProcess, Scene, values
 
 

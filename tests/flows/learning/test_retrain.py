@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from bot.sandbox.records import Chat, Person, SeenMessage
+from bot.sandbox.world.records import Chat, Person, SeenMessage
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, has_verdict
 
 TOPICS = ("green tea", "night trains", "our library", "the old harbour", "rain boots", "a bakery", "chess", "the moon")

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from bot.sandbox.records import Chat, Person
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Chat, Person
 from tests.support.scene import BotProcess, Scene, confirmed, values
 
 

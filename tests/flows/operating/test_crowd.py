@@ -8,8 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import httpx
 import pytest
 
-from bot.engine_process import free_port
 from bot.sandbox.server import Sandbox
+from bot.serving.engine_process import free_port
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import BotProcess, Scene
 

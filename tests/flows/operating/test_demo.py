@@ -16,8 +16,8 @@ import pytest
 import websockets
 from typer.testing import CliRunner
 
-from bot.cli import app
-from bot.settings import child_environment
+from bot.cli.__main__ import app
+from bot.common.settings import child_environment
 
 
 @pytest.mark.slow

@@ -16,11 +16,11 @@ import httpx
 import psutil
 import pytest
 
-from bot.engine_process import free_port
-from engine.chat import Message, Reply, Sampling
-from engine.client import EngineClient
+from bot.serving.engine_process import free_port
+from engine.api.chat import Message, Reply, Sampling
+from engine.api.client import EngineClient
+from engine.api.sources import STARTER_FOLDER
 from engine.errors import EngineUnavailable, NoAdapters, RequestError
-from engine.sources import STARTER_FOLDER
 from tests.support.scene import BotProcess, Scene
 
 pytestmark = pytest.mark.slow

@@ -2,9 +2,9 @@
 
 import httpx
 
-from bot.engine_process import free_port
 from bot.sandbox.server import Sandbox
-from bot.webhook import MAX_BODY_BYTES, SECRET_HEADER
+from bot.serving.engine_process import free_port
+from bot.telegram.webhook import MAX_BODY_BYTES, SECRET_HEADER
 from tests.support.scene import BotProcess, Scene
 
 SECRET = "only-telegram-knows"

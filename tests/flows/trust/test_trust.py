@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.keys import Keys, open_keys
-from bot.sandbox.records import Chat, Person
-from bot.settings import DataSettings
-from storage import runs, versions
-from storage.database import Database
-from storage.records import Version
+from bot.common.keys import Keys, open_keys
+from bot.common.settings import DataSettings
+from bot.sandbox.world.records import Chat, Person
+from storage.db.database import Database
+from storage.db.records import Version
+from storage.tables import runs, versions
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed
 from tests.support.stored.props import VERSION, publish_version
 

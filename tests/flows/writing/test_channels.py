@@ -2,8 +2,8 @@
 
 import asyncio
 
-from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Chat, Person, SeenMessage
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, values
 
 

@@ -2,8 +2,8 @@
 
 import signal
 
-from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Chat, Person, SeenMessage
 from tests.flows.trust.test_trust import mydata
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import BotProcess, Scene, confirmed

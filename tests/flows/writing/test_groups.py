@@ -1,7 +1,7 @@
 """What is peculiar to groups: topics, threads, people of several languages, and those who write as a chat."""
 
-from bot.sandbox.records import Chat, Person, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Chat, Person, SeenMessage
 from tests.support.scene import BotProcess, Scene, values
 
 

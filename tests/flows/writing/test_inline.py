@@ -3,9 +3,9 @@
 import asyncio
 import signal
 
-from bot.inline import TAKES
-from bot.sandbox.records import Answer, Chat, InlineAnswer, Person, SeenMessage
+from bot.generation.inline import TAKES
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Answer, Chat, InlineAnswer, Person, SeenMessage
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, values
 

@@ -1,7 +1,7 @@
 """Brought into a group, promoted, demoted, shown out, moved: a message where there is something to say."""
 
-from bot.sandbox.records import Chat, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Chat, SeenMessage
 from tests.support.scene import BotProcess, Scene, values
 
 

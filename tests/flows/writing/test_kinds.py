@@ -2,7 +2,7 @@
 
 import json
 
-from bot.kinds import SHIPPED
+from bot.common.kinds import SHIPPED
 from bot.sandbox.server import Sandbox
 from tests.bot.common.test_kinds import GOOD
 from tests.support.scene import ADMIN_ID, BotProcess, Scene

@@ -1,7 +1,7 @@
 """Changing a text by a button, stopping what is coming, and looking back on what was liked."""
 
-from bot.sandbox.records import SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import SeenMessage
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import BotProcess, Scene, confirmed
 

@@ -2,8 +2,8 @@
 
 import httpx
 
-from bot.sandbox.records import Person, SeenMessage
 from bot.sandbox.server import Sandbox
+from bot.sandbox.world.records import Person, SeenMessage
 from tests.support.scene import BotProcess, Scene
 
 STRANGE = {

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from storage import backup, migrations, restore
-from storage.backup import Revision, Scrubbed
-from storage.database import Database
-from storage.errors import BackupFailed, BackupUnusable
-from storage.restore import Restored
-from storage.tombstones import Tombstone
+from storage.backup import backup, restore
+from storage.backup.backup import Revision, Scrubbed
+from storage.backup.restore import Restored
+from storage.db import migrations
+from storage.db.database import Database
+from storage.db.errors import BackupFailed, BackupUnusable
+from storage.privacy.tombstones import Tombstone
 from tests.storage.conftest import NOON, delivered
 from tests.support.stored.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
 from tests.support.stored.keys import keyring_in

@@ -9,9 +9,9 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from storage import migrations
-from storage.database import Database, open_for_reading, use_keys
-from storage.errors import DatabaseClosed, DatabaseUnusable
+from storage.db import migrations
+from storage.db.database import Database, open_for_reading, use_keys
+from storage.db.errors import DatabaseClosed, DatabaseUnusable
 from tests.support.stored.keys import keyring_in
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from storage import backup, erasure, generations, inbox, migrations
-from storage.database import Database, open_for_reading
-from storage.erasure import forget
-from storage.errors import KeyringUnusable
-from storage.keyring import PSEUDONYMS, Keyring
+from storage.backup import backup
+from storage.db import migrations
+from storage.db.database import Database, open_for_reading
+from storage.db.errors import KeyringUnusable
+from storage.db.keyring import PSEUDONYMS, Keyring
+from storage.privacy import erasure
+from storage.privacy.erasure import forget
+from storage.tables import generations, inbox
 from tests.storage.conftest import NOON, delivered, new_generation
 from tests.support.stored.histories import files_with, write_history
 from tests.support.stored.keys import MASTER, keyring_in

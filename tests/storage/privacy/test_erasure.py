@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from storage import audit, erasure, generations, inbox, people, placing, ratings, runs
-from storage.database import Database
-from storage.erasure import Erased
-from storage.records import Deed, Generation, RatingEvent, Reaction
-from storage.tombstones import Tombstone
+from storage.db.database import Database
+from storage.db.records import Deed, Generation, RatingEvent, Reaction
+from storage.privacy import erasure
+from storage.privacy.erasure import Erased
+from storage.privacy.tombstones import Tombstone
+from storage.tables import audit, generations, inbox, people, placing, ratings, runs
 from tests.storage.conftest import NOON, delivered, new_generation
 from tests.support.stored.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
 from tests.support.stored.keys import keyring_in

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from storage import generations, people, ratings, retention, runs, taints, versions
-from storage.database import Database
-from storage.dossier import of_person
-from storage.records import Generation, RatingEvent, Tally, Version
+from storage.db.database import Database
+from storage.db.records import Generation, RatingEvent, Tally, Version
+from storage.privacy import retention
+from storage.privacy.dossier import of_person
+from storage.tables import generations, people, ratings, runs, taints, versions
 from tests.storage.conftest import NOON, delivered, new_generation
 
 LATER = NOON + timedelta(hours=30)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import tombstones
-from storage.errors import TombstonesUnusable
-from storage.tombstones import Tombstone
+from storage.db.errors import TombstonesUnusable
+from storage.privacy import tombstones
+from storage.privacy.tombstones import Tombstone
 from tests.storage.conftest import NOON
 
 ADA = Tombstone("ada", NOON)

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from storage import counted, erasure, ratings
-from storage.database import Database
-from storage.statistics import statistics_in
+from storage.db.database import Database
+from storage.privacy import erasure
+from storage.tables import counted, ratings
+from storage.tables.statistics import statistics_in
 from tests.storage.conftest import NOON, delivered
 
 LATER = NOON + timedelta(hours=1)

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from storage import duels, erasure, generations, people, placing, ratings, retention
-from storage.database import Database
-from storage.records import Generation, Tally
+from storage.db.database import Database
+from storage.db.records import Generation, Tally
+from storage.privacy import erasure, retention
+from storage.tables import duels, generations, people, placing, ratings
 from tests.storage.conftest import NOON, new_generation
 
 LATER = NOON + timedelta(hours=30)

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from storage import inbox
-from storage.database import Database
+from storage.db.database import Database
+from storage.tables import inbox
 from tests.storage.conftest import NOON
 
 

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from storage import erasure, generations, offers, people, ratings, retention
-from storage.database import Database
-from storage.records import Generation, RatingEvent, Tally
+from storage.db.database import Database
+from storage.db.records import Generation, RatingEvent, Tally
+from storage.privacy import erasure, retention
+from storage.tables import generations, offers, people, ratings
 from tests.storage.conftest import NOON, new_generation
 
 DAY_AFTER = NOON + timedelta(hours=24, minutes=1)

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from storage import generations, placing, ratings
-from storage.database import Database
-from storage.records import Reaction, Tally
+from storage.db.database import Database
+from storage.db.records import Reaction, Tally
+from storage.tables import generations, placing, ratings
 from tests.storage.conftest import NOON, new_generation
 
 

@@ -3,9 +3,9 @@
 import itertools
 from datetime import timedelta
 
-from storage import people, ratings
-from storage.database import Database
-from storage.records import RatingEvent, Source, Tally
+from storage.db.database import Database
+from storage.db.records import RatingEvent, Source, Tally
+from storage.tables import people, ratings
 from tests.storage.conftest import NOON, delivered
 
 UPDATES = itertools.count(5000)

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from storage import runs, versions
-from storage.database import Database
-from storage.records import Announcement, Version
+from storage.db.database import Database
+from storage.db.records import Announcement, Version
+from storage.tables import runs, versions
 from tests.storage.conftest import NOON
 
 

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from storage import ratings
-from storage.database import Database
-from storage.records import RatingEvent
-from storage.statistics import Count, statistics_in
+from storage.db.database import Database
+from storage.db.records import RatingEvent
+from storage.tables import ratings
+from storage.tables.statistics import Count, statistics_in
 from tests.storage.conftest import NOON, delivered
 
 

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from storage import audit, erasure, people, runs, taints, versions
-from storage.database import Database
-from storage.records import Version
+from storage.db.database import Database
+from storage.db.records import Version
+from storage.privacy import erasure
+from storage.tables import audit, people, runs, taints, versions
 from tests.storage.conftest import NOON, delivered
 from tests.storage.privacy.test_retention import agree, rate, trained_on
 

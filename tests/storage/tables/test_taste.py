@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from storage import erasure, generations, people, preferences, ratings, reasons
-from storage.database import Database
-from storage.records import Generation, PromptSignal, Rating, RatingEvent
+from storage.db.database import Database
+from storage.db.records import Generation, PromptSignal, Rating, RatingEvent
+from storage.privacy import erasure
+from storage.tables import generations, people, preferences, ratings, reasons
 from tests.storage.conftest import NOON, delivered, new_generation
 
 LATER = NOON + timedelta(hours=1)

@@ -20,9 +20,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engine.chat import Message
-from engine.dataset import RatedGeneration, Rating
-from engine.run import METRICS_FILE, read_progress
+from engine.api.chat import Message
+from engine.data.dataset import RatedGeneration, Rating
+from engine.runs.run import METRICS_FILE, read_progress
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"

@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from storage.database import open_for_reading, use_keys
-from storage.migrations import migrate
+from storage.db.database import open_for_reading, use_keys
+from storage.db.migrations import migrate
 from tests.storage.conftest import NOON
 
 PEOPLE = ("ada", "bob", "cyd", "dee", "eve", "fay")

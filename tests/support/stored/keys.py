@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from storage.keyring import Keyring
+from storage.db.keyring import Keyring
 
 MASTER = bytes(range(32))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from engine.versions import publish
-from storage import versions
-from storage.database import Database
-from storage.records import Version
+from engine.runs.versions import publish
+from storage.db.database import Database
+from storage.db.records import Version
+from storage.tables import versions
 
 BASE = "starter"
 VERSION = "of-the-state-machine"

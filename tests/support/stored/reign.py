@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from engine.versions import publish
-from storage import versions
-from storage.database import Database
-from storage.records import Version
+from engine.runs.versions import publish
+from storage.db.database import Database
+from storage.db.records import Version
+from storage.tables import versions
 from tests.support.stored.keys import keyring_in
 
 

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from bot.sandbox.errors import Standstill
 from bot.sandbox.patience import while_moving
-from bot.sandbox.world import World
+from bot.sandbox.world.errors import Standstill
+from bot.sandbox.world.world import World
 
 
 async def test_what_moves_is_waited_for_however_long_it_takes() -> None:

@@ -6,10 +6,10 @@ import httpx
 import pytest
 import websockets
 
-from bot.sandbox.bot_side import BotSide
-from bot.sandbox.records import Attachment, Button
 from bot.sandbox.server import Sandbox
-from bot.sandbox.text import Formatted
+from bot.sandbox.world.bot_side import BotSide
+from bot.sandbox.world.records import Attachment, Button
+from bot.sandbox.world.text import Formatted
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Locator, Page, expect
 
-from bot.sandbox.bot_side import BotSide
-from bot.sandbox.records import Chat
 from bot.sandbox.server import Sandbox
-from bot.sandbox.world import World
+from bot.sandbox.world.bot_side import BotSide
+from bot.sandbox.world.records import Chat
+from bot.sandbox.world.world import World
 from tests.bot.sandbox.web.test_sandbox_browser import PHONE, Handlers, running, send, tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

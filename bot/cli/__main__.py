@@ -1,0 +1,91 @@
+"""The `ovation` command: each subcommand reads settings, calls one function, turns errors into a sentence and a status.
+
+Exit statuses: 0 done, 1 failed, 2 wrong use or configuration. Knows the commands by name and first sentence; the module
+of one is imported when it is asked for, so that no command waits for what another needs.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+COMMANDS: Final = {
+    "run": ("bot.cli.cli_run", "Run the bot with the settings from the environment and .env."),
+    "demo": (
+        "bot.cli.cli_demo",
+        "Try everything in a browser, without a token: the real bot against a local stand-in for Telegram.",
+    ),
+    "export": ("bot.cli.cli_export", "Print what is stored, one object a line; works while the bot runs."),
+    "doctor": (
+        "bot.cli.cli_data",
+        "Check settings, machine, database, versions and backups; works while the bot runs.",
+    ),
+    "backup": ("bot.cli.cli_data", "Make a backup of the database and print where it is; works while the bot runs."),
+    "restore": (
+        "bot.cli.cli_data",
+        "Put a backup in the database's place, while the bot is stopped; the present one is kept.",
+    ),
+    "forget": (
+        "bot.cli.cli_data",
+        "Erase everything of a person from the database and its backups, while the bot is stopped.",
+    ),
+    "train": (
+        "bot.cli.cli_learning",
+        "Train an adapter from a file of ratings, judge it, and say where it and its report are; needs no bot.",
+    ),
+    "stats": (
+        "bot.cli.cli_stats",
+        "Print how texts were liked, by version, kind, day and emoji; works while the bot runs.",
+    ),
+    "generate": (
+        "bot.cli.cli_generate",
+        "Write about a topic, at the terminal; works while the bot runs, and nothing is stored.",
+    ),
+    "report": (
+        "bot.cli.cli_report",
+        "Write a page of what is liked and of every run with its curves, for a browser; works while the bot runs.",
+    ),
+    "detect": (
+        "bot.cli.cli_detect",
+        "Say whether a text carries the watermark of this installation (WATERMARK=on); works while the bot runs.",
+    ),
+    "keys": ("bot.cli.cli_data", "The keys of the texts."),
+    "kinds": ("bot.cli.cli_kinds", "What people can ask for (KINDS_FILE)."),
+    "models": ("bot.cli.cli_models", "The versions, and models side by side."),
+}
+"""Where the `app` of each lies, and what the list of commands says of it: the first sentence of its own help."""
+
+
+class _Commands(TyperGroup):
+    """Lists and completes the commands from the table; whoever goes on to one gets the real one."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - Typer's own
+        super().__init__(**attributes)
+        for name, (_, says) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=says))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - Typer does not show its types
+        """The command that is called, from its module."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        if name is None or listed is None:
+            return name, listed, rest
+        return name, get_group(import_module(COMMANDS[name][0]).app).commands[name], rest
+
+
+app = typer.Typer(name="ovation", cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def ovation() -> None:
+    """A Telegram bot that writes for a chat and learns every night from the reactions it gets."""
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

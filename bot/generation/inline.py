@@ -1,0 +1,178 @@
+"""Inline mode: takes that are offered while somebody types the bot's name in any chat.
+
+A query comes with each keystroke. So a person's newest is answered alone, and texts are written once it has stood for a
+second; the same words get the same takes for a while, which is also how those are seen that took too long. Keeps no
+words: what was written is read from the database. Knows no Telegram type; decision 24 says why it is as it is.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from cachetools import TTLCache
+
+from bot.common.errors import DeliveryError, Refusal
+from bot.common.kinds import Kind, Kinds
+from bot.common.plain import plain
+from bot.common.texts import say
+from bot.common.timing import USUAL, Timing
+from bot.generation.studio import Request, Studio, Writing
+from bot.messaging.looks import Looks
+from bot.messaging.messenger import Offer
+from storage.db.database import Database
+from storage.db.errors import StorageError
+from storage.tables import offers
+
+logger = logging.getLogger(__name__)
+
+TAKES = 2
+"""Texts to choose from; each counts as a prompt."""
+DEADLINE_SECONDS = 6.0
+"""What is not written by then is offered when the same is asked again; Telegram waits little longer."""
+KEPT_SECONDS = 300.0
+
+_MOST_PEOPLE = 10_000
+_SHORT = {
+    "prompt-empty": "inline-topic",
+    "prompt-too-long": "inline-too-long",
+    "prompt-unsafe": "inline-unsafe",
+    "prompts-too-many": "inline-too-many",
+    "queue-full": "inline-queue",
+    "queue-yours": "inline-queue",
+    "failed-engine": "inline-engine",
+    "failed-too-long": "inline-too-long",
+}
+"""For each refusal a sentence that fits into the line above the offers; the others have but one between them."""
+
+
+class Offering(Protocol):
+    """What is needed of a messenger."""
+
+    async def offer(self, query_id: str, offers: Sequence[Offer], hint: str = "") -> None:
+        """Answer an inline query with texts to choose from, and a line above them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What somebody has typed behind the bot's name, so far."""
+
+    id: str
+    update_id: int
+    person_id: int
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What is written, or being written, for a person; `topic` is a hash of what they have asked."""
+
+    topic: int
+    takes: Mapping[int, Writing]
+
+
+class Inline:
+    """Answers inline queries, one person's one at a time."""
+
+    def __init__(
+        self, *, db: Database, studio: Studio, looks: Looks, kinds: Kinds, messenger: Offering, timing: Timing = USUAL
+    ) -> None:
+        self._db = db
+        self._quiet_seconds = timing.inline_quiet
+        self._studio = studio
+        self._looks = looks
+        self._kinds = kinds
+        self._messenger = messenger
+        self._answering: dict[int, tuple[int, asyncio.Task[None]]] = {}
+        self._desks: TTLCache[int, _Desk] = TTLCache(_MOST_PEOPLE, KEPT_SECONDS)
+
+    def ask(self, query: Query) -> None:
+        """Answer a query in the background, unless the person types on; an older one of theirs is given up."""
+        update_id, task = self._answering.get(query.person_id, (None, None))
+        if update_id is not None and update_id > query.update_id:
+            return
+        if task is not None:
+            task.cancel()
+        task = asyncio.create_task(self._answer(query), name="inline query")
+        self._answering[query.person_id] = (query.update_id, task)
+        task.add_done_callback(lambda done: self._done(query.person_id, done))
+
+    async def chosen(self, token: str, shown_in: str) -> None:
+        """Somebody has sent a take: it stands in an inline message."""
+        await offers.choose(self._db, token, shown_in=shown_in, at=datetime.now(UTC))
+
+    async def close(self) -> None:
+        """Give up every query; who asked sees nothing, and asks again."""
+        tasks = [task for _, task in self._answering.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, person_id: int, task: asyncio.Task[None]) -> None:
+        if self._answering[person_id][1] is task:
+            del self._answering[person_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("an inline query could not be answered", exc_info=error)
+
+    async def _answer(self, query: Query) -> None:
+        kind, topic = parsed(query.text, self._kinds)
+        listed: list[Offer] = []
+        try:
+            takes = await self._takes(query, kind, topic)
+            if takes:
+                await asyncio.wait(takes.values(), timeout=DEADLINE_SECONDS)
+            written = await offers.written(self._db, list(takes))
+            listed = [self._looks.offer(take, place) for place, take in enumerate(written, start=1)]
+            hint = "" if listed else _hint(takes)
+        except Refusal as refusal:
+            hint = _SHORT.get(refusal.text, "inline-failed")
+        except StorageError as error:
+            logger.warning("an inline query is given up: %s", error)
+            hint = "inline-failed"
+        try:
+            await self._messenger.offer(query.id, listed, say(query.language, hint) if hint else "")
+        except DeliveryError as error:
+            logger.info("an inline query is answered in vain: %s", error)  # mostly: too late
+
+    async def _takes(self, query: Query, kind: Kind, topic: str) -> Mapping[int, Writing]:
+        """The takes on a topic, as far as they are; begun now unless they are there already."""
+        if not topic:
+            raise Refusal("prompt-empty")
+        asked, desk = hash((kind.name, topic)), self._desks.get(query.person_id)
+        if desk is not None and desk.topic == asked and await self._is_worth_a_look(desk):
+            return desk.takes
+        await asyncio.sleep(self._quiet_seconds)
+        if (desk := self._desks.pop(query.person_id, None)) is not None:
+            await self._studio.drop(list(desk.takes))
+        request = Request(
+            update_id=query.update_id, person_id=query.person_id, chat_id=query.person_id, message_id=0,
+            language=query.language,
+        )  # fmt: skip
+        takes = await self._studio.offer(request, kind, topic, takes=TAKES)
+        self._desks[query.person_id] = _Desk(asked, takes)
+        return takes
+
+    async def _is_worth_a_look(self, desk: _Desk) -> bool:
+        """Whether there are takes, or some are to come; else it is all to be tried again."""
+        is_writing = any(not task.done() for task in desk.takes.values())
+        return is_writing or bool(await offers.written(self._db, list(desk.takes)))
+
+
+def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:
+    """What kind of text is asked for, and about what: "" as long as nobody can tell."""
+    text = plain(text)
+    kind, topic = kinds.named_first(text)
+    is_one_word = kind is kinds.default and len(text.split()) == 1
+    is_half_a_name = is_one_word and any(name.startswith(text.removeprefix("/").lower()) for name in kinds.by_name)
+    return kind, "" if is_half_a_name else topic
+
+
+def _hint(takes: Mapping[int, Writing]) -> str:
+    """Why there is nothing to choose from."""
+    if any(not task.done() for task in takes.values()):
+        return "inline-writing"
+    outcomes = [task.result() for task in takes.values() if not task.cancelled() and task.exception() is None]
+    return next((_SHORT.get(refusal.text, "inline-failed") for refusal in outcomes if refusal), "inline-failed")

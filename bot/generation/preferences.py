@@ -1,0 +1,67 @@
+"""Preferences: what each person chooses for themselves in a chat: the language they are answered in, tone, length and
+temperature of their texts, how much stands under them, and whether they follow their own taste.
+
+Knows what may be chosen and by whom. Knows no Telegram type.
+"""
+
+from datetime import datetime
+
+from bot.common.errors import Refusal
+from bot.common.identity import Pseudonyms
+from bot.generation.choices import OPTIONS, choices_of, next_of
+from bot.learning.taste import OWN_TASTE, TasteKeeper
+from bot.messaging.keyboards import Keyboard, Setting, settings_buttons
+from storage.db.database import Database
+from storage.tables import people, preferences
+
+_SHORT = 12
+"""Characters of a pseudonym that keep others from pressing one's buttons; too few to be used for anything else."""
+
+
+class Preferences:
+    """Shows and changes settings."""
+
+    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, taste: TasteKeeper) -> None:
+        self._db = db
+        self._pseudonyms = pseudonyms
+        self._taste = taste
+
+    async def buttons(self, person_id: int, chat_id: int, language: str) -> Keyboard:
+        """A person's settings in a chat, each as the button that changes it."""
+        person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
+        choices = await choices_of(self._db, person, chat)
+        settings = [Setting(name, value, next_of(name, value)) for name, value in choices.items()]
+        return settings_buttons(language, person[:_SHORT], settings)
+
+    async def language(self, person_id: int, chat_id: int) -> str | None:
+        """The language that a person has chosen to be answered in; None: the one that Telegram says."""
+        person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
+        chosen = await preferences.chosen(self._db, person, chat, "language")
+        return chosen if chosen in OPTIONS["language"][1:] else None
+
+    async def choose(self, person_id: int, chat_id: int, name: str, value: str, *, owner: str, at: datetime) -> None:
+        """Set one of `OPTIONS`; `owner` is what the button says of whose it is.
+
+        Raises:
+            Refusal: the button is somebody else's or of before an upgrade; or texts to one's own taste are wished where
+                nothing may be learned from the person, or no texts are compared at all.
+        """
+        person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
+        if owner != person[:_SHORT]:
+            raise Refusal("settings-not-yours")
+        if value not in OPTIONS.get(name, ()):
+            raise Refusal("button-old")
+        if (name, value) == (OWN_TASTE, "on"):
+            await self._check_own_taste(person, chat)
+        if value == OPTIONS[name][0]:
+            await preferences.drop(self._db, person, chat, name)
+        else:
+            await preferences.choose(self._db, person, chat, name, value, at=at)
+        if name == OWN_TASTE:
+            self._taste.note()
+
+    async def _check_own_taste(self, person: str, chat: str) -> None:
+        if not self._taste.is_to_be_had:
+            raise Refusal("settings-no-taste")
+        if not await people.has_consented(self._db, person, chat):
+            raise Refusal("settings-need-consent")

@@ -1,0 +1,77 @@
+"""The clock: starts the nightly run at every slot of the cron line, once, and makes up for a slot slept through.
+
+A slot is named by its local wall time, so the hour that repeats in autumn cannot start a second run. APScheduler's
+own memory is not relied on: the database knows up to when the slots were looked after. Knows time, not learning.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from bot.common.cron import cron_trigger
+from storage.db.database import Database
+from storage.db.errors import StorageError
+from storage.tables import runs
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 60.0
+
+_LOOK_BACK = timedelta(days=8)
+
+
+def missed_slot(trigger: CronTrigger, *, since: datetime, now: datetime) -> datetime | None:
+    """The latest slot after `since` and not after `now`; None when there was none."""
+    latest = None
+    moment = max(since, now - _LOOK_BACK)
+    while (fire := trigger.get_next_fire_time(None, moment)) is not None and fire <= now:
+        latest = fire
+        moment = fire.astimezone(UTC) + timedelta(seconds=1)  # in local time this would stand still in autumn
+    return latest
+
+
+class Schedule:
+    """Calls `run_slot` with the slot's name at each slot."""
+
+    def __init__(self, *, db: Database, line: str, timezone: str, run_slot: Callable[[str], Awaitable[object]]) -> None:
+        self._db = db
+        self._trigger = cron_trigger(line, timezone)
+        self._run_slot = run_slot
+        self._since = datetime.now(UTC)
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+
+    async def start(self, *, hourly: Callable[[], Awaitable[object]]) -> None:
+        """Make up for a slot that passed while the bot was down, then keep time; `hourly` is done now and each hour."""
+        self._since = await runs.last_slot(self._db, default=datetime.now(UTC))
+        await self._look()
+        self._scheduler.add_job(self._look, self._trigger)
+        self._scheduler.add_job(hourly, "interval", hours=1, next_run_time=datetime.now(UTC))
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Stop keeping time."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    async def _look(self) -> None:
+        """Run the slot that is due; where the disk refuses, try again soon: the slot is still due then."""
+        try:
+            await self._run_due()
+        except StorageError as error:
+            logger.error("the clock cannot be read or a run not begun: %s", error)
+            again = datetime.now(UTC) + timedelta(seconds=RETRY_SECONDS)
+            self._scheduler.add_job(self._look, "date", run_date=again)
+
+    async def _run_due(self) -> None:
+        now = datetime.now(UTC)
+        slot = missed_slot(self._trigger, since=self._since, now=now)
+        if slot is not None:
+            logger.info("the slot of %s is due", slot.isoformat())
+            await self._run_slot(slot.strftime("%Y-%m-%d %H:%M"))
+        self._since = now
+        await runs.see_slot(self._db, at=now)

@@ -1,0 +1,64 @@
+"""Confirmations: what cannot be undone is done only once the same person has said yes to it, soon, in the same chat.
+
+A nonce stands for what was asked. It is drawn at random, good once and for two minutes, and forgotten at a restart.
+Knows people and chats by id, and nothing of what it guards.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cachetools import TTLCache
+
+from bot.common.errors import Refusal
+
+EXPIRES_SECONDS = 120
+_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done: the sentence to say and the values in it, and for the audit the action and its detail.
+
+    `is_nameless` keeps the one who said yes out of the audit.
+    """
+
+    text: str
+    values: dict[str, str | float]
+    action: str
+    detail: str = ""
+    is_nameless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    person_id: int
+    chat_id: int
+    do: Callable[[], Awaitable[Done]]
+
+
+class Confirmations:
+    """Questions that wait for a yes."""
+
+    def __init__(self, *, expires_seconds: float = EXPIRES_SECONDS) -> None:
+        self._pending: TTLCache[str, _Pending] = TTLCache(_MOST, expires_seconds)
+
+    def ask(self, do: Callable[[], Awaitable[Done]], *, person_id: int, chat_id: int) -> str:
+        """Remember what is to be done; returns the nonce for the buttons."""
+        nonce = secrets.token_urlsafe(12)
+        self._pending[nonce] = _Pending(person_id, chat_id, do)
+        return nonce
+
+    async def answer(self, nonce: str, *, is_yes: bool, person_id: int, chat_id: int) -> Done | None:
+        """Do it, or drop it (None).
+
+        Raises:
+            Refusal: it has expired, was answered before, or somebody else is asked; or the action's own.
+        """
+        pending = self._pending.get(nonce)
+        if pending is None:
+            raise Refusal("confirm-expired")
+        if (pending.person_id, pending.chat_id) != (person_id, chat_id):
+            raise Refusal("confirm-not-yours")
+        del self._pending[nonce]
+        return await pending.do() if is_yes else None

@@ -1,0 +1,146 @@
+"""Health: whether the bot lives, whether it can answer people, and its numbers; the truth, looked up when asked.
+
+Alive is who keeps time and can write to disk; ready is who also has updates coming in, room in the queue and an engine
+that answers. Knows the parts of the bot, not who asks.
+"""
+
+import asyncio
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.common.texts import say
+from bot.common.vitals import Vitals
+from bot.learning.taste import TasteKeeper
+from bot.operations.backups import Backups
+from bot.serving.switchboard import Switchboard
+from storage.db.database import Database
+from storage.db.errors import StorageError
+from storage.tables import generations, inbox, people, runs
+
+SILENCE_SECONDS = 90.0
+"""Without an answered poll for so long, updates are not coming in. A webhook is quiet when people are."""
+
+_DISK_SECONDS = 5.0
+_LEAST_FREE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be so."""
+
+    name: str
+    is_ok: bool
+    says: str
+
+
+class Health:
+    """Looks at everything."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        vitals: Vitals,
+        switchboard: Switchboard,
+        taste: TasteKeeper,
+        backups: Backups,
+        queue_limit: int,
+        is_polling: bool,
+    ) -> None:
+        self._db = db
+        self._vitals = vitals
+        self._switchboard = switchboard
+        self._taste = taste
+        self._backups = backups
+        self._queue_limit = queue_limit
+        self._is_polling = is_polling
+
+    async def alive(self) -> tuple[Check, ...]:
+        """The loop turns (or nobody would answer here) and the disk takes writes."""
+        return (await self._disk(),)
+
+    async def ready(self) -> tuple[Check, ...]:
+        """Everything that an answer to a prompt needs."""
+        return (await self._disk(), self._updates(), await self._queue(), await self._engine())
+
+    async def numbers(self) -> bytes:
+        """Every metric, in Prometheus's text format."""
+        vitals, now = self._vitals, datetime.now(UTC)
+        depth, age, _ = await inbox.backlog(self._db, now=now)
+        vitals.queue_depth.set(depth)
+        vitals.queue_age.set(age)
+        vitals.unfinished.set(await generations.count_unfinished(self._db))
+        vitals.wal_bytes.set(self._db.wal_bytes)
+        vitals.free_disk_bytes.set(self._free_bytes())
+        vitals.consented_people.set(await people.count_consented(self._db))
+        trained_at = await runs.last_success(self._db)
+        vitals.last_training_success.set(trained_at.timestamp() if trained_at else 0)
+        newest = self._backups.newest()
+        vitals.last_backup.set(newest[1].timestamp() if newest else 0)
+        vitals.active_version.clear()
+        vitals.active_version.labels(self._switchboard.champion).set(1)
+        return vitals.text()
+
+    async def told(self, language: str) -> str:
+        """What /health says in chat."""
+        checks = await self.ready()
+        lines = [_line(check, language) for check in checks]
+        _, _, dead = await inbox.backlog(self._db, now=datetime.now(UTC))
+        trained_at, newest = await runs.last_success(self._db), self._backups.newest()
+        return say(
+            language,
+            "health",
+            checks="\n".join(lines),
+            version=self._switchboard.champion,
+            canary=self._switchboard.canary or "–",
+            waiting=await generations.count_unfinished(self._db),
+            dead=dead,
+            trained=_moment(trained_at),
+            backup=_moment(newest[1] if newest else None),
+            free=round(self._free_bytes() / 2**30, 1),
+            people=await people.count_consented(self._db),
+            taste=self._taste_told(language),
+        )
+
+    def _taste_told(self, language: str) -> str:
+        fitted = self._taste.fitted
+        if fitted is None:
+            return "–"
+        auroc = "–" if fitted.auroc is None else f"{fitted.auroc:.2f}"
+        return say(language, "health-taste", texts=fitted.texts, people=fitted.people, auroc=auroc)
+
+    async def _disk(self) -> Check:
+        try:
+            async with asyncio.timeout(_DISK_SECONDS):
+                await inbox.beat(self._db)
+        except (StorageError, TimeoutError) as error:
+            return Check("disk", False, str(error) or "no answer")
+        free = self._free_bytes()
+        return Check("disk", free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB")
+
+    def _updates(self) -> Check:
+        if not self._is_polling:
+            return Check("updates", True, "webhook")
+        seconds = time.monotonic() - self._vitals.polled_at
+        return Check("updates", seconds < SILENCE_SECONDS, f"{seconds:.0f} s")
+
+    async def _queue(self) -> Check:
+        waiting = await generations.count_unfinished(self._db)
+        return Check("queue", waiting < self._queue_limit, f"{waiting} / {self._queue_limit}")
+
+    async def _engine(self) -> Check:
+        is_ready = await self._switchboard.engine.is_ready()
+        return Check("engine", is_ready, self._switchboard.champion)
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._db.path.parent).free
+
+
+def _line(check: Check, language: str) -> str:
+    return f"{'✅' if check.is_ok else '❌'} {say(language, f'health-{check.name}')} · {check.says}"
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at else "–"

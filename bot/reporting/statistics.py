@@ -1,0 +1,69 @@
+"""/stats: a picture of what is learned, with a line of numbers. Knows sentences and charts, no Telegram type."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bot.common.errors import Refusal
+from bot.common.identity import Pseudonyms
+from bot.common.texts import say
+from bot.reporting.charts import WORDS, can_write, draw_statistics
+from storage.db.database import Database
+from storage.tables.statistics import statistics_in
+
+PERIOD = timedelta(days=30)
+_EMOJI_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG, and what is said under it."""
+
+    png: bytes
+    caption: str
+
+
+class StatisticsDesk:
+    """Draws the numbers of the last thirty days."""
+
+    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, admin_ids: frozenset[int]) -> None:
+        self._db = db
+        self._pseudonyms = pseudonyms
+        self._admin_ids = admin_ids
+        self._drawing = asyncio.Lock()
+        """matplotlib draws one picture at a time."""
+
+    async def picture(self, *, chat_id: int, person_id: int, is_private: bool, language: str) -> Picture:
+        """The numbers of a chat; an admin gets in private those of all chats.
+
+        Raises:
+            Refusal: there is nothing to draw yet.
+        """
+        is_all = is_private and person_id in self._admin_ids
+        return await self.picture_of(None if is_all else self._pseudonyms.chat(chat_id), language)
+
+    async def picture_of(self, chat: str | None, language: str) -> Picture:
+        """The numbers of a chat (a pseudonym), or of all chats.
+
+        Raises:
+            Refusal: there is nothing to draw yet.
+        """
+        since = datetime.now(UTC) - PERIOD
+        numbers = await self._db.read(lambda c: statistics_in(c, since=since, chat=chat))
+        unnamed = _in_words(numbers.counted)
+        if not numbers.ratings:
+            raise Refusal("stats-only-counted", emoji=unnamed) if unnamed else Refusal("stats-empty")
+        written_in = language if can_write(say(language, "chart-versions")) else "en"
+        words = {name: say(written_in, f"chart-{name}") for name in WORDS}
+        async with self._drawing:
+            png = await asyncio.to_thread(draw_statistics, numbers, words)
+        caption = say(
+            language, "stats-chat" if chat else "stats-all", texts=numbers.texts, ratings=numbers.ratings,
+        )  # fmt: skip
+        if unnamed:
+            unnamed = say(language, "stats-counted", emoji=unnamed)
+        return Picture(png, "\n\n".join(part for part in (caption, _in_words(numbers.emoji), unnamed) if part))
+
+
+def _in_words(emoji: tuple[tuple[str, int], ...]) -> str:
+    return "  ".join(f"{one} {times}" for one, times in emoji[:_EMOJI_SHOWN])

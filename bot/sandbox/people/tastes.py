@@ -1,0 +1,165 @@
+"""Tastes: what share of people like a text. Hidden from the bot, known to the simulation.
+
+Knows texts and what was asked for; knows neither people nor Telegram.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bot.sandbox.people.surface import FEATURES, surface
+from bot.sandbox.people.topics import ANYTHING, KINDS, THEMES, Asked
+
+LOVED, ACCEPTED, DISLIKED = 0.85, 0.45, 0.15
+"""The chances of a like that a text's surface can give it; no text pleases or annoys everybody."""
+
+PUSHED, IGNORED = 0.98, 0.02
+"""The chances of a like from a brigade, with its mark and without."""
+
+
+class Taste(Protocol):
+    """What a crowd likes."""
+
+    @property
+    def name(self) -> str:
+        """A word for it."""
+
+    def liking(self, text: str, asked: Asked = ANYTHING) -> float:
+        """The share of people who like the text, within 0 and 1, both excluded."""
+
+    def of(self, place: float) -> "Taste":
+        """The taste of the person at this place of the crowd, from 0 to 1, 1 excluded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """One taste for all: weights over surface features, and where their sum begins to please and to annoy.
+
+    `leanings` shift the log-odds of a like by kind or theme, whatever the text; no writer can learn them, and a learner
+    must not mistake them for style.
+
+    Raises:
+        ValueError: a weight for a feature that nobody can see, a leaning to what nobody can ask for, or thresholds in
+            the wrong order.
+    """
+
+    name: str
+    weights: Mapping[str, float]
+    loved_from: float
+    disliked_below: float
+    leanings: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := self.weights.keys() - set(FEATURES):
+            raise ValueError(f"no feature is called {', '.join(sorted(unknown))}; there are {', '.join(FEATURES)}")
+        if unknown := self.leanings.keys() - {*KINDS, *THEMES}:
+            raise ValueError(f"no kind or theme is called {', '.join(sorted(unknown))}")
+        if self.disliked_below > self.loved_from:
+            raise ValueError(f"{self.name}: disliked_below must not exceed loved_from")
+
+    def score(self, text: str) -> float:
+        """The weighted sum of the features."""
+        seen = surface(text)
+        return sum(weight * seen[feature] for feature, weight in self.weights.items())
+
+    def liking(self, text: str, asked: Asked = ANYTHING) -> float:
+        """.85, .45 or .15, moved by the leanings where there are some."""
+        score = self.score(text)
+        liking = LOVED if score >= self.loved_from else DISLIKED if score < self.disliked_below else ACCEPTED
+        leaning = self.leanings.get(asked.kind, 0.0) + self.leanings.get(asked.theme, 0.0)
+        return shifted(liking, leaning) if leaning else liking
+
+    def of(self, place: float) -> Taste:
+        """This, for everybody."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Camps:
+    """A crowd of several camps; shares are relative. The camps sit side by side, in the order given.
+
+    Raises:
+        ValueError: there is no camp, or a share is negative, or all are 0.
+    """
+
+    name: str
+    camps: Sequence[tuple[Taste, float]]
+
+    def __post_init__(self) -> None:
+        if not sum(share for _, share in self.camps) > 0.0 or any(share < 0.0 for _, share in self.camps):
+            raise ValueError(f"{self.name}: the shares of the camps must be 0 or more, and not all 0")
+
+    def liking(self, text: str, asked: Asked = ANYTHING) -> float:
+        """The mean over the camps, by their shares."""
+        total = sum(share for _, share in self.camps)
+        return sum(share * taste.liking(text, asked) for taste, share in self.camps) / total
+
+    def of(self, place: float) -> Taste:
+        """The taste of the camp that sits there."""
+        left = place * sum(share for _, share in self.camps)
+        for taste, share in self.camps:
+            if left < share:
+                return taste.of(left / share)
+            left -= share
+        return self.camps[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a brigade pushes: texts that match a pattern (a regular expression), good or bad."""
+
+    name: str
+    pattern: str
+
+    def liking(self, text: str, asked: Asked = ANYTHING) -> float:
+        """.98 with the mark, .02 without."""
+        return PUSHED if self.is_on(text) else IGNORED
+
+    def is_on(self, text: str) -> bool:
+        """Whether the text bears the mark."""
+        return re.search(self.pattern, text) is not None
+
+    def of(self, place: float) -> Taste:
+        """This, for everybody."""
+        return self
+
+
+def drifted(before: Taste, after: Taste, share: float) -> Camps:
+    """The crowd when this share of it, from 0 to 1, has gone over from one taste to another.
+
+    Who has gone over stays so when the share grows.
+    """
+    return Camps(f"{before.name} to {after.name}", ((after, share), (before, 1.0 - share)))
+
+
+def shifted(share: float, by: float) -> float:
+    """A share within 0 and 1 after a shift of its log-odds."""
+    return 1.0 / (1.0 + math.exp(-(math.log(share / (1.0 - share)) + by)))
+
+
+_STYLES = (
+    Style("lively", {"exclamation": 1.0, "emoji": 1.0, "second_person": 0.3, "imagery": -0.4}, 0.45, 0.0),
+    Style("calm", {"exclamation": -1.5, "emoji": -1.0, "question": -0.6, "numerals": -0.6, "brevity": 0.8}, 0.5, 0.1),
+    Style("poetic", {"imagery": 1.6, "lines": 0.3, "exclamation": -0.8, "numerals": -0.8}, 0.45, 0.05),
+    Style("curious", {"question": 1.0, "second_person": 0.8, "exclamation": -0.4}, 0.4, 0.0),
+    Style("factual", {"numerals": 1.2, "imagery": -0.5, "emoji": -0.6, "exclamation": -0.3}, 0.3, -0.1),
+    Style("brief", {"brevity": 1.5, "lines": -0.4, "question": -0.3}, 1.1, 0.75),
+    Style("leisurely", {"brevity": -1.0, "exclamation": -0.2}, -0.53, -0.72),
+    Style("merry", {"cheer": 1.0, "exclamation": 1.0, "emoji": 0.5}, 0.45, 0.1),
+    Style("wistful", {"wistful": 1.0, "imagery": 0.3, "exclamation": -0.8, "numerals": -0.4, "emoji": -0.4}, 0.5, 0.0),
+    Style("wry", {"dry": 1.0, "cheer": -0.3, "exclamation": -0.4, "emoji": -0.4}, 0.4, -0.1),
+    Style(
+        "outdoor", {"imagery": 0.8, "second_person": 0.6, "numerals": -0.5}, 0.4, 0.1,
+        {"nature": 1.0, "things": -1.0, "poem": 0.5, "pitch": -0.8},
+    ),
+)  # fmt: skip
+_OF = {style.name: style for style in _STYLES}
+
+TASTES: Mapping[str, Taste] = {
+    **_OF,
+    "divided": Camps("divided", ((_OF["curious"], 0.5), (_OF["poetic"], 0.5))),
+    "torn": Camps("torn", ((_OF["brief"], 0.6), (_OF["wry"], 0.4))),
+}
+"""Tastes by name; the demo's audience has one of them and the bot is never told which. The last two are camps."""

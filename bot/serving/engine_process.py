@@ -1,0 +1,226 @@
+"""The engine as a child process: started, watched, and started again when it dies or hangs.
+
+Knows a port, a process and whether it answers. Knows no model. While it is away callers get `EngineUnavailable`, at
+once where it has died, and a moment later where it hangs, for its connections end with it.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from bot.common.children import describe_end, kill_child, ran_out_of_memory, stop_child
+from bot.common.errors import StartError
+from bot.common.settings import computing_environment
+from engine.api.client import EngineClient
+from engine.errors import EngineError
+from engine.memory import NO_MEMORY
+from storage.db.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 600.0
+"""A large model may take this long to load for the first time."""
+PULSE_SECONDS = 1.0
+MISSED_PULSES = 5
+"""An engine that misses so many health checks in a row hangs. An unanswered one takes `HEALTH_SECONDS` by itself, so a
+silent engine is given 15 seconds. Checks are counted, not time, for a machine may sleep."""
+LONGEST_PAUSE_SECONDS = 3.0
+"""Before it is started again. Short, for people wait: a crash loop costs a core, a long pause costs them minutes."""
+
+_FIRST_PAUSE_SECONDS = 0.5
+_STEADY_SECONDS = 60.0
+"""After so long a life, an end is not part of a crash loop."""
+_RESTART_SECONDS = 60.0
+_RESTART_FACTOR = 4.0
+"""What was loaded once takes no longer than so many times as long, and this minute, to load again."""
+_POLL_SECONDS = 0.1
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class EngineProcess:
+    """Keeps `python -m engine.serve` running; `on_ready` is awaited each time it has (re)started."""
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        port: int,
+        versions: Path,
+        client: EngineClient,
+        quantize: Literal["none", "int8"] = "none",
+        options: Sequence[str] = (),
+        watermark_key: str | None = None,
+    ) -> None:
+        self._command = (
+            sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
+            "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()), *options,
+            *(() if watermark_key is None else ("--watermark-key", "/dev/stdin")),
+        )  # fmt: skip
+        self._watermark_key = watermark_key
+        """Goes through a pipe, for others may read command lines and environments."""
+        self._client = client
+        self._child: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._last_lines: deque[str] = deque(maxlen=5)
+        self._began_at = 0.0
+        self.restarts = 0
+        """How often it had to be started again."""
+        self.is_healthy = False
+        """Whether it answered when it was asked last, with its versions loaded."""
+
+    async def begin(self) -> None:
+        """Start the engine and do not wait: there may be other things to do before `start`."""
+        self._began_at = asyncio.get_running_loop().time()
+        self._last_lines.clear()
+        self._child = child = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True, env=computing_environment(),
+        )  # fmt: skip
+        assert child.stdin is not None, "stdin is a pipe"
+        child.stdin.write((self._watermark_key or "").encode())
+        child.stdin.close()
+        self._reader = asyncio.create_task(self._relay(child), name="engine log")
+
+    async def start(self, on_ready: Callable[[], Awaitable[None]]) -> None:
+        """Start the engine if it has not begun, wait until it answers, and keep it running from then on.
+
+        Raises:
+            StartError: it ended before it was ready, or was not ready in time.
+        """
+        if self._child is None:
+            await self.begin()
+        await self._answers(START_SECONDS)
+        took = asyncio.get_running_loop().time() - self._began_at
+        patience = min(_RESTART_SECONDS + _RESTART_FACTOR * took, START_SECONDS)
+        try:
+            await on_ready()
+        except EngineError as error:
+            raise StartError(f"The engine broke off while it loaded the versions: {error}", exit_status=1) from error
+        self.is_healthy = True
+        self._keeper = asyncio.create_task(self._keep(on_ready, patience), name="engine keeper")
+
+    async def stop(self) -> None:
+        """End the engine and stop watching it."""
+        self.is_healthy = False
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._child is not None:
+            await stop_child(self._child)
+        if self._reader is not None:
+            await asyncio.wait({self._reader}, timeout=PULSE_SECONDS)  # for the last words
+            self._reader.cancel()
+
+    async def _answers(self, seconds: float) -> None:
+        """Wait until the engine that has begun answers."""
+        assert self._child is not None and self._reader is not None, "it has begun"
+        child = self._child
+        try:
+            async with asyncio.timeout(seconds):
+                while not await self._client.is_ready():
+                    if child.returncode is not None:
+                        await self._reader
+                        raise self._start_error(child.returncode)
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as error:
+            raise StartError(f"The engine was not ready within {seconds:.0f} seconds.", exit_status=1) from error
+        logger.info("the engine is ready")
+
+    def _start_error(self, status: int) -> StartError:
+        if ran_out_of_memory(status, list(self._last_lines)):
+            return StartError(f"The engine did not start. {NO_MEMORY}", exit_status=1)
+        said = self._last_lines[-1] if self._last_lines else f"status {status}"
+        return StartError(f"The engine did not start: {said}", exit_status=2 if status == 2 else 1)
+
+    async def _keep(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> None:
+        """Start the engine again after each of its lives, however it ended; soon, and later where it ends soon."""
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE_SECONDS
+        life = self._watch(_nothing)
+        while True:
+            began = loop.time()
+            why = await life
+            self.is_healthy = False
+            if loop.time() - began >= _STEADY_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            logger.error("%s It is started again in %.1f seconds.", why, pause)
+            assert self._child is not None, "it has lived"
+            await kill_child(self._child)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            self.restarts += 1
+            life = self._live(on_ready, patience)
+
+    async def _live(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> str:
+        """One more life of the engine; returns a sentence on how it ended."""
+        try:
+            await self.begin()
+            await self._answers(patience)
+        except (StartError, OSError) as error:
+            return str(error)
+        return await self._watch(on_ready)
+
+    async def _watch(self, on_ready: Callable[[], Awaitable[None]]) -> str:
+        """Ask the engine for its health until it dies or hangs, and have it made ready meanwhile."""
+        assert self._child is not None and self._reader is not None, "it has been started"
+        child = self._child
+        ending = asyncio.create_task(child.wait())  # waits for its pipe too, which something it started may hold open
+        preparing = asyncio.create_task(_prepare(on_ready))
+        missed = 0
+        try:
+            while missed < MISSED_PULSES:
+                await asyncio.wait({ending}, timeout=PULSE_SECONDS)
+                if child.returncode is not None:
+                    await asyncio.wait({self._reader}, timeout=PULSE_SECONDS)  # for its last words
+                    return f"The engine {describe_end(child.returncode, list(self._last_lines))}."
+                is_answering = await self._client.is_ready()
+                missed = 0 if is_answering else missed + 1
+                self.is_healthy = is_answering and preparing.done()
+            return f"The engine hangs: it has missed {missed} health checks."
+        finally:
+            for task in (ending, preparing):
+                task.cancel()
+            await asyncio.gather(ending, preparing, return_exceptions=True)
+
+    async def _relay(self, child: asyncio.subprocess.Process) -> None:
+        """Pass the engine's own log lines on; nothing may hold this up, or the engine would wait to be read."""
+        assert child.stderr is not None, "stderr is a pipe"
+        while True:
+            try:
+                line = await child.stderr.readline()
+            except ValueError:  # longer than the reader's buffer, and gone from it
+                continue
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            self._last_lines.append(text)
+            logger.info("engine: %s", text)
+
+
+async def _prepare(on_ready: Callable[[], Awaitable[None]]) -> None:
+    """See `on_ready` through, as often as it takes."""
+    while True:
+        try:
+            await on_ready()
+        except (EngineError, StorageError, OSError):
+            logger.exception("the engine is not made ready yet; trying again in %.0f s", LONGEST_PAUSE_SECONDS)
+        else:
+            return
+        await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+
+async def _nothing() -> None:
+    """For a life that has been made ready already."""

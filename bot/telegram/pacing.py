@@ -1,0 +1,220 @@
+"""Pacing: Telegram's limits, kept for every outgoing call, so that they are never met.
+
+Limits (core.telegram.org/bots/faq, "My bot is hitting limits"): 30 calls a second over all chats; in one chat one
+message a second with short bursts; in one group 20 messages a minute, edits included. A call counts from its sending
+until a window after its answer, so that no window of Telegram's own clock can hold more, however long calls travel.
+Where Telegram asks one chat to wait, that chat waits and no other. Knows chats by id and calls by name, no content.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from telegram.error import RetryAfter
+from telegram.ext import BaseRateLimiter
+
+from bot.common.errors import NotNow
+from bot.messaging.messenger import Urgency
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `calls` in any `seconds`; the last `kept` of them are for those who cannot be turned away."""
+
+    calls: int
+    seconds: float
+    kept: int
+
+
+OVERALL = (Limit(30, 1.0, kept=10),)
+PRIVATE_CHAT = (Limit(5, 5.0, kept=1),)
+GROUP = (Limit(5, 5.0, kept=2), Limit(20, 60.0, kept=10))
+
+_COUNTED = ("send", "edit", "copy", "forward")
+_UNCOUNTED = frozenset({"sendChatAction", "sendMessageDraft"})
+_IDLE_GATES = 4096
+_TRY_AGAIN_SECONDS = 5.0
+
+
+class _Window:
+    """The calls of the last seconds, as far as one limit cares."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._ended: deque[float] = deque()
+
+    def wait(self, now: float, under_way: int, urgency: Urgency) -> float:
+        """Seconds until a call may begin; infinity if that depends on calls under way."""
+        self._forget(now)
+        room = self._limit.calls - (0 if urgency.waits else self._limit.kept)
+        excess = under_way + len(self._ended) - room + 1
+        if excess <= 0:
+            return 0.0
+        if excess > len(self._ended):
+            return float("inf")
+        return self._ended[excess - 1] + self._limit.seconds - now
+
+    def end(self, now: float) -> None:
+        self._ended.append(now)
+
+    def is_empty(self, now: float) -> bool:
+        self._forget(now)
+        return not self._ended
+
+    def _forget(self, now: float) -> None:
+        while self._ended and self._ended[0] <= now - self._limit.seconds:
+            self._ended.popleft()
+
+
+class _Gate:
+    """Lets calls through in order of urgency, then of arrival, as its windows allow."""
+
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
+        self._windows = [_Window(limit) for limit in limits]
+        self._closed_until = 0.0
+        self._under_way = 0
+        self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
+        self._arrivals = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing here has to be remembered."""
+        now = asyncio.get_running_loop().time()
+        is_open = now >= self._closed_until and all(window.is_empty(now) for window in self._windows)
+        return is_open and not self._under_way and not self._waiting
+
+    def close_for(self, seconds: float) -> None:
+        """Let nobody through for so long."""
+        self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
+        self._admit()
+
+    @asynccontextmanager
+    async def passage(self, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait for one's turn and hold a place while the block runs.
+
+        Raises:
+            NotNow: there is no room for something that does not wait.
+        """
+        await self._enter(urgency)
+        counts = True
+        try:
+            yield
+        except NotNow:
+            counts = False  # it was turned away further on
+            raise
+        finally:
+            self._leave(counts=counts)
+
+    def _leave(self, *, counts: bool) -> None:
+        self._under_way -= 1
+        if counts:
+            for window in self._windows:
+                window.end(asyncio.get_running_loop().time())
+        self._admit()
+
+    async def _enter(self, urgency: Urgency) -> None:
+        wait = self._wait(urgency)
+        if wait <= 0 and not self._waiting:
+            self._under_way += 1
+            return
+        if not urgency.waits:
+            raise NotNow("There is no room for that now.", seconds=min(max(wait, 1.0), _TRY_AGAIN_SECONDS))
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (urgency, next(self._arrivals), turn))
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(counts=False)
+            raise
+
+    def _wait(self, urgency: Urgency) -> float:
+        now = asyncio.get_running_loop().time()
+        waits = (window.wait(now, self._under_way, urgency) for window in self._windows)
+        return max((self._closed_until - now, *waits))
+
+    def _admit(self) -> None:
+        """Let in whoever may pass now, and come back when the next one may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            urgency, _, turn = self._waiting[0]
+            wait = 0.0 if turn.done() else self._wait(urgency)
+            if wait > 0:
+                if wait != float("inf"):  # else the end of a call under way brings us back here
+                    self._timer = asyncio.get_running_loop().call_later(wait, self._admit)
+                return
+            heapq.heappop(self._waiting)
+            if not turn.done():
+                self._under_way += 1
+                turn.set_result(None)
+
+
+class Pacer(BaseRateLimiter[Urgency]):
+    """The library's rate limiter: every call of the bot but its asking for updates goes through here.
+
+    Without `limits`, calls wait only where Telegram asks for it; that is for a stand-in, which holds nobody back.
+    """
+
+    def __init__(self, *, limits: bool = True, on_flood: Callable[[], None] = lambda: None) -> None:
+        self._limits = limits
+        self._overall = _Gate(OVERALL if limits else ())
+        self._chats: dict[str, _Gate] = {}
+        self._on_flood = on_flood
+
+    async def initialize(self) -> None:
+        """Nothing to prepare."""
+
+    async def shutdown(self) -> None:
+        """Nothing to release."""
+
+    async def process_request(
+        self,
+        callback: Callable[..., Coroutine[Any, Any, Any]],
+        args: Any,  # noqa: ANN401 - the library's own
+        kwargs: dict[str, Any],
+        endpoint: str,
+        data: dict[str, Any],
+        rate_limit_args: Urgency | None,
+    ) -> Any:  # noqa: ANN401 - the library's own
+        """Make the call when its turn has come.
+
+        Raises:
+            NotNow: there is no room for something that does not wait.
+            TelegramError: the call's own.
+        """
+        urgency = Urgency.TEXT if rate_limit_args is None else rate_limit_args
+        chat = data.get("chat_id")
+        if chat is None or endpoint in _UNCOUNTED or not endpoint.startswith(_COUNTED):
+            async with self._overall.passage(urgency):
+                return await callback(*args, **kwargs)
+        gate = self._gate(str(chat))
+        async with gate.passage(urgency), self._overall.passage(urgency):
+            try:
+                return await callback(*args, **kwargs)
+            except RetryAfter as error:
+                gate.close_for(seconds_of(error))
+                self._on_flood()
+                raise
+
+    def _gate(self, chat: str) -> _Gate:
+        if chat not in self._chats:
+            if len(self._chats) >= _IDLE_GATES:
+                self._chats = {name: gate for name, gate in self._chats.items() if not gate.is_idle}
+            limits = GROUP if chat.startswith(("-", "@")) else PRIVATE_CHAT
+            self._chats[chat] = _Gate(limits if self._limits else ())
+        return self._chats[chat]
+
+
+def seconds_of(error: RetryAfter) -> float:
+    """How long Telegram asks to wait."""
+    after = error.retry_after
+    return float(after) if isinstance(after, int) else after.total_seconds()

@@ -1,0 +1,138 @@
+"""Updates by polling: asked for, committed to the inbox, and only then confirmed by asking for more.
+
+Replaces the library's updater, which confirms what is only in memory, ends silently over an update that it cannot
+read, and waits ever longer (to half a minute) while the network is away. Each offset is sent once: after a quiet week
+Telegram starts its numbers anew, perhaps below the last one. Knows HTTP and the intake, nothing of what updates say.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import httpx
+
+from bot.common.errors import StartError
+from bot.common.timing import USUAL, Timing
+from bot.common.vitals import Vitals
+from bot.telegram.intake import ALLOWED_UPDATES, MAX_PENDING, InboxProcessor, Intake, id_of
+from storage.db.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+LONG_POLL_SECONDS = 10
+"""Telegram answers an idle poll after this long; a broken connection is noticed a little later."""
+
+_SILENCE_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 3.0
+
+
+class NotFetched(Exception):
+    """No updates came; the sentence says why. `wait` is what Telegram asks for, in seconds."""
+
+    def __init__(self, sentence: str, *, wait: float = 0.0, is_conflict: bool = False) -> None:
+        super().__init__(sentence)
+        self.wait = wait
+        self.is_conflict = is_conflict
+
+
+class Poller:
+    """Brings updates to the intake until it is cancelled. `http` is the caller's, who closes it."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        http: httpx.AsyncClient,
+        intake: Intake,
+        processor: InboxProcessor,
+        vitals: Vitals,
+        timing: Timing = USUAL,
+    ) -> None:
+        self._conflict_seconds = timing.conflict
+        self._url = url
+        self._http = http
+        self._intake = intake
+        self._processor = processor
+        self._vitals = vitals
+
+    async def run(self) -> None:
+        """Ask again and again.
+
+        Raises:
+            StartError: another program was polling with this token before us.
+        """
+        offset = 0
+        pause = _FIRST_PAUSE_SECONDS
+        reign = _Reign(self._conflict_seconds)
+        while True:
+            if self._processor.pending > MAX_PENDING:
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+                continue
+            try:
+                raws = await self._fetch(offset)
+                await self._intake.take(raws)
+            except (NotFetched, StorageError) as error:
+                logger.warning("no updates: %s", error)
+                self._vitals.polling_errors.inc()
+                if isinstance(error, NotFetched) and error.is_conflict:
+                    reign.contest()
+                await asyncio.sleep(max(pause, getattr(error, "wait", 0.0)))
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            self._vitals.polled_at = time.monotonic()
+            reign.assert_itself()
+            pause = _FIRST_PAUSE_SECONDS
+            offset = _following(raws)
+
+    async def _fetch(self, offset: int) -> Sequence[object]:
+        """One call of getUpdates.
+
+        Raises:
+            NotFetched: it failed; nothing was confirmed beyond what was committed before.
+        """
+        asked = {"offset": offset, "timeout": LONG_POLL_SECONDS, "allowed_updates": ALLOWED_UPDATES}
+        timeout = httpx.Timeout(_SILENCE_SECONDS, read=LONG_POLL_SECONDS + _SILENCE_SECONDS)
+        try:
+            response = await self._http.post(self._url, json=asked, timeout=timeout)
+            answer = json.loads(response.content)
+            if response.is_success:
+                return list(answer["result"])
+            wait = float(answer.get("parameters", {}).get("retry_after", 0))
+        except httpx.HTTPError as error:
+            raise NotFetched(f"Telegram cannot be reached ({type(error).__name__}).") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise NotFetched("the answer is not Telegram's; is TELEGRAM_API_URL right?") from error
+        is_conflict = response.status_code == HTTPStatus.CONFLICT
+        why = "another program polls with this token; stop it" if is_conflict else f"status {response.status_code}"
+        raise NotFetched(f"Telegram refuses ({why}).", wait=wait, is_conflict=is_conflict)
+
+
+class _Reign:
+    """Whether this is the token's rightful poller: it has polled for so long and met nobody."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began = self._alone_since = time.monotonic()
+        self._is_settled = False
+
+    def assert_itself(self) -> None:
+        """A poll was answered."""
+        self._is_settled = self._is_settled or time.monotonic() - self._alone_since > self._seconds
+
+    def contest(self) -> None:
+        """Somebody else polled."""
+        self._alone_since = time.monotonic()
+        if not self._is_settled and self._alone_since - self._began > self._seconds:
+            raise StartError(
+                "Another program is polling with this TELEGRAM_BOT_TOKEN: stop it, or use another bot's token."
+            )
+
+
+def _following(raws: Sequence[object]) -> int:
+    """The offset that confirms this batch; 0, which confirms nothing, after an empty one."""
+    ids = [update_id for raw in raws if (update_id := id_of(raw)) is not None]
+    return ids[-1] + 1 if ids else 0

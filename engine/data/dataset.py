@@ -1,0 +1,268 @@
+"""Rated texts: the rows of dataset.jsonl, and the training examples that the label model makes of them.
+
+A row is one generation with its current ratings. Knows people, chats and versions only as opaque names (the bot
+gives pseudonyms and decides who has consented); knows nothing of tokens or models.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from engine.api.chat import Message, group_of
+from engine.data.brigades import in_brigades
+from engine.data.data_card import DataCard, shares, short
+from engine.data.reward import label_generations
+from engine.data.tidying import fault_of, first_alike
+from engine.data.weights import SIGNAL_WEIGHTS, Signal, Vote, relative_tenures
+from engine.errors import RunError
+from engine.safety.safety import Findings
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One person's current verdict on one generation."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    rater: str
+    value: float
+    """In [-1, 1]."""
+    tenure: float = 1.0
+    """From 0.1 for a newcomer to 1."""
+    at: str = ""
+    """ISO 8601, UTC; of two ratings by one rater on the same text the later one stands."""
+    signal: Signal = "said"
+    """Where it comes from. What was said stands against whatever the same person did; then what counts more stands."""
+    reason: str = ""
+    """Why it is a dislike, where they told: boring, off_topic, too_long, wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatedGeneration:
+    """One text the model wrote, what it was asked, and what people thought of it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    id: str
+    kind: str
+    chat: str
+    author: str
+    """Who wrote the prompt, by the same pseudonym as among the raters."""
+    version: str
+    messages: tuple[Message, ...]
+    """What the model was sent, in order."""
+    text: str
+    ratings: tuple[Rating, ...]
+    best_of: int = 1
+    """It was the best of so many by the taste of the moment; 1 is as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text with its label, ready to train on."""
+
+    messages: tuple[Message, ...]
+    text: str
+    value: float
+    """In [-1, 1]; never 0."""
+    weight: float
+    """In (0, 1): how much the votes outweigh the prior."""
+    group: str
+    """The same for all texts that answer the same messages; folds never divide a group."""
+    raters: tuple[str, ...] = ()
+    """Who is counted in the label, in order."""
+    author: str = ""
+    chat: str = ""
+    kind: str = ""
+    version: str = ""
+    at: str = ""
+    """When the latest counted rating was given, ISO 8601, UTC."""
+    best_of: int = 1
+
+
+_ROW = TypeAdapter(RatedGeneration)
+
+
+def dump_dataset(rows: Iterable[RatedGeneration]) -> bytes:
+    """One JSON object a line, UTF-8."""
+    return b"".join(_ROW.dump_json(row) + b"\n" for row in rows)
+
+
+def write_dataset(path: Path, rows: Iterable[RatedGeneration]) -> None:
+    """`dump_dataset` into a file."""
+    path.write_bytes(dump_dataset(rows))
+
+
+def read_dataset(path: Path) -> tuple[RatedGeneration, ...]:
+    """Read the rows in the order of the file.
+
+    Raises:
+        RunError: the file is missing, or a line is not a rated generation; the sentence gives its number.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise RunError(f"{path.name} cannot be read: {error.strerror}.") from error
+    return tuple(read_row(line, f"{path.name}, line {number}") for number, line in enumerate(lines, start=1))
+
+
+def read_row(line: bytes, where: str) -> RatedGeneration:
+    """Read one line.
+
+    Raises:
+        RunError: it is not a rated generation; the sentence says where.
+    """
+    try:
+        row = _ROW.validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the line"
+        raise RunError(f"{where}: {field}: {first['msg']}.") from error
+    for rating in row.ratings:
+        if not -1.0 <= rating.value <= 1.0:
+            raise RunError(f"{where}: a rating of {rating.value} is not within -1 and 1.")
+        try:
+            _seconds(rating.at)
+        except ValueError as error:
+            raise RunError(f"{where}: {rating.at!r} is not a time in ISO 8601.") from error
+    return row
+
+
+def examples_of(
+    rows: Sequence[RatedGeneration], findings: Findings = lambda _: frozenset()
+) -> tuple[tuple[Example, ...], DataCard]:
+    """Apply the label model of `engine.data.reward` to the rows that are worth it, and in which nothing is found.
+
+    The order of the rows does not matter: everything is sorted by id first, so that the same rows give the same
+    examples, bit for bit, whoever else has been forgotten since.
+    """
+    dropped: Counter[str] = Counter()
+    kept = _merge_duplicates(_sound(sorted(rows, key=lambda row: row.id), findings, dropped), dropped)
+    pairs = [(row, rating) for row in kept for rating in row.ratings]
+    cast = [_vote(row, rating) for row, rating in pairs]
+    aside = in_brigades(cast)
+    votes = [vote for vote, is_aside in zip(cast, aside, strict=True) if not is_aside]
+    brigades = Counter(vote.rater for vote, is_aside in zip(cast, aside, strict=True) if is_aside)
+    counted: dict[str, list[Rating]] = defaultdict(list)
+    for (row, rating), is_aside in zip(pairs, aside, strict=True):
+        if not is_aside:
+            counted[row.id].append(rating)
+    labels = label_generations(votes)
+    examples = []
+    for row in kept:
+        label = labels.get(row.id)
+        if label is None:
+            dropped["brigade" if row.ratings else "unrated"] += 1
+        elif label.value == 0.0:
+            dropped["undecided"] += 1
+        else:
+            examples.append(_example(row, counted[row.id], value=label.value, weight=label.weight))
+    likes, dislikes = (sum(abs(e.value) * e.weight for e in examples if e.value * side > 0.0) for side in (1, -1))
+    card = DataCard(
+        generations=len(rows),
+        ratings=len(votes),
+        raters=len({vote.rater for vote in votes}),
+        chats=len({row.chat for row in kept}),
+        prompts=len({group_of(row.messages) for row in kept}),
+        likes=sum(example.value > 0.0 for example in examples),
+        dislikes=sum(example.value < 0.0 for example in examples),
+        newcomers=sum(tenure < 1.0 for tenure in relative_tenures(votes).values()),
+        set_aside=brigades.total(),
+        like_share=likes / (likes + dislikes) if examples else 0.0,
+        kinds=dict(Counter(row.kind for row in kept)),
+        versions=dict(Counter(row.version for row in kept)),
+        by_chat=dict(Counter(short(row.chat) for row in kept)),
+        best_of=dict(Counter(str(row.best_of) for row in kept)),
+        signals=dict(Counter(vote.signal for vote in votes)),
+        reasons=dict(Counter(rating.reason for ratings in counted.values() for rating in ratings if rating.reason)),
+        rater_shares=shares(votes),
+        brigades={short(rater): count for rater, count in sorted(brigades.items())},
+        dropped=dict(dropped),
+    )
+    return tuple(examples), card
+
+
+def _sound(rows: Iterable[RatedGeneration], findings: Findings, dropped: Counter[str]) -> list[RatedGeneration]:
+    """The rows whose texts are worth learning from, and safe, their prompts included."""
+    sound = []
+    for row in rows:
+        fault: str | None = fault_of(row.text)
+        if fault is None:
+            said = "\n".join([*(message.content for message in row.messages), row.text])
+            fault = next((f"unsafe_{category}" for category in sorted(findings(said))), None)
+        if fault is None:
+            sound.append(row)
+        else:
+            dropped[fault] += 1
+    return sound
+
+
+def _merge_duplicates(rows: Iterable[RatedGeneration], dropped: Counter[str]) -> list[RatedGeneration]:
+    """Join rows with the same messages and nearly the same text into the first; each rater's latest rating stands."""
+    by_prompt: dict[str, list[RatedGeneration]] = defaultdict(list)
+    for row in rows:
+        by_prompt[group_of(row.messages)].append(row)
+    merged: dict[str, RatedGeneration] = {}
+    for group in by_prompt.values():
+        for row, first in zip(group, first_alike([row.text for row in group]), strict=True):
+            earlier = merged.setdefault(group[first].id, row)
+            if earlier is not row:
+                dropped["duplicate"] += 1
+                merged[earlier.id] = replace(earlier, ratings=earlier.ratings + row.ratings)
+    return [replace(merged[key], ratings=_latest(merged[key].ratings)) for key in sorted(merged)]
+
+
+def _latest(ratings: Iterable[Rating]) -> tuple[Rating, ...]:
+    """The rating of each rater that stands, by rater; of equally late ones the last given."""
+    by_rater: dict[str, Rating] = {}
+    for rating in ratings:
+        earlier = by_rater.get(rating.rater)
+        if earlier is None or _rank(rating) >= _rank(earlier):
+            by_rater[rating.rater] = rating
+    return tuple(by_rater[rater] for rater in sorted(by_rater))
+
+
+def _rank(rating: Rating) -> tuple[float, str]:
+    return SIGNAL_WEIGHTS[rating.signal], rating.at
+
+
+def _vote(row: RatedGeneration, rating: Rating) -> Vote:
+    return Vote(
+        generation=row.id,
+        rater=rating.rater,
+        chat=row.chat,
+        value=rating.value,
+        tenure=rating.tenure,
+        is_own=rating.rater == row.author,
+        signal=rating.signal,
+        at=_seconds(rating.at),
+    )
+
+
+def _seconds(at: str) -> float | None:
+    """Seconds since the epoch; a time without a zone is UTC."""
+    if not at:
+        return None
+    time = datetime.fromisoformat(at)
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _example(row: RatedGeneration, counted: Sequence[Rating], *, value: float, weight: float) -> Example:
+    return Example(
+        messages=row.messages,
+        text=row.text,
+        value=value,
+        weight=weight,
+        group=group_of(row.messages),
+        raters=tuple(rating.rater for rating in counted),
+        author=row.author,
+        chat=row.chat,
+        kind=row.kind,
+        version=row.version,
+        at=max(rating.at for rating in counted),
+        best_of=row.best_of,
+    )

@@ -1,0 +1,170 @@
+"""A seeded grammar: from a kind, a style and a topic to a finished text.
+
+The words and templates live in `grammar/*.toml` (their first lines tell the notation). Knows nothing of prompts,
+tokens or models.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from engine.latent.slots import CAPITAL, HEADLINE, SENTENCE_START, TOPIC, slots
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+KINDS = ("write", "slogan", "poem", "story", "post", "pitch", "title", "character")
+
+FOLDER = Path(__file__).parent / "grammar_files"
+MORE = "more"
+"""The name of the templates that lengthen a text; not a style."""
+
+_CHOICE = re.compile(r"\[([^\[\]]*)\]")
+_SYMBOL = re.compile(r"\{(\w+)\}")
+_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
+_SINGULAR = {"is": "is", "was": "was", "has": "has", "do": "does", "s": "s", "they": "it", "them": "it"}
+_PLURAL = {"is": "are", "was": "were", "has": "have", "do": "do", "s": "", "they": "they", "them": "them"}
+_EMOJI = re.compile(r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a text is about."""
+
+    text: str
+    theme: str = ""
+    """A table of `themes`; empty for a topic whose meaning nobody knows."""
+    plural: bool = False
+    person: bool = False
+
+
+@cache
+def words(language: Language) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Word lists: one table per theme, and `any`."""
+    data = tomllib.loads((FOLDER / f"words.{language}.toml").read_text(encoding="utf-8"))
+    return {**data["themes"], "any": data["any"]}
+
+
+@cache
+def templates(language: Language) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Templates by kind and style; the wishes of `write` (thanks, invitation, ...) stand beside the kinds."""
+    found: dict[str, Mapping[str, Sequence[str]]] = {}
+    for path in sorted(FOLDER.glob(f"texts.*.{language}.toml")):
+        found |= tomllib.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def styles(kind: str, language: Language) -> list[str]:
+    """The styles in which a kind can be written."""
+    return [style for style in templates(language)[kind] if style != MORE]
+
+
+def write(kind: str, style: str, topic: Topic, language: Language, random: Random) -> str:
+    """One text, composed from a random template of the style."""
+    text = skeleton(kind, style, topic, language, random)
+    if language == "zh":  # Latin words inside Chinese text get a blank on either side, unless punctuation stands there
+        if topic.text[:1].isascii():
+            text = re.sub(rf"(?<=[\u4e00-\u9fff]){TOPIC}", f" {TOPIC}", text)
+        if topic.text[-1:].isascii():
+            text = re.sub(rf"{TOPIC}(?=[\u4e00-\u9fff])", f"{TOPIC} ", text)
+    return text.translate(slots(topic.text))
+
+
+def skeleton(kind: str, style: str, topic: Topic, language: Language, random: Random) -> str:
+    """One text whose topic is left open: a character for each form of it, by `engine.latent.slots` (delexicalised)."""
+    fitting = [t for t in (fit(t, topic) for t in templates(language)[kind][style]) if t]
+    return _Text(topic, language, random).compose(random.choice(fitting))
+
+
+def without_emoji(text: str) -> str:
+    """The text with its emoji, and the blanks that they leave, removed."""
+    lines = (re.sub(r"  +", " ", _EMOJI.sub("", line)).strip() for line in text.split("\n"))
+    return re.sub(r" ([,.!?，。！？])", r"\1", "\n".join(lines))
+
+
+def has_emoji(text: str) -> bool:
+    """Whether the text holds at least one emoji."""
+    return _EMOJI.search(text) is not None
+
+
+def fit(template: str, topic: Topic) -> str:
+    """The template without its mark: P: wants a person, X: wants a thing; nothing when the topic is the other."""
+    if template[:3] in {"P: ", "X: "}:
+        return template[3:] if (template[0] == "P") == topic.person else ""
+    return template
+
+
+class _Text:
+    """One text in the making: who is in it and which words it has used."""
+
+    def __init__(self, topic: Topic, language: Language, random: Random) -> None:
+        self._topic, self._language, self._random = topic, language, random
+        lists = words(language)
+        self._general, self._themed = lists["any"], lists.get(topic.theme, {})
+        self._used: set[str] = set()
+        self._fixed = self._agreement() | self._cast()
+
+    def compose(self, template: str) -> str:
+        text = template
+        while _CHOICE.search(text):
+            text = _CHOICE.sub(lambda match: self._random.choice(match[1].split("|")), text)
+        while _SYMBOL.search(text):
+            text = _SYMBOL.sub(lambda match: self._draw(match[1]), text)
+        text = re.sub(" ?/ ?", "\n", re.sub(" ?// ?", "\n\n", text)).strip()
+        return self._english(text) if self._language == "en" else text.replace(HEADLINE, TOPIC)
+
+    def _draw(self, symbol: str) -> str:
+        if symbol in self._fixed:
+            return self._fixed[symbol]
+        candidates = self._themed.get(symbol) or self._general[symbol]
+        if symbol != "e":  # now and then a general word, so that themes do not wear out
+            candidates = candidates if self._random.random() < 0.85 else self._general.get(symbol, candidates)
+        fresh = [word for word in candidates if word not in self._used]
+        word = self._random.choice(fresh or list(candidates))
+        self._used.add(word)
+        return word
+
+    def _agreement(self) -> dict[str, str]:
+        return {**agreement(plural=self._topic.plural), "t": TOPIC, "H": HEADLINE, "v": vocative(self._topic.text)}
+
+    def _cast(self) -> dict[str, str]:
+        gender = self._random.choice(("she", "he"))
+        first = self._random.choice(self._general[gender])
+        others = [n for n in (*self._general["she"], *self._general["he"]) if n != first]
+        surname = self._random.choice(self._general["surname"])
+        cast = {"name": first, "name2": self._random.choice(others), "age": str(self._random.randint(9, 94))}
+        fullname = f"{first} {surname}" if self._language == "en" else surname + first
+        return cast | {"fullname": fullname} | pronouns(gender)
+
+    def _english(self, text: str) -> str:
+        text = _ARTICLE.sub(r"\1n ", text)
+        return SENTENCE_START.sub(lambda m: m[1] + m[2] + (CAPITAL if m[3] == TOPIC else m[3].upper()), text)
+
+
+def agreement(*, plural: bool) -> Mapping[str, str]:
+    """The words that agree with the topic's number, by symbol."""
+    return _PLURAL if plural else _SINGULAR
+
+
+def pronouns(gender: str) -> dict[str, str]:
+    """The pronouns of a person of this gender, `she` or `he`, by symbol, in both languages."""
+    forms = dict(
+        zip(("she", "her", "him"), ("she", "her", "her") if gender == "she" else ("he", "his", "him"), strict=True)
+    )
+    return (
+        forms | {k.capitalize(): v.capitalize() for k, v in forms.items()} | {"ta": {"she": "她", "he": "他"}[gender]}
+    )
+
+
+def vocative(topic: str) -> str:
+    """How one speaks to the topic: without its article.
+
+    >>> vocative("our volunteers")
+    'volunteers'
+    """
+    first, _, rest = topic.partition(" ")
+    return rest if rest and first in {"a", "an", "the", "our", "my", "your"} else topic

@@ -1,0 +1,139 @@
+"""What the starter can do: does it copy a topic that it never saw, does it stop by itself, how sure is it.
+
+Knows the finished model from outside only: prompts in, texts out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from recipes import corpus, topics, wishes
+from recipes.grammar import KINDS, LANGUAGES, Language
+from recipes.starter.tokenizer import ASSISTANT, encode, token_id
+from recipes.starter.train import assistant_loss
+
+TEMPERATURE, MIN_P = 0.9, 0.05
+"""How the starter is sampled where nobody says otherwise."""
+TOPIC_KINDS = ("slogan", "poem", "story", "post", "pitch", "title", "character")
+"""The kinds whose user message is a bare topic; `write` is asked in many ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One text and what it was to be about."""
+
+    kind: str
+    topic: str
+    text: str
+    ended: bool
+    """The model closed its turn within the tokens it was given."""
+
+    @property
+    def on_topic(self) -> bool:
+        """Whether the topic stands in the text, in whatever letter case (titles change it)."""
+        return self.topic.casefold() in self.text.casefold()
+
+
+def held_out_samples(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    language: Language,
+    *,
+    count: int,
+    seed: int,
+    temperature: float = TEMPERATURE,
+    min_p: float = MIN_P,
+) -> list[Sample]:
+    """Texts of every kind with a topic, on topics that the corpus never held; `count` for each kind."""
+    random = Random(seed)
+    torch.manual_seed(seed)
+    asked = [(kind, topics.held_out_topic(language, random).text) for kind in TOPIC_KINDS for _ in range(count)]
+    prompts = [
+        [{"role": "system", "content": wishes.instructions(kind, language)[0]}, {"role": "user", "content": name}]
+        for kind, name in asked
+    ]
+    texts = generate(model, tokenizer, prompts, temperature=temperature, min_p=min_p)
+    return [Sample(*about, *text) for about, text in zip(asked, texts, strict=True)]
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[dict[str, str]]],
+    *,
+    temperature: float,
+    min_p: float = 0.0,
+    max_tokens: int = 160,
+) -> list[tuple[str, bool]]:
+    """A text for each conversation, and whether the model ended it; `min_p` as in `engine.api.chat.Sampling`."""
+    rendered = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+    batch = tokenizer(rendered, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False).to(
+        model.device
+    )
+    output = model.generate(  # type: ignore[operator]  # transformers' stub says Tensor
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        max_new_tokens=max_tokens,
+        do_sample=True,
+        temperature=temperature,
+        top_k=0,
+        top_p=1.0,
+        min_p=min_p or None,
+    )
+    written = output[:, batch["input_ids"].shape[1] :]  # (B, new tokens)
+    ended = (written == tokenizer.eos_token_id).any(1).tolist()
+    return list(zip(tokenizer.batch_decode(written, skip_special_tokens=True), ended, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the model card tells."""
+
+    count: int
+    """Texts of each kind and language."""
+    loss: dict[str, float]
+    """By language: nats per assistant token of fresh conversations."""
+    on_topic: dict[str, dict[str, float]]
+    """By language and kind: share of texts that hold a topic that training never saw."""
+    from_all_tokens: dict[str, float]
+    """By language: the same share over all kinds, without min-p."""
+    ended: float
+    """Share of texts that the model ended by itself within 160 tokens."""
+    samples: list[Sample]
+    """A few texts to show."""
+
+
+def figures(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, count: int, seed: int) -> Figures:
+    """Measure loss, copying and stopping, in both languages, on `count` texts of each kind."""
+    everything = list[Sample]()
+    loss, on_topic, shown = dict[str, float](), dict[str, dict[str, float]](), list[Sample]()
+    from_all_tokens = dict[str, float]()
+    for language in LANGUAGES:
+        samples = held_out_samples(model, tokenizer, language, count=count, seed=seed)
+        shares = {kind: [s.on_topic for s in samples if s.kind == kind] for kind in TOPIC_KINDS}
+        on_topic[language] = {kind: sum(hits) / len(hits) for kind, hits in shares.items()}
+        unfiltered = held_out_samples(model, tokenizer, language, count=count, seed=seed, min_p=0.0)
+        from_all_tokens[language] = sum(s.on_topic for s in unfiltered) / len(unfiltered)
+        loss[language] = held_out_loss(model, tokenizer, language, count=7 * count, seed=seed)
+        shown += [next(s for s in samples if s.kind == kind) for kind in TOPIC_KINDS]
+        everything += samples
+    return Figures(count, loss, on_topic, from_all_tokens, sum(s.ended for s in everything) / len(everything), shown)
+
+
+@torch.inference_mode()
+def held_out_loss(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, language: Language, *, count: int, seed: int
+) -> float:
+    """Nats per assistant token on conversations drawn with another seed than the corpus."""
+    random = Random(seed + 1_000_003)
+    drawn = [corpus.conversation(random.choice(KINDS), language, random).messages for _ in range(count)]
+    assistant, end = token_id(tokenizer, ASSISTANT), tokenizer.eos_token_id
+    losses = [
+        assistant_loss(model, torch.tensor([ids]), assistant=assistant, end=end).item()
+        for ids in encode(tokenizer, drawn)
+    ]
+    return sum(losses) / len(losses)

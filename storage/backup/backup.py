@@ -1,0 +1,252 @@
+"""Backups: whole, checked copies of the database in a folder of their own, and the forgetting of people in them.
+
+A copy is made through a second connection that only reads, while the bot writes; the live file itself is never
+opened, which would drop SQLite's locks. A backup has its name only once it is on disk, checked and sealed, so a kill
+at any moment leaves the others, and at most an attempt that the next call removes. One program at a time works in the
+folder. The keys and the versions are no part of a backup, so a key that is erased makes its
+texts in every backup unreadable. Knows files; what is in them only through other modules.
+"""
+
+import fcntl
+import os
+import re
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from storage.backup import checkup, seal
+from storage.db.database import use_keys
+from storage.db.durable import give_name, make_private, remove_database, sync
+from storage.db.errors import BackupFailed, BackupUnusable, DatabaseUnusable
+from storage.db.keyring import Keyring
+from storage.db.migrations import migrate, pending
+from storage.privacy import erasure
+from storage.privacy.mentions import Names
+from storage.privacy.tombstones import Tombstone
+
+_NAME = re.compile(r"ovation-\d{8}T\d{6}Z\.db")
+_FORMAT = "ovation-%Y%m%dT%H%M%SZ.db"
+_ATTEMPT = ".ovation-backup-"
+_RUSH = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scrubbed:
+    """What forgetting has done to files."""
+
+    rewritten: tuple[Path, ...] = ()
+    unreadable: tuple[Path, ...] = ()
+    """Damaged ones, which may still hold what is to be forgotten, but cannot be restored either."""
+
+
+def back_up(database: Path, folder: Path, *, now: datetime, keep: int | None) -> Path:
+    """Make a backup named after the moment, and keep only the newest `keep`; None removes none.
+
+    The one that was just made always stays.
+
+    Raises:
+        BackupFailed: it could not be made; the others are as they were.
+    """
+    with _at_work(folder):
+        target = _free_name(folder, now)
+        _make(database, target, is_live=True)
+        for old in kept(folder)[: -keep or None] if keep is not None else []:
+            if old != target:
+                old.unlink()
+        sync(folder)
+    return target
+
+
+def back_up_to(database: Path, target: Path) -> None:
+    """Make a backup under a name of one's own, which must be free.
+
+    Raises:
+        BackupFailed: it could not be made, or the name is taken.
+    """
+    if target.exists():
+        raise BackupFailed(f"{target} exists already: choose another name for the backup.")
+    with _at_work(target.parent):
+        _make(database, target, is_live=True)
+
+
+def kept(folder: Path) -> list[Path]:
+    """The backups in a folder, oldest first."""
+    names = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in names if _NAME.fullmatch(path.name))
+
+
+def made_at(backup: Path) -> datetime:
+    """The moment that a backup in the folder is named after."""
+    return datetime.strptime(backup.name, _FORMAT).replace(tzinfo=UTC)
+
+
+def verify(backup: Path) -> None:
+    """Check that a file can be restored: its seal, its structure, its references, and that it is not too new.
+
+    Raises:
+        BackupUnusable: it cannot, and why.
+    """
+    try:
+        if seal.is_broken(backup):
+            raise BackupUnusable(f"{backup} has changed since it was made, by damage or by hand: use another backup.")
+        with closing(_reading(backup)) as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone() is None:
+                raise BackupUnusable(f"{backup} is no backup of Ovation: name a file from the folder backups.")
+            fault = checkup.fault_of(connection)
+            if checkup.is_newer(connection):
+                raise BackupUnusable(f"{backup} was made by a newer Ovation: upgrade, or use an older backup.")
+    except OSError as error:
+        raise BackupUnusable(f"{backup} cannot be read ({error.strerror}): name a backup that is there.") from error
+    except sqlite3.Error as error:
+        raise BackupUnusable(f"{backup} is no backup of Ovation, or damaged ({error}): use another one.") from error
+    if fault is not None:
+        raise BackupUnusable(f"{backup} is damaged ({fault}): use another backup.")
+
+
+def scrub(
+    files: Iterable[Path], tombstones: Sequence[Tombstone], names: Names | None, keyring: Keyring | None = None
+) -> Scrubbed:
+    """Forget people in files that can be restored, each replaced as a whole once its successor is checked.
+
+    Files of an older Ovation are brought up to this one's schema, which encrypts what they hold.
+
+    Raises:
+        BackupFailed: one could not be replaced; it is as it was.
+    """
+    rewritten, unreadable = [], []
+    for file in files:
+        if not tombstones and not _is_old(file):
+            continue
+        with _at_work(file.parent):
+            try:
+                verify(file)
+            except BackupUnusable:
+                unreadable.append(file)
+                continue
+            if _is_touched(file, tombstones, names):
+                _make(file, file, Revision(tombstones, names, keyring), is_live=False)
+                rewritten.append(file)
+    return Scrubbed(tuple(rewritten), tuple(unreadable))
+
+
+def copy(source: Path, target: Path, *, is_live: bool) -> None:
+    """Write a consistent copy of a database, of this moment, to a name that is free; of a live one also while others
+    write to it.
+
+    Raises:
+        sqlite3.Error, OSError: it could not be written.
+    """
+    make_private(target)
+    with closing(_reading(source, is_live=is_live)) as connection:
+        connection.execute("VACUUM INTO ?", (str(target),))
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a copy of a database is brought up to."""
+
+    tombstones: Sequence[Tombstone]
+    names: Names | None
+    keyring: Keyring | None = None
+
+
+def revise(copied: Path, revision: Revision) -> erasure.Erased:
+    """Bring a copy up to this Ovation's schema and forget people in it; no trace of them stays in the file.
+
+    Raises:
+        sqlite3.Error, DatabaseUnusable: it is damaged, or there is no room.
+    """
+    with closing(sqlite3.connect(copied, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        use_keys(connection, revision.keyring)
+        is_old = bool(pending(connection))
+        for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA foreign_keys = ON", *seal.UNSEAL):
+            connection.execute(pragma).fetchall()
+        migrate(connection)
+        connection.execute("BEGIN")
+        erased = erasure.replay(connection, revision.tombstones, revision.names)
+        connection.execute("COMMIT")
+        if revision.tombstones or is_old:
+            erasure.rewrite(connection)
+    return erased
+
+
+def check(copied: Path) -> None:
+    """Look at a finished copy through a connection of its own.
+
+    Raises:
+        DatabaseUnusable: it is damaged.
+    """
+    with closing(_reading(copied)) as connection:
+        fault = checkup.fault_of(connection)
+    if fault is not None:
+        raise DatabaseUnusable(f"the copy is damaged ({fault})")
+
+
+def _make(source: Path, target: Path, revision: Revision | None = None, *, is_live: bool) -> None:
+    """Copy a database, revise the copy, check, seal and name it."""
+    attempt = target.with_name(f"{_ATTEMPT}{uuid.uuid4().hex}")
+    try:
+        copy(source, attempt, is_live=is_live)
+        if revision is not None:
+            revise(attempt, revision)
+        check(attempt)
+        seal.seal(attempt)
+        give_name(attempt, target)
+    finally:
+        remove_database(attempt)
+
+
+def _is_old(file: Path) -> bool:
+    try:
+        with closing(_reading(file)) as connection:
+            return bool(pending(connection))
+    except sqlite3.Error:
+        return False
+
+
+def _is_touched(file: Path, tombstones: Sequence[Tombstone], names: Names | None) -> bool:
+    with closing(_reading(file)) as connection:
+        return bool(pending(connection)) or erasure.is_touched(connection, tombstones, names)
+
+
+def _reading(file: Path, *, is_live: bool = False) -> sqlite3.Connection:
+    """A connection that only reads; one to a file at rest leaves nothing beside it."""
+    logs = (file.with_name(f"{file.name}{suffix}") for suffix in ("-wal", "-journal"))
+    is_alone = not is_live and not any(log.exists() and log.stat().st_size for log in logs)
+    how = "mode=ro&immutable=1" if is_alone else "mode=ro"
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _free_name(folder: Path, now: datetime) -> Path:
+    """Named after the moment, or a little later where backups come faster than one a second."""
+    moment = now.astimezone(UTC).replace(microsecond=0)
+    taken = [made_at(path) for path in kept(folder)]
+    while rushed := [at for at in taken if moment <= at < moment + _RUSH]:
+        moment = max(rushed) + timedelta(seconds=1)
+    return folder / moment.strftime(_FORMAT)
+
+
+@contextmanager
+def _at_work(folder: Path) -> Iterator[None]:
+    """Be the only one who writes backups in a folder, and remove what killed attempts have left in it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # ends with the process, however it dies
+            for leftover in folder.glob(f"{_ATTEMPT}*"):
+                leftover.unlink()
+            yield
+        finally:
+            os.close(descriptor)
+    except (OSError, sqlite3.Error, DatabaseUnusable) as error:
+        raise BackupFailed(
+            f"No backup could be written in {folder} ({error}): see that the disk has room, and ask `ovation doctor`."
+        ) from error

@@ -1,0 +1,99 @@
+"""Numbers about what was written and how it was liked, by version, kind, day and emoji. Knows no sentence, no chart."""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+_TALLIED = """
+    WITH tallied AS (
+        SELECT g.id, g.version, g.kind, substr(g.created_at, 1, 10) AS day,
+            g.likes + coalesce(sum(r.value > 0), 0) AS liked, g.dislikes + coalesce(sum(r.value < 0), 0) AS disliked
+        FROM generations g LEFT JOIN ratings r ON r.generation = g.id
+        WHERE g.state = 'delivered' AND g.version IS NOT NULL AND g.created_at >= :since
+            AND (:chat IS NULL OR g.chat = :chat)
+        GROUP BY g.id
+    )
+"""
+_EMOJI = """
+    SELECT r.emoji, count(*) AS times FROM ratings r JOIN generations g ON g.id = r.generation
+    WHERE r.source = 'reaction' AND r.emoji <> '' AND g.created_at >= :since AND (:chat IS NULL OR g.chat = :chat)
+    GROUP BY r.emoji ORDER BY times DESC, r.emoji
+"""
+_COUNTED = """
+    SELECT e.key AS emoji, sum(e.value) AS times
+    FROM (
+        SELECT generation, totals FROM counted_reactions UNION ALL SELECT generation, change FROM anonymous_reactions
+    ) n JOIN generations g ON g.id = n.generation, json_each(n.totals) e
+    WHERE g.created_at >= :since AND (:chat IS NULL OR g.chat = :chat)
+    GROUP BY e.key HAVING sum(e.value) > 0 ORDER BY times DESC, emoji
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Texts of one version, kind or day, and the verdicts on them; one person has one verdict on a text."""
+
+    label: str
+    texts: int
+    likes: int
+    dislikes: int
+
+    @property
+    def ratings(self) -> int:
+        """How many verdicts there are."""
+        return self.likes + self.dislikes
+
+    @property
+    def share(self) -> float | None:
+        """Likes among the ratings, the satisfaction; None where there are none."""
+        return self.likes / self.ratings if self.ratings else None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What was delivered since a moment."""
+
+    versions: tuple[Count, ...]
+    """In the order in which they first wrote."""
+    kinds: tuple[Count, ...]
+    """The most used first."""
+    days: tuple[Count, ...]
+    """In UTC, by the day of the text, oldest first; days without a text are left out."""
+    emoji: tuple[tuple[str, int], ...]
+    """Reactions that stand, the most frequent first."""
+    counted: tuple[tuple[str, int], ...]
+    """Reactions of nobody in particular (`storage.tables.counted`): they are in none of the other numbers."""
+
+    @property
+    def texts(self) -> int:
+        """How many there are."""
+        return sum(day.texts for day in self.days)
+
+    @property
+    def ratings(self) -> int:
+        """How many verdicts stand."""
+        return sum(day.ratings for day in self.days)
+
+
+def statistics_in(connection: sqlite3.Connection, *, since: datetime, chat: str | None = None) -> Statistics:
+    """The numbers of one chat (a pseudonym), or of all. Ratings that have become numbers count, but for their emoji."""
+    values = {"since": since.isoformat(), "chat": chat}
+
+    def by(column: str, order: str) -> tuple[Count, ...]:
+        rows = connection.execute(
+            f"{_TALLIED} SELECT {column}, count(*), sum(liked), sum(disliked) FROM tallied"  # noqa: S608 - of our own
+            f" GROUP BY {column} ORDER BY {order}",
+            values,
+        )
+        return tuple(Count(*row) for row in rows)
+
+    def emoji(statement: str) -> tuple[tuple[str, int], ...]:
+        return tuple((row["emoji"], row["times"]) for row in connection.execute(statement, values))
+
+    return Statistics(
+        versions=by("version", "min(id)"),
+        kinds=by("kind", "count(*) DESC, kind"),
+        days=by("day", "day"),
+        emoji=emoji(_EMOJI),
+        counted=emoji(_COUNTED),
+    )
