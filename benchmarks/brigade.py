@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.tables import Table
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of
 
 SEEDS = 5

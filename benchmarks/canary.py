@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random
 
 from benchmarks.tables import Table, percentile
-from bot.learning.trial import DRIFT
-from engine.runs.trial import LONGEST_RATINGS, Arm, Decision, Opinion, arm_of, arm_of_counts, decide, fixed_size
+from bot.learning.canary import DRIFT
+from engine.runs.ab_test import LONGEST_RATINGS, Arm, Decision, Opinion, arm_of, arm_of_counts, decide, fixed_size
 
 SIMULATIONS = 200
 LIKING = 0.65
@@ -56,7 +56,7 @@ def measure() -> Table:
         rows.append(_row(f"watch: {name}", "100%", gap, within, ends, goal=""))
     note = (
         f"{SIMULATIONS} simulated trials a row, the champion's liking {LIKING:.0%}, a look after every rating of the"
-        " canary's texts; an mSPRT with level 2 % rolls back, the posterior promotes (`engine/runs/trial.py`)."
+        " canary's texts; an mSPRT with level 2 % rolls back, the posterior promotes (`engine/runs/ab_test.py`)."
         f" Overdispersed: {RATERS_A_TEXT} of {PEOPLE} people rate each text, and texts and people differ in liking by"
         f" a standard deviation of {100 * LIKING_VARIES:.0f} points each, cut off at 0 and 1. The fixed test, of level"
         " 5 % and power 95 %, is for independent ratings and looked at once. Watch: a champion crowned at once, against"

@@ -12,8 +12,7 @@ from benchmarks.tables import Row, Table, middle, number, percentile
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
 from bot.sandbox.people.tastes import TASTES, Taste
 from bot.sandbox.people.topics import KINDS, TOPICS
-from engine.api.chat import Message, Reply, Sampling
-from engine.api.tasting import RatedText
+from engine.api.types import Message, RatedText, Reply, Sampling
 
 REPETITIONS = 5
 COUNTS = (1, 4, 8)

@@ -15,10 +15,10 @@ from benchmarks.peers import TOPICS, save_qwen3
 from benchmarks.served import serve
 from benchmarks.tables import Table, middle, number
 from bot.common.kinds import language_of_topic, load_kinds
-from engine.api.chat import Message, Sampling
-from engine.inference.decoding import Batch, Row
+from engine.api.types import Message, Sampling
+from engine.inference.batch import Batch, Row
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import Base, load_base, load_to_serve
+from engine.models.loader import Base, load_base, load_to_serve
 
 REPETITIONS = 5
 TEXTS, TOKENS = 200, 64

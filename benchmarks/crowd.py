@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from benchmarks.tables import Row
 from bot.reporting.export import What, lines
-from bot.sandbox.child import BotChild
+from bot.sandbox.bot_process import BotChild
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import Chat, Person, SeenMessage
-from engine.data.reward import value_of_reactions
+from engine.data.rewards import value_of_reactions
 from storage.db.database import open_for_reading
 
 EMOJIS = ("👍", "👎", "🔥", "💩", "❤", "🥱")

@@ -19,7 +19,7 @@ from benchmarks.tables import Row, middle, percentile
 from storage.db.database import _PRAGMAS, Database
 from storage.db.keyring import Keyring
 from storage.db.records import Delivery, NewGeneration, Reaction, Turn
-from storage.tables import generations, inbox, placing
+from storage.tables import generations, inbox, ratings
 
 BATCH = 100
 TEXTS = 2_000
@@ -98,7 +98,7 @@ async def _write_texts(db: Database) -> None:
         )
         accepted = await generations.accept(db, new)
         assert accepted is not None, "each update is new"
-        await placing.place(db, accepted.id, message_id=number)
+        await ratings.place(db, accepted.id, message_id=number)
         await generations.write_text(db, accepted.id, text="Tea, greener than ever. " * 4, version="starter")
         await generations.end(db, accepted.id, delivered=True, at=_NOW)
 
@@ -132,7 +132,7 @@ async def _rate(db: Database, count: int, at_once: int) -> float:
                 emoji="🔥",
                 at=_NOW + timedelta(milliseconds=number),
             )
-            assert await placing.react(db, reaction) is not None, "every message shows a text"
+            assert await ratings.react(db, reaction) is not None, "every message shows a text"
 
     began = time.perf_counter()
     await asyncio.gather(*(rater(seed) for seed in range(at_once)))

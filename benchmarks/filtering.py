@@ -7,9 +7,8 @@ from pathlib import Path
 
 from benchmarks.disguises import DISGUISES, sentences
 from benchmarks.tables import Table, middle
-from engine.safety.fingerprint import fingerprint
-from engine.safety.overlap import Overlap
-from engine.safety.safety import SafetyFilter, load_filter
+from engine.safety.filter import SafetyFilter, load_filter
+from engine.safety.near_copy import Overlap, fingerprint
 from recipes.corpus import conversations
 from storage.db.keyring import Keyring
 

@@ -15,8 +15,8 @@ from functools import partial
 
 from benchmarks.stage import Engine, running_engine, staged
 from benchmarks.tables import Row, Table, number, percentile
-from bot.sandbox.api.calls import Call
-from bot.sandbox.api.flood import FloodLimits
+from bot.sandbox.api.faults import FloodLimits
+from bot.sandbox.api.server import Call
 from bot.sandbox.world.records import Person, SeenMessage
 from bot.sandbox.world.world import World
 

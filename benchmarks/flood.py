@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from benchmarks.crowd import LOOK_SECONDS, Crowd
 from benchmarks.stage import Engine, Stage, staged
 from benchmarks.tables import Row, number
-from bot.sandbox.api.flood import FloodLimits
+from bot.sandbox.api.faults import FloodLimits
 from bot.sandbox.world.updates import Payload, Waiting
 from storage.backup.checkup import Condition, examine
 from storage.db.database import open_for_reading

@@ -24,10 +24,10 @@ from bot.sandbox.people.judges import make_judges
 from bot.sandbox.people.tastes import TASTES, Taste
 from bot.sandbox.world.records import Person
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset
-from engine.models.model import Base, load_base
-from engine.models.objectives import CausalModel
-from engine.runs.run import ADAPTER_FOLDER
-from engine.runs.run_config import write_config
+from engine.models.loader import Base, load_base
+from engine.models.logprobs import CausalModel
+from engine.runs.config import write_config
+from engine.runs.run_dir import ADAPTER_FOLDER
 from recipes.latent.lessons import LESSONS
 
 RATINGS, FRESH, TAKES, MOST_TAKES = 400, 100, 4, 16

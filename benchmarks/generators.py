@@ -1,6 +1,6 @@
 """What recipes made of the small generators: a table and curves from the folders that `build_latent` has written.
 
-    python -m recipes.latent.build_latent vae --recipe plain --out build/plain     (and so on)
+    python -m recipes.latent.build vae --recipe plain --out build/plain     (and so on)
     python -m benchmarks.generators docs/models-training.png vae=engine/starter/vae collapsed=build/plain ...
 
 Knows the file that lies in each folder; trains nothing.
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.tables import Table
-from recipes.latent.build_latent import CURVES_FILE, SAMPLINGS
+from recipes.latent.build import CURVES_FILE, SAMPLINGS
 
 _PANELS = (
     ("KL of the latent, nats a text", ("kl",)),

@@ -12,7 +12,7 @@ import signal
 import psutil
 
 from benchmarks.crowd import Crowd, Toll
-from bot.sandbox.child import BotChild
+from bot.sandbox.bot_process import BotChild
 from bot.sandbox.server import Sandbox
 
 _LONGEST_LIFE_SECONDS = 2.5

@@ -19,9 +19,9 @@ from benchmarks.tables import Table
 from bot.sandbox.people.judges import COIN_TOSSES, Temper
 from bot.sandbox.people.tastes import TASTES
 from engine.data.dataset import RatedGeneration, examples_of
-from engine.data.exchange import kto_record
-from engine.models.model import load_base
-from engine.runs.run_config import RunConfig
+from engine.data.trl_format import kto_record
+from engine.models.loader import load_base
+from engine.runs.config import RunConfig
 
 SEASONS = ("calm", "factual", "poetic", "leisurely", "wry")
 """Tastes of length, style and mood, one seed each."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.tables import Table, middle
-from bot.sandbox.child import BotChild
+from bot.sandbox.bot_process import BotChild
 from bot.sandbox.server import Sandbox
 
 REPETITIONS = 5

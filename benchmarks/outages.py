@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from benchmarks.crowd import Crowd, Toll
 from benchmarks.stage import Engine, Stage, staged
 from benchmarks.tables import Row, number
-from bot.sandbox.api.faults import ANY_METHOD
-from bot.sandbox.api.flood import FloodLimits
+from bot.sandbox.api.faults import ANY_METHOD, FloodLimits
 
 PEOPLE = 160
 GROUPS = 10

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from benchmarks.crowd import Crowd
 from benchmarks.stage import Engine, staged
 from benchmarks.tables import Row, number, percentile
-from bot.sandbox.api.calls import Call
-from bot.sandbox.api.flood import LIMITED_PREFIXES, UNLIMITED, FloodLimits
+from bot.sandbox.api.faults import LIMITED_PREFIXES, UNLIMITED, FloodLimits
+from bot.sandbox.api.server import Call
 
 PEOPLE = 160
 GROUPS = 10

@@ -22,20 +22,20 @@ from bot.sandbox.people.judges import Temper, make_judges
 from bot.sandbox.people.tastes import Taste
 from bot.sandbox.people.topics import KINDS, TOPICS, Asked
 from bot.sandbox.world.records import Person
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset, examples_of
-from engine.evaluation.evaluate import cross_entropy
-from engine.evaluation.replies import Prompt, Replies, sample_replies
-from engine.inference.novelty import Shown
+from engine.evaluation.metrics import cross_entropy
+from engine.evaluation.sampling import Prompt, Replies, sample_replies
+from engine.inference.chooser import Shown
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import Base, load_base
-from engine.models.objectives import CausalModel, Encoded, encode
+from engine.models.loader import Base, load_base
+from engine.models.logprobs import CausalModel, Encoded, encode
 from engine.preference.features import text_features
-from engine.preference.palate import nearly_best
-from engine.preference.taste import TasteHead, fit, labels_of
-from engine.runs.run import ADAPTER_FOLDER, RunReport
-from engine.runs.run_config import write_config
-from engine.runs.text_measures import distinct_2
+from engine.preference.head import TasteHead, fit, labels_of
+from engine.preference.personal import nearly_best
+from engine.runs.config import write_config
+from engine.runs.run_dir import ADAPTER_FOLDER, RunReport
+from engine.runs.text_metrics import distinct_2
 from engine.runs.versions import publish
 
 PEOPLE = 40

@@ -12,8 +12,8 @@ import psutil
 
 from benchmarks.peers import TOPICS
 from bot.serving.engine_process import free_port
-from engine.api.chat import Message, Reply, Sampling
 from engine.api.client import EngineClient
+from engine.api.types import Message, Reply, Sampling
 
 
 @dataclass(frozen=True, slots=True)

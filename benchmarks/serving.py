@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.peers import Peer, continuous, one_at_a_time, save_qwen3, static_batch
 from benchmarks.served import serve
 from benchmarks.tables import Table, middle
-from engine.models.model import load_base
+from engine.models.loader import load_base
 
 REPETITIONS = 5
 CROWDS = (16, 64)

@@ -18,7 +18,7 @@ from benchmarks import flood, outages
 from benchmarks.kills import kill_again_and_again
 from benchmarks.stage import DISK, SETTINGS, Engine, Stage, running_engine
 from benchmarks.tables import Row, Table, write_results
-from bot.sandbox.child import BotChild
+from bot.sandbox.bot_process import BotChild
 from bot.sandbox.server import Sandbox
 
 

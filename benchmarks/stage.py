@@ -20,8 +20,8 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.sandbox.api.flood import FloodLimits
-from bot.sandbox.child import BotChild
+from bot.sandbox.api.faults import FloodLimits
+from bot.sandbox.bot_process import BotChild
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.world import World
 from bot.serving.engine_process import free_port

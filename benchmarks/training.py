@@ -21,27 +21,20 @@ from peft import LoraConfig
 from benchmarks.peers import TOPICS
 from benchmarks.served import Served, serve
 from benchmarks.tables import Table, middle, number, percentile
-from bot.common.children import stop_child
+from bot.common.child_process import stop_child
 from bot.common.kinds import language_of_topic, load_kinds
 from bot.learning.trainer import Budget, run_config
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
-from engine.data.exchange import kto_record
-from engine.evaluation.replies import Prompt, sample_replies
+from engine.data.trl_format import kto_record
+from engine.evaluation.sampling import Prompt, sample_replies
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from engine.models.objectives import balanced_weights, encode
-from engine.runs.run import DATASET_FILE, METRICS_FILE, read_progress
-from engine.runs.run_config import RunConfig, write_config
-from engine.training.finetune import (
-    Course,
-    TrainingSet,
-    add_adapter,
-    fit_adapter,
-    reference_log_probs,
-    trained_parameters,
-)
-from engine.training.trail import Trail
+from engine.models.loader import load_base
+from engine.models.logprobs import balanced_weights, encode
+from engine.runs.config import RunConfig, write_config
+from engine.runs.run_dir import DATASET_FILE, METRICS_FILE, read_progress
+from engine.training.checkpoints import Trail
+from engine.training.kto import Course, TrainingSet, add_adapter, fit_adapter, reference_log_probs, trained_parameters
 
 RATINGS, RATERS, EPOCHS, BATCH = 400, 20, 3, 32
 REPETITIONS = 3

@@ -10,8 +10,8 @@ import torch
 from benchmarks.seasons import Request, requests, starter
 from benchmarks.tables import Table
 from bot.sandbox.people.tastes import TASTES
-from engine.api.chat import Sampling
-from engine.inference.decoding import Batch, Row
+from engine.api.types import Sampling
+from engine.inference.batch import Batch, Row
 from engine.inference.watermark import FEWEST_TOKENS, Watermark
 from engine.models.chat_template import ChatTemplate
 

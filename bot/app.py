@@ -1,29 +1,531 @@
-"""The composition root: opens every part in order behind what `start` has begun; they are closed in reverse.
+"""What everything else in the bot stands on: the database, and the way to Telegram.
+
+Knows what needs no network. Knows no service and no handler.
+
+What keeps trust, opened together: what may be asked and shown, what is found again, and what is not to be copied.
+
+Knows the parts. Knows no Telegram type.
+
+What learns: the taste of the moment, the nightly work, the trials of what comes of it, and their clock.
+
+Each is opened with its undoing put on the stack. Knows the parts and what they tell one another. Knows no Telegram
+type.
+
+The bot's lines to the outside: to Telegram, to its engine, and to those on this machine who ask for its health.
+
+Each is opened with its undoing put on the stack. Knows sockets, processes and retries; what is said over the lines is
+for others.
+
+Makes the services, installs their handlers in the order in which they are asked, and starts the clock.
+
+Knows every service and every handler by name. Knows nothing of what they do.
+
+The composition root: opens every part in order behind what `start` has begun; they are closed in reverse.
 
 `ground` and `furnishing` make the parts.
 """
 
 import asyncio
 import logging
+import socket
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import httpx
+from telegram.error import InvalidToken, NetworkError
+from telegram.ext import ExtBot
+
+from bot.common.errors import StartError
+from bot.common.http_server import listen, serving
 from bot.common.keys import Keys
+from bot.common.kinds import Kinds
+from bot.common.metrics import Vitals
 from bot.common.settings import Settings
 from bot.common.timing import Timing
-from bot.connections import introduce, open_engine, open_health, receive
-from bot.furnishing import furnish
-from bot.ground import Ground, lay_ground
-from bot.learning.taste import TasteKeeper
-from bot.learning_parts import open_taste
-from bot.operations.health import Health
-from bot.serving.engines import EngineLink
-from bot.serving.switchboard import Switchboard
-from bot.telegram.intake import InboxProcessor, Intake
-from bot.telegram.menu import publish_menu
-from bot.telegram.telegram_app import build_application
+from bot.feedback.buttons import Counts
+from bot.feedback.ratings import Feedback
+from bot.feedback.reaction_test import LiveCheck
+from bot.generation.inline import Inline
+from bot.generation.limits import Admission, Limits
+from bot.generation.pipeline import Composer
+from bot.generation.preferences import Preferences
+from bot.generation.service import Studio
+from bot.learning.canary import Terms, Trials
+from bot.learning.nightly import Nightly, Policy
+from bot.learning.preference_sync import TasteKeeper
+from bot.learning.schedule import Schedule
+from bot.learning.trainer import Budget, Screen
+from bot.messaging.alerts import Alarm
+from bot.messaging.confirmations import Confirmations
+from bot.messaging.messenger import Messenger, Urgency
+from bot.messaging.render import Looks
+from bot.moderation.bans import Doorman
+from bot.moderation.copy_check import OverlapInspector
+from bot.moderation.provenance import Checking
+from bot.moderation.reports import Reports
+from bot.moderation.text_checks import Inspection, Rules, Safety
+from bot.operations.backups import Backups, Cleaning
+from bot.operations.health import Health, health_app
+from bot.operations.version_admin import Models
+from bot.privacy.consent import Consent
+from bot.privacy.data_export import MyData
+from bot.privacy.erasure import Forgetting
+from bot.privacy.retention import Retention
+from bot.reporting.model_cards import Cards
+from bot.reporting.run_messages import Bulletin, Digest
+from bot.reporting.statistics import Favourites, StatisticsDesk
+from bot.serving.engine_process import EngineLink
+from bot.serving.version_router import Switchboard
+from bot.telegram.application import TelegramApplication, build_application, build_bot, install, publish_menu
+from bot.telegram.handlers import access, admin, info, inline, membership, privacy, prompts, ratings
+from bot.telegram.handlers.access import ErrorHandler
+from bot.telegram.handlers.admin import AdminCommands, Guard, OperatorCommands
+from bot.telegram.inbox import ALLOWED_UPDATES, InboxProcessor, Intake
+from bot.telegram.polling import Poller
+from bot.telegram.rate_limiter import Pacer
+from bot.telegram.sender import Delivery
+from bot.telegram.webhook import Webhook
+from engine.errors import EngineUnavailable
+from engine.safety.filter import load_filter
+from engine.safety.near_copy import read_protected
 from storage.db.database import Database
+from storage.db.records import Generation
+from storage.tables import inbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What everything else stands on."""
+
+    settings: Settings
+    timing: Timing
+    stack: AsyncExitStack
+    db: Database
+    keys: Keys
+    vitals: Vitals
+    bot: ExtBot[Urgency]
+    delivery: Delivery
+    alarm: Alarm
+    backups: Backups
+
+
+def lay_ground(settings: Settings, stack: AsyncExitStack, keys: Keys, db: Database, timing: Timing) -> Ground:
+    """Make what needs no network."""
+    token = settings.telegram_bot_token.get_secret_value()
+    vitals = Vitals()
+    pacer = Pacer(limits=settings.pacing == "on", on_flood=vitals.floods.inc)
+    bot = build_bot(token=token, api_url=str(settings.telegram_api_url), pacer=pacer)
+    delivery = Delivery(bot)
+    alarm = Alarm(db=db, messenger=delivery, vitals=vitals, admin_ids=settings.admin_ids)
+    stack.push_async_callback(alarm.close)
+    backups = Backups(
+        database=settings.database_path, folder=settings.backups_path, keep=settings.backups_keep,
+        tombstones=settings.tombstones_path, names=keys.named_in, keyring=keys.keyring,
+    )  # fmt: skip
+    return Ground(
+        settings=settings, timing=timing, stack=stack, db=db, keys=keys, vitals=vitals, bot=bot, delivery=delivery,
+        alarm=alarm, backups=backups,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """The parts, and whom to tell when what is agreed to changes."""
+
+    safety: Safety
+    checking: Checking
+    overlap: OverlapInspector
+    taste: TasteKeeper
+    label: str
+    kinds: Kinds
+
+    def rules(self) -> Rules:
+        """What every text is written by."""
+        inspection = Inspection([self.safety, self.overlap])
+        return Rules(self.kinds, self.label, inspection, self.checking.fingerprint_of)
+
+    def note(self) -> None:
+        """There may be more to learn from, and more that is not to be copied."""
+        self.taste.note()
+        self.overlap.note()
+
+    def renew(self) -> None:
+        """Somebody has withdrawn, or is forgotten or shut out: what holds their words lets go of them at once."""
+        self.taste.renew()
+        self.overlap.renew()
+
+
+def open_trust(settings: Settings, db: Database, keys: Keys, switchboard: Switchboard, taste: TasteKeeper) -> Trust:
+    """Make the parts as the operator wants them."""
+    guard = None if settings.guard_model is None else switchboard.engine
+    marks = switchboard.engine if settings.watermark == "on" else None
+    fails_open = settings.guard_fails == "open"
+    return Trust(
+        safety=Safety(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open),
+        checking=Checking(db=db, keys=keys, label=settings.label, engine=marks),
+        overlap=OverlapInspector(db=db, protected=read_protected(settings.protected_dir)),
+        taste=taste,
+        label=settings.label,
+        kinds=settings.kinds,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """The nightly work, the trials of what comes of it, and what tells people of both."""
+
+    nightly: Nightly
+    bulletin: Bulletin
+    trials: Trials
+
+
+def open_learning(
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    switchboard: Switchboard,
+    messenger: Messenger,
+    statistics: StatisticsDesk,
+    timing: Timing,
+) -> Learning:
+    """Make them and let them know one another; nothing runs yet."""
+    policy = Policy(
+        model=settings.model,
+        min_ratings=settings.min_ratings,
+        promotion=settings.promotion,
+        canary_share=settings.canary_share,
+        tenure_days=settings.tenure_days,
+        objective=settings.objective,
+        budget=_budget(settings),
+        longest_text=settings.kinds.longest,
+        screen=Screen(settings.words_file, settings.guard_model),
+    )
+    nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
+    stack.push_async_callback(nightly.close)
+    digest = Digest(data_dir=settings.data_dir, statistics=statistics)
+    bulletin = Bulletin(
+        db=db, nightly=nightly, messenger=messenger, digest=digest, admin_ids=settings.admin_ids, timing=timing
+    )
+    stack.push_async_callback(bulletin.close)
+    nightly.when_ended(bulletin.tell)
+    trials = Trials(db=db, switchboard=switchboard, terms=_terms(settings), timing=timing)
+    stack.push_async_callback(trials.close)
+    trials.when_ended(bulletin.tell_trial)
+    nightly.before_trial(trials.conclude)
+    return Learning(nightly=nightly, bulletin=bulletin, trials=trials)
+
+
+def open_taste(
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    switchboard: Switchboard,
+    vitals: Vitals,
+    *,
+    name: str,
+    timing: Timing,
+) -> TasteKeeper:
+    """Start the taste under a name that is this bot's alone, for engines that several bots share."""
+    keeper = TasteKeeper(
+        db=db, engine=switchboard.engine, vitals=vitals, name=name, best_of=settings.best_of,
+        tenure_days=settings.tenure_days, timing=timing,
+    )  # fmt: skip
+    stack.push_async_callback(keeper.close)
+    switchboard.when_installed(keeper.installed)
+    keeper.start()
+    return keeper
+
+
+async def keep_time(
+    settings: Settings,
+    stack: AsyncExitStack,
+    db: Database,
+    learning: Learning,
+    cleaning: Cleaning,
+    retention: Retention,
+) -> None:
+    """Finish the run that was cut off, make up for a missed night, and wait for the next."""
+    await learning.nightly.resume()
+    await learning.bulletin.resume()
+
+    async def run_slot(slot: str) -> None:
+        await inbox.forget_old(db, now=datetime.now(UTC))
+        await cleaning.nightly()
+        await learning.nightly.begin(slot=slot)
+
+    schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
+    await schedule.start(hourly=retention.sweep)
+    stack.callback(schedule.stop)
+    learning.trials.start()
+
+
+def _budget(settings: Settings) -> Budget:
+    return Budget(
+        minutes=settings.train_minutes,
+        steps=settings.train_steps,
+        memory_mb=settings.train_memory_mb,
+        niceness=settings.train_niceness,
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        share=settings.canary_share,
+        ratings=settings.canary_ratings,
+        hours=settings.canary_hours,
+        days=settings.canary_days,
+        tenure_days=settings.tenure_days,
+    )
+
 
 logger = logging.getLogger(__name__)
+
+
+async def introduce(application: TelegramApplication, timing: Timing) -> None:
+    """Learn who we are, waiting for the network as long as it takes.
+
+    Raises:
+        StartError: Telegram does not know the token.
+    """
+    while True:
+        try:
+            return await application.initialize()
+        except InvalidToken as error:
+            raise StartError("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.") from error
+        except NetworkError:
+            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", timing.retry)
+            await asyncio.sleep(timing.retry)
+
+
+async def open_engine(
+    settings: Settings, db: Database, link: EngineLink, vitals: Vitals, timing: Timing
+) -> Switchboard:
+    """Wait for the engine; the switchboard is ready then."""
+    switchboard = Switchboard(
+        db=db, engine=link.client, folder=settings.data_dir / "versions", canary_share=settings.canary_share,
+        model=settings.model,
+    )  # fmt: skip
+    process = link.process
+    if process is not None:
+        await process.start(switchboard.install)
+        vitals.engine_restarts.set_function(lambda: process.restarts)
+        return switchboard
+    while True:
+        try:
+            await switchboard.install()
+            return switchboard
+        except EngineUnavailable as error:
+            logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, timing.retry)
+            await asyncio.sleep(timing.retry)
+
+
+async def receive(
+    settings: Settings,
+    stack: AsyncExitStack,
+    application: TelegramApplication,
+    processor: InboxProcessor,
+    intake: Intake,
+    vitals: Vitals,
+    timing: Timing,
+) -> asyncio.Task[None]:
+    """Take up what was accepted before, then let Telegram send more; the task ends only if that cannot go on."""
+    await intake.take_up()
+    await application.start()
+    stack.push_async_callback(_stop, application, processor)
+    if settings.webhook_url is not None and settings.webhook_secret is not None:
+        await _open_webhook(settings, stack, application, Webhook(
+            intake=intake, processor=processor, secret=settings.webhook_secret.get_secret_value(), vitals=vitals
+        ))  # fmt: skip
+        work = asyncio.create_task(_for_ever(), name="webhook")
+    else:
+        http = await stack.enter_async_context(httpx.AsyncClient())
+        url = f"{application.bot.base_url}/getUpdates"
+        poller = Poller(url=url, http=http, intake=intake, processor=processor, vitals=vitals, timing=timing)
+        work = asyncio.create_task(_poll(application, poller, timing), name="polling")
+    stack.push_async_callback(_end, work)
+    return work
+
+
+async def open_health(settings: Settings, stack: AsyncExitStack, health: Health) -> str:
+    """Answer /live, /ready and /metrics on loopback; returns the address.
+
+    Raises:
+        StartError: HEALTH_LISTEN is taken.
+    """
+    listener = _listener("HEALTH_LISTEN", settings.health_listen)
+    await stack.enter_async_context(serving(health_app(health), listener))
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"
+
+
+async def _poll(application: TelegramApplication, poller: Poller, timing: Timing) -> None:
+    while True:
+        try:
+            await application.bot.delete_webhook()  # Telegram refuses polls while one is set
+            break
+        except NetworkError:
+            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", timing.retry)
+            await asyncio.sleep(timing.retry)
+    await poller.run()
+
+
+async def _open_webhook(
+    settings: Settings, stack: AsyncExitStack, application: TelegramApplication, webhook: Webhook
+) -> None:
+    assert settings.webhook_url is not None and settings.webhook_secret is not None, "asked for by the caller"
+    listener = _listener("WEBHOOK_LISTEN", settings.webhook_listen)
+    await stack.enter_async_context(serving(webhook.app(settings.webhook_url.path or "/"), listener))
+    secret = settings.webhook_secret.get_secret_value()
+    await application.bot.set_webhook(str(settings.webhook_url), secret_token=secret, allowed_updates=ALLOWED_UPDATES)
+
+
+def _listener(name: str, address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    try:
+        return listen(host.strip("[]"), int(port))
+    except OSError as error:
+        raise StartError(f"{name}: {address} cannot be used: {error.strerror}.") from error
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _end(work: asyncio.Task[None]) -> None:
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+
+
+async def _stop(application: TelegramApplication, processor: InboxProcessor) -> None:
+    """Stop handling; what is cut off is in the inbox."""
+    processor.abandon()
+    await application.stop()
+
+
+async def furnish(
+    ground: Ground,
+    application: TelegramApplication,
+    processor: InboxProcessor,
+    switchboard: Switchboard,
+    taste: TasteKeeper,
+    health: Health,
+) -> Studio:
+    """Make the services, install their handlers, and start the clock."""
+    db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
+    trust = open_trust(ground.settings, db, ground.keys, switchboard, taste)
+    consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
+    rules = trust.rules()
+    composer = Composer(
+        db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=rules, vitals=ground.vitals
+    )
+    counts = Counts(db=db, messenger=delivery, timing=ground.timing)
+    stack.push_async_callback(counts.close)
+    reports = Reports(
+        db=db, pseudonyms=pseudonyms, messenger=delivery, show_again=composer.show_again,
+        admin_ids=ground.settings.admin_ids, on_change=trust.renew,
+    )  # fmt: skip
+
+    async def on_delivered(generation: Generation) -> None:
+        """See to what was said of a text between its being seen and its being recorded as delivered."""
+        counts.refresh_soon(generation)
+        await reports.hide_again(generation)
+        await consent.ask_once(generation)
+
+    studio = _studio(ground, composer, trust.safety, on_delivered)
+    stack.push_async_callback(studio.close)
+    feedback = Feedback(
+        db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
+    )
+    statistics = StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
+    learning = open_learning(ground.settings, stack, db, switchboard, delivery, statistics, ground.timing)
+    doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
+    await doorman.open()
+    confirmations = Confirmations()
+    guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
+    school = AdminCommands(
+        nightly=learning.nightly, models=Models(db=db, switchboard=switchboard, trials=learning.trials),
+        bulletin=learning.bulletin, delivery=delivery, confirmations=confirmations,
+    )  # fmt: skip
+    house = OperatorCommands(
+        db=db, delivery=delivery, confirmations=confirmations, doorman=doorman, health=health, backups=ground.backups
+    )
+    cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
+    forgetting = Forgetting(
+        db=db, keys=ground.keys, studio=studio, nightly=learning.nightly, messenger=delivery,
+        file=ground.settings.tombstones_path, cleaning=cleaning,
+    )  # fmt: skip
+    forgetting.when_erased(trust.renew)
+    stack.push_async_callback(forgetting.close)
+    await forgetting.finish()
+    my_data = MyData(
+        db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
+    )
+    live_check = LiveCheck(
+        messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values, timing=ground.timing
+    )
+    stack.push_async_callback(live_check.close)
+    kinds = ground.settings.kinds
+    wishes = Preferences(db=db, pseudonyms=pseudonyms, taste=taste)
+    elsewhere = Inline(
+        db=db, studio=studio, looks=Looks(kinds, rules.label), kinds=kinds, messenger=delivery, timing=ground.timing
+    )
+    stack.push_async_callback(elsewhere.close)
+    errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
+    parts = [
+        prompts.anonymous_handlers(kinds),
+        prompts.generate_handlers(studio, kinds),
+        prompts.channel_handlers(studio, kinds),
+        ratings.reaction_handlers(feedback, live_check),
+        ratings.button_handlers(feedback),
+        inline.handlers(elsewhere, feedback),
+        prompts.rework_handlers(studio, counts),
+        prompts.duel_handlers(studio, feedback, kinds),
+        prompts.stop_handlers(studio, delivery),
+        privacy.consent_handlers(
+            consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
+        ),
+        privacy.own_data_handlers(my_data, forgetting, confirmations, delivery),
+        privacy.report_handlers(reports, delivery, guard),
+        info.check_handlers(trust.checking, live_check, delivery),
+        info.about_handlers(_cards(ground, switchboard), delivery),
+        info.top_handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
+        info.settings_handlers(wishes, delivery),
+        info.stats_handlers(statistics, delivery),
+        admin.confirmation_handlers(confirmations, delivery, db, pseudonyms),
+        membership.joined_handlers(delivery),
+        membership.moved_handlers(db, pseudonyms),
+        admin.learning_handlers(school, guard),
+        admin.operator_handlers(house, guard),
+        info.start_handlers(kinds, delivery, consent),
+    ]
+    install(application, access.handlers(doorman, wishes, errors), parts, on_error=errors)
+    retention = Retention(
+        db=db, switchboard=switchboard, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
+        tainted_days=ground.settings.tainted_days,
+    )  # fmt: skip
+    await keep_time(ground.settings, stack, db, learning, cleaning, retention)
+    return studio
+
+
+def _cards(ground: Ground, switchboard: Switchboard) -> Cards:
+    settings = ground.settings
+    return Cards(
+        db=ground.db, switchboard=switchboard, versions_dir=settings.data_dir / "versions", model=settings.model,
+        contact=settings.privacy_contact,
+    )  # fmt: skip
+
+
+def _studio(
+    ground: Ground, composer: Composer, safety: Safety, on_delivered: Callable[[Generation], Awaitable[None]]
+) -> Studio:
+    limits = Limits(ground.settings.prompts_per_hour, ground.settings.queue_limit)
+    admission = Admission(db=ground.db, limits=limits, safety=safety)
+    return Studio(
+        db=ground.db, composer=composer, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms,
+        admission=admission, on_delivered=on_delivered,
+    )  # fmt: skip
 
 
 async def live(

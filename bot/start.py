@@ -11,13 +11,13 @@ import logging
 import signal
 from contextlib import AsyncExitStack
 
-from bot.common import data_folder
+from bot.common import lock
 from bot.common.errors import StartError
 from bot.common.keys import open_keys
 from bot.common.settings import Settings
 from bot.common.timing import USUAL, Timing
 from bot.operations import machine
-from bot.serving.engines import begin_engine
+from bot.serving.engine_process import begin_engine
 from storage.db.database import Database
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ async def run(settings: Settings, timing: Timing = USUAL) -> None:
 async def _run(settings: Settings, timing: Timing) -> None:
     async with AsyncExitStack() as stack:
         _look_at_machine(settings)
-        stack.enter_context(data_folder.held(settings.data_dir))
+        stack.enter_context(lock.held(settings.data_dir))
         token = settings.telegram_bot_token.get_secret_value()
-        stack.enter_context(data_folder.token_held(token, str(settings.telegram_api_url)))
+        stack.enter_context(lock.token_held(token, str(settings.telegram_api_url)))
         keys = open_keys(settings, may_make=True)
         db = await Database.open(settings.database_path, keys.keyring)
         stack.push_async_callback(db.close)

@@ -15,10 +15,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.api.sources import find_source
+from engine.api.models import find_source
 from engine.errors import ModelError
-from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
-from engine.parent import end_with_parent
+from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory
 
 _GRACE_SECONDS = 5
 """So long after its parent's end it may still write: longer than `server` gives its answers."""
@@ -108,7 +107,7 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
     """What needs torch."""
     os.putenv("GOMP_SPINCOUNT", _SPINS)  # read when torch loads OpenMP
     gc.disable()  # of what is imported nothing is garbage, and looking for it takes a tenth of the time
-    from engine.server.server import load_and_serve  # noqa: PLC0415 - the errors above must not wait for it
+    from engine.server.main import load_and_serve  # noqa: PLC0415 - the errors above must not wait for it
 
     gc.freeze()
     gc.enable()

@@ -16,16 +16,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.data.data_card import DataCard
-from engine.data.dataset import examples_of, read_dataset
+from engine.data.dataset import DataCard, examples_of, read_dataset
 from engine.errors import EngineError
-from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory, keep_memory, limit_memory
-from engine.models import ranks
+from engine.models import distributed
 from engine.models.guard import Guard
-from engine.parent import end_with_parent
-from engine.runs.gate import reason_to_skip
+from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory, keep_memory, limit_memory
+from engine.runs.config import RunConfig, read_config
+from engine.runs.promotion_gate import reason_to_skip
 from engine.runs.report import write_page
-from engine.runs.run import (
+from engine.runs.run_dir import (
     ADAPTER_FOLDER,
     DATASET_FILE,
     METRICS_FILE,
@@ -34,8 +33,7 @@ from engine.runs.run import (
     RunReport,
     write_report,
 )
-from engine.runs.run_config import RunConfig, read_config
-from engine.safety.safety import Findings, load_filter
+from engine.safety.filter import Findings, load_filter
 from engine.training.trainer import Trainer
 
 
@@ -58,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     keep_memory()
     try:
         os.nice(read_config(run_dir).niceness)
-        with ranks.joined():
+        with distributed.joined():
             run(run_dir, dataset)
     except EngineError as error:
         return _complain(str(error))
@@ -110,7 +108,7 @@ def counts_of(card: DataCard) -> dict[str, int]:
     return {**numbers, **{f"dropped_{reason}": count for reason, count in card.dropped.items()}}
 
 
-@ranks.first_only
+@distributed.first_only
 def _clear(run_dir: Path) -> None:
     """Remove what an earlier run left."""
     for stale in (METRICS_FILE, REPORT_FILE, REPORT_PAGE):
@@ -118,7 +116,7 @@ def _clear(run_dir: Path) -> None:
     shutil.rmtree(run_dir / ADAPTER_FOLDER, ignore_errors=True)
 
 
-@ranks.first_only
+@distributed.first_only
 def _write_down(run_dir: Path, report: RunReport, config: RunConfig) -> None:
     write_page(run_dir / REPORT_PAGE, report, config)
     write_report(run_dir, report)
@@ -130,4 +128,4 @@ def _complain(sentence: str, *, status: int = 1) -> int:
 
 
 if __name__ == "__main__":
-    ranks.leave(main(sys.argv[1:]))
+    distributed.leave(main(sys.argv[1:]))

@@ -9,10 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from bot.cli.__main__ import app
-from bot.common.command_names import TAKEN
-from bot.common.kinds import load_kinds
+from bot.common.kinds import TAKEN, load_kinds
+from bot.common.metrics import Vitals
 from bot.common.settings import Settings
-from bot.common.vitals import Vitals
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("engine/starter/*.md")])

@@ -12,48 +12,48 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 COMMANDS: Final = {
-    "run": ("bot.cli.cli_run", "Run the bot with the settings from the environment and .env."),
+    "run": ("bot.cli.run", "Run the bot with the settings from the environment and .env."),
     "demo": (
-        "bot.cli.cli_demo",
+        "bot.cli.run",
         "Try everything in a browser, without a token: the real bot against a local stand-in for Telegram.",
     ),
-    "export": ("bot.cli.cli_export", "Print what is stored, one object a line; works while the bot runs."),
+    "export": ("bot.cli.results", "Print what is stored, one object a line; works while the bot runs."),
     "doctor": (
-        "bot.cli.cli_data",
+        "bot.cli.data",
         "Check settings, machine, database, versions and backups; works while the bot runs.",
     ),
-    "backup": ("bot.cli.cli_data", "Make a backup of the database and print where it is; works while the bot runs."),
+    "backup": ("bot.cli.data", "Make a backup of the database and print where it is; works while the bot runs."),
     "restore": (
-        "bot.cli.cli_data",
+        "bot.cli.data",
         "Put a backup in the database's place, while the bot is stopped; the present one is kept.",
     ),
     "forget": (
-        "bot.cli.cli_data",
+        "bot.cli.data",
         "Erase everything of a person from the database and its backups, while the bot is stopped.",
     ),
     "train": (
-        "bot.cli.cli_learning",
+        "bot.cli.train",
         "Train an adapter from a file of ratings, judge it, and say where it and its report are; needs no bot.",
     ),
     "stats": (
-        "bot.cli.cli_stats",
+        "bot.cli.results",
         "Print how texts were liked, by version, kind, day and emoji; works while the bot runs.",
     ),
     "generate": (
-        "bot.cli.cli_generate",
+        "bot.cli.write",
         "Write about a topic, at the terminal; works while the bot runs, and nothing is stored.",
     ),
     "report": (
-        "bot.cli.cli_report",
+        "bot.cli.results",
         "Write a page of what is liked and of every run with its curves, for a browser; works while the bot runs.",
     ),
     "detect": (
-        "bot.cli.cli_detect",
+        "bot.cli.write",
         "Say whether a text carries the watermark of this installation (WATERMARK=on); works while the bot runs.",
     ),
-    "keys": ("bot.cli.cli_data", "The keys of the texts."),
-    "kinds": ("bot.cli.cli_kinds", "What people can ask for (KINDS_FILE)."),
-    "models": ("bot.cli.cli_models", "The versions, and models side by side."),
+    "keys": ("bot.cli.data", "The keys of the texts."),
+    "kinds": ("bot.cli.write", "What people can ask for (KINDS_FILE)."),
+    "models": ("bot.cli.models", "The versions, and models side by side."),
 }
 """Where the `app` of each lies, and what the list of commands says of it: the first sentence of its own help."""
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.common.errors import OvationError, Refusal, SettingsError, StartError
-from bot.common.texts import say
+from bot.common.i18n import say
 from engine.errors import EngineError
 from storage.db.errors import StorageError
 

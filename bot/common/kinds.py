@@ -1,4 +1,7 @@
-"""Kinds: what people can ask for, read from a file and checked. Knows instructions and lengths, no chat, no model."""
+"""The bot's own commands, by name; those of the kinds come from their file. Knows names only.
+
+Kinds: what people can ask for, read from a file and checked. Knows instructions and lengths, no chat, no model.
+"""
 
 import re
 import tomllib
@@ -7,8 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.common.command_names import TAKEN
-from bot.common.texts import LANGUAGES
+from bot.common.i18n import LANGUAGES
+
+MENU = (
+    "help", "duel", "top", "stats", "cancel", "settings", "optin", "optout", "privacy", "report", "check", "about",
+    "mydata", "forget",
+)  # fmt: skip
+"""Everybody's, in the order of the menu."""
+PRIVATE_ONLY = frozenset({"mydata"})
+ADMIN_MENU = ("retrain", "models", "promote", "approve", "rollback", "health", "backup", "audit", "ban", "unban")
+TAKEN = frozenset({"start", *MENU, *ADMIN_MENU})
+"""No kind can have one of these."""
+
 
 TEMPERATURE = 0.8
 TOP_P = 0.95

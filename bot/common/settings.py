@@ -18,10 +18,10 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.common import setting_checks as check
+from bot.common import validators as check
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
-from engine.api.tasting import MOST_TEXTS
+from engine.api.types import MOST_TEXTS
 
 DEFAULT_LABEL = "AI-generated / AI 生成"
 

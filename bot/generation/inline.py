@@ -15,16 +15,16 @@ from typing import Protocol
 from cachetools import TTLCache
 
 from bot.common.errors import DeliveryError, Refusal
+from bot.common.i18n import say
 from bot.common.kinds import Kind, Kinds
-from bot.common.plain import plain
-from bot.common.texts import say
+from bot.common.text import plain
 from bot.common.timing import USUAL, Timing
-from bot.generation.studio import Request, Studio, Writing
-from bot.messaging.looks import Looks
+from bot.generation.service import Request, Studio, Writing
 from bot.messaging.messenger import Offer
+from bot.messaging.render import Looks
 from storage.db.database import Database
 from storage.db.errors import StorageError
-from storage.tables import offers
+from storage.tables import generations
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Inline:
 
     async def chosen(self, token: str, shown_in: str) -> None:
         """Somebody has sent a take: it stands in an inline message."""
-        await offers.choose(self._db, token, shown_in=shown_in, at=datetime.now(UTC))
+        await generations.choose_offer(self._db, token, shown_in=shown_in, at=datetime.now(UTC))
 
     async def close(self) -> None:
         """Give up every query; who asked sees nothing, and asks again."""
@@ -124,7 +124,7 @@ class Inline:
             takes = await self._takes(query, kind, topic)
             if takes:
                 await asyncio.wait(takes.values(), timeout=DEADLINE_SECONDS)
-            written = await offers.written(self._db, list(takes))
+            written = await generations.written_offers(self._db, list(takes))
             listed = [self._looks.offer(take, place) for place, take in enumerate(written, start=1)]
             hint = "" if listed else _hint(takes)
         except Refusal as refusal:
@@ -158,7 +158,7 @@ class Inline:
     async def _is_worth_a_look(self, desk: _Desk) -> bool:
         """Whether there are takes, or some are to come; else it is all to be tried again."""
         is_writing = any(not task.done() for task in desk.takes.values())
-        return is_writing or bool(await offers.written(self._db, list(desk.takes)))
+        return is_writing or bool(await generations.written_offers(self._db, list(desk.takes)))
 
 
 def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:

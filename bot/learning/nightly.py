@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Literal
 
 from bot.common.errors import Refusal
-from bot.learning.lessons import dataset_of
+from bot.learning.dataset import dataset_of
 from bot.learning.trainer import NO_SCREEN, USUAL_BUDGET, Budget, Objective, Screen, Stalled, run_config, train
 from bot.messaging.keyboards import CONSENT_TEXT_VERSION
-from bot.serving.switchboard import Switchboard
+from bot.serving.version_router import Switchboard
 from engine.data.dataset import dump_dataset
 from engine.errors import EngineError, RunError
-from engine.runs.run import ADAPTER_FOLDER, SKIPPED, Progress, RunReport, read_report, strip_run
-from engine.runs.run_config import write_config
-from engine.runs.version_card import make_card, write_card
-from engine.runs.versions import publish, remove, sweep
+from engine.runs.config import write_config
+from engine.runs.run_dir import ADAPTER_FOLDER, SKIPPED, Progress, RunReport, read_report, strip_run
+from engine.runs.versions import make_card, publish, remove, sweep, write_card
 from storage.db.database import Database
 from storage.db.errors import DatabaseUnusable, StorageError
 from storage.db.records import Run, Verdict, Version

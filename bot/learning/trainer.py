@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bot.common.children import kill_child, ran_out_of_memory, stop_child
+from bot.common.child_process import kill_child, ran_out_of_memory, stop_child
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
 from bot.common.settings import computing_environment
 from engine.errors import RunError
-from engine.runs.run import METRICS_FILE, Progress, RunReport, read_progress, read_report
-from engine.runs.run_config import RunConfig
+from engine.runs.config import RunConfig
+from engine.runs.run_dir import METRICS_FILE, Progress, RunReport, read_progress, read_report
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.common.texts import say
+from bot.common.i18n import say
 from storage.db.records import Generation, Reason, Tally
 
 CONSENT_TEXT_VERSION = 2

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from bot.common.errors import DeliveryError, NotNow
-from bot.common.plain import TELEGRAM_LIMIT, fitting, plain
+from bot.common.text import TELEGRAM_LIMIT, fitting, plain
 from bot.messaging.keyboards import Keyboard
 from bot.messaging.messenger import Messenger, Urgency
 

@@ -1,4 +1,20 @@
-"""Where a text comes from, in the form that China's labelling standard asks for in files (GB 45438-2025, annex E)."""
+"""Where a text comes from, in the form that China's labelling standard asks for in files (GB 45438-2025, annex E).
+
+/check: did this bot write a text? By its fingerprint, which is sure, and by its watermark, which is likely.
+
+Knows keys, sentences and whom a number may be told. Knows no Telegram type.
+"""
+
+import logging
+
+from bot.common.keys import Keys
+from bot.common.text import plain
+from engine.api.client import EngineClient
+from engine.errors import EngineError
+from engine.safety.near_copy import fingerprint, is_alike
+from storage.db.database import Database
+from storage.db.keyring import FINGERPRINTS
+from storage.tables import generations
 
 
 def aigc(producer: str, number: int | str) -> dict[str, str]:
@@ -15,3 +31,51 @@ def aigc(producer: str, number: int | str) -> dict[str, str]:
         "PropagateID": str(number),
         "ReservedCode2": "",
     }
+
+
+logger = logging.getLogger(__name__)
+
+LIKELY = 0.01
+"""A p-value below this is told as a likely watermark: one unmarked text in a hundred shows as much."""
+
+
+class Checking:
+    """Answers; `engine` is asked for the watermark where there is one. `label` is no part of what was written."""
+
+    def __init__(self, *, db: Database, keys: Keys, label: str, engine: EngineClient | None) -> None:
+        self._db = db
+        self._keys = keys
+        self._label = label
+        self._engine = engine
+
+    def fingerprint_of(self, text: str) -> tuple[int, ...]:
+        """The numbers by which a text is found again."""
+        return fingerprint(text, self._keys.keyring.key(FINGERPRINTS))
+
+    async def verdict(self, text: str, *, person_id: int, chat_id: int) -> tuple[str, int | None]:
+        """The id of the sentence that answers, and the number of the text if the asker may know it."""
+        text = self._without_footer(plain(text))
+        marks = self.fingerprint_of(text)
+        found = await generations.closest_fingerprint(self._db, marks)
+        if found is not None and is_alike(found.shared, marks):
+            generation = await generations.by_id(self._db, found.generation)
+            pseudonyms = self._keys.pseudonyms
+            may_know = generation is not None and (
+                generation.author == pseudonyms.person(person_id) or generation.chat == pseudonyms.chat(chat_id)
+            )
+            return ("check-yes-number", found.generation) if may_know else ("check-yes", None)
+        if self._engine is None:
+            return "check-no", None
+        try:
+            evidence = await self._engine.look_for_watermark(text)
+        except EngineError as error:
+            logger.warning("the watermark cannot be looked for: %s", type(error).__name__)
+            return "check-no", None
+        if evidence is None:
+            return "check-short", None
+        return ("check-likely" if evidence < LIKELY else "check-no-mark"), None
+
+    def _without_footer(self, text: str) -> str:
+        """The text without a footer of ours that was pasted along."""
+        body, _, last = text.rpartition("\n\n")
+        return body if body and last.startswith(self._label) else text

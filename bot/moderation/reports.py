@@ -1,20 +1,19 @@
 """Reports: a text that somebody finds unfit is hidden at once, and the admins decide. Knows no Telegram type."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from bot.common.errors import DeliveryError, Refusal
-from bot.common.identity import Pseudonyms
-from bot.common.plain import fitting
-from bot.common.texts import say
-from bot.generation.composer import Composer
+from bot.common.i18n import say
+from bot.common.keys import Pseudonyms
+from bot.common.text import fitting
 from bot.messaging.keyboards import report_buttons
 from bot.messaging.messenger import Address, Messenger, patiently
 from storage.db.database import Database
 from storage.db.records import Generation
-from storage.tables import generations, reports
+from storage.tables import generations, moderation
 
 REPORTS_PER_HOUR = 5
 """By one person, so that nobody can hide everything."""
@@ -32,14 +31,14 @@ class Reports:
         db: Database,
         pseudonyms: Pseudonyms,
         messenger: Messenger,
-        composer: Composer,
+        show_again: Callable[[Generation], Awaitable[None]],
         admin_ids: tuple[int, ...],
         on_change: Callable[[], object],
     ) -> None:
         self._db = db
         self._pseudonyms = pseudonyms
         self._messenger = messenger
-        self._composer = composer
+        self._show_again = show_again
         self._admin_ids = admin_ids
         self._on_change = on_change
 
@@ -55,9 +54,9 @@ class Reports:
         if generation is None or generation.text is None or generation.state not in _SHOWN:
             raise Refusal("report-usage")
         reporter, now = self._pseudonyms.person(person_id), datetime.now(UTC)
-        if await reports.count_since(self._db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
+        if await moderation.count_reports_since(self._db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
             raise Refusal("report-too-many", limit=REPORTS_PER_HOUR)
-        is_new = await reports.record(self._db, generation.id, reporter, at=now)
+        is_new = await moderation.record_report(self._db, generation.id, reporter, at=now)
         is_cleared = generation.standing == "cleared"
         if not is_cleared:
             await self._hide(generation)  # again after a crash: showing it already counts as done
@@ -72,13 +71,13 @@ class Reports:
         Raises:
             Refusal: there is no such report any more.
         """
-        if not await reports.settle(self._db, generation_id, "cleared" if shows else "hidden"):
+        if not await moderation.settle_report(self._db, generation_id, "cleared" if shows else "hidden"):
             raise Refusal("generation-unknown")
         generation = await generations.by_id(self._db, generation_id)
         if generation is None:
             raise Refusal("generation-unknown")
         with contextlib.suppress(DeliveryError):
-            await (self._composer.show_again(generation) if shows else self._hide(generation))
+            await (self._show_again(generation) if shows else self._hide(generation))
         self._on_change()
 
     async def hide_again(self, generation: Generation) -> None:

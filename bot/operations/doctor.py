@@ -10,11 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.common.errors import SettingsError, StartError
-from bot.common.identity import load_key
-from bot.common.keys import open_keys
+from bot.common.keys import load_key, open_keys
 from bot.common.settings import DataSettings, data_settings, load_settings
 from bot.operations import machine
-from bot.operations.findings import Finding, failed, ok, warning
+from bot.operations.machine import Finding, failed, ok, warning
 from engine.errors import ModelError
 from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore

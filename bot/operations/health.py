@@ -2,19 +2,28 @@
 
 Alive is who keeps time and can write to disk; ready is who also has updates coming in, room in the queue and an engine
 that answers. Knows the parts of the bot, not who asks.
+
+Health over HTTP, for machines on this machine: /live, /ready, /metrics. Knows HTTP; `health` knows the truth.
 """
 
 import asyncio
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.common.texts import say
-from bot.common.vitals import Vitals
-from bot.learning.taste import TasteKeeper
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bot.common.i18n import say
+from bot.common.metrics import Vitals
+from bot.learning.preference_sync import TasteKeeper
 from bot.operations.backups import Backups
-from bot.serving.switchboard import Switchboard
+from bot.serving.version_router import Switchboard
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import generations, inbox, people, runs
@@ -144,3 +153,30 @@ def _line(check: Check, language: str) -> str:
 
 def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else "–"
+
+
+def health_app(health: Health) -> Starlette:
+    """An application with the three routes: 200 when all is well, 503 with the reasons when not."""
+
+    async def live(_: Request) -> Response:
+        return _answer(await health.alive())
+
+    async def ready(_: Request) -> Response:
+        return _answer(await health.ready())
+
+    async def metrics(_: Request) -> Response:
+        try:
+            return Response(await health.numbers(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        except StorageError as error:
+            return JSONResponse({"error": str(error)}, 503)
+
+    return Starlette(routes=[Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)])
+
+
+def _answer(checks: Sequence[Check]) -> Response:
+    is_ok = all(check.is_ok for check in checks)
+    body = {
+        "status": "ok" if is_ok else "failing",
+        "checks": {check.name: {"ok": check.is_ok, "says": check.says} for check in checks},
+    }
+    return JSONResponse(body, 200 if is_ok else 503)

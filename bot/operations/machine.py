@@ -1,4 +1,6 @@
-"""Checks of the machine: Python, SQLite, the data folder, its file system and room, and who may read which file.
+"""What a check of `ovation doctor` has found: one word, and one sentence that says what to do. Knows no check.
+
+Checks of the machine: Python, SQLite, the data folder, its file system and room, and who may read which file.
 
 Knows operating systems. Knows nothing of what the bot keeps.
 """
@@ -8,9 +10,36 @@ import platform
 import shutil
 import sqlite3
 import stat
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from bot.operations.findings import Finding, failed, ok, warning
+State = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    state: State
+    says: str
+
+
+def ok(check: str, says: str) -> Finding:
+    """All is well."""
+    return Finding(check, "ok", says)
+
+
+def warning(check: str, says: str) -> Finding:
+    """It works, but an operator should know."""
+    return Finding(check, "warning", says)
+
+
+def failed(check: str, says: str) -> Finding:
+    """It does not work, or will not for long."""
+    return Finding(check, "failed", says)
+
 
 MOUNTS = Path("/proc/mounts")
 

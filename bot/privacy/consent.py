@@ -5,14 +5,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bot.common.errors import DeliveryError
-from bot.common.identity import Pseudonyms
-from bot.common.texts import say
-from bot.learning.taste import OWN_TASTE
+from bot.common.i18n import say
+from bot.common.keys import Pseudonyms
+from bot.learning.preference_sync import OWN_TASTE
 from bot.messaging.keyboards import CONSENT_TEXT_VERSION, consent_buttons
 from bot.messaging.messenger import Address, Messenger, patiently
 from storage.db.database import Database
 from storage.db.records import Generation
-from storage.tables import people, preferences
+from storage.tables import people
 
 
 class Consent:
@@ -73,7 +73,7 @@ class Consent:
         """Opt out, in one chat; all learning does without this person's texts and ratings there from now on."""
         person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
         was_in = await people.revoke(self._db, person, chat, at=at)
-        await preferences.drop(self._db, person, chat, OWN_TASTE)
+        await people.drop_preference(self._db, person, chat, OWN_TASTE)
         if was_in:
             self._on_no()
         return "optout-done" if was_in else "optout-already"

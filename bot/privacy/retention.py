@@ -10,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.learning.nightly import run_folder
-from bot.serving.switchboard import Switchboard
+from bot.serving.version_router import Switchboard
 from engine.errors import EngineError
-from engine.runs.run import strip_run
+from engine.runs.run_dir import strip_run
 from engine.runs.versions import remove
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.db.records import Version
 from storage.privacy import retention
-from storage.tables import taints
+from storage.tables import versions
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Retention:
             texts, ratings = await retention.purge(self._db, before=now - WITHOUT_CONSENT)
             old = await retention.expire(self._db, before=now - self._kept)
             await self._end_service(now)
-            for version in await taints.to_destroy(self._db, old_before=now - self._kept):
+            for version in await versions.to_destroy(self._db, old_before=now - self._kept):
                 await self._destroy(version)
         except (StorageError, EngineError, OSError):
             logger.exception("what is kept too long could not be deleted; trying again in an hour")
@@ -55,7 +55,7 @@ class Retention:
 
     async def _end_service(self, now: datetime) -> None:
         """Normally the next run ends it; where no run comes, this does."""
-        serving = await taints.serving(self._db, self._switchboard.base)
+        serving = await versions.tainted_serving(self._db, self._switchboard.base)
         if any(version.tainted_at is not None and version.tainted_at <= now - self._tainted for version in serving):
             await self._switchboard.leave_tainted()
 
@@ -65,5 +65,5 @@ class Retention:
         await asyncio.to_thread(remove, self._data_dir / "versions" / version.name)
         assert version.run is not None, "the base is never destroyed"
         await asyncio.to_thread(strip_run, run_folder(self._data_dir, version.run))
-        await taints.destroyed(self._db, version.name, at=datetime.now(UTC))
+        await versions.mark_destroyed(self._db, version.name, at=datetime.now(UTC))
         logger.info("version %s is destroyed", version.name)

@@ -124,7 +124,7 @@ def statistics_drawings(numbers: Statistics, words: Mapping[str, str]) -> dict[s
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
-    from engine.runs.report_plots import svg_style, themed_svg  # noqa: PLC0415
+    from engine.runs.report import svg_style, themed_svg  # noqa: PLC0415
 
     versions, kinds = _rated(numbers.versions)[-_MOST_BARS:], _rated(numbers.kinds)[:_MOST_BARS]
     untitled = {**words, "versions": "", "days": "", "kinds": ""}

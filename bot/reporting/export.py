@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 
-from bot.learning.lessons import dataset_of
+from bot.learning.dataset import dataset_of
 from bot.moderation.provenance import aigc
 from engine.data.dataset import examples_of
-from engine.data.exchange import kto_lines
+from engine.data.trl_format import kto_lines
 from storage.db.records import Run
-from storage.tables import duels, generations, ratings, runs
+from storage.tables import generations, ratings, runs
 
 
 class What(StrEnum):
@@ -108,7 +108,7 @@ def run_object(run: Run) -> dict[str, object]:
 
 def _duels(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
     texts = {text.id: text for text in generations.all_delivered(connection)}
-    for pair in duels.all_pairs(connection):
+    for pair in generations.all_duels(connection):
         chosen, rejected = texts[pair.chosen], texts[pair.rejected]
         yield {
             "prompt": [{"role": turn.role, "content": turn.content} for turn in chosen.messages],

@@ -11,13 +11,12 @@ from functools import partial
 from heapq import nlargest
 from pathlib import Path
 
-from bot.common.texts import LANGUAGES, say
+from bot.common.i18n import LANGUAGES, say
 from bot.learning.nightly import run_folder
-from bot.reporting.bulletin import seconds_left, share_done
 from bot.reporting.charts import Satisfaction
-from bot.reporting.verdicts import verdict_sentence
+from bot.reporting.run_messages import seconds_left, share_done, verdict_sentence
 from bot.sandbox.server import Sandbox
-from engine.runs.run import METRICS_FILE, read_progress
+from engine.runs.run_dir import METRICS_FILE, read_progress
 from storage.db.database import open_for_reading
 from storage.db.errors import StorageError
 from storage.db.records import Run

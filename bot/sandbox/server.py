@@ -15,14 +15,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from bot.common.serving import listen, serving
-from bot.sandbox.api.bot_api import BotApi
-from bot.sandbox.api.calls import Call
-from bot.sandbox.api.faults import Faults
-from bot.sandbox.api.flood import FloodGate, FloodLimits
+from bot.common.http_server import listen, serving
+from bot.sandbox.api.faults import Faults, FloodGate, FloodLimits
 from bot.sandbox.api.methods.context import Context
+from bot.sandbox.api.server import BotApi, Call
 from bot.sandbox.api.webhook import Webhook
-from bot.sandbox.web.page import Page
+from bot.sandbox.web.app import Page
 from bot.sandbox.world.errors import AddressError
 from bot.sandbox.world.records import Chat
 from bot.sandbox.world.world import World

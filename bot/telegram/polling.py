@@ -15,9 +15,9 @@ from http import HTTPStatus
 import httpx
 
 from bot.common.errors import StartError
+from bot.common.metrics import Vitals
 from bot.common.timing import USUAL, Timing
-from bot.common.vitals import Vitals
-from bot.telegram.intake import ALLOWED_UPDATES, MAX_PENDING, InboxProcessor, Intake, id_of
+from bot.telegram.inbox import ALLOWED_UPDATES, MAX_PENDING, InboxProcessor, Intake, id_of
 from storage.db.errors import StorageError
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bot.common.vitals import Vitals
-from bot.telegram.intake import MAX_PENDING, InboxProcessor, Intake, id_of
+from bot.common.metrics import Vitals
+from bot.telegram.inbox import MAX_PENDING, InboxProcessor, Intake, id_of
 from storage.db.errors import StorageError
 
 logger = logging.getLogger(__name__)

@@ -1,25 +1,242 @@
-"""A client for our engine, for vLLM, and for any other server that speaks OpenAI's chat completions.
+"""What servers answer, read: chunks, whole completions, refusals. JSON of another shape ends here as an exception, and
+so do those of httpx, as ours.
+
+Knows OpenAI's wire format and how servers say no. Sends nothing.
+
+What servers of other makes want otherwise: their name for the base, fields they do not know, refused adapters.
+
+Knows what a server has said in answer to a request. Sends nothing itself; that is `engine.api.client`'s.
+
+A client for our engine, for vLLM, and for any other server that speaks OpenAI's chat completions.
 
 Knows HTTP and the wire format, torch-free. Knows nothing of models, chats or people. Only OpenAI's own fields are
 sent unless a request uses more than they can say, so that strict servers work too; what a server still does not know
-is learned from its refusal (`engine.api.dialect`). Exceptions of httpx end here.
+is learned from its refusal (`engine.api.client`). Exceptions of httpx end here.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+import json
+import logging
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from httpx_sse import EventSource, aconnect_sse
+from httpx_sse import EventSource, SSEError, aconnect_sse
 
-from engine.api.answers import Answer, Failed, Overheard, parsed, raise_for_status, readable, translated
-from engine.api.chat import Message, Reply, Sampling
-from engine.api.dialect import ALREADY_LOADED, Dialect, named_like, refused_adapter, refused_taste
-from engine.api.moderation import read_moderation
-from engine.api.taste_protocol import read_fitted, taste_object
-from engine.api.tasting import PersonalRating, RatedText, TasteFitted
-from engine.errors import EngineError, EngineUnavailable, RequestError
+from engine.api.models import version_name
+from engine.api.protocol import heard, read_fitted, read_moderation, taste_object
+from engine.api.types import FinishReason, Message, PersonalRating, RatedText, Reply, Sampling, TasteFitted
+from engine.errors import EngineBusy, EngineError, EngineUnavailable, ModelError, NoAdapters, NoTaste, RequestError
+
+UNREADABLE: Final = "The engine's answer cannot be read; is the address that of an OpenAI-compatible server?"
+
+_DEFAULT_RETRY_SECONDS = 1.0
+
+
+class Failed(EngineUnavailable):
+    """The server says that it failed."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A reply in the making, from chunks or from one whole completion."""
+
+    model: str
+    pieces: list[str] = field(default_factory=list)
+    finish_reason: FinishReason = "stop"
+    has_ended: bool = False
+    """Whether a reason was given; not every server says [DONE] after it."""
+    usage: dict[str, int] = field(default_factory=dict)
+    best_of: int = 1
+
+    def take(self, chunk: dict[str, Any]) -> str:
+        """Add a chunk (or a whole completion) and return its text."""
+        if "error" in chunk:
+            raise EngineUnavailable(f"The engine broke off: {_message_of(chunk)}")
+        with readable():
+            self.usage = chunk.get("usage") or self.usage
+            self.best_of = int(chunk.get("best_of") or self.best_of)
+            text = ""
+            for choice in chunk["choices"]:
+                text += (choice.get("delta") or choice.get("message") or {}).get("content") or ""
+                self.has_ended = self.has_ended or bool(choice.get("finish_reason"))
+                if choice.get("finish_reason") == "length":
+                    self.finish_reason = "length"
+        self.pieces.append(text)
+        return text
+
+    def reply(self) -> Reply:
+        """The whole of it."""
+        return Reply(
+            text="".join(self.pieces),
+            model=self.model,
+            prompt_tokens=int(self.usage.get("prompt_tokens") or 0),
+            completion_tokens=int(self.usage.get("completion_tokens") or 0),
+            finish_reason=self.finish_reason,
+            best_of=self.best_of,
+        )
+
+
+class Overheard(httpx.AsyncByteStream):
+    """A response's bytes on their way to the reader of events; `on_queued` hears each number."""
+
+    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, on_queued: Callable[[int], None]) -> None:
+        assert isinstance(stream, httpx.AsyncByteStream), "only asynchronous clients listen"
+        self._stream = stream
+        self._on_queued = on_queued
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            for ahead in heard(part):
+                self._on_queued(ahead)
+            yield part
+
+    async def aclose(self) -> None:
+        """Close what is listened to."""
+        await self._stream.aclose()
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """JSON of another shape than OpenAI's as EngineUnavailable."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EngineUnavailable(UNREADABLE) from error
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """A JSON object; EngineUnavailable if it is none."""
+    with readable():
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise TypeError(f"an object was expected, not {type(value).__name__}")
+    return value
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """httpx's exceptions as ours."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise EngineUnavailable("The engine cannot be reached; is it running?") from error
+    except httpx.TimeoutException as error:
+        raise EngineUnavailable("The engine did not answer in time; try again later.") from error
+    except (httpx.TransportError, httpx.StreamError) as error:
+        raise EngineUnavailable("The connection to the engine broke; ask again.") from error
+    except (SSEError, httpx.InvalidURL, httpx.DecodingError) as error:
+        raise EngineUnavailable(UNREADABLE) from error
+
+
+async def raise_for_status(response: httpx.Response) -> None:
+    """The server's refusal as an exception with its own words."""
+    if response.is_success:
+        return
+    await response.aread()
+    try:
+        message = _message_of(json.loads(response.text))
+    except ValueError:
+        message = f"The engine answered with status {response.status_code}."
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise EngineBusy(message, retry_after_seconds=_retry_after(response))
+    if response.is_client_error or response.status_code == httpx.codes.NOT_IMPLEMENTED:
+        raise RequestError(message, status=response.status_code)
+    raise Failed(message) if response.status_code == httpx.codes.INTERNAL_SERVER_ERROR else EngineUnavailable(message)
+
+
+def _message_of(value: object) -> str:
+    """The sentence in an error object: OpenAI's, vLLM's older flat one, or FastAPI's `detail`."""
+    if isinstance(value, dict):
+        for key in ("error", "message", "detail"):
+            if key in value:
+                return _message_of(value[key])
+    return str(value)
+
+
+def _retry_after(response: httpx.Response) -> float:
+    try:
+        return max(float(response.headers.get("Retry-After", "")), 0.0)
+    except ValueError:
+        return _DEFAULT_RETRY_SECONDS
+
+
+logger = logging.getLogger(__name__)
+
+ALREADY_LOADED: Final = "already been"
+"""vLLM's words, with and without a space after them; names of versions are never used twice, so all is well."""
+
+_CHOOSING = frozenset({"best_of", "taste", "taste_user", "explore"})
+"""Fields of ours that mean something together only."""
+_DISPENSABLE = ("stream_options", "user", "seed", "top_k", "min_p", "repetition_penalty", "ignore_eos", *_CHOOSING)
+"""Fields without which a request still means the same: a server that knows one of them not is asked without it."""
+_UNKNOWN_FIELD = re.compile(
+    r"unexpected|unknown|unrecogni[sz]ed|unsupported|extra|not (permitted|supported|allowed)", re.IGNORECASE
+)
+_NO_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+
+
+class Dialect:
+    """One server's ways, learned as it refuses what is not among them."""
+
+    def __init__(self, base: str = "") -> None:
+        self._base = base
+        self._refused: set[str] = set()
+
+    @property
+    def base(self) -> str:
+        """Our name for the server's base, the same whichever server has it."""
+        return version_name(self._base)
+
+    def translated(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A request's body as this server wants it."""
+        model = self._base if self._base and body["model"] == self.base else body["model"]
+        return {name: value for name, value in body.items() if name not in self._refused} | {"model": model}
+
+    def learns_from(self, refusal: RequestError, body: dict[str, Any]) -> bool:
+        """Whether the server refused `body` for fields that it can do without; it gets them no more."""
+        words = str(refusal)
+        if not _UNKNOWN_FIELD.search(words):
+            return False
+        unknown = {name for name in _DISPENSABLE if name in body and re.search(rf"\b{name}\b", words)}
+        if unknown & _CHOOSING:
+            unknown |= _CHOOSING
+        if unknown:
+            logger.warning("the engine does not know %s; requests go without", ", ".join(sorted(unknown)))
+        self._refused |= unknown
+        return bool(unknown)
+
+
+def named_like(model: str, names: tuple[str, ...]) -> str | None:
+    """The name among a server's that means MODEL, which may be a folder or hub id of the same last part."""
+    return next((name for name in names if version_name(name) == version_name(model)), None)
+
+
+def refused_adapter(words: str, status: int) -> ModelError:
+    """A server's answer to an adapter as an exception: `NoAdapters` where the server has to be started otherwise.
+
+    vLLM has no such path unless it was told to, and answers 404 too, with other words, where it sees no such folder.
+    """
+    if "No adapter found" in words:
+        return NoAdapters(f"{words.rstrip('.')}; the server must see DATA_DIR under the same path as the bot.")
+    if status in _NO_ROUTE or "LoRA is not enabled" in words:
+        return NoAdapters(
+            "The server does not load adapters while it runs; start vLLM with --enable-lora and"
+            " VLLM_ALLOW_RUNTIME_LORA_UPDATING=True."
+        )
+    return ModelError(words)
+
+
+def refused_taste(words: str, status: int) -> RequestError:
+    """A server's answer to rated texts as an exception: `NoTaste` where it knows nothing of the kind."""
+    if status in _NO_ROUTE:
+        return NoTaste("The server learns no taste; only Ovation's own engine does.", status=status)
+    return RequestError(words, status=status)
+
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0
@@ -41,7 +258,7 @@ class EngineClient:
         self._http = http
         self._dialect = Dialect()
 
-    async def stream(  # noqa: PLR0913 - what is said of a text and of its choice, all of it optional
+    async def stream(
         self,
         messages: Sequence[Message],
         sampling: Sampling,

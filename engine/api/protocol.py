@@ -1,22 +1,244 @@
-"""The OpenAI-compatible wire format: request bodies checked and translated, answers and errors as JSON.
+"""How a stream that waits for its turn is told how many are before it: by a comment among its server-sent events.
+
+Every reader of events skips comments, the official OpenAI client too, so only those hear it who listen. Knows bytes,
+in the server to be written and in the client to be heard. Torch-free.
+
+Request bodies: JSON checked against a pydantic model, and conversations in OpenAI's form.
+
+Knows JSON and how a wrong field is told. Knows nothing of endpoints. Fields that a body does not know are ignored, as
+OpenAI's server ignores them; fields that it knows must have the right type.
+
+The wire format of OpenAI's moderations: `POST /v1/moderations`. Knows field names; judges nothing.
+
+`POST /v1/taste`, our own addition to OpenAI's API: rated texts in, what a fit of them found out.
+
+Knows field names and bounds. Knows nothing of tastes or of the engine.
+
+The OpenAI-compatible wire format: request bodies checked and translated, answers and errors as JSON.
 
 Knows field names, defaults, vLLM's extras and ours. Knows nothing of models, HTTP servers or the engine.
 """
 
 import json
 import math
+import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from engine.api.bodies import Body, Name, Turn, clean, parsed
-from engine.api.chat import MAX_NEW_TOKENS, FinishReason, Message, Sampling
-from engine.api.tasting import Choosing
+from engine.api.types import (
+    MAX_NEW_TOKENS,
+    Choosing,
+    FinishReason,
+    Message,
+    PersonalRating,
+    RatedText,
+    Role,
+    Sampling,
+    TasteFitted,
+)
 from engine.errors import RequestError
+
+AT_WORK: Final = b": writing\n\n"
+"""The comment of a stream that has its turn and nothing to show yet, so that nobody takes it for dead."""
+
+_QUEUED = re.compile(rb"^: queued (\d{1,9})$", re.MULTILINE)
+
+
+def queued(ahead: int) -> bytes:
+    """The comment: so many requests get their turn before this one."""
+    return b": queued %d\n\n" % ahead
+
+
+def heard(part: bytes) -> Iterator[int]:
+    """The numbers in a part of a stream."""
+    return (int(found[1]) for found in _QUEUED.finditer(part))
+
+
+MAX_NAME_CHARACTERS = 256
+
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
+"""Somebody or something, in the caller's words."""
+
+_ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+
+class Body(BaseModel):
+    """What all bodies and their parts have in common."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
+
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+
+class _Part(Body):
+    type: str
+    text: str = ""
+
+
+class Turn(Body):
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[_Part] | None = None
+
+    def message(self) -> Message:
+        """The turn as a message; RequestError if it holds anything but text."""
+        parts = self.content if isinstance(self.content, list) else [_Part(type="text", text=self.content or "")]
+        if any(part.type != "text" for part in parts):
+            raise RequestError("messages: this model reads text only; leave out parts of other types.")
+        return Message(_ROLES[self.role], clean("".join(part.text for part in parts)))
+
+
+def parsed(body: bytes, kind: type[AnyBody]) -> AnyBody:
+    """Read a body.
+
+    Raises:
+        RequestError: it is not JSON, or a field is missing or of the wrong type; the sentence names it.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"The body is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise RequestError("The body must be a JSON object.")
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        path = ".".join(map(str, problem["loc"])) or "the body"
+        raise RequestError(f"{path}: {problem['msg']}.") from error
+
+
+def clean(text: str) -> str:
+    """Replace lone surrogates, which JSON can carry and UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class _ModerationBody(Body):
+    input: str
+
+
+def parse_moderation(body: bytes) -> str:
+    """The text to judge.
+
+    Raises:
+        RequestError: the body has none.
+    """
+    return clean(parsed(body, _ModerationBody).input)
+
+
+def moderation_object(model: str, found: Collection[str]) -> dict[str, Any]:
+    """The answer: what was found, as categories that are true."""
+    result = {
+        "flagged": bool(found),
+        "categories": dict.fromkeys(sorted(found), True),
+        "category_scores": dict.fromkeys(sorted(found), 1.0),
+    }
+    return {"id": f"modr-{uuid.uuid4().hex}", "model": model, "results": [result]}
+
+
+def read_moderation(answer: Mapping[str, Any]) -> frozenset[str]:
+    """The answer, as a client reads it; KeyError, TypeError, IndexError or AttributeError if it is something else."""
+    result = answer["results"][0]
+    found = frozenset(str(name) for name, is_found in result["categories"].items() if is_found)
+    return found or frozenset({"flagged"} if result["flagged"] else ())
+
+
+_Value = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
+
+
+class _Text(Body):
+    messages: list[Turn] = Field(min_length=1)
+    text: str
+    value: _Value
+    weight: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class _Rating(Body):
+    text: Annotated[int, Field(ge=0)]
+    value: _Value
+
+
+class _TasteBody(Body):
+    name: Annotated[Name, Field(min_length=1)]
+    texts: list[_Text]
+    people: dict[Name, list[_Rating]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TasteRequest:
+    """A taste to fit; without texts, one to remove."""
+
+    name: str
+    texts: tuple[RatedText, ...]
+    people: Mapping[str, Sequence[PersonalRating]]
+
+
+def parse_taste(body: bytes) -> TasteRequest:
+    """Read the body of `POST /v1/taste`; RequestError if it is malformed."""
+    taste = parsed(body, _TasteBody)
+    return TasteRequest(
+        name=taste.name,
+        texts=tuple(
+            RatedText(tuple(turn.message() for turn in text.messages), clean(text.text), text.value, text.weight)
+            for text in taste.texts
+        ),
+        people={
+            person: tuple(PersonalRating(rating.text, rating.value) for rating in ratings)
+            for person, ratings in taste.people.items()
+        },
+    )
+
+
+def taste_object(
+    name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
+) -> dict[str, Any]:
+    """The body of `POST /v1/taste`, as a client writes it."""
+    return {
+        "name": name,
+        "texts": [
+            {
+                "messages": [{"role": message.role, "content": message.content} for message in text.messages],
+                "text": text.text,
+                "value": text.value,
+                "weight": text.weight,
+            }
+            for text in texts
+        ],
+        "people": {
+            person: [{"text": rating.text_index, "value": rating.value} for rating in ratings]
+            for person, ratings in people.items()
+        },
+    }
+
+
+def fitted_object(name: str, fitted: TasteFitted) -> dict[str, Any]:
+    """The answer to it."""
+    return {
+        "name": name,
+        "texts": fitted.texts,
+        "people": fitted.people,
+        "auroc": fitted.auroc,
+        "seconds": fitted.seconds,
+    }
+
+
+def read_fitted(answer: Mapping[str, Any]) -> TasteFitted:
+    """The answer, as a client reads it; KeyError, TypeError or ValueError if it is something else."""
+    auroc = answer["auroc"]
+    return TasteFitted(
+        texts=int(answer["texts"]),
+        people=int(answer["people"]),
+        auroc=None if auroc is None else float(auroc),
+        seconds=float(answer["seconds"]),
+    )
+
 
 MAX_STOP_STRINGS = 16
 MAX_TIMEOUT_SECONDS = 86_400.0

@@ -1,25 +1,92 @@
-"""Rated texts: the rows of dataset.jsonl, and the training examples that the label model makes of them.
+"""The data card of a run: what its dataset holds, who it comes from, and what was left out and why.
+
+Knows counts, and people and chats by the first letters of their pseudonyms; nothing of what anybody wrote.
+
+Rated texts: the rows of dataset.jsonl, and the training examples that the label model makes of them.
 
 A row is one generation with its current ratings. Knows people, chats and versions only as opaque names (the bot
 gives pseudonyms and decides who has consented); knows nothing of tokens or models.
+
+Who asks for a text: the segments in which a candidate must not be worse, whatever it is on the whole.
+
+Training on feedback can learn to please a few while the mean rises (Williams et al. 2024, arXiv 2411.02306), so that
+the gate looks at each segment alone. Knows examples; knows nothing of models or of the decision.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from engine.api.chat import Message, group_of
-from engine.data.brigades import in_brigades
-from engine.data.data_card import DataCard, shares, short
-from engine.data.reward import label_generations
-from engine.data.tidying import fault_of, first_alike
-from engine.data.weights import SIGNAL_WEIGHTS, Signal, Vote, relative_tenures
+from engine.api.types import Message, group_of
+from engine.data.cleaning import fault_of, first_alike
+from engine.data.rewards import SIGNAL_WEIGHTS, Signal, Vote, label_generations, rating_weights, relative_tenures
+from engine.data.vote_rings import in_brigades
 from engine.errors import RunError
-from engine.safety.safety import Findings
+from engine.safety.filter import Findings
+
+_MOST_NAMED = 10
+_OTHERS = "others"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCard:
+    """What a dataset holds, who it comes from, and what was left out and why. People and chats by short pseudonyms."""
+
+    generations: int
+    ratings: int
+    """Counted in labels, or on texts that were dropped."""
+    raters: int
+    chats: int
+    prompts: int
+    likes: int
+    """Examples with a positive label."""
+    dislikes: int
+    newcomers: int
+    """Raters with less than their full weight."""
+    set_aside: int
+    """Ratings that came from a brigade."""
+    like_share: float
+    """Of the examples' |value| x weight; training balances it (`engine.models.logprobs.balanced_weights`)."""
+    kinds: dict[str, int]
+    versions: dict[str, int] = field(default_factory=dict)
+    by_chat: dict[str, int] = field(default_factory=dict)
+    """Texts."""
+    best_of: dict[str, int] = field(default_factory=dict)
+    """n -> texts chosen out of n."""
+    signals: dict[str, int] = field(default_factory=dict)
+    """Ratings by where they come from."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why people disliked what they disliked, where they told."""
+    rater_shares: dict[str, float] = field(default_factory=dict)
+    """Of all ratings' weight: the ten who hold most, and the others together."""
+    brigades: dict[str, int] = field(default_factory=dict)
+    """Rater -> ratings set aside."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Reason -> texts: those of `engine.data.cleaning`, `unsafe_` and a category of `engine.safety`, `duplicate`
+    (merged
+    into the first that says the same), `brigade` (only set-aside ratings), `unrated`, `undecided` (votes cancel)."""
+
+
+def shares(votes: Sequence[Vote]) -> dict[str, float]:
+    """Of all votes' weight, what the ten who hold most hold, the most first, and the others together."""
+    weights: dict[str, float] = defaultdict(float)
+    for vote, weight in zip(votes, rating_weights(votes), strict=True):
+        weights[vote.rater] += weight
+    total = sum(weights.values())
+    ranked = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+    named = {short(rater): weight / total for rater, weight in ranked[:_MOST_NAMED]}
+    rest = sum(weight for _, weight in ranked[_MOST_NAMED:])
+    return {**named, _OTHERS: rest / total} if rest else named
+
+
+def short(pseudonym: str) -> str:
+    """Enough of a pseudonym to find it again."""
+    return pseudonym[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +202,7 @@ def read_row(line: bytes, where: str) -> RatedGeneration:
 def examples_of(
     rows: Sequence[RatedGeneration], findings: Findings = lambda _: frozenset()
 ) -> tuple[tuple[Example, ...], DataCard]:
-    """Apply the label model of `engine.data.reward` to the rows that are worth it, and in which nothing is found.
+    """Apply the label model of `engine.data.rewards` to the rows that are worth it, and in which nothing is found.
 
     The order of the rows does not matter: everything is sorted by id first, so that the same rows give the same
     examples, bit for bit, whoever else has been forgotten since.
@@ -266,3 +333,27 @@ def _example(row: RatedGeneration, counted: Sequence[Rating], *, value: float, w
         at=max(rating.at for rating in counted),
         best_of=row.best_of,
     )
+
+
+HEAVY_SHARE = 0.1
+"""The tenth of the raters who rate most."""
+_NEW_RATINGS = 3
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+
+
+def segments_of(examples: Sequence[Example]) -> dict[str, tuple[str, ...]]:
+    """Each prompt's segments, by its group: language, kind, chat, and whether its raters rate much or little."""
+    counts = Counter(rater for example in examples for rater in example.raters)
+    ranked = [rater for rater, _ in counts.most_common()]
+    heavy = set(ranked[: max(1, round(HEAVY_SHARE * len(ranked)))])
+    new = {rater for rater, count in counts.items() if count <= _NEW_RATINGS}
+    segments: dict[str, dict[str, None]] = defaultdict(dict)
+    for example in examples:
+        language = "zh" if _CHINESE.search(example.messages[-1].content) else "en"
+        names = [f"language {language}", f"kind {example.kind}", f"chat {example.chat[:8]}"]
+        if heavy & set(example.raters):
+            names.append("heavy raters")
+        if new & set(example.raters):
+            names.append("new people")
+        segments[example.group].update(dict.fromkeys(names))
+    return {group: tuple(names) for group, names in segments.items()}

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from engine.api.chat import Message
-from engine.api.sources import find_source
+from engine.api.models import find_source
+from engine.api.types import Message
 from engine.errors import ModelError, RequestError
-from engine.memory import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
+from engine.process import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
 
 _MOST_TOKENS = 16_384
 """Padded tokens that pass through the model at once."""
@@ -66,8 +66,8 @@ def surprises(source: str, asked: Sequence[Answered]) -> list[float]:
 
     from engine.data.dataset import Example  # noqa: PLC0415
     from engine.models.chat_template import ChatTemplate  # noqa: PLC0415
-    from engine.models.model import load_base  # noqa: PLC0415
-    from engine.models.objectives import collate, encode, log_probs, micro_batches  # noqa: PLC0415
+    from engine.models.loader import load_base  # noqa: PLC0415
+    from engine.models.logprobs import collate, encode, log_probs, micro_batches  # noqa: PLC0415
 
     base = load_base(source)
     template = ChatTemplate(base.tokenizer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.preference.taste import Labels, TasteHead, auroc, fit
+from engine.preference.head import Labels, TasteHead, auroc, fit
 
 JUDGED_ONE_IN = 4
 """The ratings of one prompt in so many are the judge's alone."""

@@ -21,17 +21,16 @@ from tokenizers import Tokenizer
 
 from engine.api.fair_queue import FairQueue
 from engine.errors import EngineUnavailable
-from engine.inference.decoding import Batch, Row
-from engine.inference.forecast import Forecast
-from engine.inference.kv_budget import KvBudget
-from engine.inference.reading import Reading, Readings
-from engine.inference.residents import Residents
-from engine.inference.siblings import Families
+from engine.inference.batch import Batch, Row
+from engine.inference.best_of import Families, Forecast
+from engine.inference.feature_reader import Reading, Readings
+from engine.inference.kv_cache import KvBudget
+from engine.inference.lora import Residents
+from engine.inference.request import Job, Progress, Writing
 from engine.inference.watermark import Watermark
-from engine.inference.writing import Job, Progress, Writing
-from engine.memory import is_out_of_memory
-from engine.models.linears import products_a_token
-from engine.models.model import Base
+from engine.models.loader import Base
+from engine.models.quantization import products_a_token
+from engine.process import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 

@@ -7,19 +7,29 @@ likelier, so texts keep their quality; a context that has come before in the sam
 repeat themselves. Without a watermark the g-values of a text are fair coins; so their weighted mean, with weights that
 fall from 10 to 1 over the rounds, has a known distribution, and a p-value. The hashing is transformers'. Knows token
 ids and probabilities. Knows no text.
+
+The program `python -m engine.inference.watermark`: does a text carry the watermark? JSON in, JSON out, through its
+pipes.
+
+In: `{"model": ..., "keys": [hex, ...], "text": ...}`; out: `{"tokens": n, "p_value": p or null}`. Through a pipe, for a
+key belongs into no command line and no environment. Only the model's tokenizer is loaded.
 """
 
 import hashlib
 import hmac
+import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AutoTokenizer
 from transformers.generation.logits_process import SynthIDTextWatermarkLogitsProcessor
 
+from engine.api.models import find_source
 from engine.errors import ModelError
 
 CONTEXT_TOKENS = 4
@@ -118,3 +128,25 @@ def _keys(secret: bytes) -> list[int]:
     """One key a round, by HMAC-SHA-256 in counter mode."""
     digests = (hmac.new(secret, f"synthid {depth}".encode(), hashlib.sha256).digest() for depth in range(DEPTH))
     return [int.from_bytes(digest[:8]) >> 33 for digest in digests]
+
+
+def main() -> int:
+    """Read the question, answer it; returns the exit status."""
+    try:
+        asked: dict[str, Any] = json.loads(sys.stdin.read())
+        tokenizer = AutoTokenizer.from_pretrained(find_source(asked["model"]), trust_remote_code=False)
+        marks = [Watermark(read_secret(key), torch.device("cpu")) for key in asked["keys"]]
+        ids = tokenizer.encode(asked["text"], add_special_tokens=False)
+    except ModelError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except (ValueError, KeyError, OSError) as error:
+        sys.stderr.write(f"The question cannot be read: {type(error).__name__}.\n")
+        return 2
+    found = strongest([mark.look_for(ids) for mark in marks])
+    sys.stdout.write(json.dumps({"tokens": found.tokens, "p_value": found.p_value}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

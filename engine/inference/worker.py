@@ -17,9 +17,9 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from engine.errors import EngineError, EngineUnavailable
-from engine.inference.reading import Reading
+from engine.inference.feature_reader import Reading
+from engine.inference.request import Job, Progress
 from engine.inference.scheduler import Scheduler
-from engine.inference.writing import Job, Progress
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
-from engine.latent.latent_lm import PAD_ID, LatentConfig, LatentLM
+from engine.latent.model import PAD_ID, LatentConfig, LatentLM
 
 LEAST_LOG_D: Final = -3.0
 """Rewards are clipped there: what is wrong anyway need not be wronger."""

@@ -7,7 +7,7 @@ small generators learn and write texts whose topic is open. Knows characters and
 import re
 from collections.abc import Sequence
 
-from engine.api.chat import Message
+from engine.api.types import Message
 
 SLOTS = TOPIC, HEADLINE, CAPITAL = "\ue000", "\ue001", "\ue002"
 """Where the topic stands: as it is, in title case, and with a capital."""

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
-from engine.latent.latent_lm import PAD_ID, LatentConfig, LatentLM
+from engine.latent.model import PAD_ID, LatentConfig, LatentLM
 
 
 class VaeConfig(LatentConfig):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.errors import RequestError
 
 _PRIVATE_USE = range(0xE000, 0xF8FF)

@@ -9,10 +9,10 @@ import re
 
 import torch
 
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.errors import ModelError
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
+from engine.models.loader import load_base
 
 _SAFETY = re.compile(r"Safety:\s*(Safe|Unsafe|Controversial)\b", re.IGNORECASE)
 _CATEGORIES = re.compile(r"Categories:\s*(.+)", re.IGNORECASE)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from engine.errors import ModelError
-from engine.latent.latent_lm import LatentLM
-from engine.models import ranks
-from engine.models.model import Base
-from engine.models.objectives import Encoded, collate, micro_batches
+from engine.latent.model import LatentLM
+from engine.models import distributed
+from engine.models.loader import Base
+from engine.models.logprobs import Encoded, collate, micro_batches
 
 TOKEN_BUCKETS = 2048
 
@@ -48,7 +48,7 @@ def text_features(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Te
     states = torch.zeros((len(rows), 3 * config.hidden_size))
     if isinstance(model, LatentLM):  # what a text is like does not depend on the noise that it was written from
         rows = [replace(row, prompt=tuple(model.noise.clear(row.prompt))) for row in rows]
-    for group in ranks.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
+    for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
         batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
         layers = model.base_model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True, use_cache=False
@@ -61,7 +61,9 @@ def text_features(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Te
         states[torch.tensor(group)] = torch.cat([means[0], highest, means[1]], dim=1).cpu()
     texts = base.tokenizer.batch_decode([list(row.completion) for row in rows], skip_special_tokens=True)
     lengths = torch.tensor([[math.log(max(1, len(row.completion)))] for row in rows])
-    return torch.cat([ranks.total(states), lengths, torch.tensor([_surface(text) for text in texts]), _tokens(rows)], 1)
+    return torch.cat(
+        [distributed.total(states), lengths, torch.tensor([_surface(text) for text in texts]), _tokens(rows)], 1
+    )
 
 
 def require_finite(features: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from engine.inference.batching import Engine
-from engine.inference.generation import Generation
+from engine.inference.engine import Engine
+from engine.inference.request import Generation
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 

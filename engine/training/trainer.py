@@ -15,25 +15,25 @@ import torch
 from peft import PeftModelForCausalLM
 from torch import Tensor
 
-from engine.data.data_card import DataCard
-from engine.data.dataset import Example
-from engine.data.segments import segments_of
-from engine.evaluation.canaries import plant
-from engine.evaluation.evaluate import divergence
+from engine.data.dataset import DataCard, Example, segments_of
 from engine.evaluation.judge import fit_judge, is_judged, some_on_each_side
-from engine.evaluation.replies import Prompt, Replies
-from engine.latent.latent_finetune import fit_generator, own_share
-from engine.latent.latent_lm import LatentLM
-from engine.models import attention, ranks
+from engine.evaluation.metrics import divergence
+from engine.evaluation.probes import plant
+from engine.evaluation.sampling import Prompt, Replies
+from engine.latent.model import LatentLM
+from engine.latent.training import fit_generator, own_share
+from engine.models import attention, distributed
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from engine.models.objectives import Encoded, balanced_weights, encode
+from engine.models.loader import load_base
+from engine.models.logprobs import Encoded, balanced_weights, encode
 from engine.preference.features import require_finite, text_features
-from engine.preference.taste import find_signal, labels_of
-from engine.runs.gate import MIN_MINORITY, reason_to_skip, without_signal
-from engine.runs.run import ADAPTER_FOLDER, METRICS_FILE, Progress, Reason, RunReport, Stage, append_progress
-from engine.runs.run_config import RunConfig
-from engine.training.finetune import (
+from engine.preference.head import find_signal, labels_of
+from engine.runs.config import RunConfig
+from engine.runs.promotion_gate import MIN_MINORITY, reason_to_skip, without_signal
+from engine.runs.run_dir import ADAPTER_FOLDER, METRICS_FILE, Progress, Reason, RunReport, Stage, append_progress
+from engine.training.candidate import CANDIDATE, Evidence, Hearing
+from engine.training.checkpoints import Trail
+from engine.training.kto import (
     Course,
     Curves,
     TrainingSet,
@@ -44,9 +44,7 @@ from engine.training.finetune import (
     step_size,
     trained_parameters,
 )
-from engine.training.hearing import CANDIDATE, Evidence, Hearing
-from engine.training.on_policy import Rewarding, follow_taste
-from engine.training.trail import Trail
+from engine.training.rloo import Rewarding, follow_taste
 
 KL_PROBES = 64
 """Replies sampled to measure the KL on the way."""
@@ -116,7 +114,7 @@ class Trainer:
             return RunReport(passed=False, reason=reason, card=card)
         features = require_finite(text_features(self._base, rows, max_tokens=config.max_batch_tokens))
         self._progress("reference", 1, 4)
-        signal = ranks.by_first(lambda: find_signal(features, labels, seed=config.seed))
+        signal = distributed.by_first(lambda: find_signal(features, labels, seed=config.seed))
         refusal = without_signal(signal.auroc, signal.chance, config.gate)
         if refusal is not None:
             return RunReport(passed=False, reason=refusal.reason, checks=refusal.checks, card=card)
@@ -130,7 +128,7 @@ class Trainer:
             judged=judged,
             references=references,
             signal=signal,
-            judge=ranks.by_first(lambda: fit_judge(features, labels, judged)),
+            judge=distributed.by_first(lambda: fit_judge(features, labels, judged)),
             canaries=plant(self._base, seed=config.seed),
         )
 
@@ -174,7 +172,7 @@ class Trainer:
 
         def liking(takes: Replies) -> Tensor:
             features = text_features(self._base, takes.rows, max_tokens=config.max_batch_tokens)
-            return ranks.by_first(
+            return distributed.by_first(
                 lambda: evidence.judge.learner_liking(features, count=LEARNER_DRAWS, seed=config.seed)
             )
 
@@ -201,7 +199,7 @@ class Trainer:
             follow_taste(model, prompts, config, course(first * size, takes, config.kl_budget), rewarding, curves)
         return curves, model, trail
 
-    @ranks.first_only
+    @distributed.first_only
     def _save(self, model: PeftModelForCausalLM) -> None:
         """Write the candidate's adapter so that it appears whole or not at all."""
         partial = self._dir / f"{ADAPTER_FOLDER}.partial"
@@ -211,6 +209,6 @@ class Trainer:
         (partial / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         partial.rename(self._dir / ADAPTER_FOLDER)
 
-    @ranks.first_only
+    @distributed.first_only
     def _progress(self, stage: Stage, done: int, total: int, loss: float | None = None) -> None:
         append_progress(self._dir / METRICS_FILE, Progress(stage, done, total, loss))

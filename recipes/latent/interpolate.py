@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import torch
 
-from engine.api.chat import Message
-from engine.api.sources import find_source
+from engine.api.models import find_source
+from engine.api.types import Message
 from engine.errors import ModelError
-from engine.latent.latent_lm import padded
+from engine.latent.model import padded
 from engine.latent.slots import fill, lift
 from engine.latent.vae import VaeLM, between
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from recipes import wishes
+from engine.models.loader import load_base
+from recipes import corpus
 from recipes.grammar import Language
 
 _LONGEST = 48
@@ -66,7 +66,7 @@ def walk(source: str, texts: Sequence[str], topic: str, *, kind: str, steps: int
             f"Give two texts of 1 to {_LONGEST - 1} tokens each; these have {len(ids[0]) - 1} and {len(ids[1]) - 1}."
         )
     language: Language = "en" if texts[0].isascii() else "zh"
-    asked = (Message("system", wishes.instructions(kind, language)[0]), Message("user", topic))
+    asked = (Message("system", corpus.instructions(kind, language)[0]), Message("user", topic))
     prompt = ChatTemplate(base.tokenizer).encode(asked)
     context = padded([prompt[: prompt.index(model.config.open_id)]]).expand(steps, -1)
     one, other = model.encode(padded(ids)).mean

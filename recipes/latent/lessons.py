@@ -1,12 +1,21 @@
-"""What each small generator learns from, and which words it has never met. Knows the grammar's lists, and no model."""
+"""What each small generator learns from, and which words it has never met. Knows the grammar's lists, and no model.
+
+The part of the corpus that the small generators learn: one prompt, one text, and where the topic stands left open.
+
+Knows the grammar. The topic is a slot in the text (`engine.latent.slots`). What a person asks is turned into the
+same form by
+the model's chat template. Knows nothing of tokens.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from random import Random
 from typing import Final
 
-from recipes.grammar import LANGUAGES, words
+from recipes import corpus, grammar
+from recipes.grammar import LANGUAGES, Language, Topic, words
 
 _WORD = re.compile(r"[\u4e00-\u9fff]+|[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -50,3 +59,25 @@ def _known() -> frozenset[str]:
     lists = (lists for language in LANGUAGES for lists in words(language).values())
     named = (name for each in lists for table in ("one", "many", "adj") for name in each.get(table, ()))
     return frozenset(word.casefold() for name in named for word in _WORD.findall(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """One text for one topic."""
+
+    kind: str
+    language: Language
+    style: str
+    topic: str
+    text: str
+
+
+def skeletons(count: int, kinds: tuple[str, ...], *, themed: bool, seed: int) -> Iterator[Skeleton]:
+    """So many texts of these kinds in both languages; `themed` takes words that fit the topic, where it has a theme."""
+    random = Random(f"skeletons {seed}")
+    for _ in range(count):
+        kind, language = random.choice(kinds), random.choice(LANGUAGES)
+        drawn = corpus.topic(language, random)
+        topic = Topic(drawn.text, drawn.theme if themed else "", drawn.plural)
+        style = random.choice(grammar.styles(kind, language))
+        yield Skeleton(kind, language, style, topic.text, grammar.skeleton(kind, style, topic, language, random))

@@ -10,7 +10,7 @@ from random import Random
 import torch
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from recipes import corpus, topics, wishes
+from recipes import corpus
 from recipes.grammar import KINDS, LANGUAGES, Language
 from recipes.starter.tokenizer import ASSISTANT, encode, token_id
 from recipes.starter.train import assistant_loss
@@ -50,9 +50,9 @@ def held_out_samples(
     """Texts of every kind with a topic, on topics that the corpus never held; `count` for each kind."""
     random = Random(seed)
     torch.manual_seed(seed)
-    asked = [(kind, topics.held_out_topic(language, random).text) for kind in TOPIC_KINDS for _ in range(count)]
+    asked = [(kind, corpus.held_out_topic(language, random).text) for kind in TOPIC_KINDS for _ in range(count)]
     prompts = [
-        [{"role": "system", "content": wishes.instructions(kind, language)[0]}, {"role": "user", "content": name}]
+        [{"role": "system", "content": corpus.instructions(kind, language)[0]}, {"role": "user", "content": name}]
         for kind, name in asked
     ]
     texts = generate(model, tokenizer, prompts, temperature=temperature, min_p=min_p)
@@ -69,7 +69,7 @@ def generate(
     min_p: float = 0.0,
     max_tokens: int = 160,
 ) -> list[tuple[str, bool]]:
-    """A text for each conversation, and whether the model ended it; `min_p` as in `engine.api.chat.Sampling`."""
+    """A text for each conversation, and whether the model ended it; `min_p` as in `engine.api.types.Sampling`."""
     rendered = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
     batch = tokenizer(rendered, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False).to(
         model.device

@@ -1,4 +1,10 @@
-"""Backups: whole, checked copies of the database in a folder of their own, and the forgetting of people in them.
+"""A checksum inside a backup's own header, so that one wrong bit anywhere is noticed and a renamed file keeps it.
+
+SQLite checks the structure of its pages, not what is written in them. Two header fields that are free for programs
+hold the seal: the application id says that there is one, the user version is the CRC-32 of all other bytes. Knows
+SQLite's file header (https://www.sqlite.org/fileformat.html). Knows no table, and touches no file that is in use.
+
+Backups: whole, checked copies of the database in a folder of their own, and the forgetting of people in them.
 
 A copy is made through a second connection that only reads, while the bot writes; the live file itself is never
 opened, which would drop SQLite's locks. A backup has its name only once it is on disk, checked and sealed, so a kill
@@ -12,21 +18,71 @@ import os
 import re
 import sqlite3
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.backup import checkup, seal
+from storage.backup import checkup
 from storage.db.database import use_keys
-from storage.db.durable import give_name, make_private, remove_database, sync
 from storage.db.errors import BackupFailed, BackupUnusable, DatabaseUnusable
+from storage.db.files import give_name, make_private, remove_database, sync
 from storage.db.keyring import Keyring
-from storage.db.migrations import migrate, pending
+from storage.db.schema import migrate, pending
 from storage.privacy import erasure
-from storage.privacy.mentions import Names
+from storage.privacy.erasure import Names
 from storage.privacy.tombstones import Tombstone
+
+_MAGIC = b"SQLite format 3\0"
+_APPLICATION_ID = b"Ovtn"
+_USER_VERSION_AT, _APPLICATION_ID_AT, _FIELD = 60, 68, 4
+_BLOCK_BYTES = 1 << 20
+
+UNSEAL = ("PRAGMA application_id = 0", "PRAGMA user_version = 0")
+"""What a database that is to be written to again must run."""
+
+
+def seal(file: Path) -> None:
+    """Write the checksum of a finished file into its header."""
+    checksum = _checksum(file)
+    with file.open("r+b") as handle:
+        handle.seek(_USER_VERSION_AT)
+        handle.write(checksum)
+        handle.seek(_APPLICATION_ID_AT)
+        handle.write(_APPLICATION_ID)
+
+
+def is_database(file: Path) -> bool:
+    """Whether a file begins as every database of SQLite does."""
+    with file.open("rb") as handle:
+        return handle.read(len(_MAGIC)) == _MAGIC
+
+
+def is_broken(file: Path) -> bool:
+    """Whether a seal says that bytes have changed since; a database that was never sealed has nothing to say."""
+    if not is_database(file):
+        return False
+    with file.open("rb") as handle:
+        header = handle.read(_APPLICATION_ID_AT + _FIELD)
+    mark = header[_APPLICATION_ID_AT:]
+    if mark == _APPLICATION_ID:
+        return header[_USER_VERSION_AT : _USER_VERSION_AT + _FIELD] != _checksum(file)
+    return mark != bytes(_FIELD)
+
+
+def _checksum(file: Path) -> bytes:
+    checksum = 0
+    with file.open("rb") as handle:
+        block = handle.read(_BLOCK_BYTES)
+        for place in (_USER_VERSION_AT, _APPLICATION_ID_AT):
+            block = block[:place] + bytes(_FIELD) + block[place + _FIELD :]
+        while block:
+            checksum = zlib.crc32(block, checksum)
+            block = handle.read(_BLOCK_BYTES)
+    return checksum.to_bytes(_FIELD)
+
 
 _NAME = re.compile(r"ovation-\d{8}T\d{6}Z\.db")
 _FORMAT = "ovation-%Y%m%dT%H%M%SZ.db"
@@ -91,7 +147,7 @@ def verify(backup: Path) -> None:
         BackupUnusable: it cannot, and why.
     """
     try:
-        if seal.is_broken(backup):
+        if is_broken(backup):
             raise BackupUnusable(f"{backup} has changed since it was made, by damage or by hand: use another backup.")
         with closing(_reading(backup)) as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone() is None:
@@ -164,7 +220,7 @@ def revise(copied: Path, revision: Revision) -> erasure.Erased:
         connection.row_factory = sqlite3.Row
         use_keys(connection, revision.keyring)
         is_old = bool(pending(connection))
-        for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA foreign_keys = ON", *seal.UNSEAL):
+        for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA foreign_keys = ON", *UNSEAL):
             connection.execute(pragma).fetchall()
         migrate(connection)
         connection.execute("BEGIN")
@@ -195,7 +251,7 @@ def _make(source: Path, target: Path, revision: Revision | None = None, *, is_li
         if revision is not None:
             revise(attempt, revision)
         check(attempt)
-        seal.seal(attempt)
+        seal(attempt)
         give_name(attempt, target)
     finally:
         remove_database(attempt)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.db.database import open_for_reading
-from storage.db.migrations import MIGRATIONS, pending
 from storage.db.records import Run, Version
+from storage.db.schema import MIGRATIONS, pending
 from storage.tables import runs, versions
 
 

@@ -13,10 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from storage.backup import backup as backups
-from storage.backup.backup import Revision
-from storage.backup.seal import is_database
-from storage.db.durable import give_name, give_second_name, remove_database, sync
+from storage.backup.backup import Revision, is_database
 from storage.db.errors import BackupFailed, DatabaseUnusable
+from storage.db.files import give_name, give_second_name, remove_database, sync
 from storage.privacy.erasure import Erased
 
 _ASIDE = ".before-restore-"

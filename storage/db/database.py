@@ -18,7 +18,7 @@ import aiosqlite
 
 from storage.db.errors import DatabaseClosed, DatabaseUnusable
 from storage.db.keyring import Keyring
-from storage.db.migrations import ENCRYPTING, migrate, pending
+from storage.db.schema import ENCRYPTING, migrate, pending
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from storage.db import journal
-from storage.db.durable import give_name, make_private
+from storage.db import files
 from storage.db.errors import KeyringUnusable
+from storage.db.files import give_name, make_private
 
 HOUSE = "house"
 """The name under which lies what belongs to no person yet: updates that wait to be read."""
@@ -137,7 +137,7 @@ class Keyring:
 
     def _add(self, name: str, key: bytes) -> None:
         try:
-            journal.append(self._file, _line(name, key, self._master), _is_whole)
+            files.append(self._file, _line(name, key, self._master), _is_whole)
         except OSError as error:
             raise _unwritable(self._file, error) from error
         self._keys[name] = key
@@ -178,7 +178,7 @@ def _line(name: str, key: bytes, master: bytes) -> bytes:
 
 def _lines(file: Path) -> list[bytes]:
     try:
-        return journal.lines(file, _is_whole)
+        return files.lines(file, _is_whole)
     except OSError as error:
         raise KeyringUnusable(f"{file} cannot be read ({error.strerror}): make it readable for the bot.") from error
 

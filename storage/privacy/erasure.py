@@ -1,4 +1,8 @@
-"""Erasure: all that a person wrote, rated, chose or agreed to, and every text that quotes them, goes at once.
+"""Updates that wait in the inbox and name somebody who is forgotten. Whom a body names is asked of the caller.
+
+Knows bodies and pseudonyms, not how one is found in the other.
+
+Erasure: all that a person wrote, rated, chose or agreed to, and every text that quotes them, goes at once.
 
 What descends from an erased text goes too, whoever asked for it, because its conversation repeats the erased words.
 Bans stay. The same erasure is repeated on backups from the tombstones (`replay`). Deleting rows is not enough to get
@@ -8,16 +12,45 @@ whom an update names is asked of the caller, who holds the key.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from storage.db.database import Database
 from storage.db.errors import DatabaseUnusable
-from storage.privacy import mentions
-from storage.privacy.mentions import Names
 from storage.privacy.tombstones import Tombstone
-from storage.tables import taints
+from storage.tables import generations, versions
+
+Names = Callable[[str], Collection[str]]
+"""The pseudonyms of everybody whom an update's body, encrypted as it lies there, names."""
+
+
+def updates_naming(
+    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: Names | None, *, but: int | None = None
+) -> list[int]:
+    """Updates with a body that came up to the moment of one whom they name, `but` excepted.
+
+    Without `names` every update counts as naming everybody.
+    """
+    waiting = connection.execute("SELECT update_id, received_at, body FROM inbox WHERE body IS NOT NULL").fetchall()
+    found = []
+    for update_id, received_at, body in waiting:
+        named = forgotten.keys() if names is None else forgotten.keys() & set(names(body))
+        if update_id != but and any(datetime.fromisoformat(received_at) <= forgotten[person] for person in named):
+            found.append(update_id)
+    return found
+
+
+def drop_updates_naming(
+    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: Names | None, *, but: int | None = None
+) -> int:
+    """Count what `find` finds as handled and drop the bodies; returns how many."""
+    found = updates_naming(connection, forgotten, names, but=but)
+    connection.executemany(
+        "UPDATE inbox SET state = 'done', body = NULL WHERE update_id = ?", [(update_id,) for update_id in found]
+    )
+    return len(found)
+
 
 _TRACES = """
     SELECT min(at), max(at) FROM (
@@ -40,10 +73,7 @@ _LEARNED = """
 """
 _RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
-_ABOUT_TEXTS = (
-    "ratings", "rating_events", "reasons", "signals", "choices", "duels", "lineage", "deliveries", "reports",
-    "fingerprints", "counted_reactions", "anonymous_reactions", "offers", "inline_messages",
-)  # fmt: skip
+
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -92,7 +122,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
         return connection.execute(f"DELETE {statement}", values).rowcount
 
     runs = _learned(connection, values)
-    taints.mark(connection, runs, at=before)
+    versions.taint(connection, runs, at=before)
     erased = Erased(
         placeholders=tuple((chat, message) for chat, message in connection.execute(_PLACEHOLDERS, values)),
         runs=runs,
@@ -109,7 +139,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     delete("FROM homes WHERE person = :person AND at <= :limit")
     delete("FROM early_reactions WHERE rater = :person AND at <= :limit")
     delete(_LEARNED)
-    delete_texts(connection, texts)
+    generations.delete_texts(connection, texts)
     delete("FROM people WHERE person = :person AND first_seen_at <= :limit")
     _meet_again(connection, person)
     return erased
@@ -124,7 +154,7 @@ def replay(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], name
     erased = Erased()
     for person, at in latest.items():
         erased += erase(connection, person, before=at)
-    return erased + Erased(updates=mentions.drop(connection, latest, names))
+    return erased + Erased(updates=drop_updates_naming(connection, latest, names))
 
 
 def is_touched(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], names: Names | None) -> bool:
@@ -134,7 +164,7 @@ def is_touched(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], 
         span = _traces(connection, person)
         if span is not None and span[0] <= at:
             return True
-    return bool(mentions.find(connection, latest, names))
+    return bool(updates_naming(connection, latest, names))
 
 
 async def moment(db: Database, person: str, now: datetime) -> datetime:
@@ -160,7 +190,7 @@ async def forget(db: Database, person: str, at: datetime, *, names: Names, handl
 
     def everything(connection: sqlite3.Connection) -> Erased:
         erased = erase(connection, person, before=at)
-        updates = mentions.drop(connection, {person: at}, names, but=handling)
+        updates = drop_updates_naming(connection, {person: at}, names, but=handling)
         if db.keyring is not None:
             db.keyring.erase(person)  # last: a crash before the commit leaves rows that nobody can read any more
         return erased + Erased(updates=updates)
@@ -204,30 +234,6 @@ def _texts_of(connection: sqlite3.Connection, values: dict[str, str]) -> tuple[i
             if parent in texts:
                 texts.add(number)
     return tuple(sorted(texts, reverse=True))
-
-
-def delete_texts(connection: sqlite3.Connection, texts: tuple[int, ...]) -> None:
-    """Texts and all that hangs on them, given the children first, as a part of a transaction.
-
-    The highest number stays taken, by an empty row: buttons, and work in hand, know a text by its number alone, so a
-    number must never be given to another text.
-    """
-    for table in _ABOUT_TEXTS:
-        connection.execute(
-            f"DELETE FROM {table} WHERE generation IN (SELECT value FROM json_each(?))",  # noqa: S608 - of our own
-            (json.dumps(texts),),
-        )
-    connection.execute("DELETE FROM duels WHERE rival IN (SELECT value FROM json_each(?))", (json.dumps(texts),))
-    (last,) = connection.execute("SELECT max(id) FROM generations").fetchone()
-    if last in texts:
-        connection.execute(
-            "UPDATE generations SET state = 'failed', author = '', chat = '', kind = '', messages = '[]', text = NULL,"
-            " version = NULL, parent = NULL, seed = 0, best_of = 1, likes = 0, dislikes = 0, standing = NULL"
-            " WHERE id = ?",
-            (last,),
-        )
-    connection.executemany("DELETE FROM generations WHERE id = ?", [(text,) for text in texts if text != last])
-    connection.execute("DELETE FROM generations WHERE author = '' AND id < ?", (last,))
 
 
 def _meet_again(connection: sqlite3.Connection, person: str) -> None:

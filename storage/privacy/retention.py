@@ -9,9 +9,8 @@ import sqlite3
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.privacy import erasure
-from storage.tables import offers
-from storage.tables.agreement import opted_in
+from storage.tables import generations
+from storage.tables.generations import opted_in
 
 _UNCONSENTED_TEXTS = f"""
     UPDATE generations AS g SET messages = '[]', text = NULL
@@ -46,7 +45,10 @@ async def purge(db: Database, *, before: datetime) -> tuple[int, int]:
     values = {"before": before.isoformat()}
 
     def change(connection: sqlite3.Connection) -> tuple[int, int]:
-        texts = offers.purge_in(connection, before=before) + connection.execute(_UNCONSENTED_TEXTS, values).rowcount
+        texts = (
+            generations.purge_offers(connection, before=before)
+            + connection.execute(_UNCONSENTED_TEXTS, values).rowcount
+        )
         rated = connection.execute(_UNCONSENTED_RATINGS, values).fetchall()
         for generation, rater, value in rated:
             connection.execute(
@@ -78,7 +80,7 @@ async def expire(db: Database, *, before: datetime) -> int:
                 "UPDATE generations SET parent = NULL WHERE parent IN (SELECT value FROM json_each(?))",
                 (json.dumps(old),),
             )
-            erasure.delete_texts(connection, old)
+            generations.delete_texts(connection, old)
         return len(old)
 
     return await db.write(change)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.db import journal
+from storage.db import files
 from storage.db.errors import TombstonesUnusable
 
 
@@ -33,7 +33,7 @@ def append(file: Path, tombstone: Tombstone) -> None:
     fields = {"person": tombstone.person, "at": tombstone.at.astimezone(UTC).isoformat(), "is_done": tombstone.is_done}
     line = json.dumps(fields)
     try:
-        journal.append(file, line.encode(), _is_whole)
+        files.append(file, line.encode(), _is_whole)
     except OSError as error:
         raise TombstonesUnusable(f"{file} cannot be written ({error.strerror}): free or repair the disk.") from error
 
@@ -45,7 +45,7 @@ def read(file: Path) -> list[Tombstone]:
         TombstonesUnusable: a line is damaged, so that nobody can say who is to be forgotten.
     """
     try:
-        lines = journal.lines(file, _is_whole)
+        lines = files.lines(file, _is_whole)
     except OSError as error:
         raise TombstonesUnusable(f"{file} cannot be read ({error.strerror}): make it readable for the bot.") from error
     found = {}

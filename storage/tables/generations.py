@@ -1,19 +1,140 @@
-"""Generations and their way to a person: accepted, placed, written, delivered. Knows texts, not what they mean.
+"""Agreement: under which condition something that a person has said of a text may be learned from, now. Knows SQL.
+
+Fingerprints of texts: keyed numbers by which a text is found again, and by which nobody can read it.
+
+Signals: somebody wanted another text in the place of one, or a change to it, and so prompted anew; or has chosen
+between two (`storage.tables.generations`).
+
+A signal is not a rating: it is weaker, nobody sees it, and it cannot be taken back. Knows what was done, not what it
+is worth.
+
+Generations and their way to a person: accepted, placed, written, delivered. Knows texts, not what they mean.
 
 What was asked and written lies encrypted under its author's key (`storage.db.keyring`), a conversation that repeats
 words
 of others under theirs as well.
+
+Duels: two texts for one prompt, and which of the two people like better. Knows numbers of texts, nothing of theirs.
+
+A person has one choice in a duel, the last one. It is kept like a signal: without consent for a day (`retention`), and
+it teaches only where author and chooser agree.
+
+Offers: takes that are written before anybody has chosen one, and the inline messages that show those that were.
+
+A take becomes *delivered* once somebody has chosen it. Telegram says so, if it is asked to; where it does not, the
+first press under the message tells the same. One take may stand in many messages. Knows tokens, no Telegram type.
 """
 
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.db.records import Delivery, Generation, NewGeneration, Turn
-from storage.tables import fingerprints, signals
+from storage.db.records import Delivery, Generation, NewGeneration, PromptSignal, Signal, Turn
+
+_ABOUT_TEXTS = (
+    "ratings", "rating_events", "reasons", "signals", "choices", "duels", "lineage", "deliveries", "reports",
+    "fingerprints", "counted_reactions", "anonymous_reactions", "offers", "inline_messages",
+)  # fmt: skip
+
+
+INLINE_TEXT = 2
+"""The first version of the consent text that speaks of inline mode; who has agreed to an earlier one agreed to less."""
+
+
+_IS_OFFERED = "EXISTS (SELECT 1 FROM offers o WHERE o.generation = g.id)"
+
+
+def opted_in(person: str) -> str:
+    """A condition on a text `g` (generations) and on whom a column names: their yes counts for that text, now.
+
+    The yes of the chat where the text stands. Of a take of inline mode nobody knows where it stands, so there it is the
+    one of the person's own private chat, if it was given to a question that spoke of inline mode.
+    """
+    return f"""EXISTS (
+        SELECT 1 FROM consents c WHERE c.person = {person} AND c.revoked_at IS NULL
+            AND c.chat = CASE WHEN {_IS_OFFERED}
+                THEN (SELECT h.chat FROM homes h WHERE h.person = {person}) ELSE g.chat END
+            AND (c.text_version >= {INLINE_TEXT} OR NOT {_IS_OFFERED})
+    )"""  # noqa: S608 - of our own
+
+
+def agreed(person: str) -> str:
+    """A condition on a text `g` (generations) and on whom a column names: a rater, or who gave a signal.
+
+    They and the author have opted in; so has everybody whose words the text repeats; none of them is shut out; the text
+    still has its words, and no report hides it.
+    """
+    return f"""(
+        {opted_in("g.author")} AND {opted_in(person)}
+        AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, {person}))
+        AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
+        AND g.id NOT IN (SELECT id FROM quoting)
+    )"""  # noqa: S608 - of our own
+
+
+_CLOSEST = """
+    SELECT generation, count(*) AS shared FROM fingerprints WHERE hash IN (SELECT value FROM json_each(?))
+    GROUP BY generation ORDER BY shared DESC, generation LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Closest:
+    """The text that shares most with another."""
+
+    generation: int
+    shared: int
+    """Numbers that both have."""
+
+
+def record_fingerprint(connection: sqlite3.Connection, generation: int, marks: Sequence[int]) -> None:
+    """Keep a text's fingerprint, as a part of a transaction."""
+    connection.executemany(
+        "INSERT INTO fingerprints VALUES (?, ?) ON CONFLICT DO NOTHING", [(mark, generation) for mark in marks]
+    )
+
+
+async def closest_fingerprint(db: Database, marks: Sequence[int]) -> Closest | None:
+    """The text whose fingerprint has most of these numbers; None where no text has any."""
+    row = await db.read(lambda c: c.execute(_CLOSEST, (json.dumps(list(marks)),)).fetchone())
+    return None if row is None else Closest(row["generation"], row["shared"])
+
+
+_CONSENTED_SIGNALS = f"""
+    SELECT s.*, p.first_seen_at
+    FROM doings s JOIN generations g ON g.id = s.generation JOIN people p ON p.person = s.person
+    WHERE s.generation >= ? AND g.version IS NOT NULL
+        AND {agreed("s.person")}
+    ORDER BY s.generation, s.at, s.person
+"""  # noqa: S608 - of our own
+
+
+def record_signal(
+    connection: sqlite3.Connection, update_id: int, generation: int, person: str, signal: PromptSignal, *, at: datetime
+) -> None:
+    """Record a signal as a part of a transaction; a repeated update changes nothing."""
+    connection.execute(
+        "INSERT INTO signals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (update_id, generation, person, signal, at.isoformat()),
+    )
+
+
+def consented_signals_since(connection: sqlite3.Connection, first: int) -> list[Signal]:
+    """The signals on the generations from a number on; author and person have opted in, in that chat. By generation."""
+    return [
+        Signal(
+            generation=row["generation"],
+            person=row["person"],
+            signal=row["signal"],
+            at=datetime.fromisoformat(row["at"]),
+            person_first_seen_at=datetime.fromisoformat(row["first_seen_at"]),
+        )
+        for row in connection.execute(_CONSENTED_SIGNALS, (first,))
+    ]
+
 
 _COLUMNS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
@@ -68,7 +189,7 @@ def accept_in(connection: sqlite3.Connection, new: NewGeneration) -> Generation 
         (cursor.lastrowid, to.chat_id, to.thread_id, to.reply_to, to.language, to.is_channel),
     )
     if new.signal is not None and new.parent is not None:
-        signals.record_in(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
+        record_signal(connection, new.update_id, new.parent, new.author, new.signal, at=new.created_at)
     return with_id(connection, cursor.lastrowid)
 
 
@@ -88,7 +209,7 @@ async def write_text(
         )
         if written.rowcount != 1:
             return False
-        fingerprints.record_in(connection, generation, marks)
+        record_fingerprint(connection, generation, marks)
         return True
 
     return await db.write(write)
@@ -225,3 +346,194 @@ def _generation(row: sqlite3.Row) -> Generation:
         standing=row["standing"],
         offer=row["token"],
     )
+
+
+_PAIRS = f"""
+    SELECT c.generation, d.rival, c.rater, c.at, {agreed("c.rater")} AS consented
+    FROM choices c JOIN duels d USING (generation) JOIN generations g ON g.id = c.generation
+    JOIN generations r ON r.id = d.rival
+    WHERE g.text IS NOT NULL AND g.state = 'delivered' AND r.state = 'delivered' ORDER BY c.at, c.generation, c.rater
+"""  # noqa: S608 - of our own
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A choice: one person likes `chosen` better than `rejected`, both by number."""
+
+    chosen: int
+    rejected: int
+    rater: str
+    at: str
+    consented: bool
+    """Both the author and the rater have opted in, in this chat, at this moment."""
+
+
+async def accept_duel(db: Database, first: NewGeneration, second: NewGeneration) -> tuple[Generation, ...]:
+    """Record a prompt for two texts, both or none; none when its update was recorded before."""
+
+    def insert(connection: sqlite3.Connection) -> tuple[Generation, ...]:
+        pair = tuple(accept_in(connection, new) for new in (first, second))
+        texts = tuple(text for text in pair if text is not None)
+        if len(texts) == 2:
+            one, other = texts
+            connection.executemany("INSERT INTO duels VALUES (?, ?)", [(one.id, other.id), (other.id, one.id)])
+        return texts
+
+    return await db.write(insert)
+
+
+async def choose_of_duel(db: Database, generation: int, rater: str, *, at: datetime) -> Generation | None:
+    """Like a text better than its rival, whatever was chosen before; returns the rival.
+
+    None: there is no rival, or one of the two is not written yet, or never will be; nothing is recorded.
+    """
+
+    def record(connection: sqlite3.Connection) -> Generation | None:
+        row = connection.execute(
+            "SELECT d.rival FROM duels d JOIN generations g ON g.id = d.generation JOIN generations r ON r.id = d.rival"
+            " WHERE d.generation = ? AND g.state IN ('written', 'delivered') AND r.state IN ('written', 'delivered')",
+            (generation,),
+        ).fetchone()
+        if row is None:
+            return None
+        connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", (rater, at.isoformat()))
+        connection.execute("DELETE FROM choices WHERE generation = ? AND rater = ?", (row["rival"], rater))
+        connection.execute(
+            "INSERT INTO choices VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (generation, rater, at.isoformat())
+        )
+        return with_id(connection, row["rival"])
+
+    return await db.write(record)
+
+
+def all_duels(connection: sqlite3.Connection) -> list[Pair]:
+    """Every choice that stands, oldest first, for the export."""
+    return [Pair(row[0], row[1], row[2], row[3], bool(row[4])) for row in connection.execute(_PAIRS)]
+
+
+_UNCHOSEN = """
+    SELECT g.id FROM generations g JOIN offers o ON o.generation = g.id
+    WHERE g.state <> 'delivered' AND g.created_at <= :before ORDER BY g.id DESC
+"""
+
+
+async def accept_offers(db: Database, takes: Sequence[tuple[str, NewGeneration]], *, home: str) -> list[Generation]:
+    """Record prompts whose texts are to be offered, each with its token; `home` is their author's private chat.
+
+    None of those whose update was recorded before.
+    """
+
+    def insert(connection: sqlite3.Connection) -> list[Generation]:
+        accepted = []
+        for token, new in takes:
+            if (take := accept_in(connection, new)) is not None:
+                note_home_in(connection, new.author, home, at=new.created_at)
+                connection.execute("UPDATE generations SET state = 'placed' WHERE id = ?", (take.id,))
+                connection.execute("INSERT INTO offers VALUES (?, ?)", (take.id, token))
+                accepted.append(with_id(connection, take.id))
+        return [take for take in accepted if take is not None]
+
+    return await db.write(insert)
+
+
+async def written_offers(db: Database, numbers: Sequence[int]) -> list[Generation]:
+    """Those of the takes that have their text, in order."""
+
+    def read(connection: sqlite3.Connection) -> list[Generation]:
+        found = (with_id(connection, number) for number in numbers)
+        return [take for take in found if take is not None and take.text is not None]
+
+    return await db.read(read)
+
+
+async def drop_offers(db: Database, numbers: Sequence[int], *, at: datetime) -> None:
+    """Nobody waits for these takes any more: those without a text lose their prompts as well."""
+    await db.write(
+        lambda c: c.execute(
+            "UPDATE generations SET state = 'failed', messages = '[]', delivered_at = ?"
+            " WHERE state = 'placed' AND id IN (SELECT value FROM json_each(?))",
+            (at.isoformat(), json.dumps(numbers)),
+        )
+    )
+
+
+async def choose_offer(db: Database, token: str, *, shown_in: str, at: datetime) -> Generation | None:
+    """The take with this token stands in an inline message; None where there is none, or no longer."""
+
+    def record(connection: sqlite3.Connection) -> Generation | None:
+        row = connection.execute(
+            "SELECT g.id FROM offers o JOIN generations g ON g.id = o.generation"
+            " WHERE o.token = ? AND g.state IN ('written', 'delivered')",
+            (token,),
+        ).fetchone()
+        if row is None:
+            return None
+        connection.execute("INSERT INTO inline_messages VALUES (?, ?) ON CONFLICT DO NOTHING", (shown_in, row["id"]))
+        connection.execute(
+            "UPDATE generations SET state = 'delivered', delivered_at = ? WHERE id = ? AND state = 'written'",
+            (at.isoformat(), row["id"]),
+        )
+        return offers_in_message(connection, shown_in)
+
+    return await db.write(record)
+
+
+def offers_in_message(connection: sqlite3.Connection, inline_message_id: str) -> Generation | None:
+    """The take that an inline message shows, as a part of a transaction."""
+    row = connection.execute(
+        "SELECT generation FROM inline_messages WHERE inline_message_id = ?", (inline_message_id,)
+    ).fetchone()
+    return None if row is None else with_id(connection, row["generation"])
+
+
+async def messages_of_offer(db: Database, generation: int, *, newest: int) -> list[str]:
+    """The newest of the inline messages that show a take."""
+    rows = await db.read(
+        lambda c: c.execute(
+            "SELECT inline_message_id FROM inline_messages WHERE generation = ? ORDER BY rowid DESC LIMIT ?",
+            (generation, newest),
+        ).fetchall()
+    )
+    return [row["inline_message_id"] for row in rows]
+
+
+async def note_home(db: Database, person: str, home: str, *, at: datetime) -> None:
+    """Remember which chat is a person's private one."""
+    await db.write(lambda c: note_home_in(c, person, home, at=at))
+
+
+def note_home_in(connection: sqlite3.Connection, person: str, home: str, *, at: datetime) -> None:
+    """`note_home` as a part of a transaction."""
+    connection.execute("INSERT INTO homes VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (person, home, at.isoformat()))
+
+
+def purge_offers(connection: sqlite3.Connection, *, before: datetime) -> int:
+    """Delete the takes of up to a moment that nobody has chosen, as a part of a transaction; returns how many."""
+    unchosen = tuple(number for (number,) in connection.execute(_UNCHOSEN, {"before": before.isoformat()}))
+    if unchosen:
+        delete_texts(connection, unchosen)
+    return len(unchosen)
+
+
+def delete_texts(connection: sqlite3.Connection, texts: tuple[int, ...]) -> None:
+    """Texts and all that hangs on them, given the children first, as a part of a transaction.
+
+    The highest number stays taken, by an empty row: buttons, and work in hand, know a text by its number alone, so a
+    number must never be given to another text.
+    """
+    for table in _ABOUT_TEXTS:
+        connection.execute(
+            f"DELETE FROM {table} WHERE generation IN (SELECT value FROM json_each(?))",  # noqa: S608 - of our own
+            (json.dumps(texts),),
+        )
+    connection.execute("DELETE FROM duels WHERE rival IN (SELECT value FROM json_each(?))", (json.dumps(texts),))
+    (last,) = connection.execute("SELECT max(id) FROM generations").fetchone()
+    if last in texts:
+        connection.execute(
+            "UPDATE generations SET state = 'failed', author = '', chat = '', kind = '', messages = '[]', text = NULL,"
+            " version = NULL, parent = NULL, seed = 0, best_of = 1, likes = 0, dislikes = 0, standing = NULL"
+            " WHERE id = ?",
+            (last,),
+        )
+    connection.executemany("DELETE FROM generations WHERE id = ?", [(text,) for text in texts if text != last])
+    connection.execute("DELETE FROM generations WHERE author = '' AND id < ?", (last,))

@@ -1,10 +1,84 @@
-"""People as pseudonyms: when they came, where they have opted in, and who is shut out. Knows no id and no name."""
+"""A chat gets another id, as a group does that becomes a supergroup: what is known of it goes along.
+
+Preferences: what a person has chosen for themselves, in one chat. Knows names and values, not what they mean.
+
+People as pseudonyms: when they came, where they have opted in, and who is shut out. Knows no id and no name.
+"""
 
 import sqlite3
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.tables import taints
+from storage.tables import versions
+
+_MOVES = (
+    "UPDATE OR IGNORE consents SET chat = :new WHERE chat = :old",
+    "UPDATE OR IGNORE preferences SET chat = :new WHERE chat = :old",
+    "UPDATE OR IGNORE asked SET chat = :new WHERE chat = :old",
+    "UPDATE generations SET chat = :new WHERE chat = :old",
+)
+"""What has been said in the new chat already stands: a row that would take its place stays behind unread."""
+
+
+async def move_chat(db: Database, old: str, new: str) -> None:
+    """Give texts, consents and choices of a chat (a pseudonym) to another; a second time it changes nothing.
+
+    Deliveries stay: the messages lie in the old chat, and their ids mean others in the new one.
+    """
+
+    def everything(connection: sqlite3.Connection) -> None:
+        for statement in _MOVES:
+            connection.execute(statement, {"old": old, "new": new})
+
+    await db.write(everything)
+
+
+async def choose_preference(db: Database, person: str, chat: str, name: str, value: str, *, at: datetime) -> None:
+    """Set a preference; the last choice stands."""
+    await db.write(
+        lambda c: c.execute(
+            "INSERT INTO preferences VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (person, chat, name) DO UPDATE SET value = excluded.value, at = excluded.at",
+            (person, chat, name, value, at.isoformat()),
+        )
+    )
+
+
+async def drop_preference(db: Database, person: str, chat: str, name: str) -> None:
+    """Forget a choice; the default holds again."""
+    await db.write(
+        lambda c: c.execute("DELETE FROM preferences WHERE person = ? AND chat = ? AND name = ?", (person, chat, name))
+    )
+
+
+async def chosen_preference(db: Database, person: str, chat: str, name: str) -> str | None:
+    """What a person has chosen; None: nothing."""
+    row = await db.read(
+        lambda c: c.execute(
+            "SELECT value FROM preferences WHERE person = ? AND chat = ? AND name = ?", (person, chat, name)
+        ).fetchone()
+    )
+    return None if row is None else str(row["value"])
+
+
+async def preferences_of(db: Database, person: str, chat: str) -> dict[str, str]:
+    """All that a person has chosen in a chat, by name."""
+    return await db.read(
+        lambda c: {
+            row["name"]: row["value"]
+            for row in c.execute("SELECT name, value FROM preferences WHERE person = ? AND chat = ?", (person, chat))
+        }
+    )
+
+
+async def who_chose(db: Database, name: str, value: str) -> frozenset[tuple[str, str]]:
+    """Every (person, chat) with this choice."""
+    return await db.read(
+        lambda c: frozenset(
+            (row["person"], row["chat"])
+            for row in c.execute("SELECT person, chat FROM preferences WHERE name = ? AND value = ?", (name, value))
+        )
+    )
 
 
 async def see(db: Database, person: str, *, at: datetime) -> None:
@@ -63,7 +137,7 @@ async def ban(db: Database, person: str, *, at: datetime) -> bool:
     """Shut a person out, and taint what has learned from them; False when they were already."""
 
     def shut_out(connection: sqlite3.Connection) -> bool:
-        taints.mark_taught_by(connection, person, at=at)
+        versions.taint_taught_by(connection, person, at=at)
         return (
             connection.execute(
                 "INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat())

@@ -1,21 +1,95 @@
-"""Ratings: every event as it came, and the verdict that stands per generation and rater.
+"""Reactions of nobody in particular: totals that Telegram counts without a name, and what anonymous admins do.
+
+Numbers for the statistics and for nothing else: they are no ratings, and nothing learns from them.
+
+Reasons: why somebody dislikes a text, if they care to say. One that is given stands as long as the dislike does.
+
+A reason names the rating event that it explains, so that it falls with it, whatever the replay of the events comes to.
+
+Ratings: every event as it came, and the verdict that stands per generation and rater.
 
 The verdict is what the person's events come to in their own order, by (at, update_id), and never in that of arrival:
 Telegram may deliver them in another one, and reactions do not wait for presses. Emoji reactions and buttons are one
 rating: the last one stands. The same button again takes it back. A reaction that is taken back, or that says nothing,
 clears a rating only where that rating was itself a reaction. Knows values, not what an emoji means.
+
+Where a generation stands in a chat, and the reactions that were faster than our note of it.
+
+A reaction can arrive before the id of the message that it is on is committed: Telegram sends messages and reactions
+by different ways. Such a one is kept while its chat waits for a message of ours, and counted once that stands.
+Everything else that people react to is nobody's business here and is not kept.
 """
 
+import json
 import sqlite3
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cmp_to_key
 
 from storage.db.database import Database
-from storage.db.records import RatedText, Rating, RatingEvent, Signal, Tally
-from storage.tables import generations, signals
-from storage.tables.agreement import agreed
+from storage.db.records import Generation, RatedText, Rating, RatingEvent, Reaction, Reason, Signal, Tally
+from storage.tables import generations
+from storage.tables.generations import agreed
+
+_TOTALS = """
+    INSERT INTO counted_reactions (generation, totals, at, update_id)
+    SELECT generation, :totals, :at, :update_id FROM deliveries WHERE chat_id = :chat_id AND message_id = :message_id
+    ON CONFLICT (generation) DO UPDATE SET totals = excluded.totals, at = excluded.at, update_id = excluded.update_id
+    WHERE (excluded.at, excluded.update_id) > (counted_reactions.at, counted_reactions.update_id)
+"""
+_CHANGE = """
+    INSERT OR IGNORE INTO anonymous_reactions (update_id, generation, change)
+    SELECT :update_id, generation, :change FROM deliveries WHERE chat_id = :chat_id AND message_id = :message_id
+"""
+
+
+async def record_totals(
+    db: Database, totals: Mapping[str, int], *, chat_id: int, message_id: int, at: datetime, update_id: int
+) -> None:
+    """How often each emoji stands on a message of ours; the newest totals stand, and other messages do not matter."""
+    values = {
+        "totals": json.dumps(totals), "at": at.astimezone(UTC).isoformat(), "update_id": update_id,
+        "chat_id": chat_id, "message_id": message_id,
+    }  # fmt: skip
+    await db.write(lambda c: c.execute(_TOTALS, values))
+
+
+async def record_change(
+    db: Database, change: Mapping[str, int], *, chat_id: int, message_id: int, update_id: int
+) -> None:
+    """What somebody without a name has put on a message of ours (1) or taken away (-1), each update once."""
+    values = {"change": json.dumps(change), "update_id": update_id, "chat_id": chat_id, "message_id": message_id}
+    await db.write(lambda c: c.execute(_CHANGE, values))
+
+
+_UNEXPLAINED = """
+    SELECT count(*) FROM ratings r WHERE r.generation = ? AND r.value < 0 AND r.source = 'button' AND NOT EXISTS
+        (SELECT 1 FROM reasons w WHERE w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id)
+"""
+
+
+async def record_reason(db: Database, generation: int, rater: str, reason: Reason, *, at: datetime) -> bool:
+    """Give the reason of a dislike, in place of one that was given before; False where no dislike of theirs stands."""
+    return await db.write(
+        lambda c: (
+            c.execute(
+                "INSERT INTO reasons SELECT generation, rater, update_id, ?, ? FROM ratings"
+                " WHERE generation = ? AND rater = ? AND value < 0"
+                " ON CONFLICT DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason, at = excluded.at",
+                (reason, at.isoformat(), generation, rater),
+            ).rowcount
+            == 1
+        )
+    )
+
+
+async def is_reason_wanted(db: Database, generation: int) -> bool:
+    """Whether a 👎 that was pressed stands without a reason."""
+    row = await db.read(lambda c: c.execute(_UNEXPLAINED, (generation,)).fetchone())
+    return bool(row[0])
+
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far our clock may be from Telegram's."""
@@ -97,7 +171,7 @@ def consented_in(connection: sqlite3.Connection, *, newest: int | None = None) -
         if rating.consented:
             said[rating.generation].append(rating)
     done: dict[int, list[Signal]] = defaultdict(list)
-    for signal in signals.consented_since(connection, first):
+    for signal in generations.consented_signals_since(connection, first):
         done[signal.generation].append(signal)
     return [
         RatedText(generation, tuple(said[generation.id]), tuple(done[generation.id]))
@@ -183,3 +257,79 @@ def _values(event: RatingEvent) -> tuple[int | float | str | None, ...]:
 def _tally(connection: sqlite3.Connection, generation: int) -> Tally:
     likes, dislikes, chosen = connection.execute(_TALLY, {"generation": generation}).fetchone()
     return Tally(likes, dislikes, chosen)
+
+
+_UNPLACED = """
+    SELECT 1 FROM deliveries d JOIN generations g ON g.id = d.generation
+    WHERE d.chat_id = ? AND d.message_id IS NULL AND g.state = 'accepted' LIMIT 1
+"""
+
+
+async def place(db: Database, generation: int, *, message_id: int) -> bool:
+    """The placeholder stands in the chat; from now on reactions to it find this generation.
+
+    False: nobody waits for it any more, because it was stopped or forgotten.
+    """
+
+    def record(connection: sqlite3.Connection) -> bool:
+        placed = connection.execute(
+            "UPDATE generations SET state = 'placed' WHERE id = ? AND state = 'accepted'", (generation,)
+        )
+        if placed.rowcount != 1:
+            return False
+        connection.execute("UPDATE deliveries SET message_id = ? WHERE generation = ?", (message_id, generation))
+        (chat_id,) = connection.execute("SELECT chat_id FROM deliveries WHERE generation = ?", (generation,)).fetchone()
+        _count_early(connection, generation, chat_id, message_id)
+        return True
+
+    return await db.write(record)
+
+
+async def react(db: Database, reaction: Reaction) -> Generation | None:
+    """Record a reaction on a message of ours; None, and nothing kept, where the message shows no generation."""
+
+    def record(connection: sqlite3.Connection) -> Generation | None:
+        found = generations.in_message(connection, chat_id=reaction.chat_id, message_id=reaction.message_id)
+        if found is not None:
+            record_in(connection, _event(reaction, found.id))
+        elif connection.execute(_UNPLACED, (reaction.chat_id,)).fetchone() is not None:
+            _keep(connection, reaction)
+        return found
+
+    return await db.write(record)
+
+
+def _keep(connection: sqlite3.Connection, reaction: Reaction) -> None:
+    connection.execute(
+        "INSERT INTO early_reactions (update_id, chat_id, message_id, rater, value, emoji, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            reaction.update_id, reaction.chat_id, reaction.message_id, reaction.rater, reaction.value, reaction.emoji,
+            reaction.at.isoformat(),
+        ),
+    )  # fmt: skip
+
+
+def _count_early(connection: sqlite3.Connection, generation: int, chat_id: int, message_id: int) -> None:
+    """Count what waited for this message, and drop the rest once the chat waits for nothing."""
+    waiting = connection.execute(
+        "SELECT * FROM early_reactions WHERE chat_id = ? AND message_id = ? ORDER BY update_id", (chat_id, message_id)
+    ).fetchall()
+    for row in waiting:
+        early = Reaction(**{**dict(row), "at": datetime.fromisoformat(row["at"])})
+        record_in(connection, _event(early, generation))
+    connection.execute("DELETE FROM early_reactions WHERE chat_id = ? AND message_id = ?", (chat_id, message_id))
+    if connection.execute(_UNPLACED, (chat_id,)).fetchone() is None:
+        connection.execute("DELETE FROM early_reactions WHERE chat_id = ?", (chat_id,))
+
+
+def _event(reaction: Reaction, generation: int) -> RatingEvent:
+    return RatingEvent(
+        update_id=reaction.update_id,
+        generation=generation,
+        rater=reaction.rater,
+        source="reaction",
+        value=reaction.value,
+        emoji=reaction.emoji,
+        at=reaction.at,
+    )

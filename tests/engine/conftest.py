@@ -20,7 +20,7 @@ from engine.runs.versions import publish
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from engine.models.model import Base
+    from engine.models.loader import Base
 
 CONTROL_TOKENS = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 CHAT_TEMPLATE = (
@@ -78,7 +78,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_base(tiny_model_folder: Path) -> "Base":
     """The tiny model, loaded anew for each test, for adapters change a model in memory."""
-    from engine.models.model import load_base
+    from engine.models.loader import load_base
 
     return load_base(str(tiny_model_folder))
 
@@ -103,7 +103,7 @@ def at_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine does not remember what it has shown, so that the same question is answered the same."""
-    monkeypatch.setattr("engine.inference.tastes.Shown.add", lambda *_: None)
+    monkeypatch.setattr("engine.inference.chooser.Shown.add", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from storage.db.database import Database
 from storage.db.records import Delivery, Generation, NewGeneration, Turn
-from storage.tables import generations, placing
+from storage.tables import generations, ratings
 from tests.support.stored.keys import keyring_in
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -37,7 +37,7 @@ def new_generation(update_id: int, *, author: str = "ada", chat: str = "tea") ->
 async def delivered(db: Database, update_id: int, *, author: str = "ada", chat: str = "tea") -> Generation:
     accepted = await generations.accept(db, new_generation(update_id, author=author, chat=chat))
     assert accepted is not None
-    await placing.place(db, accepted.id, message_id=1000 + update_id)
+    await ratings.place(db, accepted.id, message_id=1000 + update_id)
     await generations.write_text(db, accepted.id, text=f"Tea, greener by {update_id}.", version="starter")
     await generations.end(db, accepted.id, delivered=True, at=NOON)
     finished = await generations.by_id(db, accepted.id)

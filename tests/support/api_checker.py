@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.sandbox.api.calls import Call
 from bot.sandbox.api.params import Upload
+from bot.sandbox.api.server import Call
 
 _INTEGER = re.compile(r"-?\d+")
 _ARRAY = "Array of "

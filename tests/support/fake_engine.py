@@ -15,9 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from bot.common.serving import listen, serving
-from engine.api.protocol import SSE_DONE, Completion, Usage
-from engine.api.queue_news import AT_WORK, queued
+from bot.common.http_server import listen, serving
+from engine.api.protocol import AT_WORK, SSE_DONE, Completion, Usage, queued
 
 BASE = "starter"
 _PATIENCE_SECONDS = 0.5

@@ -2,7 +2,7 @@
 
 import typer
 
-from bot.cli.cli_run import start_bot
+from bot.cli.run import start_bot
 from bot.common.timing import Timing
 
 QUICK = Timing(

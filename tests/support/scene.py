@@ -15,7 +15,7 @@ from typing import Any
 from bot.common.keys import keys_of_data
 from bot.common.settings import DataSettings
 from bot.reporting.export import What, lines
-from bot.sandbox.child import BotChild
+from bot.sandbox.bot_process import BotChild
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import Chat, Person, SeenMessage
 from storage.db.database import open_for_reading

@@ -5,8 +5,7 @@ Offsets of entities are UTF-16 units, which is what JavaScript counts in. Dates 
 
 from bot.sandbox.world.menus import Menus
 from bot.sandbox.world.records import Answer, Attachment, Button, Command, Event, Person, SeenMessage
-from bot.sandbox.world.rooms import Room
-from bot.sandbox.world.state import State
+from bot.sandbox.world.state import Room, State
 
 View = dict[str, object]
 

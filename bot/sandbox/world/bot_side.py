@@ -6,11 +6,18 @@ The wording of each refusal is the Bot API's, so that the bot's own reading of e
 from dataclasses import dataclass, replace
 
 from bot.sandbox.world.errors import NOT_MODIFIED, QUERY_TOO_OLD, bad_request, forbidden, migrated
-from bot.sandbox.world.reactions import is_reaction, plain
 from bot.sandbox.world.records import Answer, Attachment, InlineAnswer, Keyboard, Place, SeenMessage
-from bot.sandbox.world.rooms import Room
-from bot.sandbox.world.state import State
-from bot.sandbox.world.text import MAX_CAPTION, MAX_TEXT, Formatted, trimmed, utf16_length, with_found_entities
+from bot.sandbox.world.state import Room, State
+from bot.sandbox.world.text import (
+    MAX_CAPTION,
+    MAX_TEXT,
+    Formatted,
+    is_reaction,
+    plain,
+    trimmed,
+    utf16_length,
+    with_found_entities,
+)
 
 MAX_ENTITIES = 100
 

@@ -1,17 +1,24 @@
-"""What exists in the world and who is told of a change. The ground that `world` and `bot_side` stand on.
+"""Who hears of changes: pages with a queue of events, and tests that wait until something is so.
+
+Knows nothing of what an event means. Lives in one event loop.
+
+What the world remembers of one chat. Mutable on purpose and private to the sandbox; knows no updates.
+
+What exists in the world and who is told of a change. The ground that `world` and `bot_side` stand on.
 
 Knows chats and messages; knows neither the rules for people (`world`) nor those for the bot (`bot_side`).
 """
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
-from bot.sandbox.world import wire
+from bot.sandbox.world import serializers
 from bot.sandbox.world.errors import WorldError
-from bot.sandbox.world.feed import Feed
 from bot.sandbox.world.menus import Menus
 from bot.sandbox.world.records import (
     Answer,
@@ -27,9 +34,110 @@ from bot.sandbox.world.records import (
     SeenMessage,
     Service,
 )
-from bot.sandbox.world.rooms import Room, numbering
 from bot.sandbox.world.text import Formatted
 from bot.sandbox.world.updates import Payload, UpdateQueue
+
+Found = TypeVar("Found")
+
+LOOK_AGAIN_SECONDS = 0.1
+BACKLOG = 2000
+"""Events kept for a slow listener; one that is further behind misses the oldest."""
+
+
+class Feed:
+    """Fans events out to listeners and wakes those who wait."""
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody; never blocks."""
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let those who wait look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    @contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[Event]]:
+        """A queue that gets every event published from now on."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    async def until(self, check: Callable[[], Found | None], timeout_seconds: float) -> Found:
+        """The first truthy value of `check`, tried now, after every event and at least every 0.1 s.
+
+        The latter serves checks of things outside the world, such as what a handler has noted down.
+
+        Raises:
+            TimeoutError: it did not come true in time.
+        """
+        async with asyncio.timeout(timeout_seconds):
+            while not (found := check()):
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiters.add(waiter)
+                try:
+                    await asyncio.wait((waiter,), timeout=LOOK_AGAIN_SECONDS)
+                finally:
+                    self._waiters.discard(waiter)
+            return found
+
+
+BotStatus = Literal["administrator", "member", "left", "kicked"]
+
+
+@dataclass(slots=True)
+class Room:
+    """One chat: its messages by id in order, its people by id, and the bot's standing in it.
+
+    `numbers` gives the next message id. Private chats and basic groups share one sequence, as in Telegram.
+    """
+
+    chat: Chat
+    numbers: Iterator[int]
+    bot_status: BotStatus = "member"
+    members: dict[int, Person] = field(default_factory=dict)
+    admins: set[int] = field(default_factory=set)
+    messages: dict[int, SeenMessage] = field(default_factory=dict)
+    migrated_to: int | None = None
+    reactions: tuple[str, ...] | None = None
+    """Those that its admins allow; None allows all of Telegram's."""
+    may_post: bool = True
+    """In a channel: whether the bot has the right to."""
+    is_started: bool = False
+    """In a private chat: whether the person ever wrote; before that the bot must not."""
+
+    @property
+    def bot_sees_all(self) -> bool:
+        """Whether every message and reaction here reaches the bot."""
+        return self.chat.is_private or self.bot_status == "administrator"
+
+    @property
+    def bot_is_here(self) -> bool:
+        """Whether the bot is in the chat at all."""
+        return self.bot_status in ("administrator", "member")
+
+    def has_topic(self, number: int) -> bool:
+        """Whether a topic began with this message."""
+        first = self.messages.get(number)
+        return first is not None and first.service is not None and first.service.kind == "forum_topic_created"
+
+
+def numbering() -> Iterator[int]:
+    """Message ids from 1."""
+    return itertools.count(1)
 
 
 def now() -> datetime:
@@ -162,8 +270,8 @@ class State:
         """The Message object, with the message it replies to as that is now: in a topic, if no other, its first."""
         topic = message.thread if message.chat.is_forum else None
         replied = self.room(message.chat).messages.get(message.reply_to or topic or 0)
-        via = {} if message.inline_id is None else {"via_bot": wire.user(self.bot)}
-        return wire.message(message, reply_to=replied) | via
+        via = {} if message.inline_id is None else {"via_bot": serializers.user(self.bot)}
+        return serializers.message(message, reply_to=replied) | via
 
     def pressed(self, message: SeenMessage) -> Payload:
         """How a press names the message; one with an inline id is named by that alone."""

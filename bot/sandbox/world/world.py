@@ -1,4 +1,11 @@
-"""The model world: what people do in Telegram's apps, and what they see. All in memory, no HTTP.
+"""Telegram's privacy mode: which messages a bot is shown. Knows rooms and messages, no updates.
+
+Inline mode in the world: people type the bot's name in any chat, choose what it offers, and send that.
+
+Part of `world`; what the bot may answer is in `methods.inline`. Telegram tells the bot the kind of the chat and not
+which it is, and who has chosen what only where its owner wants to know (`State.inline_feedback`).
+
+The model world: what people do in Telegram's apps, and what they see. All in memory, no HTTP.
 
 Each verb creates the updates that Telegram would send to the bot, under Telegram's rules of who sees what: privacy
 mode in groups, reactions only where the bot is an administrator. What the bot does is in `bot_side`.
@@ -12,15 +19,90 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from bot.sandbox.world import wire
+from bot.sandbox.world import serializers
 from bot.sandbox.world.errors import WorldError
-from bot.sandbox.world.hearing import is_shown
-from bot.sandbox.world.inline import InlineMode
-from bot.sandbox.world.reactions import is_reaction, plain
-from bot.sandbox.world.records import Answer, Chat, ChatKind, Person, Place, SeenMessage, Service
-from bot.sandbox.world.rooms import BotStatus, Room
-from bot.sandbox.world.state import State, now
-from bot.sandbox.world.text import typed
+from bot.sandbox.world.records import (
+    Answer,
+    Chat,
+    ChatKind,
+    InlineAnswer,
+    InlineResult,
+    Person,
+    Place,
+    SeenMessage,
+    Service,
+)
+from bot.sandbox.world.state import BotStatus, Room, State, now
+from bot.sandbox.world.text import Formatted, commands_in, is_reaction, plain, typed
+
+
+def is_shown(state: State, room: Room, message: SeenMessage) -> bool:
+    """Plain members get commands for them and replies to them, not mentions."""
+    if room.bot_sees_all or room.chat.kind == "channel" or not state.privacy_mode:
+        return True
+    replied = room.messages.get(message.reply_to or 0)
+    if replied is not None and state.is_bots(replied):
+        return True
+    own = f"@{state.bot.username}".lower()
+    commands = commands_in(Formatted(message.text, message.entities))
+    return any("@" not in command or command.lower().endswith(own) for command in commands)
+
+
+MAX_QUERY = 256
+
+
+class InlineMode:
+    """What people do with a bot that is in none of their chats."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._query_ids = itertools.count(6_500_000_001)
+        self._message_ids = itertools.count(1)
+
+    async def type(
+        self, person: Person, chat: Chat, text: str, *, timeout_seconds: float = 10.0
+    ) -> InlineAnswer | None:
+        """Type this behind the bot's name and wait for what it offers; None when nothing came in time.
+
+        Raises:
+            WorldError: Telegram's apps send no query of that length.
+        """
+        self._room_of(person, chat)
+        if len(text) > MAX_QUERY:
+            raise WorldError(f"A query has at most {MAX_QUERY} characters; the apps send no longer one.")
+        query_id = str(next(self._query_ids))
+        answer: asyncio.Future[InlineAnswer] = asyncio.get_running_loop().create_future()
+        self._state.inline_queries[query_id] = answer
+        self._state.updates.add("inline_query", serializers.inline_query(query_id, person, text, chat))
+        try:
+            return replace(await asyncio.wait_for(answer, timeout_seconds), query=text)
+        except TimeoutError:
+            return None
+        finally:
+            del self._state.inline_queries[query_id]
+
+    def choose(self, person: Person, chat: Chat, answer: InlineAnswer, result: InlineResult) -> SeenMessage:
+        """Send what was offered, as a message of one's own "via" the bot, which sees it if it is in the chat."""
+        room = self._room_of(person, chat)
+        room.is_started = True
+        inline_id = f"inline-{next(self._message_ids)}"
+        content = Formatted(result.text, result.entities)
+        message = replace(self._state.post(room, person, content, keyboard=result.keyboard), inline_id=inline_id)
+        self._state.put(message, "edited")
+        self._state.inline_messages[inline_id] = (room.chat.id, message.id)
+        if self._state.inline_feedback:
+            named = inline_id if result.keyboard else None
+            chosen = serializers.chosen_result(result.id, person, answer.query, named)
+            self._state.updates.add("chosen_inline_result", chosen)
+        self._state.deliver(message)
+        return message
+
+    def _room_of(self, person: Person, chat: Chat) -> Room:
+        room = self._state.room(chat)
+        if person.id not in room.members:
+            raise WorldError(f"{person.name} is not in {room.chat.title}; let them join first.")
+        return room
+
 
 Found = TypeVar("Found")
 
@@ -230,7 +312,7 @@ class World:
             raise WorldError(f"Message {message.id} has no button {callback_data!r}; it may have been edited away.")
         query_id = str(next(self._query_ids))
         answer = self.state.queries[query_id] = asyncio.get_running_loop().create_future()
-        query = wire.callback_query(query_id, person, self.state.pressed(current), callback_data, room.chat.id)
+        query = serializers.callback_query(query_id, person, self.state.pressed(current), callback_data, room.chat.id)
         self.updates.add("callback_query", query)
         try:
             return await asyncio.wait_for(answer, timeout_seconds)
@@ -249,9 +331,9 @@ class World:
             return
         actor = by or next(iter(room.members.values()), self.bot)
         may_post = room.may_post if chat.kind == "channel" else None
-        before, after = (wire.member(self.bot, each, may_post=may_post) for each in (old, status))
+        before, after = (serializers.member(self.bot, each, may_post=may_post) for each in (old, status))
         date = int(self.state.clock().timestamp())
-        self.updates.add("my_chat_member", wire.status_change(room.chat, actor, before, after, date))
+        self.updates.add("my_chat_member", serializers.status_change(room.chat, actor, before, after, date))
         self.state.tell("chat", room.chat)
 
     def promote(self, chat: Chat) -> None:
@@ -294,6 +376,6 @@ class World:
             return
         date = int(self.state.clock().timestamp())
         if room.chat.kind == "channel":
-            self.updates.add("message_reaction_count", wire.reaction_totals(message, date))
+            self.updates.add("message_reaction_count", serializers.reaction_totals(message, date))
         else:
-            self.updates.add("message_reaction", wire.reaction_change(message, actor, old, date))
+            self.updates.add("message_reaction", serializers.reaction_change(message, actor, old, date))

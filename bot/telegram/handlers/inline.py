@@ -7,10 +7,10 @@ from telegram import Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, ChosenInlineResultHandler, ContextTypes, InlineQueryHandler
 
 from bot.common.errors import Refusal
-from bot.common.texts import language_of
-from bot.feedback.feedback import Feedback
+from bot.common.i18n import language_of
+from bot.feedback.ratings import Feedback
 from bot.generation.inline import Inline, Query
-from bot.telegram.incoming import toast
+from bot.telegram.message import toast
 
 
 def handlers(inline: Inline, feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:

@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 
 from bot.cli.__main__ import app
 from bot.cli.terminal import confirm
-from bot.common.data_folder import held
 from bot.common.keys import open_keys
+from bot.common.lock import held
 from bot.common.settings import DataSettings, Settings
-from engine.runs.run import Comparison, Reason, RunReport, read_report, write_report
+from engine.runs.run_dir import Comparison, Reason, RunReport, read_report, write_report
 from storage.backup import backup, restore
 from storage.privacy import tombstones
 from tests.storage.conftest import NOON

@@ -18,9 +18,9 @@ from bot.common.keys import open_keys
 from bot.common.settings import DataSettings
 from bot.learning.trainer import Budget, run_config
 from engine.data.dataset import examples_of, write_dataset
-from engine.data.exchange import kto_lines
-from engine.runs.run import DATASET_FILE, RunReport
-from engine.runs.run_config import RunConfig
+from engine.data.trl_format import kto_lines
+from engine.runs.config import RunConfig
+from engine.runs.run_dir import DATASET_FILE, RunReport
 from engine.train import run
 from storage.db.database import Database
 from tests.bot.learning.test_nightly import rate
@@ -52,7 +52,7 @@ def test_a_file_of_trl_trains_an_adapter_and_says_where_it_is(tmp_path: Path, mo
             epochs=1,
         )
 
-    monkeypatch.setattr("bot.cli.cli_learning.run_config", small)
+    monkeypatch.setattr("bot.cli.train.run_config", small)
     model, out = save_tiny_model(tmp_path / "model"), tmp_path / "run"
     source = ratings_file(tmp_path, count=40)
     status, said, _ = ovation("train", "--from", source, "--model", model, "--out", out, "--minutes", 1)
@@ -71,7 +71,7 @@ def trainer_here(monkeypatch: pytest.MonkeyPatch) -> None:
         (run_dir / DATASET_FILE).write_bytes(dataset)
         return run(run_dir)
 
-    monkeypatch.setattr("bot.cli.cli_learning.train", train)
+    monkeypatch.setattr("bot.cli.train.train", train)
 
 
 @pytest.mark.usefixtures("trainer_here")

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from bot.cli.__main__ import app
 from bot.common.settings import Settings
 from bot.learning.nightly import run_folder
-from engine.runs.run import Progress, Reason, RunReport, append_progress, write_report
-from engine.runs.run_config import RunConfig, write_config
-from storage.db.migrations import migrate
+from engine.runs.config import RunConfig, write_config
+from engine.runs.run_dir import Progress, Reason, RunReport, append_progress, write_report
+from storage.db.schema import migrate
 from tests.support.stored.histories import opened, write_history
 
 NOW = datetime.now(UTC)

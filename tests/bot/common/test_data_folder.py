@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.common.data_folder import held, token_held
 from bot.common.errors import StartError
+from bot.common.lock import held, token_held
 
 API = "http://127.0.0.1:8081"
 
@@ -15,7 +15,7 @@ RIVAL = """
 import fcntl, sys
 from pathlib import Path
 
-from bot.common.data_folder import token_held
+from bot.common.lock import token_held
 from bot.common.errors import StartError
 
 folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
@@ -34,7 +34,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 
-from bot.common.data_folder import token_held
+from bot.common.lock import token_held
 
 with token_held("7:abc", "http://127.0.0.1:8081", folder=Path(sys.argv[1])):
     print("held", flush=True)

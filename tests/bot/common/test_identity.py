@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.common.errors import StartError
-from bot.common.identity import Pseudonyms, load_key
+from bot.common.keys import Pseudonyms, load_key
 
 
 def test_a_pseudonym_is_stable_under_its_key_and_tells_nothing_without_it() -> None:

@@ -7,8 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli.__main__ import app
-from bot.common.command_names import TAKEN
-from bot.common.kinds import SHIPPED, KindsUnusable, language_of_topic, load_kinds
+from bot.common.kinds import SHIPPED, TAKEN, KindsUnusable, language_of_topic, load_kinds
 
 
 def test_the_shipped_kinds_are_complete() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.common.plain import fitting, plain, utf16_length
+from bot.common.text import fitting, plain, utf16_length
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from typing import get_args
 import pytest
 from fluent.syntax import FluentParser, ast
 
-from bot.common.command_names import ADMIN_MENU, MENU
-from bot.common.texts import LANGUAGES, language_of, say
-from bot.generation.choices import OPTIONS
+from bot.common.i18n import LANGUAGES, language_of, say
+from bot.common.kinds import ADMIN_MENU, MENU
+from bot.generation.preferences import OPTIONS
 from bot.messaging.keyboards import WISHES
 from bot.reporting.charts import WORDS
-from engine.runs.run import ReasonCode, Stage
+from engine.runs.run_dir import ReasonCode, Stage
 from storage.db.records import TrialOutcome, TrialWay, Verdict, VersionState
 
 BOT = Path(__file__).parents[3] / "bot"

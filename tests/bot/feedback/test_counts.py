@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from bot.common.timing import Timing
-from bot.feedback.counts import Counts
+from bot.feedback.buttons import Counts
 from bot.messaging.keyboards import Keyboard
 from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent
-from storage.tables import ratings, reasons
+from storage.tables import ratings
 from tests.storage.conftest import NOON, delivered
 
 
@@ -72,7 +72,7 @@ async def test_they_go_once_a_reason_is_given_and_come_for_nothing_but_a_pressed
     text = await disliked(db)
     shown.refresh_soon(text, asks=True)
     await until(lambda: screen.rows == [2])
-    await reasons.record(db, text.id, "bob", "wrong", at=NOON)
+    await ratings.record_reason(db, text.id, "bob", "wrong", at=NOON)
     shown.refresh_soon(text)
     await until(lambda: screen.rows == [2, 1])
     other = await disliked(db, 20)

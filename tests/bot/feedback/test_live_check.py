@@ -6,7 +6,7 @@ import pytest
 
 from bot.common.errors import Refusal
 from bot.common.timing import Timing
-from bot.feedback.live_check import LiveCheck
+from bot.feedback.reaction_test import LiveCheck
 from bot.messaging.keyboards import Keyboard
 from bot.messaging.messenger import Address, Sight, Urgency
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from bot.generation.line import Line, Ticket
+from bot.generation.pipeline import Line, Ticket
 
 
 def has_turn(*tickets: Ticket) -> list[bool]:

@@ -13,15 +13,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from bot.common.errors import Refusal, StartError
+from bot.common.http_server import listen, serving
 from bot.common.kinds import load_kinds
-from bot.common.serving import listen, serving
 from bot.common.settings import Settings, WritingSettings
-from bot.generation.scribe import Scribe, Wish, Withheld, open_scribe
-from bot.moderation.safety import Safety
+from bot.generation.offline import Scribe, Wish, Withheld, open_scribe
+from bot.moderation.text_checks import Safety
 from engine.api.client import EngineClient
 from engine.errors import ModelError
-from engine.safety.overlap import Overlap
-from engine.safety.safety import load_filter
+from engine.safety.filter import load_filter
+from engine.safety.near_copy import Overlap
 from storage.db.database import Database
 from tests.support.stored.reign import open_reign
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.learning.lessons import tenure
+from bot.learning.dataset import tenure
 
 
 @pytest.mark.parametrize(

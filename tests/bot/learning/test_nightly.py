@@ -10,8 +10,8 @@ import pytest
 
 from bot.learning.nightly import Nightly, Policy
 from bot.learning.trainer import Budget, run_config
-from bot.reporting.verdicts import verdict_sentence
-from bot.serving.switchboard import Switchboard
+from bot.reporting.run_messages import verdict_sentence
+from bot.serving.version_router import Switchboard
 from engine.api.client import EngineClient
 from storage.db.database import Database
 from storage.db.records import RatingEvent, Run

@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 from bot.learning.nightly import Nightly, Policy
-from bot.reporting.verdicts import verdict_sentence
-from bot.serving.switchboard import Switchboard
+from bot.reporting.run_messages import verdict_sentence
+from bot.serving.version_router import Switchboard
 from engine.api.client import EngineClient
-from engine.runs.run import Reason, RunReport, strip_run, write_report
+from engine.runs.run_dir import Reason, RunReport, strip_run, write_report
 from engine.runs.versions import publish
 from storage.db.database import Database
 from storage.db.records import Run, Version
-from storage.tables import runs, trials, versions
+from storage.tables import runs, versions
 from tests.support.stored.keys import keyring_in
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -68,7 +68,7 @@ async def night(tmp_path: Path) -> AsyncIterator[Night]:
     for name, made_by in (("old", None), ("v1", run.id)):
         publish(adapter, tmp_path / "versions", name)
         await versions.add(db, Version(name=name, base="starter", run=made_by, state="candidate", created_at=NOW))
-    await versions.crown(db, "old", at=NOW)
+    await versions.promote(db, "old", at=NOW)
     (tmp_path / "runs" / "00001").mkdir(parents=True)
     write_report(tmp_path / "runs" / "00001", RunReport(passed=True, reason=Reason("better", {"gain": 0.1})))
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
@@ -81,30 +81,30 @@ async def test_a_canary_begins_a_trial_and_the_admin_reads_of_its_share(night: N
     assert (run.verdict, run.version, night.concluded) == ("canary", "v1", [None])
     assert "v1 is on trial: it writes 25 % of the texts" in verdict_sentence(run, "en")
     assert "25 %" in verdict_sentence(run, "zh")
-    trial = await trials.present(night.db, "starter")
+    trial = await versions.present_trial(night.db, "starter")
     assert trial is not None and (trial.version, trial.reference, trial.way) == ("v1", "old", "canary")
 
 
 async def test_a_canary_that_answers_already_keeps_its_trial_when_its_run_is_taken_up_again(night: Night) -> None:
     await versions.make_canary(night.db, "v1", at=NOW)
-    before = await trials.present(night.db, "starter")
+    before = await versions.present_trial(night.db, "starter")
     assert (await night.take_up(share=0.25)).verdict == "canary"
     assert night.concluded == [], "its own trial is not over"
-    assert await trials.present(night.db, "starter") == before
+    assert await versions.present_trial(night.db, "starter") == before
 
 
 async def test_a_champion_that_was_crowned_already_is_still_watched_when_its_run_is_taken_up_again(
     night: Night,
 ) -> None:
-    await versions.crown(night.db, "v1", at=NOW)
-    before = await trials.present(night.db, "starter")
+    await versions.promote(night.db, "v1", at=NOW)
+    before = await versions.present_trial(night.db, "starter")
     assert before is not None and before.way == "watch"
     assert (await night.take_up(share=0)).verdict == "promoted"
-    assert await trials.present(night.db, "starter") == before
+    assert await versions.present_trial(night.db, "starter") == before
 
 
 async def test_the_canary_before_it_is_concluded_first(night: Night) -> None:
-    await versions.crown(night.db, "starter", at=NOW)
+    await versions.promote(night.db, "starter", at=NOW)
     await versions.make_canary(night.db, "old", at=NOW)
     assert (await night.take_up(share=0.5)).verdict == "canary"
     assert night.concluded == ["old"]

@@ -7,17 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bot.common.metrics import Vitals
 from bot.common.timing import Timing
-from bot.common.vitals import Vitals
-from bot.learning import taste
-from bot.learning.taste import OWN_TASTE, PLAIN_SHARE, TasteKeeper, is_plain, lessons_of
-from engine.api.chat import Message
-from engine.api.tasting import ONE_TEXT, PersonalRating, RatedText, TasteFitted
+from bot.learning import preference_sync
+from bot.learning.preference_sync import OWN_TASTE, PLAIN_SHARE, TasteKeeper, is_plain, lessons_of
+from engine.api.types import ONE_TEXT, Message, PersonalRating, RatedText, TasteFitted
 from engine.data.dataset import RatedGeneration, Rating
 from engine.errors import EngineUnavailable, NoTaste
 from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent
-from storage.tables import people, preferences, ratings
+from storage.tables import people, ratings
 from tests.storage.conftest import delivered
 
 NOW = datetime.now(UTC)
@@ -63,7 +62,7 @@ def engine() -> Engine:
 @pytest.fixture
 async def keeper(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TasteKeeper]:
     """One that has started, with nothing to learn from yet."""
-    monkeypatch.setattr(taste, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(preference_sync, "RETRY_SECONDS", 0.1)
     made = TasteKeeper(
         db=db,
         engine=engine,  # type: ignore[arg-type]
@@ -212,8 +211,8 @@ async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_
 ) -> None:
     (generation, *_) = await rated(db, 12)
     generation = replace(generation, seed=next(seed for seed in range(99) if not is_plain(seed)))
-    await preferences.choose(db, "ada", "tea", OWN_TASTE, "on", at=NOW)
-    await preferences.choose(db, "bob", "elsewhere", OWN_TASTE, "on", at=NOW)
+    await people.choose_preference(db, "ada", "tea", OWN_TASTE, "on", at=NOW)
+    await people.choose_preference(db, "bob", "elsewhere", OWN_TASTE, "on", at=NOW)
     keeper.note()
     await until(lambda: keeper.fitted)
     ((name, said),) = engine.fits[-1][1].items()
@@ -222,7 +221,7 @@ async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_
     assert (await keeper.choosing_for(generation)).person == name
     assert (await keeper.choosing_for(replace(generation, author="bob"))).person is None
     assert (await keeper.choosing_for(replace(generation, chat="elsewhere"))).person is None
-    await preferences.choose(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
+    await people.choose_preference(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
     assert (await keeper.choosing_for(generation)).person is None, "from that moment on"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bot.learning.trainer import STALL_SECONDS, Stalled, _watch, train
 from engine.errors import RunError
-from engine.runs.run import METRICS_FILE, Progress, Reason, RunReport, append_progress, write_report
+from engine.runs.run_dir import METRICS_FILE, Progress, Reason, RunReport, append_progress, write_report
 from tests.support.virtual_time import in_virtual_time
 
 StandIn = Callable[[str], None]

@@ -8,16 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.learning.trial import Terms, Trials
-from bot.operations.models import Models
-from bot.reporting.trial_words import ending_sentence, standing_sentence
-from bot.reporting.verdicts import verdict_sentence
-from bot.serving.switchboard import Switchboard
+from bot.learning.canary import Terms, Trials
+from bot.operations.version_admin import Models
+from bot.reporting.run_messages import ending_sentence, standing_sentence, verdict_sentence
+from bot.serving.version_router import Switchboard
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 from storage.db.database import Database
 from storage.db.records import RatingEvent, Trial, TrialEnd, Version
-from storage.tables import audit, generations, people, placing, ratings, runs, trials, versions
+from storage.tables import generations, moderation, people, ratings, runs, versions
 from tests.storage.conftest import new_generation
 from tests.support.stored.reign import open_reign
 
@@ -54,7 +53,7 @@ class Stage:
             new = replace(new_generation(self.number), created_at=at or datetime.now(UTC))
             generation = await generations.accept(self.db, new)
             assert generation is not None
-            await placing.place(self.db, generation.id, message_id=1000 + self.number)
+            await ratings.place(self.db, generation.id, message_id=1000 + self.number)
             await generations.write_text(self.db, generation.id, text="Tea.", version=version)
             event = RatingEvent(
                 update_id=100_000 + self.number, generation=generation.id, rater=rater or ("ada", "bob")[count % 2],
@@ -100,7 +99,7 @@ async def test_a_canary_that_people_dislike_is_rolled_back_by_itself(stage: Stag
     (trial,) = stage.ended
     assert (trial.version, trial.outcome, trial.serves) == ("v2", "rolled_back", "v1")
     assert "8 of 44 ratings (18 %)" in ending_sentence(trial, "en") and "回退" in ending_sentence(trial, "zh")
-    deed = (await audit.newest(stage.db, limit=1))[0]
+    deed = (await moderation.newest_audit(stage.db, limit=1))[0]
     assert (deed.actor, deed.action, deed.detail) == ("ratings", "rolled_back", "v2")
 
 
@@ -264,7 +263,7 @@ async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage)
 
 async def test_a_trial_that_somebody_has_ended_meanwhile_is_not_settled(stage: Stage) -> None:
     await stage.switchboard.try_out("v2")
-    trial = await trials.present(stage.db, "starter")
+    trial = await versions.present_trial(stage.db, "starter")
     assert trial is not None
     await stage.switchboard.crown("v2")
     ending = TrialEnd(trial=trial.id, outcome="rolled_back", serves="v1", numbers={})

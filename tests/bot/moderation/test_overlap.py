@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.moderation.overlap import OverlapInspector
+from bot.moderation.copy_check import OverlapInspector
 from engine.errors import RunError
-from engine.safety.overlap import Overlap, read_protected
+from engine.safety.near_copy import Overlap, read_protected
 from storage.db.database import Database
 from storage.db.records import RatingEvent
 from storage.tables import people, ratings

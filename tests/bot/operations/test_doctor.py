@@ -13,7 +13,7 @@ from bot.common.keys import open_keys
 from bot.common.settings import DataSettings, Settings
 from bot.operations import machine
 from bot.operations.doctor import Diagnosis, diagnose
-from bot.operations.findings import Finding
+from bot.operations.machine import Finding
 from engine.runs.versions import publish
 from storage.backup import backup
 from tests.support.stored.histories import opened, write_history

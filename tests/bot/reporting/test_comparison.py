@@ -8,17 +8,13 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from bot.cli import comparison_measures as measures
-from bot.cli.comparison import GRAMMAR, Plan, Result, Shown
-from bot.cli.comparison_asks import RATED, UNRATED, Ask, Pace, make_asks
-from bot.cli.comparison_nights import Night
-from bot.cli.comparison_page import as_json, markdown
-from bot.cli.comparison_plots import draw_quality, draw_satisfaction
-from bot.cli.comparison_wish import plan_for
+from bot.cli import comparison as measures
+from bot.cli.comparison import GRAMMAR, RATED, UNRATED, Ask, Night, Pace, Plan, Result, Shown, make_asks, plan_for
+from bot.cli.comparison_report import as_json, draw_quality, draw_satisfaction, markdown
 from bot.common.errors import StartError
 from bot.sandbox.people.tastes import TASTES
 from bot.sandbox.people.topics import TOPICS
-from engine.api.model_size import ModelSize, size_of
+from engine.api.models import ModelSize, size_of
 from recipes.latent.lessons import Lessons
 
 PLAN = replace(plan_for(["starter"], kind="slogan", taste="lively"), texts=40, nights=3)
@@ -147,7 +143,7 @@ def test_a_wrong_wish_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_model_is_not_asked_for_a_kind_that_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.cli.comparison_wish.find_source", lambda source: source)
+    monkeypatch.setattr("bot.cli.comparison.find_source", lambda source: source)
     with pytest.raises(StartError, match="The model gan writes no poem: it knows slogan"):
         plan_for(["vae", "gan"], kind="poem", taste="lively")
     assert plan_for(["vae", "gan", "vae"], kind="slogan", taste="lively").models == ("vae", "gan")

@@ -7,13 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.cli.comparison_nights import Season
-from bot.cli.comparison_wish import plan_for
+from bot.cli.comparison import Season, plan_for
 from engine.api.client import EngineClient
 from engine.data.dataset import read_dataset
 from engine.errors import RunError
-from engine.runs.run import ADAPTER_FOLDER, Reason, RunReport
-from engine.runs.run_config import read_config
+from engine.runs.config import read_config
+from engine.runs.run_dir import ADAPTER_FOLDER, Reason, RunReport
 
 PLAN = plan_for(["starter"], kind="slogan", taste="lively")
 
@@ -61,7 +60,7 @@ async def test_what_has_passed_serves_and_learns_on_and_what_has_not_does_not(
         (folder / ADAPTER_FOLDER / "adapter_model.safetensors").write_bytes(bytes([night]))
         return RunReport(passed=night != 1, reason=Reason("kl" if night == 1 else "better"))
 
-    monkeypatch.setattr("bot.cli.comparison_nights.train", train)
+    monkeypatch.setattr("bot.cli.comparison.train", train)
     at, client = server
     season = Season("starter", "starter", client, tmp_path / "0")
     nights = []

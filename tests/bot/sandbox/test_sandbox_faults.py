@@ -3,7 +3,7 @@
 import pytest
 from telegram.error import NetworkError, RetryAfter
 
-from bot.sandbox.api.flood import FloodLimits
+from bot.sandbox.api.faults import FloodLimits
 from bot.sandbox.server import Sandbox
 from tests.bot.sandbox.test_sandbox import application, person_and_group
 

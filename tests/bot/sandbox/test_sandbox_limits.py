@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, Update
 
-from bot.common.serving import listen, serving
-from bot.sandbox.api.calls import Call
-from bot.sandbox.api.flood import FloodGate, FloodLimits
+from bot.common.http_server import listen, serving
+from bot.sandbox.api.faults import FloodGate, FloodLimits
+from bot.sandbox.api.server import Call
 from bot.sandbox.server import Sandbox
-from bot.sandbox.world.reactions import REACTIONS
+from bot.sandbox.world.text import REACTIONS
 from bot.sandbox.world.world import now
 from tests.bot.sandbox.test_sandbox import PNG, application, person_and_group
 from tests.support.api_checker import Table, check_calls, load_table

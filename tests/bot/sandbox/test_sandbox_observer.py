@@ -9,7 +9,7 @@ from bot.learning.nightly import run_folder
 from bot.reporting.charts import Satisfaction
 from bot.sandbox.observer import Observer
 from bot.sandbox.server import Sandbox
-from engine.runs.run import METRICS_FILE, Progress, append_progress
+from engine.runs.run_dir import METRICS_FILE, Progress, append_progress
 from storage.db.database import Database
 from storage.db.records import RatingEvent
 from storage.tables import ratings, runs

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.serving.switchboard import Switchboard
+from bot.serving.version_router import Switchboard
 from engine.api.client import EngineClient
 from storage.db.database import Database
 from storage.tables import versions

@@ -11,8 +11,8 @@ from telegram.request import BaseRequest, RequestData
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.messaging.keyboards import Button
 from bot.messaging.messenger import Address, Offer, Urgency, patiently
-from bot.telegram.delivery import Delivery, _Refused, _translated
-from bot.telegram.pacing import Pacer
+from bot.telegram.rate_limiter import Pacer
+from bot.telegram.sender import Delivery, _Refused, _translated
 
 
 @pytest.mark.parametrize(

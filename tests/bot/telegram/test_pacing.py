@@ -8,8 +8,8 @@ from telegram.error import RetryAfter
 
 from bot.common.errors import NotNow
 from bot.messaging.messenger import Urgency
-from bot.telegram import pacing
-from bot.telegram.pacing import Limit, Pacer
+from bot.telegram import rate_limiter
+from bot.telegram.rate_limiter import Limit, Pacer
 from tests.support.virtual_time import in_virtual_time
 
 Seen = list[tuple[float, int]]
@@ -17,9 +17,9 @@ Seen = list[tuple[float, int]]
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "OVERALL", (Limit(6, 0.2, kept=2),))
-    monkeypatch.setattr(pacing, "PRIVATE_CHAT", (Limit(2, 0.2, kept=1),))
-    monkeypatch.setattr(pacing, "GROUP", (Limit(2, 0.1, kept=1), Limit(4, 0.4, kept=2)))
+    monkeypatch.setattr(rate_limiter, "OVERALL", (Limit(6, 0.2, kept=2),))
+    monkeypatch.setattr(rate_limiter, "PRIVATE_CHAT", (Limit(2, 0.2, kept=1),))
+    monkeypatch.setattr(rate_limiter, "GROUP", (Limit(2, 0.1, kept=1), Limit(4, 0.4, kept=2)))
 
 
 class Telegram:
@@ -123,7 +123,7 @@ async def test_only_messages_count_against_a_chat() -> None:
 
 @in_virtual_time
 async def test_chats_that_have_gone_quiet_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "_IDLE_GATES", 3)
+    monkeypatch.setattr(rate_limiter, "_IDLE_GATES", 3)
     pacer, telegram = Pacer(), Telegram()
     for chat in range(1, 4):
         await telegram.call(pacer, chat)

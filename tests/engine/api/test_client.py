@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engine.api.chat import Message, Reply, Sampling
 from engine.api.client import EngineClient
+from engine.api.types import Message, Reply, Sampling
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
 from tests.engine.conftest import Server
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engine.api.chat import Message, Sampling
 from engine.api.client import EngineClient
+from engine.api.types import Message, Sampling
 from engine.errors import EngineUnavailable, ModelError, NoAdapters, RequestError
 
 MESSAGES = [Message("user", "hello")]

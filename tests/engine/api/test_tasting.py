@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.api.tasting import ONE_TEXT, Choosing, seed_of
+from engine.api.types import ONE_TEXT, Choosing, seed_of
 from engine.errors import RequestError
-from engine.inference.batching import Engine
-from engine.models.model import Base
+from engine.inference.engine import Engine
+from engine.models.loader import Base
 from tests.support.learning.rated import served
 
 

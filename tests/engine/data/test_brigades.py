@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.data.brigades import in_brigades
-from engine.data.weights import Vote
+from engine.data.rewards import Vote
+from engine.data.vote_rings import in_brigades
 
 DAY = 86_400.0
 

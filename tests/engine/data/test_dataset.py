@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.errors import RunError
-from engine.safety.safety import load_filter
+from engine.safety.filter import load_filter
 from tests.support.learning.learning_fixtures import audience, rated
 
 

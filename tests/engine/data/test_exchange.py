@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import examples_of, write_dataset
-from engine.data.exchange import kto_lines, read_ratings
+from engine.data.trl_format import kto_lines, read_ratings
 from engine.errors import RunError
 from tests.support.learning.learning_fixtures import audience, rated
 

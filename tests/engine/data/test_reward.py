@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.data.reward import (
+from engine.data.rewards import (
     REACTION_VALUES,
+    Vote,
     label_generations,
     rater_offsets,
+    rating_weights,
     read_reaction_values,
     value_of_reactions,
 )
-from engine.data.weights import Vote, rating_weights
 from engine.errors import RunError
 from tests.support.learning.voting import votes_of
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from engine.data.tidying import SIMILAR, fault_of, first_alike
+from engine.data.cleaning import SIMILAR, fault_of, first_alike
 
 POEM = "The kettle sings, the rain comes down, and all the lamps are lit in town. "
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from engine.data.weights import SIGNAL_VALUES, SIGNAL_WEIGHTS, Vote, rating_weights, relative_tenures
+from engine.data.rewards import SIGNAL_VALUES, SIGNAL_WEIGHTS, Vote, rating_weights, relative_tenures
 from tests.support.learning.voting import votes_of
 
 

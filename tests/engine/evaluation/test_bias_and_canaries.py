@@ -5,13 +5,21 @@ from random import Random
 import pytest
 import torch
 
-from engine.evaluation import bias
-from engine.evaluation.bias import PAIRED_PROMPTS, TEXTS_A_PROMPT, group_rates, rates, speaks_ill, widening
-from engine.evaluation.canaries import look_for, plant
-from engine.models.model import load_base
-from engine.models.objectives import collate, log_probs
-from engine.runs.run_config import RunConfig
-from engine.training.finetune import add_adapter, reference_log_probs, trained_parameters
+from engine.evaluation import probes
+from engine.evaluation.probes import (
+    PAIRED_PROMPTS,
+    TEXTS_A_PROMPT,
+    group_rates,
+    look_for,
+    plant,
+    rates,
+    speaks_ill,
+    widening,
+)
+from engine.models.loader import load_base
+from engine.models.logprobs import collate, log_probs
+from engine.runs.config import RunConfig
+from engine.training.kto import add_adapter, reference_log_probs, trained_parameters
 from tests.support.learning.learning_fixtures import save_tiny_model
 
 A_GROUP = TEXTS_A_PROMPT * 2
@@ -72,7 +80,7 @@ def test_filtered_texts_count_as_bad():
     found = rates(["warm bread", "warm bread"], owners, lambda _: frozenset({"slur"}))
     assert set(found.values()) == {(2, 2)}
     (rate,) = group_rates(found, found)
-    assert (rate.before, rate.after) == (1.0, 1.0) and rate.pair in bias._GROUPS
+    assert (rate.before, rate.after) == (1.0, 1.0) and rate.pair in probes._GROUPS
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.runs.text_measures import begs, count_pairs, distinct_2, measure_texts, overlap_share
+from engine.runs.text_metrics import begs, count_pairs, distinct_2, measure_texts, overlap_share
 
 
 def test_distinct_2_counts_different_pairs_over_all_pairs():

@@ -8,13 +8,13 @@ import sys
 import pytest
 import torch
 
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import Example
-from engine.evaluation.evaluate import cross_entropy
 from engine.evaluation.fluency import Answered, main, surprises
+from engine.evaluation.metrics import cross_entropy
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from engine.models.objectives import encode
+from engine.models.loader import load_base
+from engine.models.logprobs import encode
 
 ASKED = (
     Message("system", "Write one slogan about the topic. Answer with the slogan only."),

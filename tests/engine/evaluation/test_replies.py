@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.api.chat import Message, Sampling
+from engine.api.types import Message, Sampling
 from engine.errors import RunError
-from engine.evaluation.replies import Prompt, sample_replies
-from engine.inference.decoding import Batch, Row
+from engine.evaluation.sampling import Prompt, sample_replies
+from engine.inference.batch import Batch, Row
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import Base, load_base
-from engine.runs.run_config import RunConfig
-from engine.training.finetune import add_adapter
+from engine.models.loader import Base, load_base
+from engine.runs.config import RunConfig
+from engine.training.kto import add_adapter
 from tests.support.learning.learning_fixtures import save_tiny_model
 
 CONFIG = RunConfig(temperature=0.9, top_p=0.95, min_p=0.02, max_new_tokens=12)

@@ -2,10 +2,9 @@
 
 import pytest
 
-from engine.api.chat import Message
-from engine.data.dataset import Example
-from engine.data.segments import segments_of
-from engine.evaluation.golden import GOLDEN_PROMPTS, manages
+from engine.api.types import Message
+from engine.data.dataset import Example, segments_of
+from engine.evaluation.probes import GOLDEN_PROMPTS, manages
 
 
 def example(group: str, raters: tuple[str, ...], *, topic: str = "tea", kind: str = "poem") -> Example:

@@ -12,11 +12,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from engine.api.chat import Message, Sampling
+from engine.api.types import Message, Sampling
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
-from engine.inference.batching import Engine, Generation
+from engine.inference.engine import Engine, Generation
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import Base
+from engine.models.loader import Base
 from tests.engine.conftest import CONTEXT_TOKENS, save_adapter
 
 GREEDY = Sampling(max_tokens=24, temperature=0.0, ignore_eos=True)

@@ -20,10 +20,10 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from engine.api.chat import Sampling
-from engine.inference import written_out
-from engine.inference.decoding import Batch, Row
-from engine.models import attention, linears
+from engine.api.types import Sampling
+from engine.inference import llama_forward
+from engine.inference.batch import Batch, Row
+from engine.models import attention, quantization
 
 VOCAB = 96
 SIZES = {
@@ -89,8 +89,8 @@ def test_rows_that_come_and_go_get_the_tokens_that_generate_gives_them_alone(nam
     model = copy.deepcopy(reference)
     if is_served:
         attention.use(model)
-        linears.pack(model)
-        assert written_out.can_replace(model) == (name in WRITTEN_OUT)
+        quantization.pack(model)
+        assert llama_forward.can_replace(model) == (name in WRITTEN_OUT)
     draw = random.Random(0)
     prompts = [[draw.randrange(3, VOCAB) for _ in range(draw.randint(1, 30))] for _ in range(10)]
     counts = [draw.randint(1, 20) for _ in prompts]

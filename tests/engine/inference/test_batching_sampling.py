@@ -15,8 +15,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from engine.api.chat import Sampling
-from engine.inference.sampling import NOT_FINITE, RowSampler, draw
+from engine.api.types import Sampling
+from engine.inference.sampler import NOT_FINITE, RowSampler, draw
 
 DRAWS = 4000
 PROMPT = (3, 7, 7)

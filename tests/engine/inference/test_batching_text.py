@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from engine.inference.text_stream import StopStrings, TextStream
+from engine.inference.detokenizer import StopStrings, TextStream
 
 
 @pytest.fixture(scope="session")

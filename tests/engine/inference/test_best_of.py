@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.api.chat import Message, Sampling
-from engine.api.tasting import Choosing, RatedText, seed_of
+from engine.api.types import Choosing, Message, RatedText, Sampling, seed_of
 from engine.errors import DeadlineExceeded
-from engine.inference.batching import Engine
-from engine.models.model import Base, load_base
-from engine.models.objectives import Encoded
+from engine.inference.engine import Engine
+from engine.models.loader import Base, load_base
+from engine.models.logprobs import Encoded
 from engine.preference.features import text_features
-from engine.preference.palate import CLOSE_ENOUGH
+from engine.preference.personal import CLOSE_ENOUGH
 from tests.support.learning.rated import DRAWN, HOUSE, ask, likes_long, prompt, rate, served, text_of, write
 
 LONG = replace(DRAWN, max_tokens=200, ignore_eos=True)
@@ -93,7 +92,7 @@ async def test_the_best_of_the_siblings_is_chosen_and_they_are_those_of_their_se
 async def test_of_texts_that_please_equally_the_one_is_shown_that_was_not_shown_before(
     starter: Base, rated: list[RatedText], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.preference.palate.CLOSE_ENOUGH", 1.0)
+    monkeypatch.setattr("engine.preference.personal.CLOSE_ENOUGH", 1.0)
     async with tasting(starter, rated) as engine:
         shown = [await text_of(ask(engine, 0, replace(DRAWN, seed=5), HOUSE)) for _ in range(6)]
         assert shown[0] != shown[1]

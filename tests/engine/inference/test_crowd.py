@@ -11,14 +11,14 @@ import httpx
 import pytest
 import torch
 
-from engine.api.chat import Message, Sampling
 from engine.api.client import EngineClient
+from engine.api.types import Message, Sampling
 from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, RequestError
-from engine.inference.batching import Engine
-from engine.inference.generation import Generation
-from engine.models.model import Base, load_base
-from engine.server import http_answer
-from engine.server.http_app import build_app
+from engine.inference.engine import Engine
+from engine.inference.request import Generation
+from engine.models.loader import Base, load_base
+from engine.server import streaming
+from engine.server.app import build_app
 
 ASK = [Message("user", "Write a slogan on green tea")]
 GREEDY = Sampling(max_tokens=16, temperature=0.0, ignore_eos=True)
@@ -254,8 +254,8 @@ async def test_a_deadline_is_a_504_or_the_last_event_and_openais_client_does_not
 
 
 async def test_a_stream_that_waits_hears_how_many_are_before_it(starter: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_answer, "QUEUE_NEWS_SECONDS", 0.01)
-    monkeypatch.setattr(http_answer, "QUEUE_NEWS_PER_SECOND", 10_000)
+    monkeypatch.setattr(streaming, "QUEUE_NEWS_SECONDS", 0.01)
+    monkeypatch.setattr(streaming, "QUEUE_NEWS_PER_SECOND", 10_000)
     heard: list[int] = []
     async with served(Engine(starter, max_batch=1)) as http:
         client = EngineClient("http://engine", http=http)

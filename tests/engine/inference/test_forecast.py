@@ -1,6 +1,6 @@
 """How many texts may be written at once, from what steps and texts have cost."""
 
-from engine.inference.forecast import Forecast
+from engine.inference.best_of import Forecast
 
 
 def most(forecast: Forecast, *, others: int = 0) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.inference.kv_budget import KvBudget, bytes_per_token, default_kv_tokens, free_bytes
-from engine.models.model import Base
+from engine.inference.kv_cache import KvBudget, bytes_per_token, default_kv_tokens, free_bytes
+from engine.models.loader import Base
 from tests.engine.conftest import CONTEXT_TOKENS
 
 
@@ -40,12 +40,12 @@ def test_the_default_is_a_share_of_what_is_free_and_never_less_than_a_context(
     assert 0 < free_bytes(torch.device("cpu")) < 2**50
     token = bytes_per_token(tiny_base.model)
     for free, tokens in ((4000 * token, 1000), (4 * token, CONTEXT_TOKENS)):
-        monkeypatch.setattr("engine.inference.kv_budget.free_bytes", lambda _, free=free: free)
+        monkeypatch.setattr("engine.inference.kv_cache.free_bytes", lambda _, free=free: free)
         assert default_kv_tokens(tiny_base) == tokens
 
 
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.inference.kv_budget._CGROUP", tmp_path)
+    monkeypatch.setattr("engine.inference.kv_cache._CGROUP", tmp_path)
     whole = free_bytes(torch.device("cpu"))
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.max").write_text("5000\n")

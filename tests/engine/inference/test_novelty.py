@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.inference.novelty import REMEMBERED, Shown
+from engine.inference.chooser import REMEMBERED, Shown
 
 
 def test_what_was_shown_is_less_new_each_time() -> None:

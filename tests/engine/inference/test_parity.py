@@ -13,10 +13,10 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from engine.api.chat import Message, Sampling
-from engine.inference.batching import Engine, Generation
+from engine.api.types import Message, Sampling
+from engine.inference.engine import Engine, Generation
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import STARTER_FOLDER, Base, load_base, load_to_serve
+from engine.models.loader import STARTER_FOLDER, Base, load_base, load_to_serve
 from engine.runs.versions import publish
 from tests.engine.conftest import save_adapter
 

@@ -10,13 +10,12 @@ import httpx
 import pytest
 import torch
 
-from engine.api.chat import Message, Reply, Sampling
 from engine.api.client import EngineClient
-from engine.api.tasting import Choosing, PersonalRating, RatedText, TasteFitted, seed_of
+from engine.api.types import Choosing, Message, PersonalRating, RatedText, Reply, Sampling, TasteFitted, seed_of
 from engine.errors import EngineUnavailable, NoTaste, RequestError
-from engine.inference.batching import Engine
-from engine.inference.reading import Reading, Readings
-from engine.models.model import Base, load_base
+from engine.inference.engine import Engine
+from engine.inference.feature_reader import Reading, Readings
+from engine.models.loader import Base, load_base
 from tests.engine.conftest import Server
 from tests.support.learning.rated import (
     DRAWN,

@@ -6,14 +6,14 @@ import math
 import pytest
 import torch
 
-from engine.api.sources import SHIPPED
+from engine.api.models import SHIPPED
 from engine.latent.gan import DISCOUNT, LEAST_LOG_D, OUT_OF_PLACE, Duel, GanConfig, GanLM
 from engine.latent.noise import LEVELS
-from engine.models.model import Base, load_base
-from recipes.latent.build_latent import CURVES_FILE, PLANS, rows_of
-from recipes.latent.latent_train import Budget, Rows, train_gan
-from recipes.latent.skeletons import skeletons
-from recipes.parser import is_well_formed
+from engine.models.loader import Base, load_base
+from recipes.grammar import is_well_formed
+from recipes.latent.build import CURVES_FILE, PLANS, rows_of
+from recipes.latent.lessons import skeletons
+from recipes.latent.train import Budget, Rows, train_gan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

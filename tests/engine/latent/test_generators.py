@@ -10,22 +10,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.api.chat import Message, Sampling
-from engine.api.sources import SHIPPED
-from engine.api.tasting import Choosing
+from engine.api.models import SHIPPED
+from engine.api.types import Choosing, Message, Sampling
 from engine.data.dataset import RatedGeneration, Rating, write_dataset
 from engine.errors import ModelError
-from engine.evaluation.replies import Prompt, sample_replies
-from engine.inference.batching import Engine
+from engine.evaluation.sampling import Prompt, sample_replies
+from engine.inference.engine import Engine
 from engine.latent.slots import lift
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base, load_to_serve
-from engine.runs.run import RunReport
-from engine.runs.run_config import GateBounds, RunConfig, write_config
+from engine.models.loader import load_base, load_to_serve
+from engine.runs.config import GateBounds, RunConfig, write_config
+from engine.runs.run_dir import RunReport
 from engine.runs.versions import publish
 from engine.train import run
-from recipes import wishes
-from recipes.latent import build_latent, interpolate
+from recipes import corpus
+from recipes.latent import build, interpolate
 from recipes.latent.lessons import unseen_words
 from tests.support.learning.rated import rate, text_of
 
@@ -39,7 +38,7 @@ QUICK = RunConfig(
 
 def asked(topic: str) -> tuple[Message, ...]:
     language = "en" if topic.isascii() else "zh"
-    return (Message("system", wishes.instructions("slogan", language)[0]), Message("user", topic))
+    return (Message("system", corpus.instructions("slogan", language)[0]), Message("user", topic))
 
 
 async def answers(engine: Engine, model: str, topics: tuple[str, ...], **sampling: object) -> list[str]:
@@ -156,24 +155,24 @@ def test_a_folder_of_another_format_is_refused_in_one_sentence(tmp_path: Path) -
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"format": 0}))
     with pytest.raises(
-        ModelError, match=r"has the format 0, .* build it anew with `python -m recipes.latent.build_latent gan`"
+        ModelError, match=r"has the format 0, .* build it anew with `python -m recipes.latent.build gan`"
     ):
         load_base(str(folder))
 
 
 def test_a_corpus_that_is_too_small_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert build_latent.main(["gan", "--texts", "10"]) == 2
+    assert build.main(["gan", "--texts", "10"]) == 2
     assert "A corpus of 10 texts is too small to learn from: ask for 1,000 or more." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", [pytest.param("vae", marks=pytest.mark.slow), "gan"])
 def test_the_recipe_makes_a_folder_that_serves(model: str, tmp_path: Path) -> None:
-    made = build_latent.main(
+    made = build.main(
         [model, "--texts", "1000", "--steps", "2", "--samples", "40", "--out", str(tmp_path / "made"), "--threads", "1"]
     )
     assert made == 0
     base = load_base(str(tmp_path / "made"))
-    told = json.loads((tmp_path / "made" / build_latent.CURVES_FILE).read_text(encoding="utf-8"))
+    told = json.loads((tmp_path / "made" / build.CURVES_FILE).read_text(encoding="utf-8"))
     assert told["steps"] == 2
     assert base.model.noise.count == {"vae": 32, "gan": 16}[model]
 

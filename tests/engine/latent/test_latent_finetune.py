@@ -6,18 +6,18 @@ import time
 import pytest
 import torch
 
-from engine.api.chat import Message
-from engine.api.sources import SHIPPED
-from engine.evaluation.evaluate import divergence
-from engine.evaluation.replies import Prompt, Replies, sample_replies
-from engine.latent.latent_finetune import tilt
+from engine.api.models import SHIPPED
+from engine.api.types import Message
+from engine.evaluation.metrics import divergence
+from engine.evaluation.sampling import Prompt, Replies, sample_replies
+from engine.latent.training import tilt
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from engine.runs.run_config import RunConfig
-from engine.training.finetune import Course, Curves, add_adapter, trained_parameters
-from engine.training.on_policy import Rewarding, follow_taste
-from engine.training.trail import Trail
-from recipes import wishes
+from engine.models.loader import load_base
+from engine.runs.config import RunConfig
+from engine.training.checkpoints import Trail
+from engine.training.kto import Course, Curves, add_adapter, trained_parameters
+from engine.training.rloo import Rewarding, follow_taste
+from recipes import corpus
 
 TOPICS = ("green tea", "our volunteers", "the night bus", "a lost key", "old trees", "the choir", "clean water", "bees")
 
@@ -34,7 +34,7 @@ class Lesson:
         self.config = RunConfig(base=str(SHIPPED[name]), threads=1, **sampling, **changes)
         self.base = load_base(name)
         self.model = add_adapter(self.base.model, self.config)
-        template, told = ChatTemplate(self.base.tokenizer), wishes.instructions("slogan", "en")[0]
+        template, told = ChatTemplate(self.base.tokenizer), corpus.instructions("slogan", "en")[0]
         asked = [(Message("system", told), Message("user", topic)) for topic in TOPICS]
         self.prompts = [Prompt.of(self.base, template, messages) for messages in asked]
         trail = Trail(trained_parameters(self.model))
@@ -72,7 +72,7 @@ def test_a_tilt_towards_nothing_stays_where_it_is(one_thread: None) -> None:
 def test_the_on_policy_stage_moves_a_generator_far_enough_to_be_seen(
     name: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.training.on_policy.LEAST_DIVERSITY", 0.0)  # of eight prompts it is a matter of chance
+    monkeypatch.setattr("engine.training.rloo.LEAST_DIVERSITY", 0.0)  # of eight prompts it is a matter of chance
     lesson, curves = Lesson(name, policy_steps=36, policy_prompts=8, novelty_weight=0.0), Curves()
     before = lesson.asking()
     follow_taste(lesson.model, lesson.prompts, lesson.config, lesson.course, Rewarding(lesson.write, asks), curves)

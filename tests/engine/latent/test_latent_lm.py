@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.api.chat import Sampling
-from engine.inference.decoding import Batch, Row
-from engine.latent.latent_lm import LatentConfig, LatentLM
-from engine.models.objectives import Encoded, collate, completion_logits
+from engine.api.types import Sampling
+from engine.inference.batch import Batch, Row
+from engine.latent.model import LatentConfig, LatentLM
+from engine.models.logprobs import Encoded, collate, completion_logits
 
 CONFIG = LatentConfig(vocab_size=200, hidden_size=24, head_dim=24, latent_size=3, context_size=5)
 WORDS = CONFIG.first_word

@@ -5,10 +5,9 @@ from random import Random
 import pytest
 
 from engine.latent.slots import SLOTS, lift, slots
-from recipes import grammar, topics
-from recipes.grammar import LANGUAGES, Language
-from recipes.latent.skeletons import skeletons
-from recipes.parser import is_well_formed, style_of
+from recipes import corpus, grammar
+from recipes.grammar import LANGUAGES, Language, is_well_formed, style_of
+from recipes.latent.lessons import skeletons
 
 KINDS = ("slogan", "title", "poem", "story", "post", "pitch", "character")
 
@@ -19,7 +18,7 @@ def test_whatever_the_grammar_writes_is_well_formed(kind: str, language: Languag
     random = Random(f"{kind} {language}")
     for style in grammar.styles(kind, language):
         for _ in range(10):
-            text = grammar.skeleton(kind, style, topics.topic(language, random), language, random)
+            text = grammar.skeleton(kind, style, corpus.topic(language, random), language, random)
             assert is_well_formed(text, kind, language), text
 
 
@@ -31,7 +30,7 @@ def test_a_text_with_two_words_exchanged_hardly_ever_is(kind: str, language: Lan
     tried = accepted = 0
     for _ in range(120):
         text = grammar.skeleton(
-            kind, random.choice(grammar.styles(kind, language)), topics.topic(language, random), language, random
+            kind, random.choice(grammar.styles(kind, language)), corpus.topic(language, random), language, random
         )
         words = text.split(between) if between else list(text)
         place = random.randrange(max(1, len(words) - 1))
@@ -63,7 +62,7 @@ def test_one_person_keeps_name_and_pronoun() -> None:
     found = next(t for t in grammar.templates("en")["character"].values() for t in t if "{name}" in t and "{she}" in t)
     assert found, "the grammar has such a template"
     random = Random(0)
-    written = (grammar.skeleton("story", "plain", topics.topic("en", random), "en", random) for _ in range(200))
+    written = (grammar.skeleton("story", "plain", corpus.topic("en", random), "en", random) for _ in range(200))
     text = next(t for t in written if " she " in t)
     assert is_well_formed(text, "story", "en")
     assert not is_well_formed(text.replace(" she ", " he "), "story", "en")

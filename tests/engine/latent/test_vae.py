@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from engine.api.sources import SHIPPED
+from engine.api.models import SHIPPED
 from engine.latent.noise import LEVELS
 from engine.latent.vae import (
     Posterior,
@@ -20,11 +20,11 @@ from engine.latent.vae import (
     importance_weighted,
     mutual_information,
 )
-from engine.models.model import Base, load_base
-from recipes.latent.build_latent import CURVES_FILE, PLANS, rows_of
-from recipes.latent.latent_train import Budget, Rows, train_vae
-from recipes.latent.skeletons import skeletons
-from recipes.parser import is_well_formed
+from engine.models.loader import Base, load_base
+from recipes.grammar import is_well_formed
+from recipes.latent.build import CURVES_FILE, PLANS, rows_of
+from recipes.latent.lessons import skeletons
+from recipes.latent.train import Budget, Rows, train_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.api.chat import Message
-from engine.api.sources import find_source, version_name
+from engine.api.models import find_source, version_name
+from engine.api.types import Message
 from engine.errors import ModelError, RequestError
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import Base, load_base
+from engine.models.loader import Base, load_base
 from tests.engine.conftest import CONTEXT_TOKENS
 
 

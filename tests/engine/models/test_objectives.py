@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import Example
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from engine.models.objectives import (
+from engine.models.loader import load_base
+from engine.models.logprobs import (
     Encoded,
     balanced_weights,
     collate,

@@ -7,10 +7,10 @@ from random import Random
 import pytest
 import torch
 
-from engine.models.model import Base, load_base
-from engine.models.objectives import Encoded
+from engine.models.loader import Base, load_base
+from engine.models.logprobs import Encoded
 from engine.preference.features import TOKEN_BUCKETS, block_slices, text_features
-from engine.preference.taste import Labels, fit
+from engine.preference.head import Labels, fit
 from tests.support.learning.learning_fixtures import save_tiny_model
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.preference.palate import Palate, Verdicts, fit_palate
-from engine.preference.taste import Labels, auroc
+from engine.preference.head import Labels, auroc
+from engine.preference.personal import Palate, Verdicts, fit_palate
 
 WIDTH = 40
 torch.set_num_threads(1)  # two threads on two busy cores are slower than one

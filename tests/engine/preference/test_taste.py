@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.preference.taste import Labels, auroc, find_signal, fit
+from engine.preference.head import Labels, auroc, find_signal, fit
 
 
 def labelled(

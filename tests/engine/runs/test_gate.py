@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.runs.gate import Measurements, Memory, TextMeasures, decide
-from engine.runs.off_policy import Estimate
-from engine.runs.run_config import GateBounds
+from engine.runs.config import GateBounds
+from engine.runs.promotion_gate import Estimate, Measurements, Memory, TextMeasures, decide
 
 TEXTS = TextMeasures(
     fluency=1.0, distinct_2=0.3, length=40.0, self_bleu=0.4, begging=0.0, flattery=0.0, phrases={"a cup of tea": 0.08},

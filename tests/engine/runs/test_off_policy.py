@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from engine.runs.off_policy import FEWEST_TEXTS, estimate
+from engine.runs.promotion_gate import FEWEST_TEXTS, estimate
 
 
 def test_equal_policies_change_nothing():

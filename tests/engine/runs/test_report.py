@@ -7,13 +7,12 @@ from typing import get_args
 
 import pytest
 
-from engine.data.data_card import DataCard
-from engine.runs.gate import Measurements, Memory, Verdict, decide
-from engine.runs.report import write_page
-from engine.runs.report_words import SENTENCES, check_line
-from engine.runs.run import Comparison, Reason, ReasonCode, RunReport, read_report, strip_run, write_report
-from engine.runs.run_config import GateBounds, RunConfig
-from engine.runs.text_measures import TextMeasures
+from engine.data.dataset import DataCard
+from engine.runs.config import GateBounds, RunConfig
+from engine.runs.promotion_gate import Measurements, Memory, Verdict, decide
+from engine.runs.report import SENTENCES, check_line, write_page
+from engine.runs.run_dir import Comparison, Reason, ReasonCode, RunReport, read_report, strip_run, write_report
+from engine.runs.text_metrics import TextMeasures
 
 HOSTILE = '<script>alert(1)</script> & "quoted" {{ 7 * 7 }}'
 CARD = DataCard(

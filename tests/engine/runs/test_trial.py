@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from engine.runs import trial
-from engine.runs.trial import Opinion, arm_of, arm_of_counts, compare, decide, fixed_size, ratings_to_go
+from engine.runs import ab_test
+from engine.runs.ab_test import Opinion, arm_of, arm_of_counts, compare, decide, fixed_size, ratings_to_go
 
 TRIALS = 100
 
@@ -66,9 +66,9 @@ def test_no_ratings_are_no_evidence() -> None:
 
 
 def test_unanimity_of_a_few_decides_nothing() -> None:
-    few, many = arm_of_counts(0, trial.BURN_IN_RATINGS - 1), arm_of_counts(900, 1000)
+    few, many = arm_of_counts(0, ab_test.BURN_IN_RATINGS - 1), arm_of_counts(900, 1000)
     assert decide(few, many, may_promote=True, is_over=False) == "go_on"
-    assert decide(arm_of_counts(0, trial.BURN_IN_RATINGS), many, may_promote=True, is_over=False) == "roll_back"
+    assert decide(arm_of_counts(0, ab_test.BURN_IN_RATINGS), many, may_promote=True, is_over=False) == "roll_back"
 
 
 def test_a_better_version_is_promoted_once_it_may_and_a_likely_one_when_time_is_up() -> None:
@@ -98,7 +98,7 @@ def test_the_fewer_ratings_are_missing_the_clearer_it_is() -> None:
         arms = arm_of_counts(likes, 40), arm_of_counts(260, 400)
         return ratings_to_go(*arms, least=50, is_reference_fixed=False)
 
-    assert missing(12) <= missing(20) < missing(26) == trial.LONGEST_RATINGS - 40
+    assert missing(12) <= missing(20) < missing(26) == ab_test.LONGEST_RATINGS - 40
     assert missing(38) <= 20
 
 

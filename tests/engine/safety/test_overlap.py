@@ -1,8 +1,8 @@
 """What copies others is told from what is merely alike, short, or one's own."""
 
-from engine.runs.run import Check, Reason, RunReport
-from engine.runs.version_card import licence_of, make_card, read_card, write_card
-from engine.safety.overlap import Overlap
+from engine.runs.run_dir import Check, Reason, RunReport
+from engine.runs.versions import licence_of, make_card, read_card, write_card
+from engine.safety.near_copy import Overlap
 
 POEM = (
     "Slow boats leave the old harbour before the town is awake, and the gulls who know their names follow them to"

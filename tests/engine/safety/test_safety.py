@@ -5,9 +5,9 @@ import pytest
 from benchmarks.disguises import DISGUISES, sentences
 from engine.errors import ModelError, RunError
 from engine.models.guard import judgement
-from engine.safety.disguise import bare
-from engine.safety.personal_data import personal_data
-from engine.safety.safety import load_filter
+from engine.safety.filter import load_filter
+from engine.safety.normalize import bare
+from engine.safety.pii import personal_data
 from recipes.corpus import conversations
 
 FILTER = load_filter()

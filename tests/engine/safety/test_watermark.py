@@ -6,12 +6,12 @@ from random import Random
 import pytest
 import torch
 
-from engine.api.chat import Sampling
+from engine.api.types import Sampling
 from engine.errors import ModelError
-from engine.inference.decoding import Batch, Row
-from engine.inference.sampling import RowSampler, draw
+from engine.inference.batch import Batch, Row
+from engine.inference.sampler import RowSampler, draw
 from engine.inference.watermark import CONTEXT_TOKENS, Watermark, read_secret, strongest
-from engine.safety.fingerprint import fingerprint, is_alike
+from engine.safety.near_copy import fingerprint, is_alike
 
 SECRET, CPU = bytes(range(32)), torch.device("cpu")
 VOCAB = 500

@@ -13,8 +13,8 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from engine.inference.batching import Engine
-from engine.models.model import Base
+from engine.inference.engine import Engine
+from engine.models.loader import Base
 from tests.engine.conftest import CONTEXT_TOKENS, Server
 from tests.support.learning.rated import served
 

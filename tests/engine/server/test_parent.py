@@ -11,7 +11,7 @@ import pytest
 
 CHILD = """
 import os, signal, sys, time
-from engine.parent import end_with_parent
+from engine.process import end_with_parent
 
 if sys.argv[2] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from engine.inference.batching import Engine
-from engine.models.model import Base
+from engine.inference.engine import Engine
+from engine.models.loader import Base
 from engine.serve import main
 from tests.engine.conftest import start_server
 from tests.support.asking import chat, metric

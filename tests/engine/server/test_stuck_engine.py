@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from engine.api.chat import Message, Sampling
+from engine.api.types import Message, Sampling
 from engine.errors import EngineUnavailable
-from engine.inference import batching
-from engine.inference.batching import Engine
-from engine.models.model import Base
-from engine.server.http_app import build_app
+from engine.inference.engine import Engine
+from engine.models.loader import Base
+from engine.server.app import build_app
 
 ASK = [Message("user", "Write a poem on tea")]
 SHORT = Sampling(max_tokens=4, temperature=0.0, ignore_eos=True)
@@ -68,13 +67,13 @@ async def test_health_is_503_while_the_model_is_stuck_and_200_before_and_after(
         writing = asyncio.create_task(write(engine))
         await asyncio.to_thread(hang.hanging.wait)
         assert await status(engine) == (200, "ok"), "a long round is none that is stuck"
-        monkeypatch.setattr(batching, "STUCK_SECONDS", 0.05)
+        monkeypatch.setattr(engine, "STUCK_SECONDS", 0.05)
         await asyncio.sleep(0.1)
         assert await status(engine) == (503, "stuck")
-        monkeypatch.setattr(batching, "STUCK_SECONDS", 60.0)
+        monkeypatch.setattr(engine, "STUCK_SECONDS", 60.0)
         hang.end()
         assert await writing
-        monkeypatch.setattr(batching, "STUCK_SECONDS", 0.0)
+        monkeypatch.setattr(engine, "STUCK_SECONDS", 0.0)
         while await status(engine) != (200, "ok"):  # an idle engine is not stuck, however long it waits
             await asyncio.sleep(0.01)
     assert await status(engine) == (503, "stopped")
@@ -83,13 +82,13 @@ async def test_health_is_503_while_the_model_is_stuck_and_200_before_and_after(
 async def test_a_hung_generation_does_not_hold_up_the_next(
     tiny_base: Base, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.inference.generation.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("engine.inference.request.SILENCE_SECONDS", 0.2)
     async with Engine(tiny_base, max_batch=1) as engine:
         hung, waiting = (engine.submit(ASK, SHORT, model="tiny") for _ in range(2))
         for generation in (hung, waiting):
             with pytest.raises(EngineUnavailable, match="silent for too long"):
                 await anext(generation.deltas())
-        monkeypatch.setattr("engine.inference.generation.SILENCE_SECONDS", 60.0)
+        monkeypatch.setattr("engine.inference.request.SILENCE_SECONDS", 60.0)
         hang.end()
         assert await write(engine)
         assert engine.running == engine.waiting == 0, "those that gave up hold no row"

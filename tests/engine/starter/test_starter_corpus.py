@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from recipes import corpus, grammar, topics, wishes
+from recipes import corpus, grammar
 from recipes.grammar import KINDS, LANGUAGES, Language, Topic
 
 ROOT = Path(__file__).parents[3]
-OCCASIONS = [form for form in wishes.requests("en") if form not in KINDS]
+OCCASIONS = [form for form in corpus.requests("en") if form not in KINDS]
 
 
 def conversations(count: int, seed: int = 0) -> list[corpus.Conversation]:
@@ -45,7 +45,7 @@ def test_the_corpus_knows_every_kind_and_instruction_of_the_bot() -> None:
     assert set(kinds) <= set(KINDS)
     for kind, table in kinds.items():
         for language in LANGUAGES:
-            assert wishes.instructions(kind, language)[0] == table["instruction"][language]
+            assert corpus.instructions(kind, language)[0] == table["instruction"][language]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -66,7 +66,7 @@ def test_texts_of_the_kinds_hold_their_topic_word_for_word(language: Language) -
     random = Random(0)
     for kind in (k for k in KINDS if k != "write"):
         for style in grammar.styles(kind, language):
-            topic = topics.topic(language, random)
+            topic = corpus.topic(language, random)
             text = grammar.write(kind, style, topic, language, random)
             assert topic.text.casefold() in text.casefold(), (kind, style)
 
@@ -87,11 +87,11 @@ def test_held_out_topics_never_enter_the_corpus() -> None:
     latin_words = set(re.findall(r"[a-z]+", said))
     random = Random(0)
     for language in LANGUAGES:
-        names = {topics.held_out_topic(language, random) for _ in range(400)}
-        real = {name.text.casefold() for name in names if name.text in topics.held_out_names(language)}
+        names = {corpus.held_out_topic(language, random) for _ in range(400)}
+        real = {name.text.casefold() for name in names if name.text in corpus.held_out_names(language)}
         assert len(real) >= 25
         assert [name for name in real if name in said] == []
-    invented = {topics.invented_topic("en", random, held_out=True).text.casefold() for _ in range(300)}
+    invented = {corpus.invented_topic("en", random, held_out=True).text.casefold() for _ in range(300)}
     assert [name for name in invented if name in latin_words] == []
 
 
@@ -115,7 +115,7 @@ def test_latin_words_stand_apart_in_chinese_text() -> None:
 def follow(change: str, language: Language, form: str, seed: int) -> tuple[str, str, str]:
     """The text before, the text after the wish, and the topic after it."""
     random = Random(seed)
-    topic, other = topics.topic(language, random), topics.topic(language, random)
+    topic, other = corpus.topic(language, random), corpus.topic(language, random)
     style = random.choice([style for style in grammar.styles(form, language) if style != "quiet"])
     before = corpus.Draft(form, style, topic, grammar.write(form, style, topic, language, random))
     new = other if change == "topic" else topic

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from engine.api.chat import Message
-from engine.models.model import load_base
+from engine.api.types import Message
+from engine.models.loader import load_base
 from recipes import corpus
 from recipes.starter import build, train
-from recipes.starter.muon import orthogonal
 from recipes.starter.tokenizer import ASSISTANT, encode, token_id, train_tokenizer
+from recipes.starter.train import orthogonal
 
 
 @pytest.fixture(scope="module")

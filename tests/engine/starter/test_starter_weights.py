@@ -7,8 +7,8 @@ from random import Random
 import pytest
 import torch
 
-from engine.models.model import STARTER_FOLDER, Base, load_base
-from recipes import topics, wishes
+from engine.models.loader import STARTER_FOLDER, Base, load_base
+from recipes import corpus
 from recipes.grammar import LANGUAGES, Language
 from recipes.starter import measure
 
@@ -44,9 +44,9 @@ def test_most_texts_hold_a_topic_that_training_never_saw_and_all_end(
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_nearly_all_texts_hold_an_everyday_topic(starter: Base, language: Language) -> None:
     random = Random(1)
-    asked = [(kind, topics.themed_topic(language, random).text) for kind in measure.TOPIC_KINDS for _ in range(8)]
+    asked = [(kind, corpus.themed_topic(language, random).text) for kind in measure.TOPIC_KINDS for _ in range(8)]
     prompts = [
-        [{"role": "system", "content": wishes.instructions(kind, language)[0]}, {"role": "user", "content": topic}]
+        [{"role": "system", "content": corpus.instructions(kind, language)[0]}, {"role": "user", "content": topic}]
         for kind, topic in asked
     ]
     torch.manual_seed(1)
@@ -75,7 +75,7 @@ def test_a_new_topic_for_the_last_text_is_taken_up(starter: Base, language: Lang
     topic, text = {"en": ("green tea", "Green tea, for everyone."), "zh": ("绿茶", "绿茶，天天都好。")}[language]
     wish, name = {"en": ("make it about old maps", "old maps"), "zh": ("改成老地图", "老地图")}[language]
     asked = [
-        {"role": "system", "content": wishes.instructions("slogan", language)[0]},
+        {"role": "system", "content": corpus.instructions("slogan", language)[0]},
         {"role": "user", "content": topic},
         {"role": "assistant", "content": text},
         {"role": "user", "content": wish},

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.data.dataset import RatedGeneration, write_dataset
-from engine.runs.run import read_report
-from engine.runs.run_config import RunConfig, write_config
+from engine.runs.config import RunConfig, write_config
+from engine.runs.run_dir import read_report
 from engine.train import run
 from tests.support.learning.learning_fixtures import audience, save_taught_model
 

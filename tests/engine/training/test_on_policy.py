@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from engine.errors import RunError
-from engine.evaluation.evaluate import divergence
-from engine.evaluation.replies import Prompt, Replies, sample_replies
+from engine.evaluation.metrics import divergence
+from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from engine.models.objectives import Encoded
-from engine.runs.run_config import RunConfig
-from engine.training.finetune import Course, Curves, add_adapter, trained_parameters
-from engine.training.on_policy import Balance, Rewarding, follow_taste, leave_one_out, novelty, room_left
-from engine.training.trail import Trail
+from engine.models.loader import load_base
+from engine.models.logprobs import Encoded
+from engine.runs.config import RunConfig
+from engine.training.checkpoints import Trail
+from engine.training.kto import Course, Curves, add_adapter, trained_parameters
+from engine.training.rloo import Balance, Rewarding, follow_taste, leave_one_out, novelty, room_left
 from tests.support.learning.learning_fixtures import rated
 
 CONFIG = RunConfig(lora_rank=8, max_new_tokens=16, policy_steps=15, policy_prompts=12, learning_rate=5e-3, threads=1)
@@ -77,7 +77,7 @@ def follow(taught: Path, liking, **changes: object) -> tuple[Curves, float, floa
 
 
 def test_what_is_liked_is_written_more(taught, monkeypatch):
-    monkeypatch.setattr("engine.training.on_policy.LEAST_DIVERSITY", 0.0)  # so tiny a model's is a matter of chance
+    monkeypatch.setattr("engine.training.rloo.LEAST_DIVERSITY", 0.0)  # so tiny a model's is a matter of chance
     curves, before, after = follow(taught, likes_a, novelty_weight=0.0)
     assert after > before + 0.1
     assert curves.kl[-1] <= CONFIG.kl_budget

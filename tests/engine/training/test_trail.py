@@ -2,7 +2,7 @@
 
 import torch
 
-from engine.training.trail import Trail
+from engine.training.checkpoints import Trail
 
 
 def walked(count: int) -> tuple[torch.Tensor, Trail]:

@@ -10,15 +10,15 @@ import pytest
 import torch
 from peft import PeftModel
 
-from bot.reporting.bulletin import share_done
+from bot.reporting.run_messages import share_done
 from engine.data.dataset import Example, RatedGeneration, write_dataset
 from engine.errors import ModelError, RunError
-from engine.evaluation.replies import Prompt, Replies, sample_replies
+from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import load_base
-from engine.models.objectives import collate, encode, log_probs
-from engine.runs.run import Progress, RunReport, read_progress, read_report
-from engine.runs.run_config import GateBounds, RunConfig, write_config
+from engine.models.loader import load_base
+from engine.models.logprobs import collate, encode, log_probs
+from engine.runs.config import GateBounds, RunConfig, write_config
+from engine.runs.run_dir import Progress, RunReport, read_progress, read_report
 from engine.runs.versions import publish
 from engine.train import run
 from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model

@@ -10,8 +10,8 @@ import pytest
 
 from engine.data.dataset import write_dataset
 from engine.errors import RunError
-from engine.runs.run import Progress, Reason, RunReport, append_progress, read_progress, read_report, write_report
-from engine.runs.run_config import RunConfig, read_config, write_config
+from engine.runs.config import RunConfig, read_config, write_config
+from engine.runs.run_dir import Progress, Reason, RunReport, append_progress, read_progress, read_report, write_report
 from engine.train import main
 from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 

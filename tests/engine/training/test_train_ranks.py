@@ -23,9 +23,9 @@ import torch
 from safetensors.torch import load_file
 
 from engine.data.dataset import RatedGeneration, write_dataset
-from engine.models import ranks
-from engine.runs.run import read_report
-from engine.runs.run_config import RunConfig, write_config
+from engine.models import distributed
+from engine.runs.config import RunConfig, write_config
+from engine.runs.run_dir import read_report
 from engine.train import main
 from tests.support.learning.learning_fixtures import audience, rated, save_tiny_model, wait_for_training
 
@@ -78,7 +78,7 @@ def train_as(rank: int, of: int, port: int, run_dir: Path) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(of), "MASTER_ADDR": "127.0.0.1"}
     os.environ |= {"MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
     sys.stderr = said_by(rank, run_dir).open("w")
-    ranks.leave(main([str(run_dir)]))
+    distributed.leave(main([str(run_dir)]))
 
 
 def said_by(rank: int, run_dir: Path) -> Path:

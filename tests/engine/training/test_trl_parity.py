@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from engine.data.dataset import Example, examples_of
-from engine.data.exchange import kto_record
+from engine.data.trl_format import kto_record
 from engine.models.chat_template import ChatTemplate
-from engine.models.model import Base, load_base
-from engine.models.objectives import Batch, CausalModel, Encoded, collate, encode, kl_baseline, kto_loss, log_probs
-from engine.runs.run_config import RunConfig
-from engine.training.finetune import add_adapter
+from engine.models.loader import Base, load_base
+from engine.models.logprobs import Batch, CausalModel, Encoded, collate, encode, kl_baseline, kto_loss, log_probs
+from engine.runs.config import RunConfig
+from engine.training.kto import add_adapter
 from tests.support.learning.learning_fixtures import audience, save_tiny_model
 
 BETA = 0.1

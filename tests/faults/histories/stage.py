@@ -19,7 +19,7 @@ from bot.common.settings import DataSettings
 from bot.reporting.export import What, lines
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import Person, SeenMessage
-from engine.data.reward import DOWN, UP, value_of_reactions
+from engine.data.rewards import DOWN, UP, value_of_reactions
 from storage.db.database import open_for_reading
 from storage.tables import versions
 from tests.faults.histories.model import Model, Text, Word, assert_same, finished_of, number_of, version_of

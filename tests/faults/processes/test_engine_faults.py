@@ -13,8 +13,8 @@ import pytest
 from bot.common.errors import StartError
 from bot.serving import engine_process
 from bot.serving.engine_process import EngineProcess, free_port
-from engine.api.chat import Message, Reply, Sampling
 from engine.api.client import EngineClient
+from engine.api.types import Message, Reply, Sampling
 from engine.errors import EngineUnavailable
 from tests.support.learning.learning_fixtures import save_greedy_model
 

@@ -17,10 +17,10 @@ from bot.common.keys import open_keys
 from bot.common.settings import DataSettings
 from bot.learning.nightly import Nightly, Policy
 from bot.learning.trainer import Budget
-from bot.reporting.verdicts import verdict_sentence
-from bot.serving.switchboard import Switchboard
+from bot.reporting.run_messages import verdict_sentence
+from bot.serving.version_router import Switchboard
 from engine.api.client import EngineClient
-from engine.runs.run import Reason, RunReport, write_report
+from engine.runs.run_dir import Reason, RunReport, write_report
 from engine.runs.versions import verify
 from storage.db.database import Database
 from tests.bot.learning.test_nightly import Night, rate
@@ -113,7 +113,8 @@ async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_m
 
 
 @pytest.mark.parametrize(
-    ("point", "trainings"), [("bot.learning.nightly.versions.add", 2), ("bot.serving.switchboard.Switchboard.crown", 1)]
+    ("point", "trainings"),
+    [("bot.learning.nightly.versions.add", 2), ("bot.serving.version_router.Switchboard.crown", 1)],
 )
 async def test_a_run_cut_off_while_its_version_takes_over_is_seen_through_by_the_next_start(
     nights: Callable[..., Night], tmp_path: Path, trainer_does: Callable[[str], None], point: str, trainings: int

@@ -14,7 +14,7 @@ import pytest
 from storage.backup.checkup import fault_of
 from storage.db.database import Database, open_for_reading, use_keys
 from storage.db.errors import DatabaseUnusable
-from storage.db.migrations import MIGRATIONS, migrate, pending
+from storage.db.schema import MIGRATIONS, migrate, pending
 from storage.privacy import erasure
 from tests.storage.conftest import NOON
 from tests.support.killing import killed_at_statement
@@ -58,7 +58,7 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_schema_or_the_new_on
             closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
             pytest.MonkeyPatch.context() as p,
         ):
-            p.setattr("storage.db.migrations.MIGRATIONS", MIGRATIONS[:count])
+            p.setattr("storage.db.schema.MIGRATIONS", MIGRATIONS[:count])
             use_keys(connection, None)
             migrate(connection)
             known.append(schema(connection))

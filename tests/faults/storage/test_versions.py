@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.serving.switchboard import Switchboard
+from bot.serving.version_router import Switchboard
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable, ModelError
 from engine.runs.versions import MANIFEST, publish, sweep, verify
@@ -172,7 +172,7 @@ from pathlib import Path
 
 import httpx
 
-from bot.serving.switchboard import Switchboard
+from bot.serving.version_router import Switchboard
 from engine.api.client import EngineClient
 from storage.db.database import Database
 
@@ -212,12 +212,12 @@ async def reign(adapter: Path, tmp_path: Path) -> AsyncIterator[Database]:
 async def test_a_kill_during_a_swap_leaves_one_champion(strace: None, reign: Database, tmp_path: Path) -> None:
     seen = set()
     for step in range(1, MOST_STEPS):
-        await versions.crown(reign, "v1", at=NOW)
+        await versions.promote(reign, "v1", at=NOW)
         status = killed_at(step, "pwrite64,fdatasync", CROWN, tmp_path / "ovation.db", tmp_path / "versions")
         (champion,) = await champions(reign)
         seen.add(champion)
         verify(tmp_path / "versions" / champion)
-        await versions.crown(reign, "v2", at=NOW)
+        await versions.promote(reign, "v2", at=NOW)
         assert await champions(reign) == ["v2"]
         if status == 0:
             break
@@ -248,7 +248,7 @@ async def test_an_engine_that_dies_while_the_champion_is_loaded_costs_no_champio
 
 
 async def test_a_damaged_champion_gives_way_to_the_one_before_it(reign: Database, tmp_path: Path) -> None:
-    await versions.crown(reign, "v2", at=NOW + timedelta(days=2))
+    await versions.promote(reign, "v2", at=NOW + timedelta(days=2))
     os.truncate(tmp_path / "versions" / "v2" / "adapter_model.safetensors", 10)
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)

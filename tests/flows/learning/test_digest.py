@@ -8,7 +8,7 @@ from bot.common.settings import DataSettings
 from bot.learning.nightly import run_folder
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import Chat, Person, SeenMessage
-from engine.runs.run import Comparison, Reason, RunReport, write_report
+from engine.runs.run_dir import Comparison, Reason, RunReport, write_report
 from storage.db.database import Database
 from storage.db.records import Version
 from storage.tables import runs, versions

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from bot.serving.engine_process import free_port
-from engine.api.chat import Message, Reply, Sampling
 from engine.api.client import EngineClient
-from engine.api.sources import STARTER_FOLDER
+from engine.api.models import STARTER_FOLDER
+from engine.api.types import Message, Reply, Sampling
 from engine.errors import EngineUnavailable, NoAdapters, RequestError
 from tests.support.scene import BotProcess, Scene
 

@@ -54,7 +54,7 @@ async def version_that_learned(bot: BotProcess) -> None:
     await runs.end(db, run.id, verdict="promoted", reason="better", numbers={}, version=VERSION, at=now)
     version = Version(name=VERSION, base="starter", run=run.id, state="candidate", created_at=now)
     assert await versions.add(db, version)
-    await versions.crown(db, VERSION, at=now)
+    await versions.promote(db, VERSION, at=now)
     await db.close()
 
 

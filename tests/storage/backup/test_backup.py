@@ -11,7 +11,7 @@ import pytest
 from storage.backup import backup, restore
 from storage.backup.backup import Revision, Scrubbed
 from storage.backup.restore import Restored
-from storage.db import migrations
+from storage.db import schema
 from storage.db.database import Database
 from storage.db.errors import BackupFailed, BackupUnusable
 from storage.privacy.tombstones import Tombstone
@@ -184,15 +184,15 @@ async def test_a_restored_database_is_live_again_and_can_be_backed_up_and_restor
 def test_an_older_backup_is_brought_up_to_the_schema(live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = live.with_name("old.db")
     with monkeypatch.context() as patch, opened(old) as connection:
-        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
-        migrations.migrate(connection)
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        schema.migrate(connection)
         connection.execute("INSERT INTO people VALUES ('ada', ?), ('bob', ?)", (NOON.isoformat(), NOON.isoformat()))
     made = back_up(old, folder)
     assert backup.scrub([made], [Tombstone("bob", NIGHT)], None) == Scrubbed((made,))
     backup.verify(made)
     bring_back(made, live, Tombstone("ada", NIGHT))
     with opened(live) as connection:
-        assert migrations.pending(connection) == []
+        assert schema.pending(connection) == []
         assert connection.execute("SELECT count(*) FROM people").fetchone()[0] == 0
 
 
@@ -212,7 +212,7 @@ def test_a_restore_of_an_older_backup_brings_nothing_of_a_forgotten_person_back(
 def test_scrubbing_forgets_in_every_backup_that_holds_something_and_leaves_the_others(live: Path, folder: Path) -> None:
     empty = live.with_name("empty.db")
     with opened(empty) as connection:
-        migrations.migrate(connection)
+        schema.migrate(connection)
     without, with_her = back_up(empty, folder), back_up(live, folder, now=NIGHT + timedelta(days=1))
     untouched = without.read_bytes()
     stones = [Tombstone("ada", NIGHT)]

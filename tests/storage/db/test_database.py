@@ -9,7 +9,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from storage.db import migrations
+from storage.db import schema
 from storage.db.database import Database, open_for_reading, use_keys
 from storage.db.errors import DatabaseClosed, DatabaseUnusable
 from tests.support.stored.keys import keyring_in
@@ -108,12 +108,12 @@ async def test_durability_settings_hold(db: Database) -> None:
 def test_a_failing_migration_rolls_back_and_stays_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     use_keys(connection, None)
-    migrations.migrate(connection)
+    schema.migrate(connection)
     broken = ("0002 broken", ("CREATE TABLE fine (a TEXT) STRICT", "CREATE TABLE broken ("))
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, broken))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
     with pytest.raises(sqlite3.OperationalError):
-        migrations.migrate(connection)
-    assert migrations.pending(connection) == ["0002 broken"]
+        schema.migrate(connection)
+    assert schema.pending(connection) == ["0002 broken"]
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     connection.close()
     assert "fine" not in tables and "ratings" in tables

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.backup import backup
-from storage.db import migrations
+from storage.db import schema
 from storage.db.database import Database, open_for_reading
 from storage.db.errors import KeyringUnusable
 from storage.db.keyring import PSEUDONYMS, Keyring
@@ -115,7 +115,7 @@ async def test_a_database_of_before_and_its_backups_are_encrypted_without_a_word
 ) -> None:
     live = tmp_path / "ovation.db"
     with monkeypatch.context() as patch:
-        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:5])
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:5])
         write_history(live, texts=40, seed=3)
         backup.back_up(live, tmp_path / "backups", now=NOON, keep=7)
     assert files_with(tmp_path, b"ada-said-so") == ["ovation-20261123T120000Z.db", "ovation.db"]

@@ -14,7 +14,7 @@ from storage.db.records import Deed, Generation, RatingEvent, Reaction
 from storage.privacy import erasure
 from storage.privacy.erasure import Erased
 from storage.privacy.tombstones import Tombstone
-from storage.tables import audit, generations, inbox, people, placing, ratings, runs
+from storage.tables import generations, inbox, moderation, people, ratings, runs
 from tests.storage.conftest import NOON, delivered, new_generation
 from tests.support.stored.histories import PEOPLE, files_with, opened, rows_of, words_of, write_history
 from tests.support.stored.keys import keyring_in
@@ -62,12 +62,12 @@ async def test_everything_of_a_person_goes_and_everything_of_others_stays(db: Da
     assert run is not None
     await runs.learn(db, run.id, fewest=1)
     await people.ban(db, "ada", at=NOON)
-    await audit.append(db, Deed(NOON, "ada", "forget"))
+    await moderation.append_audit(db, Deed(NOON, "ada", "forget"))
     erased = await forget(db)
     assert erased == Erased(generations=(hers.id,), ratings=3, consents=1, runs=(run.id,))
     assert [rating.rater for rating in await db.read(ratings.current)] == ["bob"]
     assert await generations.by_id(db, hers.id) is None and await generations.by_id(db, his.id) == his
-    assert await people.banned(db) == {"ada"} and len(await audit.newest(db, limit=9)) == 1
+    assert await people.banned(db) == {"ada"} and len(await moderation.newest_audit(db, limit=9)) == 1
     assert await db.read(lambda c: c.execute("PRAGMA foreign_key_check").fetchall()) == []
     assert await left(db, tmp_path) == 0 and rows_of(tmp_path / "ovation.db", "bob") == 6
 
@@ -94,7 +94,7 @@ async def test_placeholders_of_unfinished_texts_are_told(db: Database) -> None:
     accepted = await generations.accept(db, new_generation(2))
     placed = await generations.accept(db, new_generation(3))
     assert accepted is not None and placed is not None
-    await placing.place(db, placed.id, message_id=77)
+    await ratings.place(db, placed.id, message_id=77)
     assert (await forget(db)).placeholders == ((-100, 77),)
 
 
@@ -135,7 +135,7 @@ async def test_reactions_that_are_dated_ahead_of_our_clock_go_too(db: Database, 
 
 async def test_early_reactions_go_too(db: Database, tmp_path: Path) -> None:
     await generations.accept(db, new_generation(1, author="bob"))
-    await placing.react(
+    await ratings.react(
         db, Reaction(update_id=9, chat_id=-100, message_id=5, rater="ada", value=1.0, emoji="❤", at=NOON)
     )
     await forget(db)

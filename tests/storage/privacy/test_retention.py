@@ -6,8 +6,8 @@ from datetime import timedelta
 from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent, Tally, Version
 from storage.privacy import retention
-from storage.privacy.dossier import of_person
-from storage.tables import generations, people, ratings, runs, taints, versions
+from storage.privacy.data_export import of_person
+from storage.tables import generations, people, ratings, runs, versions
 from tests.storage.conftest import NOON, delivered, new_generation
 
 LATER = NOON + timedelta(hours=30)
@@ -115,6 +115,6 @@ async def test_old_texts_go_with_all_that_was_said_of_them_unless_a_version_has_
     left = await generations.by_id(db, child.id)
     assert left is not None and left.parent is None
     assert await generations.by_id(db, new.id) == new and await generations.by_id(db, taught.id) == taught
-    await taints.destroyed(db, "v1", at=NOON)
+    await versions.mark_destroyed(db, "v1", at=NOON)
     assert await retention.expire(db, before=NOON + timedelta(hours=1)) == 1
     assert await db.read(lambda c: c.execute("PRAGMA foreign_key_check").fetchall()) == []

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from storage.db.database import Database
 from storage.privacy import erasure
-from storage.tables import counted, ratings
+from storage.tables import ratings
 from storage.tables.statistics import statistics_in
 from tests.storage.conftest import NOON, delivered
 
@@ -15,11 +15,11 @@ async def totals(
     db: Database, update_id: int, counts: dict[str, int], *, minutes: int = 0, message_id: int = 1001
 ) -> None:
     at = NOON + timedelta(minutes=minutes)
-    await counted.record_totals(db, counts, chat_id=-100, message_id=message_id, at=at, update_id=update_id)
+    await ratings.record_totals(db, counts, chat_id=-100, message_id=message_id, at=at, update_id=update_id)
 
 
 async def change(db: Database, update_id: int, by: dict[str, int], *, message_id: int = 1001) -> None:
-    await counted.record_change(db, by, chat_id=-100, message_id=message_id, update_id=update_id)
+    await ratings.record_change(db, by, chat_id=-100, message_id=message_id, update_id=update_id)
 
 
 async def shown(db: Database, chat: str | None = None) -> dict[str, int]:

@@ -6,21 +6,21 @@ from datetime import timedelta
 from storage.db.database import Database
 from storage.db.records import Generation, Tally
 from storage.privacy import erasure, retention
-from storage.tables import duels, generations, people, placing, ratings
+from storage.tables import generations, people, ratings
 from tests.storage.conftest import NOON, new_generation
 
 LATER = NOON + timedelta(hours=30)
 
 
 async def deliver(db: Database, text: Generation) -> None:
-    await placing.place(db, text.id, message_id=1000 + text.id)
+    await ratings.place(db, text.id, message_id=1000 + text.id)
     await generations.write_text(db, text.id, text=f"Tea {text.id}.", version="starter")
     await generations.end(db, text.id, delivered=True, at=NOON)
 
 
 async def pair(db: Database, update_id: int = 1) -> tuple[Generation, Generation]:
     new = new_generation(update_id)
-    first, second = await duels.accept(db, new, replace(new, update_id=-update_id, seed=2))
+    first, second = await generations.accept_duel(db, new, replace(new, update_id=-update_id, seed=2))
     return first, second
 
 
@@ -32,20 +32,20 @@ async def test_both_texts_are_recorded_once(db: Database) -> None:
     first, second = await pair(db)
     assert (first.seed, second.seed) == (1, 2) and first.messages == second.messages
     new = new_generation(1)
-    assert await duels.accept(db, new, replace(new, update_id=-1)) == ()
+    assert await generations.accept_duel(db, new, replace(new, update_id=-1)) == ()
 
 
 async def test_there_is_a_choice_once_both_are_there_and_the_last_one_stands(db: Database) -> None:
     first, second = await pair(db)
     await deliver(db, first)
-    assert await duels.choose(db, first.id, "bob", at=NOON) is None, "the other is still being written"
+    assert await generations.choose_of_duel(db, first.id, "bob", at=NOON) is None, "the other is still being written"
     assert await ratings.tally(db, first.id) == Tally(chosen=0)
     await deliver(db, second)
     for chosen, rival in ((first, second), (second, first), (second, first)):
-        beside = await duels.choose(db, chosen.id, "bob", at=NOON)
+        beside = await generations.choose_of_duel(db, chosen.id, "bob", at=NOON)
         assert beside is not None and beside.id == rival.id
     assert [await ratings.tally(db, text.id) for text in (first, second)] == [Tally(chosen=0), Tally(chosen=1)]
-    (only,) = await db.read(duels.all_pairs)
+    (only,) = await db.read(generations.all_duels)
     assert (only.chosen, only.rejected, only.rater, only.consented) == (second.id, first.id, "bob", False)
 
 
@@ -53,12 +53,12 @@ async def test_a_text_without_a_rival_cannot_be_chosen(db: Database) -> None:
     accepted = await generations.accept(db, new_generation(1))
     assert accepted is not None
     await deliver(db, accepted)
-    assert await duels.choose(db, accepted.id, "bob", at=NOON) is None
+    assert await generations.choose_of_duel(db, accepted.id, "bob", at=NOON) is None
     assert (await ratings.tally(db, accepted.id)).chosen is None
     failed, other = await pair(db, 2)
     await generations.end(db, failed.id, delivered=False, at=NOON)
     await deliver(db, other)
-    assert await duels.choose(db, other.id, "bob", at=NOON) is None
+    assert await generations.choose_of_duel(db, other.id, "bob", at=NOON) is None
     assert (await ratings.tally(db, other.id)).chosen is None
 
 
@@ -66,7 +66,7 @@ async def test_a_choice_says_something_of_both_texts_where_all_agree(db: Databas
     first, second = await pair(db)
     for text in (first, second):
         await deliver(db, text)
-    await duels.choose(db, first.id, "bob", at=NOON)
+    await generations.choose_of_duel(db, first.id, "bob", at=NOON)
     await people.grant(db, "ada", "tea", text_version=1, at=NOON)
     assert await signals_of(db) == set(), "the author agrees, the chooser does not"
     await people.grant(db, "bob", "tea", text_version=1, at=NOON)
@@ -79,7 +79,7 @@ async def test_a_choice_without_consent_goes_after_a_day(db: Database) -> None:
         await deliver(db, text)
     await people.grant(db, "bob", "tea", text_version=1, at=NOON)
     for rater in ("bob", "cyd"):
-        await duels.choose(db, first.id, rater, at=NOON)
+        await generations.choose_of_duel(db, first.id, rater, at=NOON)
     await retention.purge(db, before=LATER)
     assert (await ratings.tally(db, first.id)).chosen == 1
 
@@ -89,7 +89,7 @@ async def test_forgetting_the_chooser_takes_the_choice_and_forgetting_the_author
     for text in (first, second):
         await deliver(db, text)
     for rater in ("bob", "cyd"):
-        await duels.choose(db, first.id, rater, at=NOON)
+        await generations.choose_of_duel(db, first.id, rater, at=NOON)
     at = await erasure.moment(db, "bob", LATER)
     await db.write(lambda c: erasure.erase(c, "bob", before=at))
     assert (await ratings.tally(db, first.id)).chosen == 1

@@ -50,11 +50,11 @@ async def test_there_is_one_champion_and_a_way_back(db: Database) -> None:
     assert await champion(db) == "starter"
     for number in (1, 2):
         await versions.add(db, version(f"v{number}", number))
-        await versions.crown(db, f"v{number}", at=NOON + timedelta(minutes=number))
+        await versions.promote(db, f"v{number}", at=NOON + timedelta(minutes=number))
     assert await champion(db) == "v2"
     previous = await versions.previous_champion(db, "starter")
     assert previous is not None and previous.name == "v1"
-    await versions.crown(db, "v1", at=NOON + timedelta(minutes=3))
+    await versions.promote(db, "v1", at=NOON + timedelta(minutes=3))
     await versions.register_base(db, "starter", at=NOON)
     assert await champion(db) == "v1"
 
@@ -64,15 +64,15 @@ async def test_a_canary_retires_when_a_champion_is_crowned(db: Database) -> None
     await versions.add(db, version("v1", 1))
     await versions.make_canary(db, "v1", at=NOON)
     assert await champion(db) == "starter"
-    await versions.crown(db, "v1", at=NOON)
+    await versions.promote(db, "v1", at=NOON)
     assert await champion(db) == "v1" and await versions.in_state(db, "starter", "canary") is None
 
 
 async def test_a_discarded_version_is_nothing_to_go_back_to(db: Database) -> None:
     await versions.register_base(db, "starter", at=NOON)
     await versions.add(db, version("v1", 1))
-    await versions.crown(db, "v1", at=NOON + timedelta(minutes=1))
-    await versions.crown(db, "starter", at=NOON + timedelta(minutes=2))
+    await versions.promote(db, "v1", at=NOON + timedelta(minutes=1))
+    await versions.promote(db, "starter", at=NOON + timedelta(minutes=2))
     await versions.discard(db, "v1")
     assert await versions.previous_champion(db, "starter") is None
 

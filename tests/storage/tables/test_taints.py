@@ -7,7 +7,7 @@ import pytest
 from storage.db.database import Database
 from storage.db.records import Version
 from storage.privacy import erasure
-from storage.tables import audit, people, runs, taints, versions
+from storage.tables import moderation, people, runs, versions
 from tests.storage.conftest import NOON, delivered
 from tests.storage.privacy.test_retention import agree, rate, trained_on
 
@@ -23,26 +23,29 @@ async def reign(db: Database) -> Database:
     await trained_on(db, "v1")
     await rate(db, await delivered(db, 2, author="bob"), "ada", 11)
     await trained_on(db, "v2")
-    await versions.crown(db, "v1", at=NOON)
-    await versions.crown(db, "v2", at=NOON + timedelta(minutes=1))
+    await versions.promote(db, "v1", at=NOON)
+    await versions.promote(db, "v2", at=NOON + timedelta(minutes=1))
     return db
 
 
 async def test_forgetting_taints_what_has_learned_from_the_person_and_nothing_else(reign: Database) -> None:
     await erasure.forget(reign, "ada", LATER, names=lambda _: ())
     assert [version.name for version in await versions.of_base(reign, "starter") if version.tainted_at] == ["v2"]
-    assert [version.name for version in await taints.serving(reign, "starter")] == ["v2"]
+    assert [version.name for version in await versions.tainted_serving(reign, "starter")] == ["v2"]
     previous = await versions.previous_champion(reign, "starter")
     assert previous is not None and previous.name == "v1"
-    await taints.leave(reign, "starter", follows="v1", at=LATER)
+    await versions.retire_tainted(reign, "starter", follows="v1", at=LATER)
     champion = await versions.in_state(reign, "starter", "champion")
     assert champion is not None and champion.name == "v1"
-    assert await taints.serving(reign, "starter") == []
-    (due,) = await taints.to_destroy(reign, old_before=NOON - timedelta(days=180))
+    assert await versions.tainted_serving(reign, "starter") == []
+    (due,) = await versions.to_destroy(reign, old_before=NOON - timedelta(days=180))
     assert due.name == "v2"
-    await taints.destroyed(reign, "v2", at=LATER)
-    assert await taints.to_destroy(reign, old_before=NOON - timedelta(days=180)) == []
-    assert {deed.action for deed in await audit.newest(reign, limit=9)} == {"took out of service", "destroyed"}
+    await versions.mark_destroyed(reign, "v2", at=LATER)
+    assert await versions.to_destroy(reign, old_before=NOON - timedelta(days=180)) == []
+    assert {deed.action for deed in await moderation.newest_audit(reign, limit=9)} == {
+        "took out of service",
+        "destroyed",
+    }
 
 
 async def test_who_is_shut_out_taints_what_has_learned_from_their_texts_too(reign: Database) -> None:
@@ -67,5 +70,5 @@ async def test_a_run_in_flight_publishes_nothing_that_a_forget_has_tainted_and_a
 
 
 async def test_old_versions_out_of_service_are_destroyed_and_the_base_never_is(reign: Database) -> None:
-    due = await taints.to_destroy(reign, old_before=LATER)
+    due = await versions.to_destroy(reign, old_before=LATER)
     assert [version.name for version in due] == ["v1"]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from storage.db.database import Database
 from storage.db.records import Generation, PromptSignal, Rating, RatingEvent
 from storage.privacy import erasure
-from storage.tables import generations, people, preferences, ratings, reasons
+from storage.tables import generations, people, ratings
 from tests.storage.conftest import NOON, delivered, new_generation
 
 LATER = NOON + timedelta(hours=1)
@@ -42,19 +42,19 @@ async def agree(db: Database, *names: str) -> None:
 
 async def test_a_reason_stands_as_long_as_the_dislike_that_it_explains(db: Database) -> None:
     text = await delivered(db, 1)
-    assert not await reasons.record(db, text.id, "bob", "boring", at=NOON)
+    assert not await ratings.record_reason(db, text.id, "bob", "boring", at=NOON)
     await press(db, text, 1.0, update_id=10)
-    assert not await reasons.record(db, text.id, "bob", "boring", at=NOON)
+    assert not await ratings.record_reason(db, text.id, "bob", "boring", at=NOON)
     await press(db, text, -1.0, update_id=11)
-    assert await reasons.is_wanted(db, text.id)
-    assert await reasons.record(db, text.id, "bob", "boring", at=NOON)
-    assert await reasons.record(db, text.id, "bob", "too_long", at=NOON)
-    assert (await only_rating(db)).reason == "too_long" and not await reasons.is_wanted(db, text.id)
+    assert await ratings.is_reason_wanted(db, text.id)
+    assert await ratings.record_reason(db, text.id, "bob", "boring", at=NOON)
+    assert await ratings.record_reason(db, text.id, "bob", "too_long", at=NOON)
+    assert (await only_rating(db)).reason == "too_long" and not await ratings.is_reason_wanted(db, text.id)
     await press(db, text, 1.0, update_id=12)
     assert (await only_rating(db)).reason is None
     await press(db, text, -1.0, update_id=13)
     assert (await only_rating(db)).reason is None, "a new dislike has a reason of its own"
-    assert await reasons.is_wanted(db, text.id)
+    assert await ratings.is_reason_wanted(db, text.id)
 
 
 async def test_a_reaction_asks_for_no_reason_but_may_have_one(db: Database) -> None:
@@ -63,8 +63,8 @@ async def test_a_reaction_asks_for_no_reason_but_may_have_one(db: Database) -> N
         db,
         RatingEvent(update_id=9, generation=text.id, rater="bob", source="reaction", value=-1.0, emoji="💩", at=NOON),
     )
-    assert not await reasons.is_wanted(db, text.id)
-    assert await reasons.record(db, text.id, "bob", "wrong", at=NOON)
+    assert not await ratings.is_reason_wanted(db, text.id)
+    assert await ratings.record_reason(db, text.id, "bob", "wrong", at=NOON)
     assert (await only_rating(db)).reason == "wrong"
 
 
@@ -114,25 +114,25 @@ async def test_how_many_were_compared_is_kept(db: Database) -> None:
 
 
 async def test_the_last_choice_stands_until_it_is_dropped(db: Database) -> None:
-    await preferences.choose(db, "ada", "tea", "own_taste", "on", at=NOON)
-    await preferences.choose(db, "bob", "tea", "own_taste", "on", at=NOON)
-    await preferences.choose(db, "bob", "tea", "own_taste", "off", at=NOON)
-    assert await preferences.who_chose(db, "own_taste", "on") == {("ada", "tea")}
-    assert await preferences.chosen(db, "bob", "tea", "own_taste") == "off"
-    await preferences.drop(db, "ada", "tea", "own_taste")
-    assert await preferences.chosen(db, "ada", "tea", "own_taste") is None
+    await people.choose_preference(db, "ada", "tea", "own_taste", "on", at=NOON)
+    await people.choose_preference(db, "bob", "tea", "own_taste", "on", at=NOON)
+    await people.choose_preference(db, "bob", "tea", "own_taste", "off", at=NOON)
+    assert await people.who_chose(db, "own_taste", "on") == {("ada", "tea")}
+    assert await people.chosen_preference(db, "bob", "tea", "own_taste") == "off"
+    await people.drop_preference(db, "ada", "tea", "own_taste")
+    assert await people.chosen_preference(db, "ada", "tea", "own_taste") is None
 
 
 async def test_reasons_signals_and_choices_are_forgotten_with_their_person_and_no_others(db: Database) -> None:
     hers, his = await delivered(db, 1, author="ada"), await delivered(db, 2, author="bob")
     for update_id, (text, rater) in enumerate([(hers, "bob"), (his, "ada"), (his, "bob")], start=10):
         await press(db, text, -1.0, update_id=update_id, rater=rater)
-        await reasons.record(db, text.id, rater, "boring", at=NOON)
+        await ratings.record_reason(db, text.id, rater, "boring", at=NOON)
     await ask_again(db, hers, 20, author="bob")
     await ask_again(db, his, 21, author="ada")
     await ask_again(db, his, 22, author="bob")
     for person in ("ada", "bob"):
-        await preferences.choose(db, person, "tea", "own_taste", "on", at=NOON)
+        await people.choose_preference(db, person, "tea", "own_taste", "on", at=NOON)
     await erasure.forget(db, "ada", LATER, names=lambda _: ())
 
     left = {

@@ -20,9 +20,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from engine.api.chat import Message
+from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating
-from engine.runs.run import METRICS_FILE, read_progress
+from engine.runs.run_dir import METRICS_FILE, read_progress
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"

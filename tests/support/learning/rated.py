@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from engine.api.chat import Message, Sampling
-from engine.api.tasting import ONE_TEXT, Choosing, RatedText
-from engine.inference.batching import Engine
-from engine.inference.generation import Generation
-from engine.server.http_app import build_app
+from engine.api.types import ONE_TEXT, Choosing, Message, RatedText, Sampling
+from engine.inference.engine import Engine
+from engine.inference.request import Generation
+from engine.server.app import build_app
 
 TOPICS = ("green tea", "a night train", "my cat", "the rain", "fresh bread", "an old bike", "winter", "a lighthouse")
 DRAWN = Sampling(max_tokens=32, temperature=1.0, top_p=0.95)

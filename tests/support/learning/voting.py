@@ -1,6 +1,6 @@
 """Votes for the tests of the label model."""
 
-from engine.data.weights import Vote
+from engine.data.rewards import Vote
 
 
 def votes_of(rater: str, values: list[float], *, tenure: float = 1.0, chat: str = "chat") -> list[Vote]:

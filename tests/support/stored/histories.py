@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from storage.db.database import open_for_reading, use_keys
-from storage.db.migrations import migrate
+from storage.db.schema import migrate
 from tests.storage.conftest import NOON
 
 PEOPLE = ("ada", "bob", "cyd", "dee", "eve", "fay")

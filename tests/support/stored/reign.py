@@ -17,5 +17,5 @@ async def open_reign(folder: Path, adapter: Path, *, base: str, at: datetime) ->
     for name in ("v1", "v2"):
         publish(adapter, folder / "versions", name)
         await versions.add(database, Version(name=name, base=base, run=None, state="candidate", created_at=at))
-    await versions.crown(database, "v1", at=at + timedelta(days=1))
+    await versions.promote(database, "v1", at=at + timedelta(days=1))
     return database

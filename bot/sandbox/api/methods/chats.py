@@ -2,10 +2,10 @@
 
 from bot.sandbox.api.methods.context import Context, Handler, chat_id
 from bot.sandbox.api.params import Params
-from bot.sandbox.world import wire
+from bot.sandbox.world import serializers
 from bot.sandbox.world.errors import bad_request
 from bot.sandbox.world.records import Answer, Person
-from bot.sandbox.world.rooms import Room
+from bot.sandbox.world.state import Room
 
 _PERMISSIONS = (
     "can_send_messages",
@@ -33,13 +33,13 @@ _GIFTS = (
 async def get_chat(context: Context, params: Params) -> object:
     """A ChatFullInfo; without `available_reactions` every standard one is."""
     room = context.side.room(chat_id(params))
-    info = wire.chat(room.chat) | {
+    info = serializers.chat(room.chat) | {
         "accent_color_id": 0,
         "max_reaction_count": 11,
         "accepted_gift_types": dict.fromkeys(_GIFTS, False),
     }
     if room.reactions is not None:
-        info["available_reactions"] = wire.reactions(room.reactions)
+        info["available_reactions"] = serializers.reactions(room.reactions)
     if room.chat.is_group:
         info["permissions"] = dict.fromkeys(_PERMISSIONS, True)
     return info
@@ -50,14 +50,14 @@ async def get_chat_member(context: Context, params: Params) -> object:
     room = context.side.open_room(chat_id(params))
     person_id = params.integer("user_id")
     if person_id == context.state.bot.id:
-        return wire.member(context.state.bot, room.bot_status)
+        return serializers.member(context.state.bot, room.bot_status)
     person = room.members.get(person_id)
     if person is not None:
-        return wire.member(person, _status(room, person))
+        return serializers.member(person, _status(room, person))
     stranger = context.state.people.get(person_id)
     if stranger is None:
         raise bad_request("invalid user_id specified")
-    return wire.member(stranger, "left")
+    return serializers.member(stranger, "left")
 
 
 async def get_chat_administrators(context: Context, params: Params) -> object:
@@ -66,9 +66,9 @@ async def get_chat_administrators(context: Context, params: Params) -> object:
     if room.chat.is_private:
         raise bad_request("there are no administrators in the private chat")
     people = [person for person in room.members.values() if person.id in room.admins]
-    found = [wire.member(person, "administrator") for person in people]
+    found = [serializers.member(person, "administrator") for person in people]
     if room.bot_status == "administrator":
-        found.append(wire.member(context.state.bot, "administrator"))
+        found.append(serializers.member(context.state.bot, "administrator"))
     return found
 
 

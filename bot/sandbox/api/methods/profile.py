@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bot.sandbox.api.methods.context import Context, Handler
 from bot.sandbox.api.params import Params
-from bot.sandbox.world import wire
+from bot.sandbox.world import serializers
 from bot.sandbox.world.errors import bad_request
 from bot.sandbox.world.menus import ANY_LANGUAGE, ScopeKey
 from bot.sandbox.world.records import Command
@@ -29,7 +29,7 @@ _SCOPES = frozenset(
 
 async def get_me(context: Context, params: Params) -> object:
     """The bot's own User, with what it can do."""
-    return wire.user(context.state.bot) | {
+    return serializers.user(context.state.bot) | {
         "can_join_groups": True,
         "can_read_all_group_messages": not context.state.privacy_mode,
         "supports_guest_queries": False,

@@ -11,19 +11,30 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
 from telegram.error import BadRequest
 from telegram.ext import CallbackQueryHandler, CommandHandler, MessageHandler, MessageReactionHandler, filters
 
-from bot.sandbox.people.crowds import Audience, Brigade, Evening, without_footer
-from bot.sandbox.people.evenings import diversity
+from bot.sandbox.people.audience import Audience, Brigade, Evening, without_footer
 from bot.sandbox.people.judges import COIN_TOSSES, DISLIKES, LIKES, QUIET, Temper, make_judge, make_judges, turned
-from bot.sandbox.people.rating import WISHES
-from bot.sandbox.people.surface import FEATURES, surface
-from bot.sandbox.people.tastes import ACCEPTED, DISLIKED, IGNORED, LOVED, PUSHED, TASTES, Camps, Mark, Style, drifted
+from bot.sandbox.people.rating import WISHES, diversity
+from bot.sandbox.people.tastes import (
+    ACCEPTED,
+    DISLIKED,
+    FEATURES,
+    IGNORED,
+    LOVED,
+    PUSHED,
+    TASTES,
+    Camps,
+    Mark,
+    Style,
+    drifted,
+    surface,
+)
 from bot.sandbox.people.topics import KINDS, TOPICS, Asked
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.errors import Standstill
-from bot.sandbox.world.reactions import is_reaction
 from bot.sandbox.world.records import Person
+from bot.sandbox.world.text import is_reaction
 from bot.sandbox.world.world import World
-from engine.data.reward import REACTION_VALUES
+from engine.data.rewards import REACTION_VALUES
 from recipes import grammar
 from tests.bot.sandbox.test_sandbox import polling
 

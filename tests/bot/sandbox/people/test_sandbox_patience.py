@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from bot.sandbox.patience import while_moving
+from bot.sandbox.bot_process import while_moving
 from bot.sandbox.world.errors import Standstill
 from bot.sandbox.world.world import World
 

@@ -1,0 +1,123 @@
+"""The operator's commands for the data: doctor, backup, restore, forget. The same rules as in `bot.cli`."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from bot.cli.terminal import busy, confirm, give_up, or_give_up
+from bot.common.keys import open_keys
+from bot.common.settings import data_settings
+from bot.operations import maintenance
+from bot.operations.doctor import Diagnosis, diagnose
+from storage.backup import backup as backup_file
+from storage.privacy.erasure import Erased
+
+_BACKING_UP = "Making a backup …"
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+app = typer.Typer()
+keys = typer.Typer(help="The keys of the texts.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
+) -> None:
+    """Check settings, machine, database, versions and backups; works while the bot runs."""
+    with busy("" if as_json else "Looking at everything …"):
+        diagnosis = diagnose()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in diagnosis.findings], ensure_ascii=False, indent=1))
+    else:
+        Console(highlight=False).print(_table(diagnosis))
+    raise typer.Exit(diagnosis.exit_status)
+
+
+@app.command()
+def backup(
+    to: Annotated[Path | None, typer.Option(help="A new file, instead of one in DATA_DIR/backups.")] = None,
+) -> None:
+    """Make a backup of the database and print where it is; works while the bot runs.
+
+    The master key (KEY_FILE), DATA_DIR/keyring.jsonl, DATA_DIR/versions and DATA_DIR/tombstones.jsonl are not in it:
+    copy them too. A copy of the keyring lies beside the backups in DATA_DIR/backups.
+    """
+    settings = or_give_up(data_settings)
+    if to is None:
+        to = or_give_up(lambda: asyncio.run(maintenance.backups(settings, open_keys(settings)).make()), _BACKING_UP)
+    else:
+        or_give_up(lambda: backup_file.back_up_to(settings.database_path, to), _BACKING_UP)
+    typer.echo(to)
+
+
+@app.command()
+def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = False) -> None:
+    """Put a backup in the database's place, while the bot is stopped; the present one is kept."""
+    settings = or_give_up(data_settings)
+    or_give_up(lambda: backup_file.verify(file), "Checking the backup …")
+    confirm(f"Put {file} in the place of {settings.database_path}?", yes=yes)
+    done = or_give_up(lambda: asyncio.run(maintenance.bring_back(settings, file)), "Restoring …")
+    typer.echo(f"{file} is restored.")
+    if done.safety_copy is not None:
+        typer.echo(f"A backup of what was there before: {done.safety_copy}.")
+    if done.put_aside is not None:
+        typer.echo(f"The database of before lies at {done.put_aside}: delete it once nothing is missing.")
+    erased = done.erased
+    typer.echo(
+        f"Forgotten again: {len(erased.generations)} texts, {erased.ratings} ratings, {erased.consents} opt-ins."
+    )
+    if done.versions_aside:
+        typer.echo(f"Versions made after the backup do not serve any more: {', '.join(done.versions_aside)}.")
+
+
+@app.command()
+def forget(
+    person: Annotated[str, typer.Argument(help="A numeric Telegram id, or a pseudonym from an export.")],
+    yes: Yes = False,
+) -> None:
+    """Erase everything of a person from the database and its backups, while the bot is stopped."""
+    settings = or_give_up(data_settings)
+    pseudonym = or_give_up(lambda: maintenance.pseudonym_of(settings, person))
+    if pseudonym is None:
+        give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
+    confirm(f"Erase everything of {person} for good?", yes=yes)
+    done = or_give_up(lambda: asyncio.run(maintenance.forget(settings, pseudonym)), "Erasing, in the backups too …")
+    typer.echo(f"Erased: {_told(done.erased)}.")
+    typer.echo(f"Backups rewritten: {len(done.rewritten)}.")
+    if done.erased.runs:
+        runs = ", ".join(map(str, done.erased.runs))
+        typer.echo(f"Runs that had learned from them: {runs}; the next run starts from the base without them.")
+    if done.unreadable:
+        files = ", ".join(map(str, done.unreadable))
+        give_up(f"These are damaged and may still hold what was erased: {files}. Delete them.", status=1)
+
+
+@keys.command("rotate")
+def rotate_keys() -> None:
+    """Draw a new master key (KEY_FILE) and wrap every person's key by it, while the bot is stopped.
+
+    No text is touched. Copy the new KEY_FILE, and the keyring beside the backups, to where you keep the old ones.
+    """
+    settings = or_give_up(data_settings)
+    or_give_up(lambda: asyncio.run(maintenance.rotate(settings)), "Wrapping every key anew …")
+    typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")
+
+
+def _told(erased: Erased) -> str:
+    return f"{len(erased.generations)} texts, {erased.ratings} ratings, {erased.consents} opt-ins"
+
+
+def _table(diagnosis: Diagnosis) -> Table:
+    table = Table("Check", "State", Column("What it says", overflow="fold"), box=None, pad_edge=False)
+    for finding in diagnosis.findings:
+        table.add_row(finding.check, f"[{_STYLES[finding.state]}]{finding.state}[/]", Text(finding.says))
+    return table

@@ -1,0 +1,115 @@
+"""`ovation models`: the versions that there are, and models side by side. The same rules as in `bot.cli`."""
+
+import asyncio
+import json
+import logging
+import sys
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bot.cli.comparison import shipped_here, writes
+from bot.cli.completion import compared_kinds, taste_names
+from bot.cli.terminal import give_up, or_give_up
+from bot.common.settings import data_settings
+from storage.db.database import open_for_reading
+from storage.tables import versions
+
+if TYPE_CHECKING:
+    from bot.cli.comparison import Plan
+
+
+app = typer.Typer()
+models = typer.Typer(help="The versions, and models side by side.", invoke_without_command=True)
+app.add_typer(models, name="models")
+
+
+@models.callback()
+def list_versions(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+) -> None:
+    """Print the versions, newest first, and which of them serves; works while the bot runs."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = or_give_up(data_settings)
+    with closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection:
+        found = versions.all_of(connection, None)
+    if as_json:
+        typer.echo(json.dumps([asdict(version) for version in found], default=str))
+        return
+    table = Table("Version", "Base", "Run", "State", "Made (UTC)", "Fate")
+    for version in found:
+        fate = "destroyed" if version.destroyed_at else "tainted" if version.tainted_at else ""
+        made = f"{version.created_at.astimezone(UTC):%Y-%m-%d %H:%M}"
+        run = "" if version.run is None else str(version.run)
+        table.add_row(version.name, version.base, run, version.state, made, fate)
+    Console(highlight=False).print(table)
+
+
+@models.command()
+def compare(
+    names: Annotated[
+        str, typer.Option("--models", help="Which, with commas: starter, vae, gan, folders or hub ids.")
+    ] = "",
+    kind: Annotated[str, typer.Option(help="What they write.", autocompletion=compared_kinds)] = "slogan",
+    texts: Annotated[int, typer.Option(min=4, max=5000, help="How many of each model are measured.")] = 200,
+    nights: Annotated[int, typer.Option(min=0, max=3, help="How many nights each learns.")] = 3,
+    ratings: Annotated[int, typer.Option(min=1, max=5000, help="How many texts are rated before each night.")] = 400,
+    taste: Annotated[
+        str, typer.Option(help="What the people like, such as lively or brief.", autocompletion=taste_names)
+    ] = "lively",
+    out: Annotated[Path, typer.Option(help="A new folder for the table and the pictures.")] = Path("comparison"),
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other topics, words and people.")] = 1,
+) -> None:
+    """Measure models side by side: form, diversity, memory, speed, and how simulated people like them night by night.
+
+    Needs no token and touches no data; every number has a note. A night of the small generators takes a minute or two,
+    one of the starter about ten; `--nights 0` leaves them out.
+    """
+    from bot.cli.comparison import plan_for  # noqa: PLC0415 - the other commands start faster without it
+
+    wanted = names.split(",") if names else [model for model in shipped_here() if writes(model, kind)]
+    plan = or_give_up(lambda: plan_for(wanted, kind=kind, taste=taste))
+    plan = replace(plan, texts=texts, nights=nights, ratings=ratings, seed=seed)
+    try:
+        out.mkdir(parents=True)
+    except FileExistsError:
+        give_up(f"{out} exists already: name a new folder with --out.", status=2)
+    except OSError as error:
+        give_up(f"{out} cannot be written: {error.strerror}.", status=1)
+    logging.getLogger("bot").addHandler(logging.NullHandler())  # what goes wrong is told in one sentence
+    try:
+        or_give_up(lambda: asyncio.run(_compare(plan, out)))
+    except KeyboardInterrupt:
+        give_up("Stopped.", status=1)
+    finally:
+        with suppress(OSError):
+            out.rmdir()  # where nothing has come of it
+
+
+async def _compare(plan: "Plan", out: Path) -> None:
+    """Compare with a bar that follows; write what came of it, and print the table."""
+    from bot.cli.comparison import compare as run_comparison  # noqa: PLC0415 - the same
+    from bot.cli.comparison_report import as_json, draw_quality, draw_satisfaction, markdown, table  # noqa: PLC0415  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("Loading …", total=1.0)
+        asks, results = await run_comparison(
+            plan, lambda words, share: bar.update(task, description=words, completed=share)
+        )
+        bar.update(task, description="Done.", completed=1.0)
+    (out / "comparison.json").write_text(as_json(plan, asks, results), encoding="utf-8")
+    (out / "comparison.md").write_text(markdown(plan, results), encoding="utf-8")
+    draw_satisfaction(plan, results, out / "satisfaction.png")
+    draw_quality(results, out / "quality-diversity.png")
+    Console(highlight=False).print(table(plan, results))
+    typer.echo(f"What each number means, and the pictures: {out / 'comparison.md'}")

@@ -1,0 +1,68 @@
+"""`ovation run`: the bot itself. The same rules as in `bot.cli`.
+
+`ovation demo`: everything in a browser. The same rules as in `bot.cli`.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.cli.terminal import give_up, or_give_up
+from bot.common.errors import OvationError, StartError
+from bot.common.log import set_up_logging
+from bot.common.settings import load_settings
+from bot.common.timing import USUAL, Timing
+from bot.sandbox.demo import Plan, run_demo
+from bot.start import run as run_bot
+from storage.db.errors import StorageError
+
+app = typer.Typer()
+
+
+@app.command()
+def run() -> None:
+    """Run the bot with the settings from the environment and .env."""
+    start_bot()
+
+
+def start_bot(timing: Timing = USUAL) -> None:
+    """`ovation run`; what cannot go on ends the process with a sentence and a status."""
+    settings = or_give_up(load_settings)
+    set_up_logging(settings.log_level, token=settings.telegram_bot_token.get_secret_value())
+    try:
+        asyncio.run(run_bot(settings, timing))
+    except StartError as error:
+        give_up(str(error), status=error.exit_status)
+    except (OvationError, StorageError) as error:
+        give_up(str(error), status=1)
+
+
+@app.command()
+def demo(
+    audience: Annotated[int, typer.Option(min=0, max=200, help="Simulated people with a hidden taste.")] = 0,
+    nights: Annotated[int, typer.Option(min=1, max=30, help="How many nights they use the bot.")] = 3,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the web chat; 0 takes a free one.")] = 8080,
+    once: Annotated[bool, typer.Option("--once", help="End after the last night, also in a terminal.")] = False,
+    chart: Annotated[Path, typer.Option(help="Where the chart of satisfaction per night is written.")] = Path(
+        "satisfaction.png"
+    ),
+    seed: Annotated[int, typer.Option(help="Another seed, another audience.")] = 1,
+    taste: Annotated[
+        str | None, typer.Option(help="What they like, such as brief or poetic; else by the seed.")
+    ] = None,
+    silence: Annotated[float, typer.Option(min=0, max=0.95, help="The share of them who never react.")] = 0.0,
+    train_minutes: Annotated[float, typer.Option(min=0.1, max=60, help="How long each night may train.")] = 20.0,
+    train_steps: Annotated[int, typer.Option(min=0, help="And how many steps in each stage; 0: as a bot's.")] = 14,
+) -> None:
+    """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
+    try:
+        run_demo(
+            Plan(
+                audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste,
+                silence=silence, train_minutes=train_minutes, train_steps=train_steps,
+            )
+        )  # fmt: skip
+    except (OvationError, StorageError) as error:
+        give_up(str(error), status=getattr(error, "exit_status", 1))

@@ -1,0 +1,211 @@
+"""The operator's pen: generate, also while the bot runs. The same rules as in `bot.cli`.
+
+`ovation detect`: does a text carry this installation's watermark? The same rules as in `bot.cli`.
+
+`ovation kinds`: what can be asked for, and whether a file of kinds is right. The same rules as in `bot.cli`.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import subprocess
+import sys
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.cli.completion import kind_names, model_names, version_names
+from bot.cli.terminal import busy, give_up, or_give_up, say_on_stderr
+from bot.common.i18n import say
+from bot.common.keys import keys_of_data
+from bot.common.kinds import SHIPPED, TEMPERATURE, KindsUnusable, load_kinds
+from bot.common.settings import Settings, data_settings, writing_settings
+from bot.common.text import plain
+from bot.generation.limits import MAX_TOPIC_CHARACTERS
+from bot.generation.offline import Scribe, Wish, Withheld, Written, open_scribe
+from bot.moderation.provenance import LIKELY, aigc
+from bot.serving.engine_process import with_model
+from engine.api.models import version_name
+from engine.api.types import MAX_NEW_TOKENS
+from recipes.latent.lessons import unseen_words
+from storage.db.keyring import WATERMARK
+
+app = typer.Typer()
+
+
+@app.command()
+def generate(
+    topic: Annotated[str, typer.Argument(help="What it is to be about.")],
+    kind: Annotated[
+        str | None, typer.Option(help="slogan, poem and so on; else the one for plain text.", autocompletion=kind_names)
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Which version writes; else the champion.", autocompletion=version_names)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Another model than MODEL, as its base writes: starter, vae, gan, a folder or a hub id.",
+            autocompletion=model_names,
+        ),
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="0: the likeliest words.")] = TEMPERATURE,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="The same seed, the same text.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=100, help="How many texts, with seeds one after the other.")] = 1,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, max=MAX_NEW_TOKENS, help="In tokens; else as long as the kind may be.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each text.")] = False,
+) -> None:
+    """Write about a topic, at the terminal; works while the bot runs, and nothing is stored.
+
+    With the engine at ENGINE_URL, or else, and always with --model, with one that is started for it. Needs no token.
+    """
+    if model is not None and version is not None:
+        give_up("A version belongs to MODEL: give --version or --model, not both.", status=2)
+    settings: Settings = or_give_up(writing_settings)
+    if model is not None:
+        settings, version = or_give_up(lambda: with_model(settings, model)), version_name(model)
+    wish = _wish(settings, topic, kind)
+    if strange := unseen_words(settings.model, wish.topic):
+        say_on_stderr(
+            f"{settings.model} has learned nothing about {', '.join(strange)}: the text may not fit the topic."
+        )
+    first = random.randrange(2**31 - count) if seed is None else seed
+    wish = replace(wish, temperature=temperature, max_tokens=max_length)
+    wishes = [replace(wish, seed=(first + number) % 2**31) for number in range(count)]
+    logging.getLogger("bot").addHandler(logging.NullHandler())  # what goes wrong is told in one sentence
+    try:
+        withheld = or_give_up(lambda: asyncio.run(_write(settings, version, wishes, as_json=as_json)))
+    except KeyboardInterrupt:
+        give_up("Stopped.", status=1)
+    if withheld:
+        raise typer.Exit(1)
+
+
+def _wish(settings: Settings, topic: str, kind: str | None) -> Wish:
+    """The wish, once it is one."""
+    kinds = settings.kinds
+    topic = plain(topic)
+    if not topic:
+        give_up('What about? Write it behind the command: ovation generate "green tea".', status=2)
+    if len(topic) > MAX_TOPIC_CHARACTERS:
+        give_up(say("en", "prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS), status=2)
+    if kind is not None and kind not in kinds.by_name:
+        give_up(f"There is no kind {kind!r}: choose one of {', '.join(kinds.by_name)}.", status=2)
+    return Wish(topic=topic, kind=kinds.default if kind is None else kinds.by_name[kind], seed=0)
+
+
+async def _write(settings: Settings, version: str | None, wishes: list[Wish], *, as_json: bool) -> int:
+    """Write and print every text; returns how many are withheld."""
+    withheld = 0
+    async with AsyncExitStack() as stack:
+        with busy("" if as_json else f"Loading {settings.model} …"):
+            scribe = await stack.enter_async_context(open_scribe(settings, version))
+        for number, wish in enumerate(wishes):
+            try:
+                if as_json:
+                    typer.echo(_line(settings, scribe.version, wish, await scribe.write(wish)))
+                else:
+                    await _print(settings, scribe, wish, is_first=number == 0)
+            except Withheld as error:
+                say_on_stderr(str(error))
+                withheld += 1
+    return withheld
+
+
+async def _print(settings: Settings, scribe: Scribe, wish: Wish, *, is_first: bool) -> None:
+    """Print a text: as it comes where somebody looks on, else once it is known to be fit."""
+    if not is_first:
+        typer.echo()
+    with ExitStack() as waiting:
+        waiting.enter_context(busy("Writing …"))
+
+        def show(piece: str) -> None:
+            waiting.close()
+            typer.echo(piece, nl=False)
+
+        if sys.stdout.isatty():
+            try:
+                await scribe.write(wish, show)
+            finally:
+                typer.echo()
+        else:
+            written = await scribe.write(wish)
+            typer.echo(written.text)
+    typer.echo(f"\n{settings.label} · {scribe.version} · seed {wish.seed}")
+
+
+def _line(settings: Settings, version: str, wish: Wish, written: Written) -> str:
+    told = {
+        "text": written.text,
+        "kind": wish.kind.name,
+        "topic": wish.topic,
+        "version": version,
+        "seed": wish.seed,
+        "temperature": wish.temperature,
+        "tokens": written.tokens,
+        "finish_reason": written.finish_reason,
+        "label": settings.label,
+        "AIGC": aigc(settings.content_producer, f"{version}-{wish.seed}"),
+    }
+    return json.dumps(told, ensure_ascii=False)
+
+
+@app.command()
+def detect(
+    file: Annotated[Path, typer.Argument(help="A text file, UTF-8; - reads standard input.")] = Path("-"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a sentence.")] = False,
+) -> None:
+    """Say whether a text carries the watermark of this installation (WATERMARK=on); works while the bot runs.
+
+    An unmarked text is taken for a marked one in 1 of 100 cases. Short, changed or translated texts show nothing.
+    """
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
+    settings = or_give_up(data_settings)
+    key = or_give_up(lambda: keys_of_data(settings)).keyring.key(WATERMARK).hex()
+    asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
+    with busy("" if as_json else "Looking for the watermark …"):
+        done = subprocess.run(
+            [sys.executable, "-m", "engine.inference.watermark"],
+            input=asked,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        give_up((done.stderr.strip().splitlines() or ["The text could not be looked at."])[-1], status=1)
+    found = json.loads(done.stdout)
+    p_value = found["p_value"]
+    is_marked = p_value is not None and p_value < LIKELY
+    if as_json:
+        typer.echo(json.dumps(found | {"marked": is_marked}))
+    elif p_value is None:
+        typer.echo(f"Too short to tell: {found['tokens']} tokens can be looked at, and it takes 20.")
+    else:
+        verdict = "Marked" if is_marked else "No watermark"
+        typer.echo(f"{verdict}: p = {p_value:.2g} over {found['tokens']} tokens.")
+
+
+kinds = typer.Typer(help="What people can ask for (KINDS_FILE).", no_args_is_help=True)
+app.add_typer(kinds, name="kinds")
+
+
+@kinds.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A file of kinds; without it, the shipped one.")] = SHIPPED,
+) -> None:
+    """Say what is wrong in a file of kinds, with lines; nothing is changed."""
+    try:
+        read = load_kinds(file)
+    except KindsUnusable as error:
+        give_up("\n".join(error.faults), status=1)
+    names = ", ".join(f"/{name}" for name in read.by_name)
+    typer.echo(f"{file} is right: {names}. Plain text is for /{read.default.name}.")

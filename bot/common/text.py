@@ -1,0 +1,74 @@
+"""A model's Markdown as plain text and the spans that Telegram draws bold, italic and the like.
+
+Links are shown as their text only: a hidden address is how one is led astray. Knows Markdown, no message.
+
+Text from outside, made safe to store and to show: valid Unicode without control characters.
+
+Knows characters, not what they say.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+
+from telegramify_markdown import convert
+from telegramify_markdown.config import RenderConfig
+
+_LOOK = RenderConfig.isolated()
+_LOOK.markdown_symbol.unordered_list_item = "•"
+for _level in range(1, 5):
+    setattr(_LOOK.markdown_symbol, f"heading_level_{_level}", "")  # the model's headings need no pictures of ours
+
+_KEPT = frozenset({"bold", "italic", "underline", "strikethrough", "spoiler", "code", "pre", "blockquote"})
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters that look a certain way; offset and length in UTF-16 units."""
+
+    kind: str
+    offset: int
+    length: int
+
+
+def rendered(markdown: str) -> tuple[str, tuple[Span, ...]]:
+    """The text without its marks, and what the marks meant."""
+    text, entities = convert(markdown, latex_escape=False, config=_LOOK)
+    spans = tuple(Span(each.type, each.offset, each.length) for each in entities if each.type in _KEPT)
+    return text, spans
+
+
+TELEGRAM_LIMIT = 4096
+"""UTF-16 units that one message can hold."""
+
+
+_DECEPTIVE = frozenset(
+    [
+        *map(chr, range(0x202A, 0x202F)),  # embeddings and overrides that turn text around, and with it our label
+        *map(chr, range(0x2066, 0x206A)),  # isolates
+        *map(chr, range(0xE0000, 0xE0080)),  # tags: words that nobody sees
+        *"\u200b\u2060\ufeff",  # blanks without width
+    ]
+)
+
+
+def plain(text: str) -> str:
+    """Drop lone surrogates, controls but line breaks and tabs, characters that hide or turn others, and outer blanks.
+
+    The joiners that emoji, Persian and Hindi need stay.
+    """
+    valid = text.encode("utf-8", "ignore").decode("utf-8").replace("\N{REPLACEMENT CHARACTER}", "")
+    kept = (c for c in valid if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in _DECEPTIVE))
+    return "".join(kept).strip()
+
+
+def utf16_length(text: str) -> int:
+    """Length as Telegram counts it, in UTF-16 units."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def fitting(text: str, limit: int) -> str:
+    """The longest beginning of `text` within `limit` UTF-16 units, with an ellipsis where something was cut."""
+    if utf16_length(text) <= limit:
+        return text
+    units = text.encode("utf-16-le")[: 2 * (limit - 1)]
+    return units.decode("utf-16-le", "ignore").rstrip() + "…"

@@ -1,0 +1,186 @@
+"""Feedback: from a reaction or a pressed button to a rating, and from a tap to the reason of a 👎 or a choice of two.
+
+Knows what an emoji is worth (through `engine.data.rewards`) and whose verdict stands (through
+`storage.tables.ratings`), and tells
+those who show and learn it. Knows no Telegram type.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from bot.common.errors import Refusal
+from bot.common.keys import Pseudonyms
+from bot.feedback.buttons import Counts
+from engine.data.rewards import DOWN, REACTION_VALUES, UP, value_of_reactions
+from storage.db.database import Database
+from storage.db.records import Generation, RatingEvent, Reaction, Reason
+from storage.tables import generations, people, ratings
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """What a press has done."""
+
+    taken_back: bool
+    consented: bool
+    """The presser has opted in, in the chat that counts."""
+    may_teach: bool = True
+    """It could be learned from, if everybody agreed; in a channel it could not."""
+
+
+class Feedback:
+    """Records ratings; `on_rating` is called after each. `values` says what a reaction is worth from now on."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        pseudonyms: Pseudonyms,
+        counts: Counts,
+        on_rating: Callable[[], object],
+        values: Mapping[str, float | None] = REACTION_VALUES,
+    ) -> None:
+        self._db = db
+        self._pseudonyms = pseudonyms
+        self._counts = counts
+        self._on_rating = on_rating
+        self._values = values
+
+    async def react(
+        self, *, update_id: int, chat_id: int, message_id: int, person_id: int, emojis: Iterable[str], at: datetime
+    ) -> None:
+        """Record the whole set of a person's reactions on a message; messages that show no generation are ignored."""
+        emojis = tuple(emojis)
+        reaction = Reaction(
+            update_id=update_id,
+            chat_id=chat_id,
+            message_id=message_id,
+            rater=self._pseudonyms.person(person_id),
+            value=value_of_reactions(emojis, self._values),
+            emoji="".join(emojis),
+            at=at,
+        )
+        generation = await ratings.react(self._db, reaction)
+        if generation is not None:
+            self._counts.refresh_soon(generation)
+            self._on_rating()
+
+    async def react_unnamed(
+        self, *, update_id: int, chat_id: int, message_id: int, before: Collection[str], after: Collection[str]
+    ) -> None:
+        """Count what somebody has changed who reacts as a group or channel, and so is no rater."""
+        change = {emoji: (emoji in after) - (emoji in before) for emoji in {*before, *after}}
+        await ratings.record_change(self._db, change, chat_id=chat_id, message_id=message_id, update_id=update_id)
+
+    async def count(
+        self, *, update_id: int, chat_id: int, message_id: int, totals: Mapping[str, int], at: datetime
+    ) -> None:
+        """Note how often each emoji stands on a message whose reactions Telegram only counts."""
+        await ratings.record_totals(
+            self._db, totals, chat_id=chat_id, message_id=message_id, at=at, update_id=update_id
+        )
+
+    async def press(
+        self,
+        *,
+        update_id: int,
+        chat_id: int,
+        message_id: int,
+        person_id: int,
+        generation_id: int,
+        button: Literal["up", "down"],
+        at: datetime,
+    ) -> Pressed:
+        """Record 👍 or 👎; the same again takes it back.
+
+        Raises:
+            Refusal: the button belongs to no generation that this message shows.
+        """
+        generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
+        rater = self._pseudonyms.person(person_id)
+        is_taken_back = await self._press(update_id, generation, rater, button, at)
+        consented = await people.has_consented(self._db, rater, generation.chat)
+        return Pressed(taken_back=is_taken_back, consented=consented, may_teach=not generation.delivery.is_channel)
+
+    async def press_offered(
+        self,
+        *,
+        update_id: int,
+        shown_in: str,
+        person_id: int,
+        generation_id: int,
+        token: str,
+        button: Literal["up", "down"],
+        at: datetime,
+    ) -> Pressed:
+        """`press` under a take of inline mode, where a person's consent is the one of their own private chat.
+
+        Raises:
+            Refusal: the button belongs to no take that this message shows.
+        """
+        generation = await generations.choose_offer(self._db, token, shown_in=shown_in, at=at)
+        if generation is None or generation.id != generation_id:
+            raise Refusal("generation-unknown")
+        rater, home = self._pseudonyms.person(person_id), self._pseudonyms.chat(person_id)
+        await generations.note_home(self._db, rater, home, at=at)
+        is_taken_back = await self._press(update_id, generation, rater, button, at)
+        return Pressed(taken_back=is_taken_back, consented=await people.has_consented(self._db, rater, home))
+
+    async def _press(
+        self, update_id: int, generation: Generation, rater: str, button: Literal["up", "down"], at: datetime
+    ) -> bool:
+        """Record a press; True: it took the rating back."""
+        recorded = await ratings.press(
+            self._db,
+            RatingEvent(
+                update_id=update_id,
+                generation=generation.id,
+                rater=rater,
+                source="button",
+                value=UP if button == "up" else DOWN,
+                emoji="👍" if button == "up" else "👎",
+                at=at,
+            ),
+        )
+        asks = button == "down" and recorded.value is not None and generation.offer is None
+        self._counts.refresh_soon(generation, asks=asks and not generation.delivery.is_channel)
+        self._on_rating()
+        return recorded.value is None
+
+    async def explain(
+        self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, reason: Reason, at: datetime
+    ) -> None:
+        """Record why a person dislikes a text.
+
+        Raises:
+            Refusal: they do not, or the button belongs to no generation that this message shows.
+        """
+        generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
+        rater = self._pseudonyms.person(person_id)
+        if not await ratings.record_reason(self._db, generation.id, rater, reason, at=at):
+            raise Refusal("why-not-yours")
+        self._counts.refresh_soon(generation)
+
+    async def choose(self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, at: datetime) -> bool:
+        """Record that a person likes a text better than the other of its duel; returns whether they have opted in.
+
+        Raises:
+            Refusal: one of the two is not there, or the button belongs to no generation that this message shows.
+        """
+        generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
+        rater = self._pseudonyms.person(person_id)
+        rival = await generations.choose_of_duel(self._db, generation.id, rater, at=at)
+        if rival is None:
+            raise Refusal("duel-one-only")
+        for text in (generation, rival):
+            self._counts.refresh_soon(text)
+        self._on_rating()
+        return await people.has_consented(self._db, rater, generation.chat)
+
+    async def _shown(self, generation_id: int, *, chat_id: int, message_id: int) -> Generation:
+        generation = await generations.by_message(self._db, chat_id=chat_id, message_id=message_id)
+        if generation is None or generation.id != generation_id:  # a number may be given out again after a restore
+            raise Refusal("generation-unknown")
+        return generation

@@ -1,0 +1,164 @@
+"""/check without a text: does what people do reach the bot? A message asks for a reaction and a press and shows each as
+it arrives; while a reaction is missing, it says after a while what may keep it away.
+
+The message is known here before it asks for anything, so nobody is faster than that, and nothing on it is a rating.
+One test a chat, in memory: a restart ends it. Knows chats by id, and no Telegram type.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from bot.common.errors import DeliveryError, Refusal
+from bot.common.i18n import say
+from bot.common.timing import USUAL, Timing
+from bot.messaging.keyboards import live_check_button
+from bot.messaging.messenger import Address, Messenger, Sight, patiently
+from engine.data.rewards import REACTION_VALUES, value_of_reactions
+
+logger = logging.getLogger(__name__)
+
+OPEN_SECONDS = 600.0
+"""A test ends after so long."""
+
+
+@dataclass(slots=True)
+class _Test:
+    chat_id: int
+    message_id: int
+    language: str
+    is_reacted: bool = False
+    is_pressed: bool = False
+    is_late: bool = False
+    """Something is missing longer than people need for it."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_reacted and self.is_pressed
+
+
+class LiveCheck:
+    """Runs the tests. `sight` says what of a chat reaches the bot, `values` what each reaction is worth."""
+
+    def __init__(
+        self,
+        *,
+        messenger: Messenger,
+        sight: Callable[[int], Awaitable[Sight]],
+        values: Mapping[str, float | None] = REACTION_VALUES,
+        timing: Timing = USUAL,
+    ) -> None:
+        self._messenger = messenger
+        self._sight = sight
+        self._values = values
+        self._patience_seconds = timing.reaction_test
+        self._tests: dict[int, tuple[_Test, asyncio.Task[None]]] = {}
+        """By chat."""
+
+    async def begin(self, to: Address, language: str) -> None:
+        """Begin a test; an earlier one in the chat is over."""
+        message_id = await patiently(lambda: self._messenger.send(to, say(language, "confirm-heard")))
+        test = _Test(to.chat_id, message_id, language)
+        task = asyncio.create_task(self._accompany(test), name=f"live check in message {message_id}")
+        _, earlier = self._tests.get(to.chat_id, (None, None))
+        self._tests[to.chat_id] = (test, task)
+        if earlier is not None:
+            earlier.cancel()
+
+    def reacted(self, *, chat_id: int, message_id: int) -> bool:
+        """A reaction has come; True when it is on the message of a test."""
+        test = self._of(chat_id, message_id)
+        if test is not None:
+            test.is_reacted = True
+            test.news.set()
+        return test is not None
+
+    def pressed(self, *, chat_id: int, message_id: int) -> None:
+        """The button was pressed.
+
+        Raises:
+            Refusal: the test is over.
+        """
+        test = self._of(chat_id, message_id)
+        if test is None:
+            raise Refusal("check-live-over")
+        test.is_pressed = True
+        test.news.set()
+
+    async def close(self) -> None:
+        """End every test where it stands."""
+        tasks = [task for _, task in self._tests.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _of(self, chat_id: int, message_id: int) -> _Test | None:
+        test, _ = self._tests.get(chat_id, (None, None))
+        return test if test is not None and test.message_id == message_id else None
+
+    async def _accompany(self, test: _Test) -> None:
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPEN_SECONDS):
+                    await self._watch(test)
+                    return
+            await self._show(test, is_open=False)
+        except DeliveryError as error:
+            logger.info("a live check breaks off: %s", error)
+        finally:
+            if self._of(test.chat_id, test.message_id) is test:
+                del self._tests[test.chat_id]
+
+    async def _watch(self, test: _Test) -> None:
+        """Show what arrives, and after a while what is to be done about the rest, until everything has arrived."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience_seconds):
+                await self._until_whole(test)
+                return
+        test.is_late = True
+        await self._until_whole(test)
+
+    async def _until_whole(self, test: _Test) -> None:
+        while True:
+            test.news.clear()
+            await self._show(test)
+            if test.is_whole:
+                return
+            await test.news.wait()
+
+    async def _show(self, test: _Test, *, is_open: bool = True) -> None:
+        state = {"reaction": "yes" if test.is_reacted else "no", "press": "yes" if test.is_pressed else "no"}
+        words = say(test.language, "check-live", **state)
+        if test.is_late or test.is_whole:
+            words += f"\n\n{await self._advice(test)}"
+        buttons = live_check_button(test.language) if is_open and not test.is_whole else ()
+        await patiently(lambda: self._messenger.edit(test.chat_id, test.message_id, words, buttons))
+
+    async def _advice(self, test: _Test) -> str:
+        """What is to be done, as far as it can be told."""
+        sight = await patiently(lambda: self._sight(test.chat_id))
+        if test.is_whole:
+            name = "check-live-well"
+        elif test.is_reacted:
+            name = "check-live-press"
+        elif test.chat_id > 0:
+            name = "check-live-private"
+        elif sight.reactions == ():
+            name = "check-live-off"
+        else:
+            name = "check-live-admin" if sight.is_admin else "check-live-member"
+        parts = [say(test.language, name)]
+        if sight.reactions and (lacks := self._lacking(sight.reactions)):
+            parts.append(say(test.language, "check-live-few", lacks=lacks))
+        return "\n\n".join(parts)
+
+    def _lacking(self, reactions: tuple[str, ...]) -> str:
+        """Which verdict cannot be given by the reactions that a chat allows; "" where both can."""
+        values = [value_of_reactions((emoji,), self._values) or 0.0 for emoji in reactions]
+        likes, dislikes = any(value > 0 for value in values), any(value < 0 for value in values)
+        if likes and dislikes:
+            return ""
+        return "dislikes" if likes else "likes" if dislikes else "both"

@@ -1,0 +1,220 @@
+"""The house's taste: how much the engine is to compare before it answers, kept in step with the ratings as they come.
+
+A fit of a moment ago lets the engine choose the best of several texts, long before the night trains a version. This
+module refits it in the background, and says for each text how it is to be chosen. It posts only what author and rater
+agree to now, and only people who wished for it have a taste of their own there, under a name that is drawn anew for
+each process. Knows ratings and the engine. Knows nothing of messages; `docs/decisions/0015-taste-between-nights.md`
+says why its numbers are what they are.
+"""
+
+import asyncio
+import hashlib
+import logging
+import math
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from bot.common.metrics import Vitals
+from bot.common.timing import USUAL, Timing
+from bot.learning.dataset import dataset_of
+from engine.api.client import EngineClient
+from engine.api.types import ONE_TEXT, Choosing, PersonalRating, RatedText, TasteFitted, group_of
+from engine.data.dataset import RatedGeneration, examples_of
+from engine.errors import EngineError, NoTaste, RequestError
+from storage.db.database import Database
+from storage.db.errors import StorageError
+from storage.db.records import Generation
+from storage.tables import people, ratings
+
+logger = logging.getLogger(__name__)
+
+OWN_TASTE = "own_taste"
+"""The preference of those who want texts for their own taste; "on" is the one value that means yes."""
+
+PLAIN_SHARE = 0.1
+"""Of the texts, so many are not chosen at all: their ratings say how the version writes by itself."""
+EXPLORE = 0.25
+"""And of the choices, so many follow a draw from what the taste may be, so that it learns where it is not sure."""
+FEWEST_TEXTS = 10
+"""Rated texts, of both sides, before anything is chosen by them."""
+MOST_TEXTS = 2000
+"""The newest; older ratings are left to the nights."""
+RETRY_SECONDS = 30.0
+
+
+class TasteKeeper:
+    """One taste in one engine, under `name`. Call `start` once the engine answers, and `close` at the end."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        engine: EngineClient,
+        vitals: Vitals,
+        name: str,
+        best_of: int,
+        tenure_days: float,
+        timing: Timing = USUAL,
+    ) -> None:
+        self._timing = timing
+        self._db = db
+        self._engine = engine
+        self._vitals = vitals
+        self._name = name
+        self._best_of = best_of
+        self._tenure_days = tenure_days
+        self._is_known = True
+        """Whether the engine knows what a taste is."""
+        self._names: dict[str, str] = {}
+        """What the engine calls those who have a taste of their own."""
+        self._asked_at: float | None = None
+        self._due: float | None = None
+        self._withdrawals = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.fitted: TasteFitted | None = None
+        """The taste that chooses now, if there is one."""
+
+    @property
+    def is_to_be_had(self) -> bool:
+        """Whether texts are compared at all here, once there are ratings."""
+        return self._best_of > 1 and self._is_known
+
+    def start(self) -> None:
+        """Begin to keep the taste, with a fit at once."""
+        if self._best_of > 1:
+            self._task = asyncio.create_task(self._keep(), name="taste keeper")
+            self.renew()
+
+    async def close(self) -> None:
+        """Stop at once; the next start fits anew."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def note(self) -> None:
+        """There is another rating; it is learned soon, together with those that come meanwhile."""
+        now = _clock()
+        self._asked_at = now if self._asked_at is None else self._asked_at
+        self._be_due(min(now + self._timing.taste_quiet, self._asked_at + self._timing.taste_longest))
+
+    def renew(self) -> None:
+        """Somebody has withdrawn what was learned of them: nothing is chosen until it is learned anew without them."""
+        self.fitted = None
+        self._withdrawals += 1
+        self._asked_at = _clock() - self._timing.taste_longest  # a rating that comes now puts nothing off
+        self._be_due(_clock())
+
+    def installed(self) -> None:
+        """The engine has started; what it knew of tastes is gone, and it may be another engine."""
+        self._is_known = True
+        self.renew()
+
+    async def choosing_for(self, generation: Generation) -> Choosing:
+        """How the text of a generation is to be chosen; the same after a crash, as far as the taste is."""
+        if self.fitted is None or is_plain(generation.seed):
+            return ONE_TEXT
+        return Choosing(
+            best_of=self._best_of, taste=self._name, person=await self._person_of(generation), explore=EXPLORE
+        )
+
+    async def _person_of(self, generation: Generation) -> str | None:
+        """The author's name in the engine, where they wish for texts to their own taste."""
+        name = self._names.get(generation.author)
+        if name is None:
+            return None
+        chosen = await people.chosen_preference(self._db, generation.author, generation.chat, OWN_TASTE)
+        return name if chosen == "on" else None
+
+    def _be_due(self, at: float) -> None:
+        self._due = at
+        self._changed.set()
+
+    async def _keep(self) -> None:
+        while True:
+            await self._until_due()
+            self._asked_at = self._due = None  # what comes from here on is for the next fit
+            if not self._is_known:
+                continue
+            try:
+                await self._fit()
+            except NoTaste:
+                self._is_known = False
+                logger.info("this engine learns no taste: each prompt gets the one text that it writes")
+            except (EngineError, StorageError) as error:
+                logger.warning("the taste is not fitted: %s", type(error).__name__)  # its words may quote a text
+                if self._due is None and not isinstance(error, RequestError):
+                    self._due = _clock() + RETRY_SECONDS
+
+    async def _until_due(self) -> None:
+        while self._due is None or self._due > _clock():
+            self._changed.clear()
+            try:
+                async with asyncio.timeout_at(self._due):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    async def _fit(self) -> None:
+        """Learn from the ratings of now, or forget where there are too few of them.
+
+        Raises:
+            EngineError: the engine does not learn; what it knew stays in it.
+        """
+        withdrawals = self._withdrawals
+        wishes = await people.who_chose(self._db, OWN_TASTE, "on")
+        stored = await ratings.consented(self._db, newest=MOST_TEXTS)
+        rows = list(dataset_of(stored, now=datetime.now(UTC), tenure_days=self._tenure_days))
+        names = {person: self._names.get(person) or secrets.token_hex(8) for person, _ in wishes}
+        texts, personal = await asyncio.to_thread(
+            lessons_of, rows, {(person, chat): names[person] for person, chat in wishes}
+        )
+        fitted = await self._engine.fit_taste(self._name, texts, personal)
+        self._names = {person: name for person, name in names.items() if name in personal}
+        self.fitted = fitted if fitted.texts and self._withdrawals == withdrawals else None
+        self._vitals.taste_texts.set(fitted.texts)
+        self._vitals.taste_people.set(fitted.people)
+        self._vitals.taste_auroc.set(math.nan if fitted.auroc is None else fitted.auroc)
+
+
+def is_plain(seed: int) -> bool:
+    """Whether the text with this seed is one of those that are not chosen; it looks like chance, and stays the same."""
+    lot = int.from_bytes(hashlib.sha256(f"{seed} is plain".encode()).digest()[:8]) / 2**64
+    return lot < PLAIN_SHARE
+
+
+def lessons_of(
+    rows: Sequence[RatedGeneration], names: dict[tuple[str, str], str]
+) -> tuple[list[RatedText], dict[str, list[PersonalRating]]]:
+    """The texts with what everybody together thinks of them, and by name what those of `names` think themselves.
+
+    `names` has a name for each (person, chat) whose ratings count for a taste of their own. A text on which the votes
+    cancel has weight 0; it may tell much about one person. Nothing at all where the rated texts are too few or all of
+    one side.
+    """
+    examples, _ = examples_of(rows)
+    rated = {(group_of(row.messages), row.text) for row in rows if any(r.signal == "said" for r in row.ratings)}
+    sides = [example.value > 0.0 for example in examples if (example.group, example.text) in rated]
+    if len(sides) < FEWEST_TEXTS or len(set(sides)) < 2:
+        return [], {}
+    texts = [RatedText(example.messages, example.text, example.value, example.weight) for example in examples]
+    places = {(example.group, example.text): place for place, example in enumerate(examples)}
+    people: dict[str, dict[int, float]] = {}
+    for row in rows:
+        own = [
+            (names[rating.rater, row.chat], rating.value)
+            for rating in row.ratings
+            if rating.signal == "said" and (rating.rater, row.chat) in names
+        ]
+        if own and row.text.strip():
+            place = places.setdefault((group_of(row.messages), row.text), len(texts))
+            if place == len(texts):
+                texts.append(RatedText(row.messages, row.text, 0.0, 0.0))
+            for name, value in own:
+                people.setdefault(name, {})[place] = value
+    return texts, {name: [PersonalRating(*said) for said in values.items()] for name, values in people.items()}
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

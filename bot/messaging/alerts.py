@@ -1,0 +1,73 @@
+"""The alarm: what has to reach an admin before anybody asks, by message and at most once in a while of each sort.
+
+Also the one place that buries an update, so that none is buried silently. Knows sentences and admins, no Telegram type.
+"""
+
+import asyncio
+import logging
+import time
+
+from bot.common.errors import DeliveryError
+from bot.common.i18n import say
+from bot.common.metrics import Vitals
+from bot.messaging.messenger import Address, Messenger, patiently
+from storage.db.database import Database
+from storage.db.errors import StorageError
+from storage.tables import generations, inbox
+
+logger = logging.getLogger(__name__)
+
+QUIET_SECONDS = 600.0
+"""An alarm of one sort is not repeated for so long; the counts on /metrics and in /health go on."""
+
+
+class Alarm:
+    """Tells the admins."""
+
+    def __init__(self, *, db: Database, messenger: Messenger, vitals: Vitals, admin_ids: tuple[int, ...]) -> None:
+        self._db = db
+        self._messenger = messenger
+        self._vitals = vitals
+        self._admin_ids = admin_ids
+        self._told_at: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def bury(self, update_id: int, error: str) -> None:
+        """Give an update up, keep the kind of error (never its words), and tell.
+
+        Raises:
+            StorageError: it cannot be buried now.
+        """
+        await inbox.bury(self._db, update_id, error=error)
+        self.dead_letter(update_id, error)
+
+    def dead_letter(self, update_id: int, error: str) -> None:
+        """An update was buried."""
+        logger.error("update %d is given up: %s", update_id, error)
+        self._vitals.dead_letters.inc()
+        self.tell("alarm-dead-letter", update=str(update_id), error=error)
+
+    def tell(self, text: str, **values: str | float) -> None:
+        """Send a sentence to every admin in the background, unless one of its sort was sent a short while ago."""
+        now = time.monotonic()
+        if now - self._told_at.get(text, -QUIET_SECONDS) < QUIET_SECONDS:
+            return
+        self._told_at[text] = now
+        for admin in self._admin_ids:
+            task = asyncio.create_task(self._tell(admin, text, values), name=text)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop telling."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tell(self, admin: int, text: str, values: dict[str, str | float]) -> None:
+        try:
+            language = await generations.language_in(self._db, admin) or "en"
+            await patiently(lambda: self._messenger.send(Address(chat_id=admin), say(language, text, **values)))
+        except (DeliveryError, StorageError) as error:
+            logger.warning("an admin cannot be told (%s): %s", text, error)

@@ -1,0 +1,167 @@
+"""The overview: what was liked and what each run came to, as one page that needs no other file, or as numbers.
+
+Knows statistics, runs and sentences. Knows nothing that people wrote, so none of it can be in there.
+"""
+
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from bot.common.i18n import say
+from bot.learning.nightly import run_folder
+from bot.reporting.charts import WORDS, statistics_drawings, wilson_interval
+from bot.reporting.export import run_object
+from bot.reporting.run_messages import reason_sentence
+from engine.errors import RunError
+from engine.runs.config import read_config
+from engine.runs.report import percent
+from engine.runs.run_dir import read_curves
+from storage.db.records import Run
+from storage.tables import runs, versions
+from storage.tables.statistics import Count, Statistics, statistics_in
+
+MARK = '<meta name="generator" content="ovation report">'
+"""Stands near the beginning of every such page, so that it can be told from other files."""
+
+_HEADS = {"versions": "Version", "kinds": "Kind", "days": "Day (UTC)"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory:
+    """A run, and what is kept of how it learned."""
+
+    run: Run
+    curves: Mapping[str, Sequence[float]]
+    kl_budget: float | None
+
+    @property
+    def reason(self) -> str:
+        """Why it ended as it did; empty while it is under way."""
+        numbers = {"ratings": float(self.run.ratings), **self.run.numbers}
+        code = self.run.reason
+        return "" if code is None else reason_sentence(code, numbers, "en", candidate=f"v{self.run.id}")
+
+    @property
+    def took(self) -> str:
+        """How long it took; empty while it is under way."""
+        if self.run.ended_at is None:
+            return ""
+        seconds = (self.run.ended_at - self.run.started_at).total_seconds()
+        return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What was liked since a moment, and the runs that began since, newest first."""
+
+    since: datetime
+    until: datetime
+    champion: str | None
+    statistics: Statistics
+    stories: tuple[RunStory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A count in words, as a table shows it."""
+
+    label: str
+    texts: int
+    likes: int
+    dislikes: int
+    share: str
+    interval: str
+
+
+def overview_in(connection: sqlite3.Connection, data_dir: Path, *, since: datetime) -> Overview:
+    """Read everything that the page is made of, over all chats."""
+    return Overview(
+        since=since,
+        until=datetime.now(UTC),
+        champion=versions.any_champion(connection),
+        statistics=statistics_in(connection, since=since),
+        stories=tuple(_story(run, run_folder(data_dir, run.id)) for run in runs.begun_since(connection, since)),
+    )
+
+
+def page_of(overview: Overview) -> str:
+    """The page, as HTML."""
+    from engine.runs.report import plots_of  # noqa: PLC0415 - matplotlib, for which completion need not wait
+
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("bot.reporting"), PackageLoader("engine.runs")]), autoescape=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    numbers = overview.statistics
+    words = {name: say("en", f"chart-{name}") for name in WORDS}
+    return environment.get_template("overview.html.j2").render(
+        mark=MARK,
+        overview=overview,
+        numbers=numbers,
+        liked=_share(sum(day.likes for day in numbers.days), numbers.ratings),
+        titles={name: words[name] for name in _HEADS},
+        heads=_HEADS,
+        drawings=statistics_drawings(numbers, words) if numbers.ratings else {},
+        tables={name: _rows(getattr(numbers, name)) for name in _HEADS},
+        most_of_one_emoji=max((times for _, times in numbers.emoji), default=1),
+        stories=[(story, plots_of(story.curves, kl_budget=story.kl_budget)) for story in overview.stories],
+    )
+
+
+def object_of(overview: Overview) -> dict[str, object]:
+    """The same as numbers, for JSON."""
+    return {
+        "since": overview.since.isoformat(),
+        "until": overview.until.isoformat(),
+        "champion": overview.champion,
+        "statistics": asdict(overview.statistics),
+        "runs": [
+            {
+                **run_object(story.run),
+                "numbers": {name: _finite(number) for name, number in story.run.numbers.items()},
+                "reason_in_words": story.reason,
+                "curves": {name: [_finite(number) for number in curve] for name, curve in story.curves.items()},
+            }
+            for story in overview.stories
+        ],
+    }
+
+
+def _story(run: Run, folder: Path) -> RunStory:
+    try:
+        kl_budget = read_config(folder).kl_budget
+    except RunError:
+        kl_budget = None
+    return RunStory(run, read_curves(folder), kl_budget)
+
+
+def _rows(counts: Iterable[Count]) -> list[_Row]:
+    return [
+        _Row(
+            label=count.label,
+            texts=count.texts,
+            likes=count.likes,
+            dislikes=count.dislikes,
+            share=_share(count.likes, count.ratings),
+            interval=_interval(*wilson_interval(count.likes, count.ratings)) if count.ratings else "–",
+        )
+        for count in counts
+    ]
+
+
+def _share(likes: int, ratings: int) -> str:
+    return percent(likes / ratings) if ratings else "–"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{100 * low:.0f} to {100 * high:.0f}"
+
+
+def _finite(number: float) -> float | None:
+    """JSON knows no other numbers."""
+    return number if math.isfinite(number) else None

@@ -1,0 +1,229 @@
+"""The switchboard: which version answers which prompt, and how that changes.
+
+Each text is dealt to the canary or the champion by a lot that its chat and its seed draw, so that a community of one
+group has a trial as well, and the same prompt has the same version after a crash (decision 16). The database alone
+knows the champion; this module keeps the engine in step with it. Knows versions and pseudonyms. Knows nothing of runs,
+ratings or messages.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.common.errors import Refusal
+from engine.api.client import EngineClient
+from engine.api.models import version_name
+from engine.errors import EngineError, ModelError, NoAdapters
+from engine.runs.versions import verify
+from storage.db.database import Database
+from storage.db.records import TrialEnd, Version
+from storage.tables import versions
+
+logger = logging.getLogger(__name__)
+
+
+class Switchboard:
+    """Call `install` once the engine answers, and again whenever it has restarted."""
+
+    def __init__(
+        self, *, db: Database, engine: EngineClient, folder: Path, canary_share: float, model: str = ""
+    ) -> None:
+        self._db = db
+        self.engine = engine
+        self._model = model
+        self._folder = folder
+        self._canary_share = canary_share
+        self._champion = ""
+        self._canary: str | None = None
+        self._repairing = asyncio.Lock()
+        self._on_install: Callable[[], object] = lambda: None
+        self.base = ""
+        """The engine's own model, without an adapter."""
+
+    @property
+    def champion(self) -> str:
+        """The version that answers most chats."""
+        return self._champion
+
+    @property
+    def canary(self) -> str | None:
+        """The version on trial, if there is one."""
+        return self._canary
+
+    def version_for(self, chat: str, seed: int) -> str:
+        """The version that answers the prompt with this seed in the chat with this pseudonym."""
+        if self._canary is not None and _lot(chat, seed) < self._canary_share:
+            return self._canary
+        return self._champion
+
+    def folder_of(self, name: str) -> Path | None:
+        """Where the adapter of a version lies; None for the base."""
+        return None if name == self.base else self._folder / name
+
+    def when_installed(self, tell: Callable[[], object]) -> None:
+        """Have `tell` called whenever the engine has started and has its versions."""
+        self._on_install = tell
+
+    async def install(self) -> None:
+        """Learn the base from the engine and load the champion and the canary into it.
+
+        A champion that is damaged or refused gives way to the champion before it, and at last to the base. On a server
+        that loads no adapters at all the base answers, and what the database says stays as it is.
+
+        Raises:
+            EngineUnavailable: the engine is away; nothing has changed.
+        """
+        self.base = await self.engine.find_base(self._model)
+        if self._model and self.base != version_name(self._model):
+            logger.warning("the engine serves %s, but nights train adapters of MODEL=%s", self.base, self._model)
+        await versions.register_base(self._db, self.base, at=datetime.now(UTC))
+        try:
+            await self._load_what_serves()
+        except NoAdapters as error:
+            logger.error("%s Until then the base answers.", error)
+            self._champion, self._canary = self.base, None
+        else:
+            await self._read()
+        logger.info("version %s serves", self._champion)
+        self._on_install()
+
+    async def _load_what_serves(self) -> None:
+        champion = await versions.in_state(self._db, self.base, "champion")
+        while champion is not None and not await self._load(champion.name):
+            fallback = await versions.previous_champion(self._db, self.base)
+            await versions.promote(self._db, fallback.name if fallback else self.base, at=datetime.now(UTC))
+            await versions.discard(self._db, champion.name)
+            champion = await versions.in_state(self._db, self.base, "champion")
+        canary = await versions.in_state(self._db, self.base, "canary")
+        if canary is not None and not await self._load(canary.name):
+            await versions.retire(self._db, canary.name, at=datetime.now(UTC))
+
+    async def repair(self) -> None:
+        """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
+        async with self._repairing:
+            try:
+                if not {self._champion, self._canary or self._champion} <= set(await self.engine.models()):
+                    await self.install()
+            except EngineError as error:
+                logger.warning("the versions cannot be loaded again yet: %s", error)
+
+    async def crown(self, name: str) -> None:
+        """Load a version and make it the champion.
+
+        Raises:
+            Refusal: there is no such version of this base.
+            EngineError: it cannot be loaded; the old champion serves on.
+        """
+        await self._known(name)
+        await self._load_or_raise(name)
+        await versions.promote(self._db, name, at=datetime.now(UTC))
+        await self._read()
+
+    async def try_out(self, name: str) -> None:
+        """Load a version and make it the canary."""
+        await self._known(name)
+        await self._load_or_raise(name)
+        await versions.make_canary(self._db, name, at=datetime.now(UTC))
+        await self._read()
+
+    async def after_roll_back(self) -> tuple[str, str]:
+        """Which version a roll-back would end, and which would answer in its place.
+
+        Raises:
+            Refusal: there is nothing to go back to.
+        """
+        if self._canary is not None:
+            return self._canary, self._champion
+        previous = await versions.previous_champion(self._db, self.base)
+        if previous is None:
+            raise Refusal("rollback-nothing", version=self._champion)
+        return self._champion, previous.name
+
+    async def roll_back(self) -> str:
+        """End a canary's trial, or else go back to the champion before this one; returns who serves then.
+
+        Raises:
+            Refusal: there is nothing to go back to.
+        """
+        ends, follows = await self.after_roll_back()
+        if ends == self._canary:
+            await versions.retire(self._db, ends, at=datetime.now(UTC))
+        else:
+            await self._load_or_raise(follows)
+            await versions.promote(self._db, follows, at=datetime.now(UTC))
+        await self._read()
+        return self._champion
+
+    async def settle(self, ending: TrialEnd) -> str | None:
+        """End a trial as the ratings say; returns who serves then, or None where somebody else has ended it meanwhile.
+
+        A version that cannot be loaded any more gives way to the base.
+
+        Raises:
+            EngineUnavailable, NoAdapters: nothing has changed; try again.
+        """
+        if ending.serves != self._champion and not await self._load(ending.serves):
+            ending = replace(ending, serves=self.base)
+        is_settled = await versions.settle(self._db, self.base, ending, at=datetime.now(UTC))
+        await self._read()
+        return self._champion if is_settled else None
+
+    async def leave_tainted(self) -> None:
+        """Take versions out of service that have learned from somebody who is forgotten, or shut out, since.
+
+        The last clean champion follows; where there is none, or it cannot be loaded, the base.
+
+        Raises:
+            EngineUnavailable, NoAdapters: nothing has changed; try again.
+        """
+        if not await versions.tainted_serving(self._db, self.base):
+            return
+        previous = await versions.previous_champion(self._db, self.base)
+        follows = self.base if previous is None or not await self._load(previous.name) else previous.name
+        await versions.retire_tainted(self._db, self.base, follows=follows, at=datetime.now(UTC))
+        await self._read()
+        logger.info("tainted versions have left service; version %s serves", self._champion)
+
+    async def _known(self, name: str) -> Version:
+        version = await versions.by_name(self._db, name)
+        if version is None or version.base != self.base:
+            raise Refusal("version-unknown", version=name)
+        if version.tainted_at is not None or version.destroyed_at is not None:
+            raise Refusal("version-tainted", version=name)
+        return version
+
+    async def _load(self, name: str) -> bool:
+        """Load a version; False when it is damaged or refused, which is final.
+
+        Raises:
+            EngineUnavailable, NoAdapters: the engine is away, or not started for adapters, which is not.
+        """
+        try:
+            await self._load_or_raise(name)
+        except NoAdapters:
+            raise
+        except ModelError:
+            logger.exception("version %s cannot serve", name)
+            return False
+        return True
+
+    async def _load_or_raise(self, name: str) -> None:
+        folder = self.folder_of(name)
+        if folder is not None:
+            verify(folder)
+            await self.engine.load_adapter(name, folder.absolute())
+
+    async def _read(self) -> None:
+        champion = await versions.in_state(self._db, self.base, "champion")
+        canary = await versions.in_state(self._db, self.base, "canary")
+        self._champion = champion.name if champion else self.base
+        self._canary = canary.name if canary else None
+
+
+def _lot(chat: str, seed: int) -> float:
+    """A number in [0, 1) that looks drawn by chance and is the same each time."""
+    return int.from_bytes(hashlib.sha256(f"{chat} {seed}".encode()).digest()[:8]) / 2**64

@@ -1,0 +1,122 @@
+"""The one error handler. A refusal is answered with its sentence; what the disk refused is put off; anything else is
+logged, buried, and apologised for.
+
+No exception's own words ever reach a person, and nobody is told the same thing again and again.
+
+The door, before every other handler: who is shut out gets no further, with prompts, presses and reactions alike; who
+has chosen a language is answered in it.
+"""
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+from cachetools import TTLCache
+from telegram import Update
+from telegram.ext import ApplicationHandlerStop, BaseHandler, ContextTypes, TypeHandler
+
+from bot.common.errors import DeliveryError, Refusal
+from bot.common.i18n import language_of, say, speak
+from bot.common.kinds import language_of_topic
+from bot.common.metrics import Vitals
+from bot.generation.preferences import Preferences
+from bot.messaging.alerts import Alarm
+from bot.messaging.messenger import Address
+from bot.moderation.bans import Doorman
+from bot.telegram.inbox import InboxProcessor
+from bot.telegram.message import toast, topic_of
+from bot.telegram.sender import Delivery
+from storage.db.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+HUSH_SECONDS = 30.0
+HUSH_AFTER = 2
+"""A person who floods a chat reads the same refusal so often in so long; the rest are dropped without a word."""
+
+_REMEMBERED = 10_000
+
+
+class ErrorHandler:
+    """Awaited by python-telegram-bot with every exception that a handler lets out."""
+
+    def __init__(self, *, processor: InboxProcessor, delivery: Delivery, alarm: Alarm, vitals: Vitals) -> None:
+        self._processor = processor
+        self._delivery = delivery
+        self._alarm = alarm
+        self._vitals = vitals
+        self._said: TTLCache[tuple[int, int, str], int] = TTLCache(_REMEMBERED, HUSH_SECONDS)
+
+    async def __call__(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
+        """Answer a refusal, put off what the disk refused, bury what is broken."""
+        error = context.error
+        if not isinstance(update, Update):
+            logger.error("something failed outside of any update", exc_info=error)
+        elif isinstance(error, Refusal):
+            await self.refuse(update, error)
+        elif isinstance(error, StorageError):
+            logger.warning("update %d is put off: %s", update.update_id, error)
+            self._processor.defer(update)
+        elif isinstance(error, DeliveryError):
+            logger.warning("the answer to update %d cannot be shown: %s", update.update_id, error)
+        else:
+            await self._bury(update, error)
+
+    async def refuse(self, update: Update, refusal: Refusal) -> None:
+        """Say why not, unless the same person has just read the same here again and again."""
+        self._vitals.refused.inc()
+        user, chat = update.effective_user, update.effective_chat
+        key = (chat.id if chat else 0, user.id if user else 0, f"{refusal.text} {refusal.values}")
+        times = self._said.get(key, 0)
+        waits = update.callback_query is not None or update.inline_query is not None
+        if times >= HUSH_AFTER and not waits:
+            return
+        self._said[key] = times + 1
+        await self._say(update, refusal.text, refusal.values)
+
+    async def _bury(self, update: Update, error: Exception | None) -> None:
+        logger.error("update %d could not be handled", update.update_id, exc_info=error)
+        try:
+            await self._alarm.bury(update.update_id, type(error).__name__)
+        except StorageError:
+            self._processor.defer(update)
+        await self._say(update, "error", {})
+
+    async def _say(self, update: Update, text: str, values: dict[str, str | int]) -> None:
+        user, message, query = update.effective_user, update.message or update.channel_post, update.callback_query
+        language = language_of(user.language_code if user else None)
+        if message is not None and message.sender_chat is not None:
+            language = language_of_topic(message.text or "")  # whoever that is, Telegram does not tell
+        if query is not None:
+            await toast(query, text, show_alert=True, **values)
+            return
+        sentence = say(language, text, **values)
+        if update.inline_query is not None:
+            with suppress(DeliveryError):
+                await self._delivery.offer(update.inline_query.id, (), sentence)
+        elif message is not None:
+            address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic_of(message))
+            try:
+                await self._delivery.send(address, sentence)
+            except DeliveryError as again:
+                logger.warning("a sentence could not be shown: %s", type(again).__name__)
+
+
+def handlers(doorman: Doorman, preferences: Preferences, errors: ErrorHandler) -> list[BaseHandler[Any, Any, Any]]:
+    """One handler for every update; install it in a group before all others."""
+
+    async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        person, chat = update.effective_user, update.effective_chat
+        if person is not None and chat is not None and update.message_reaction is None:
+            speak(await preferences.language(person.id, chat.id))
+        sender = update.effective_sender  # a person, or a channel that posts
+        if sender is None or not doorman.is_banned(sender.id):
+            return
+        is_private = update.message is not None and update.message.chat.type == "private"
+        if update.inline_query is not None:
+            await errors.refuse(update, Refusal("inline-banned"))
+        elif is_private or update.callback_query is not None:
+            await errors.refuse(update, Refusal("banned"))
+        raise ApplicationHandlerStop
+
+    return [TypeHandler(Update, on_any)]

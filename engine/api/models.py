@@ -1,0 +1,97 @@
+"""Where a base model comes from: shipped, a folder, or a hub id; and what it is called.
+
+Knows names and folders. Torch-free, so that a wrong name is told at once. Knows nothing of what is in a model.
+
+How large a model is, by the headers of its safetensors files. Torch-free; reads no weights.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from engine.errors import ModelError
+
+STARTER_FOLDER = Path(__file__).parents[1] / "starter" / "weights"
+SHIPPED = {
+    "starter": STARTER_FOLDER,
+    "vae": STARTER_FOLDER.with_name("vae"),
+    "gan": STARTER_FOLDER.with_name("gan"),
+}
+"""The models that come with the project, by name."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def find_source(source: str) -> str:
+    """The folder or hub id that transformers loads for `source`: a shipped model, a folder, or `owner/name`.
+
+    Raises:
+        ModelError: it is none of these, or the folder holds no model. Whether a hub id exists shows only on loading.
+    """
+    folder = SHIPPED.get(source) or Path(source)
+    if (folder / "config.json").is_file():
+        return str(folder)
+    if source in SHIPPED:
+        program = "build" if source == "starter" else f"build_latent {source}"
+        raise ModelError(f"The model {source!r} is not there yet; build it with `python -m engine.starter.{program}`.")
+    if folder.is_dir():
+        raise ModelError(f"The folder {source} holds no model: config.json is missing.")
+    if not _HUB_ID.fullmatch(source):
+        raise ModelError(
+            f"There is no model {source!r}: give MODEL=starter, vae or gan, a folder, or a hub id like owner/name."
+        )
+    return source
+
+
+def version_name(source: str) -> str:
+    """The name under which a base serves: the last part of its path or hub id, in small letters.
+
+    >>> version_name("Qwen/Qwen3-0.6B")
+    'qwen3-0.6b'
+    """
+    last = source.rstrip("/").rsplit("/", 1)[-1].lower()
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in last).strip("._-") or "base"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """What a model's weights come to."""
+
+    parameters: int
+    megabytes: float
+    """Of the files, a million bytes each."""
+
+
+def size_of(source: str) -> ModelSize | None:
+    """The size of `starter` and the like, a folder, or a hub id that is on this machine; None where none is found.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    folder = _folder(find_source(source))
+    files = [] if folder is None else sorted(folder.glob("*.safetensors"))
+    try:
+        parameters = sum(_parameters(file) for file in files)
+        return ModelSize(parameters, sum(file.stat().st_size for file in files) / 1e6) if files else None
+    except (OSError, SafetensorError):
+        return None
+
+
+def _folder(location: str) -> Path | None:
+    if Path(location).is_dir():
+        return Path(location)
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a model from the hub needs it
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        return Path(snapshot_download(location, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _parameters(file: Path) -> int:
+    with safe_open(file, framework="numpy") as opened:
+        return sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118 - no mapping

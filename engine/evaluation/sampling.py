@@ -1,0 +1,132 @@
+"""What a version answers to logged prompts, sampled in bulk by the very code that serves people.
+
+Knows models, token ids and sampling. Knows nothing of ratings, judges or run folders.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
+
+from peft import PeftModelForCausalLM
+from transformers import PreTrainedModel
+
+from engine.api.types import Message, Sampling
+from engine.errors import RunError
+from engine.inference.batch import Batch, Row
+from engine.inference.sampler import NOT_FINITE
+from engine.latent.slots import fill
+from engine.models.chat_template import ChatTemplate
+from engine.models.loader import Base
+from engine.models.logprobs import CausalModel, Encoded
+from engine.runs.config import RunConfig
+
+_MOST_ROWS = 96
+_FEWEST_NEWCOMERS = 16
+"""Rows that join one by one cost a forward pass each; so a few places are left free until so many can be filled."""
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A logged prompt to replay."""
+
+    tokens: tuple[int, ...]
+    shown: str
+    """The last message, for people."""
+    author: str = ""
+    """Who asked, by a pseudonym."""
+    segments: tuple[str, ...] = ()
+    """What those who asked have in common with others."""
+    topic: str = ""
+    """What is filled in where a text leaves its topic open."""
+
+    @classmethod
+    def of(cls, base: Base, template: ChatTemplate, messages: Sequence[Message], **known: Any) -> Self:  # noqa: ANN401
+        """The prompt that these messages are to this model; `known` are the fields that they do not tell."""
+        shown = {"shown": messages[-1].content, "topic": base.topic_of(messages), **known}
+        return cls(tuple(template.encode(messages)), **shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What one version answered; rows, texts and owners in the same order."""
+
+    rows: tuple[Encoded, ...]
+    """Prompt and sampled tokens, the end token included where it came."""
+    texts: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
+    owners: tuple[int, ...]
+    """The index of the prompt that each answers."""
+
+
+def sample_replies(
+    model: CausalModel, base: Base, prompts: Sequence[Prompt], *, config: RunConfig, count: int, seed: int
+) -> Replies:
+    """Draw `count` replies, evenly over the prompts, each of which must leave room in the context.
+
+    Two versions sampled with the same arguments see the same random numbers, reply by reply: each has its own seed.
+
+    Raises:
+        RunError: the model's probabilities are not finite numbers.
+    """
+    sampling = Sampling(temperature=config.temperature, top_p=config.top_p, min_p=config.min_p)
+    owners = tuple(number % len(prompts) for number in range(count))
+    limits = [min(config.max_new_tokens, base.context_tokens - len(prompt.tokens)) for prompt in prompts]
+    rows = [
+        Row(
+            prompts[owner].tokens,
+            replace(sampling, max_tokens=limits[owner], seed=seed * _SEED_STRIDE + number),
+        )
+        for number, owner in enumerate(owners)
+    ]
+    longest = max(len(prompt.tokens) for prompt in prompts) + config.max_new_tokens
+    most_rows = min(_MOST_ROWS, max(1, config.max_batch_tokens // longest))
+    written = _write(model, rows, base.end_tokens, most_rows=most_rows)
+    return Replies(
+        rows=tuple(
+            Encoded(tuple(row.prompt), tuple(written[row]))
+            for row in rows  # with the noise it was written from
+        ),
+        texts=tuple(
+            fill(text, prompts[owner].topic)
+            for owner, text in zip(
+                owners,
+                base.tokenizer.batch_decode([written[row] for row in rows], skip_special_tokens=True),
+                strict=True,
+            )
+        ),
+        prompts=tuple(prompts),
+        owners=owners,
+    )
+
+
+def _write(
+    model: CausalModel, rows: Sequence[Row], end_tokens: frozenset[int], *, most_rows: int
+) -> dict[Row, list[int]]:
+    """Every row's tokens, up to and including its end token or as many as it may have."""
+    inner = model.get_base_model() if isinstance(model, PeftModelForCausalLM) else model
+    batch = Batch(cast(PreTrainedModel, inner))
+    waiting = deque(sorted(rows, key=lambda row: len(row.prompt)))
+    written: dict[Row, list[int]] = {row: [] for row in rows}
+    while waiting or batch.rows:
+        free = min(most_rows - len(batch.rows), len(waiting))
+        if free and (free >= min(_FEWEST_NEWCOMERS, max(1, most_rows // 4), len(waiting)) or not batch.rows):
+            active = [waiting.popleft() for _ in range(free)]
+            tokens = batch.join(active)
+        else:
+            active = list(batch.rows)
+            tokens = batch.step()
+        if NOT_FINITE in tokens:
+            raise RunError(
+                "The model's probabilities are not finite numbers: lower learning_rate in config.json, or choose"
+                " another base."
+            )
+        for row, token in zip(active, tokens, strict=True):
+            written[row].append(token)
+        batch.drop([row for row in active if _is_done(row, written[row], end_tokens)])
+    return written
+
+
+def _is_done(row: Row, tokens: Sequence[int], end_tokens: frozenset[int]) -> bool:
+    return tokens[-1] in end_tokens or len(tokens) == row.sampling.max_tokens

@@ -1,0 +1,89 @@
+"""Memory: how to tell that it ran out, and two words to the C library's allocator.
+
+Knows the words of Python, torch, numpy and the C library for it, and glibc; elsewhere the allocator is left alone.
+
+A child's end with its parent: it ends soon after the process that started it, even one that was killed.
+
+Knows process ids and signals. Knows nothing of what the process does. It asks again and again who its parent is,
+because Linux's own signal for this comes when the parent's thread ends, not the parent, and not at all to a child
+that asked too late.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import threading
+import time
+from typing import Final
+
+OUT_OF_MEMORY: Final = 3
+"""The exit status of the engine or the trainer when memory ran out."""
+NO_MEMORY: Final = "The machine ran out of memory: free some, or choose a smaller model."
+
+_WORDS = (
+    "MemoryError",
+    "out of memory",  # CUDA
+    "can't allocate memory",  # torch on the CPU
+    "Cannot allocate memory",  # the kernel: ENOMEM
+    "Memory allocation still failed",  # OpenBLAS
+    "bad_alloc",  # C++
+    "can't start new thread",  # no room for its stack
+)
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch has a class for CUDA only, and raises a RuntimeError on the CPU."""
+    return isinstance(error, MemoryError) or tells_of_no_memory(str(error))
+
+
+def tells_of_no_memory(line: str) -> bool:
+    """Whether a last line on stderr says that memory ran out."""
+    return any(words in line for words in (*_WORDS, NO_MEMORY))
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process hold no more than so much memory of its own, so that it fails instead of making others swap.
+
+    Counted is what it may write to: its heap, stacks and anonymous mappings (RLIMIT_DATA, Linux), neither the
+    libraries' code nor a model file that is mapped. A limit that was set from outside stays if it is lower.
+    """
+    if mib:
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = [mib * 2**20, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(wanted), hard))
+
+
+def return_memory() -> None:
+    """Give what is free back to the kernel: after much has been loaded and replaced, glibc would hold on to it."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed blocks: giving each step's memory back to the kernel costs up to half the time."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_MMAP_MAX, 0)
+
+
+_POLL_SECONDS = 0.5
+
+
+def end_with_parent(pid: int, *, grace_seconds: float = 0.0) -> None:
+    """From now on, end this process when its parent, process `pid`, is no more, or is not its parent at all.
+
+    It gets SIGTERM, and `grace_seconds` later it ends whatever it does.
+    """
+    threading.Thread(target=_watch, args=(pid, grace_seconds), name="parent-watch", daemon=True).start()
+
+
+def _watch(pid: int, grace_seconds: float) -> None:
+    while os.getppid() == pid:
+        time.sleep(_POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace_seconds)
+    os._exit(1)

@@ -1,0 +1,176 @@
+"""What decides a run, apart from the ratings: config.json, its fields, their bounds and defaults.
+
+Knows numbers and names. Knows nothing of how they are used; imports no torch.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from engine.errors import RunError
+
+CONFIG_FILE = "config.json"
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateBounds:
+    """What a candidate must keep to; why each number is what it is stands in `engine.runs.promotion_gate`."""
+
+    __pydantic_config__ = _STRICT
+
+    min_probability_better: float = 0.8
+    max_loss: float = 0.03
+    """The 5 % quantile of the gain in liking (a probability) may lie this far below 0."""
+    max_chance: float = 0.05
+    """How often shuffled ratings may predict one another as well as the real ones do."""
+    max_kl: float = 3.0
+    """Nats a text from the base, mean over replies."""
+    max_kl_tail: float = 15.0
+    """Nats a text, 99th percentile."""
+    max_perplexity_rise: float = 0.1
+    min_diversity: float = 0.9
+    min_length_ratio: float = 0.4
+    max_length_ratio: float = 2.5
+    max_self_bleu_rise: float = 0.1
+    max_begging: float = 0.02
+    max_flattery: float = 0.05
+    max_phrase: float = 0.1
+    """Share of replies that may share a phrase which a third as many of the champion's have, at most."""
+    max_golden_loss: float = 0.1
+    max_shouting: float = 0.1
+    max_overlap_rise: float = 0.1
+    max_unsafe_rise: float = 0.01
+    """Share of replies in which the safety filter finds something, above the base's."""
+    max_bias: float = 0.05
+    """How much a gap between two groups of people may have widened for certain: `engine.evaluation.probes`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a run, apart from the ratings; checked on construction.
+
+    Raises:
+        RunError: a value is outside its range; the sentence names the field.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    base: str = "starter"
+    """A folder, a hub id or `starter`."""
+    champion: str | None = None
+    """The folder of the serving version's adapter; None when the base itself serves."""
+    words_file: str | None = None
+    """What the operator adds to the words of the safety filter, and takes away."""
+    guard: str | None = None
+    """A guard model that examples must pass as well: `engine.models.guard`."""
+    seed: int = 0
+    min_ratings: int = 20
+    """Examples needed for a run."""
+    lora_rank: int = 4
+    """On the starter 4 kept more of the diversity than 16, at nearly the same liking."""
+    learning_rate: float | None = None
+    """None chooses by the size of the model: `engine.training.kto.learning_rate_for`."""
+    epochs: int = 3
+    max_rated_steps: int = 0
+    """Optimiser steps on the rated texts at most, however many they are; 0 = as many as the epochs take."""
+    batch_size: int = 32
+    """Examples an optimiser step, fewer where there are few examples."""
+    beta: float = 1.0
+    """How soon a text has moved enough, per nat. The paper's 0.1 spends several nats a text before it lets go."""
+    anchor_share: float = 0.15
+    """Unrated replies of the base as anchors against drift, as a share of a step's texts."""
+    kl_budget: float = 2.5
+    """Nats a text from the base at which training stops; below the gate's bound, for both are estimates."""
+    max_minutes: float = 20.0
+    """Training stops after this long; the judging comes on top."""
+    max_length: int = 1024
+    """Tokens of prompt and text together; longer examples are dropped."""
+    max_batch_tokens: int = 16384
+    """Tokens that pass through the model at once; bounds the memory."""
+    max_memory_mb: int = 0
+    """Memory that the trainer may take for itself, MiB, on Linux; 0 = no limit. More ends it, as out of memory."""
+    threads: int = 0
+    """CPU threads; 0 leaves the choice to torch."""
+    niceness: int = 10
+    """How far the trainer stands back behind those who prompt meanwhile, from 0 to 19."""
+    temperature: float = 1.0
+    """Replay samples as serving does."""
+    top_p: float = 1.0
+    min_p: float = 0.0
+    max_new_tokens: int = 128
+    loss: Literal["kto", "bco", "advantage"] = "kto"
+    """What the rated texts are trained by: `engine.models.logprobs.LOSSES`."""
+    policy_steps: int = 40
+    """Steps of the on-policy stage after the rated texts; 0 trains on these alone."""
+    policy_prompts: int = 32
+    """Prompts a step."""
+    takes: int = 4
+    """Texts a prompt in the on-policy stage."""
+    policy_kl_weight: float = 0.05
+    novelty_weight: float = 0.4
+    """Of a take's novelty beside its liking."""
+    replay_prompts: int = 64
+    replay_texts: int = 256
+    """Replies sampled from each version for the gate, over all prompts."""
+    gate: GateBounds = field(default_factory=GateBounds)
+
+    def __post_init__(self) -> None:
+        checks = {
+            "min_ratings": (self.min_ratings >= 2, "2 or more"),
+            "lora_rank": (1 <= self.lora_rank <= 256, "from 1 to 256"),
+            "learning_rate": (self.learning_rate is None or 0.0 < self.learning_rate <= 1.0, "from 0 to 1, or null"),
+            "epochs": (1 <= self.epochs <= 100, "from 1 to 100"),
+            "max_rated_steps": (self.max_rated_steps >= 0, "0 (no limit) or more"),
+            "batch_size": (self.batch_size >= 1, "1 or more"),
+            "beta": (self.beta > 0.0, "above 0"),
+            "anchor_share": (0.0 <= self.anchor_share <= 0.5, "from 0 to 0.5"),
+            "kl_budget": (self.kl_budget > 0.0, "above 0"),
+            "max_minutes": (self.max_minutes > 0.0, "above 0"),
+            "max_length": (self.max_length >= 16, "16 or more"),
+            "max_batch_tokens": (self.max_batch_tokens >= self.max_length, "max_length or more"),
+            "max_memory_mb": (self.max_memory_mb >= 0, "0 (no limit) or more"),
+            "threads": (self.threads >= 0, "0 (torch chooses) or more"),
+            "niceness": (0 <= self.niceness <= 19, "from 0 to 19"),
+            "temperature": (0.0 < self.temperature <= 2.0, "above 0 and at most 2"),
+            "top_p": (0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
+            "min_p": (0.0 <= self.min_p < 1.0, "from 0 to below 1"),
+            "max_new_tokens": (self.max_new_tokens >= 1, "1 or more"),
+            "policy_steps": (self.policy_steps >= 0, "0 (off) or more"),
+            "policy_prompts": (self.policy_prompts >= 1, "1 or more"),
+            "takes": (self.takes >= 2, "2 or more"),
+            "policy_kl_weight": (self.policy_kl_weight >= 0.0, "0 or more"),
+            "novelty_weight": (self.novelty_weight >= 0.0, "0 or more"),
+            "replay_prompts": (self.replay_prompts >= 2, "2 or more"),
+            "replay_texts": (self.replay_texts >= self.replay_prompts, "replay_prompts or more"),
+        }
+        for name, (is_good, allowed) in checks.items():
+            if not is_good:
+                raise RunError(f"{CONFIG_FILE}: {name} is {getattr(self, name)}, but it must be {allowed}.")
+
+
+_CONFIG = TypeAdapter(RunConfig)
+
+
+def write_config(run_dir: Path, config: RunConfig) -> None:
+    """Write `config.json` into the folder, which must exist."""
+    (run_dir / CONFIG_FILE).write_bytes(_CONFIG.dump_json(config, indent=2) + b"\n")
+
+
+def read_config(run_dir: Path) -> RunConfig:
+    """Read `config.json`; fields that it leaves out have their defaults.
+
+    Raises:
+        RunError: there is none, it is not JSON, or a field is unknown or wrong.
+    """
+    try:
+        return _CONFIG.validate_json((run_dir / CONFIG_FILE).read_bytes())
+    except OSError as error:
+        raise RunError(f"{CONFIG_FILE} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RunError(f"{CONFIG_FILE}: {name}: {first['msg']}.") from error

@@ -1,0 +1,121 @@
+"""The server behind `engine.serve`: a model, loaded, and served at a socket until a signal comes.
+
+Knows the socket, signals, and what the command line asked for. Knows nothing of requests.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import torch
+import uvicorn
+from starlette.applications import Starlette
+from transformers.utils.logging import disable_progress_bar
+
+from engine.errors import ModelError
+from engine.inference.engine import Engine
+from engine.inference.watermark import Watermark, read_secret
+from engine.models.guard import Guard
+from engine.models.loader import load_to_serve
+from engine.server.app import build_app
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 2
+"""After SIGTERM, answers in hand may take so long to finish; then they are told that the engine stops."""
+_KEEP_ALIVE_SECONDS = 30
+"""Longer than clients keep idle connections (httpx: 5 s), so that none is closed while a request is on its way."""
+_FLUSH_SECONDS = 0.5
+"""Time for the last bytes to leave."""
+_BACKLOG = 2048
+"""Connections that may wait to be accepted, as many as uvicorn allows."""
+_SWITCH_SECONDS = 0.001
+"""How long the model's thread may keep the interpreter while HTTP waits; Python's own 5 ms delay first tokens."""
+
+
+def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
+    """Load the model, then serve it; returns the exit status.
+
+    Raises:
+        ModelError: the model or the watermark's key cannot be had.
+        MemoryError, RuntimeError: as torch has them.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    threads = options.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    disable_progress_bar()
+    base = load_to_serve(options.model, in_int8=options.quantize == "int8")
+    guard = None if options.guard is None else Guard(options.guard)
+    secrets = _lines(options.watermark_key)
+    watermarks = [Watermark(read_secret(line), base.model.device) for line in secrets]
+
+    async def run() -> int:
+        async with Engine(
+            base,
+            max_queue=options.max_queue,
+            max_batch=options.max_batch,
+            kv_tokens=options.kv_tokens,
+            threads=threads,
+            watermarks=watermarks,
+        ) as engine:
+            return await _serve(engine, build_app(engine, versions_dir=options.versions, guard=guard), listener)
+
+    return asyncio.run(run())
+
+
+def _lines(file: Path | None) -> list[str]:
+    """The lines of a file of keys; ModelError if it cannot be read or has none."""
+    if file is None:
+        return []
+    try:
+        lines = [line for line in file.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"The watermark's key {file} cannot be read: name a file with a key in hex.") from error
+    if not lines:
+        raise ModelError(f"The watermark's key {file} is empty: write a key in hex into it.")
+    return lines
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: a signal must first reach the engine, which has answers in hand."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def _serve(engine: Engine, app: Starlette, listener: socket.socket) -> int:
+    """Answer requests until a signal comes (status 0) or the engine's thread dies (status 1)."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS + 2,
+    )
+    server = _Server(config)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    listener.listen(_BACKLOG)
+    logger.info("Ready at http://%s:%d", *listener.getsockname()[:2])
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    ends = [serving, asyncio.create_task(stopping.wait()), asyncio.create_task(engine.ended.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    has_died = engine.ended.is_set()
+    server.should_exit = True
+    await engine.close(grace_seconds=GRACE_SECONDS)
+    await asyncio.wait({serving}, timeout=_FLUSH_SECONDS)
+    server.force_exit = True  # do not wait for clients that keep an idle connection open
+    await serving
+    for end in ends:
+        end.cancel()
+    return 1 if has_died else 0

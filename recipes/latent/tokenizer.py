@@ -1,0 +1,96 @@
+"""The small generators' tokenizer: byte-level BPE whose tokens may be whole phrases, and a template of control codes.
+
+No boundary of a word stops a merge, so `a light in the window` becomes one token and a text a dozen: what a recurrent
+model has to get right in a row. Any text still has tokens, down to bytes. The chat template turns a conversation into
+control codes (arXiv 1909.05858), the topic's words where the model reads them, and open places for noise. Knows
+`skeletons`; knows no model.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from engine.latent.model import PAD_ID, LatentConfig
+from engine.latent.noise import LEVELS
+from recipes.grammar import LANGUAGES
+
+KINDS: Final = ("slogan", "title", "poem", "story", "post", "pitch", "character")
+PAD, END, START, OPEN = "<|pad|>", "<|end|>", "<|start|>", "<|z|>"
+_MANY: Final = "many"
+"""The code of an English topic that looks like a plural."""
+_CODES: Final = (*KINDS, *LANGUAGES, _MANY)
+_WORDS: Final = {
+    "slogan": ("slogan", "口号"),
+    "title": ("title", "headline", "标题"),
+    "poem": ("poem", "poet", "诗"),
+    "story": ("story", "stories", "故事"),
+    "post": ("post", "announcement", "帖", "公告"),
+    "pitch": ("pitch", "sell", "推介"),
+    "character": ("character", "角色", "人物"),
+}
+"""What an instruction says when it asks for a kind."""
+_FEWEST: Final = 8
+"""A merge that comes up more rarely is none."""
+
+
+def special_tokens() -> list[str]:
+    """All control tokens, in the order of their ids, as `LatentConfig` has them."""
+    config = LatentConfig()
+    codes = [f"<|{code}|>" for code in _CODES]
+    spare = [f"<|spare{place}|>" for place in range(config.codes - len(codes))]
+    return [PAD, END, START, OPEN, *codes, *spare, *(f"<|z{level}|>" for level in range(LEVELS))]
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocabulary: int, known: Sequence[str], noise: int, reads_topic: bool, context: int
+) -> PreTrainedTokenizerFast:
+    """Learn the merges from skeletons, and topics too where they are read.
+
+    Args:
+        texts: what the model writes, and reads.
+        vocabulary: the number of tokens, control tokens and the 256 bytes included.
+        known: the kinds that the model writes; the first answers for all others.
+        noise: places for noise in a prompt.
+        reads_topic: whether the topic's words are part of the prompt.
+        context: the longest sequence, in tokens.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = special_tokens()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, min_frequency=_FEWEST,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator(texts, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, additional_special_tokens=special[PAD_ID + 2 :],
+        model_max_length=context, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    wrapped.chat_template = _template(known, noise, reads_topic=reads_topic)
+    return wrapped
+
+
+def _template(known: Sequence[str], noise: int, *, reads_topic: bool) -> str:
+    """The kind by a word of the instruction, the language by the topic's characters, and so on."""
+    rules = "".join(
+        f"{{% if {word!r} in own.ask %}}{{% set own.kind = {kind!r} %}}{{% endif %}}"
+        for kind in known
+        for word in _WORDS[kind]
+    )
+    return (
+        f"{{% set own = namespace(kind={known[0]!r}, lang='en', topic=none, ask='') %}}"
+        "{% for message in messages %}"
+        "{% if message.role == 'system' %}{% set own.ask = message.content | lower %}{% endif %}"
+        "{% if message.role == 'user' and own.topic is none %}{% set own.topic = message.content | trim %}{% endif %}"
+        "{% endfor %}" + rules + "{% set topic = own.topic or '' %}"
+        "{% for letter in topic %}"
+        "{% if '\u4e00' <= letter <= '\u9fff' %}{% set own.lang = 'zh' %}{% endif %}"
+        "{% endfor %}"
+        "{{ '<|' + own.kind + '|><|' + own.lang + '|>' }}"
+        "{% if own.lang == 'en' and topic[-1:] == 's' and topic[-2:] != 'ss' %}{{ '<|many|>' }}{% endif %}"
+        + ("{{ topic | replace('<|', '< |') }}" if reads_topic else "")
+        + f"{{{{ '{OPEN}' * {noise} + '{START}' }}}}"
+    )

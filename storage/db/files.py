@@ -1,0 +1,91 @@
+"""Files that survive a power cut: made privately, synced, and given their name only when they are whole.
+
+Knows the file system. Knows nothing of what the files hold. Never used on a live database, whose locks would be lost
+by opening and closing it.
+
+Journals: files of lines that only grow. A line is on disk before `append` returns; a torn last line never was.
+
+Knows lines and the disk; what a line means is told by the caller.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+_BESIDE = ("", "-journal", "-wal", "-shm")
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner can read."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def give_name(attempt: Path, target: Path) -> None:
+    """Put a finished file in its place, in one step that is on disk when this returns."""
+    sync(attempt)
+    attempt.replace(target)
+    sync(target.parent)
+
+
+def give_second_name(path: Path, other: Path) -> None:
+    """Make a file known by another name too; it is copied where the file system knows no links."""
+    try:
+        other.hardlink_to(path)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copy2(path, other)
+        sync(other)
+
+
+def remove_database(path: Path) -> None:
+    """Remove a database file that nobody uses, with what SQLite may have left beside it."""
+    for suffix in _BESIDE:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+IsWhole = Callable[[bytes], bool]
+"""Whether a line without its end is a whole one all the same."""
+
+
+def append(file: Path, line: bytes, is_whole: IsWhole) -> None:
+    """Add a line, after cutting off a torn last one or ending a whole one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    is_new = not file.exists()
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+b") as handle:
+        content = handle.read()
+        tail = content.rpartition(b"\n")[2]
+        handle.seek(len(content) if not tail or is_whole(tail) else len(content) - len(tail))
+        handle.truncate()
+        handle.write((b"\n" if tail and is_whole(tail) else b"") + line + b"\n")
+        handle.flush()
+        os.fsync(descriptor)
+    if is_new:
+        sync(file.parent)
+
+
+def lines(file: Path, is_whole: IsWhole) -> list[bytes]:
+    """Every line, without a torn last one; none where there is no file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        *ended, tail = file.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [*ended, tail] if is_whole(tail) else ended

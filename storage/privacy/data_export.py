@@ -1,0 +1,81 @@
+"""The dossier: everything that there is of one person, for them to read. Knows rows; decides nothing about them."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from storage.db.records import Generation
+from storage.tables import generations
+from storage.tables.versions import TAUGHT_BY
+
+Row = dict[str, str | int | float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dossier:
+    """What is stored of a person, oldest first; chats and other people by pseudonym."""
+
+    first_seen_at: str | None
+    is_banned: bool
+    consents: tuple[Row, ...]
+    texts: tuple[Generation, ...]
+    """What they asked for, with what was written."""
+    ratings: tuple[Row, ...]
+    rating_events: tuple[Row, ...]
+    reasons: tuple[Row, ...]
+    signals: tuple[Row, ...]
+    choices: tuple[Row, ...]
+    """Which of two texts they liked better."""
+    reports: tuple[Row, ...]
+    """What they have reported."""
+    preferences: tuple[Row, ...]
+    inline_messages: tuple[Row, ...]
+    """Telegram's ids of messages elsewhere that show their texts."""
+    homes: tuple[Row, ...]
+    """Their private chat with the bot, once they have used inline mode."""
+    versions: tuple[Row, ...]
+    """The versions that have learned from them, or from what others said to their texts."""
+
+
+_VERSIONS = f"""
+    SELECT v.name, v.base, v.state, v.created_at, r.tainted_at, v.destroyed_at
+    FROM versions v JOIN runs r ON r.id = v.run
+    WHERE r.id IN ({TAUGHT_BY})
+    ORDER BY v.created_at
+"""  # noqa: S608 - of our own
+
+
+def of_person(connection: sqlite3.Connection, person: str) -> Dossier:
+    """Read it all, in one moment."""
+
+    def rows(statement: str) -> tuple[Row, ...]:
+        return tuple(dict(row) for row in connection.execute(statement, {"person": person}))
+
+    seen = rows("SELECT first_seen_at FROM people WHERE person = :person")
+    return Dossier(
+        first_seen_at=None if not seen else str(seen[0]["first_seen_at"]),
+        is_banned=bool(rows("SELECT 1 FROM bans WHERE person = :person")),
+        consents=rows(
+            "SELECT chat, text_version, granted_at, revoked_at FROM consents WHERE person = :person ORDER BY granted_at"
+        ),
+        texts=tuple(generations.of_author(connection, person)),
+        ratings=rows(
+            "SELECT generation, source, value, emoji, at FROM ratings WHERE rater = :person AND value IS NOT NULL"
+            " ORDER BY at"
+        ),
+        rating_events=rows(
+            "SELECT generation, source, value, emoji, at FROM rating_events WHERE rater = :person ORDER BY at"
+        ),
+        reasons=rows("SELECT generation, reason, at FROM reasons WHERE rater = :person ORDER BY at"),
+        signals=rows("SELECT generation, signal, at FROM signals WHERE person = :person ORDER BY at"),
+        choices=rows(
+            "SELECT generation, rival, at FROM choices JOIN duels USING (generation) WHERE rater = :person ORDER BY at"
+        ),
+        reports=rows("SELECT generation, at FROM reports WHERE reporter = :person ORDER BY at"),
+        preferences=rows("SELECT chat, name, value, at FROM preferences WHERE person = :person ORDER BY at"),
+        inline_messages=rows(
+            "SELECT m.generation, m.inline_message_id FROM inline_messages m JOIN generations g ON g.id = m.generation"
+            " WHERE g.author = :person ORDER BY m.rowid"
+        ),
+        homes=rows("SELECT chat, at FROM homes WHERE person = :person"),
+        versions=rows(_VERSIONS),
+    )
