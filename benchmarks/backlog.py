@@ -84,7 +84,7 @@ async def _watch(stage: Stage, crowd: Crowd, began: float) -> _Taken:
         accepted = accepted or (0.0 if pending else passed)
         ready = ready or (passed if stage.bot.log.count(" ready: @") > 1 else 0.0)
         assert time.monotonic() < deadline, "the bot accepts what waits"
-    while (await stage.vitals())["ovation_queue_depth"]:
+    while (await stage.metrics())["ovation_queue_depth"]:
         assert time.monotonic() < deadline, "the bot handles what it has accepted"
         await asyncio.sleep(_PAUSE_SECONDS)
     handled = time.monotonic() - began

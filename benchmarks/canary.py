@@ -59,8 +59,8 @@ def measure() -> Table:
         " canary's texts; an mSPRT with level 2 % rolls back, the posterior promotes (`engine/runs/ab_test.py`)."
         f" Overdispersed: {RATERS_A_TEXT} of {PEOPLE} people rate each text, and texts and people differ in liking by"
         f" a standard deviation of {100 * LIKING_VARIES:.0f} points each, cut off at 0 and 1. The fixed test, of level"
-        " 5 % and power 95 %, is for independent ratings and looked at once. Watch: a champion crowned at once, against"
-        f" {REFERENCE_RATINGS} ratings of the one before and with {100 * DRIFT:.0f} points forgiven as drift."
+        " 5 % and power 95 %, is for independent ratings and looked at once. Watch: a champion promoted at once,"
+        f" against {REFERENCE_RATINGS} ratings of the one before and with {100 * DRIFT:.0f} points forgiven as drift."
     )
     until = "its ratings until rolled back (worse) or promoted: median (95 %)"
     fixed = "fixed test, ratings an arm"

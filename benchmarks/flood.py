@@ -111,8 +111,8 @@ async def measure(engine: Engine, *, updates: int) -> list[Row]:
         seconds = time.monotonic() - began
         toll = await crowd.reckon(stage.bot, seconds=_SETTLE_SECONDS)
         size.look(stage)
-        vitals = await stage.vitals()
-        known, floods = vitals["ovation_duplicate_updates_total"], vitals["ovation_429s_total"]
+        metrics = await stage.metrics()
+        known, floods = metrics["ovation_duplicate_updates_total"], metrics["ovation_429s_total"]
         await stage.bot.stop()
         stored = _Stored.of(stage)
     condition, created = stored.condition, stage.sandbox.world.updates._next_id - first

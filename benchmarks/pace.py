@@ -57,12 +57,12 @@ async def measure(engine: Engine, *, seconds: float) -> list[Row]:
             task.cancel()
         await asyncio.gather(*acting, return_exceptions=True)
         toll = await crowd.reckon(stage.bot, seconds=120.0)
-        vitals = await stage.vitals()
+        metrics = await stage.metrics()
     traffic = Traffic.of(stage.sandbox.calls)
     name = f"{PROMPTS_PER_SECOND + REACTIONS_PER_SECOND:.0f} updates a second for {seconds:.0f} s"
     return [
         *toll.rows(name),
-        *_overhead_rows(traffic, vitals),
+        *_overhead_rows(traffic, metrics),
         *_limit_rows(traffic),
         ("… answers with status 429", str(sum(call.status == 429 for call in stage.sandbox.calls)), "0"),
         (f"… memory after {warm:.0f} s, MiB; growth until the end", f"{number(memory)}; {growth:+.1f} %", "± 5 %"),
@@ -133,13 +133,13 @@ def most_in(times: Sequence[float], seconds: float) -> int:
     return max((end + 1 - bisect_left(times, at - seconds + 1e-9) for end, at in enumerate(times)), default=0)
 
 
-def _overhead_rows(traffic: Traffic, vitals: Mapping[str, float]) -> list[Row]:
+def _overhead_rows(traffic: Traffic, metrics: Mapping[str, float]) -> list[Row]:
     waited = f"{len(traffic.held)} of {len(traffic.held) + len(traffic.free)}"
     return [
         ("… from a prompt's fetching to its placeholder, p50, ms", _ms(traffic.free, 50), ""),
         ("… the same, p95, ms", _ms(traffic.free, 95), "≤ 25"),
         ("… prompts left out of these, for which a limit was near", waited, ""),
-        ("… `ovation_overhead_seconds`, p95, ms", _histogram_p95(vitals), "≤ 25"),
+        ("… `ovation_overhead_seconds`, p95, ms", _histogram_p95(metrics), "≤ 25"),
     ]
 
 
@@ -159,10 +159,10 @@ def _ms(seconds: Sequence[float], percent: float) -> str:
     return number(1000 * percentile(seconds, percent)) if seconds else "–"
 
 
-def _histogram_p95(vitals: Mapping[str, float]) -> str:
+def _histogram_p95(metrics: Mapping[str, float]) -> str:
     """As Prometheus reads a quantile from buckets: on a line between their bounds."""
     prefix = "ovation_overhead_seconds_bucket"
-    buckets = sorted((float(name.removeprefix(prefix)), count) for name, count in vitals.items() if prefix in name)
+    buckets = sorted((float(name.removeprefix(prefix)), count) for name, count in metrics.items() if prefix in name)
     rank = 0.95 * buckets[-1][1] if buckets else 0.0
     lower, below = 0.0, 0.0
     for bound, count in buckets:

@@ -89,7 +89,7 @@ class Stage:
         log = self.bot.folder / "data" / "ovation.db-wal"
         return log.stat().st_size if log.exists() else 0
 
-    async def vitals(self) -> Mapping[str, float]:
+    async def metrics(self) -> Mapping[str, float]:
         """The bot's numbers; those of a histogram's buckets by name and bound."""
         address = re.findall(r"health at (http://\S+)", self.bot.log)[-1]
         async with httpx.AsyncClient(timeout=30.0) as http:

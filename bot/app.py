@@ -41,7 +41,7 @@ from bot.common.errors import StartError
 from bot.common.http_server import listen, serving
 from bot.common.keys import Keys
 from bot.common.kinds import Kinds
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.common.settings import Settings
 from bot.common.timing import Timing
 from bot.feedback.buttons import Counts
@@ -54,7 +54,7 @@ from bot.generation.preferences import Preferences
 from bot.generation.service import Studio
 from bot.learning.canary import Terms, Trials
 from bot.learning.nightly import Nightly, Policy
-from bot.learning.preference_sync import TasteKeeper
+from bot.learning.preference_sync import PreferenceSync
 from bot.learning.schedule import Schedule
 from bot.learning.trainer import Budget, Screen
 from bot.messaging.alerts import Alarm
@@ -71,13 +71,13 @@ from bot.operations.health import Health, health_app
 from bot.operations.version_admin import Models
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
-from bot.privacy.erasure import Forgetting
+from bot.privacy.erasure import Erasure
 from bot.privacy.retention import Retention
 from bot.reporting.model_cards import Cards
 from bot.reporting.run_messages import Bulletin, Digest
 from bot.reporting.statistics import Favourites, StatisticsDesk
 from bot.serving.engine_process import EngineLink
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from bot.telegram.application import TelegramApplication, build_application, build_bot, install, publish_menu
 from bot.telegram.handlers import access, admin, info, inline, membership, privacy, prompts, ratings
 from bot.telegram.handlers.access import ErrorHandler
@@ -104,7 +104,7 @@ class Ground:
     stack: AsyncExitStack
     db: Database
     keys: Keys
-    vitals: Vitals
+    metrics: BotMetrics
     bot: ExtBot[Urgency]
     delivery: Delivery
     alarm: Alarm
@@ -114,18 +114,18 @@ class Ground:
 def lay_ground(settings: Settings, stack: AsyncExitStack, keys: Keys, db: Database, timing: Timing) -> Ground:
     """Make what needs no network."""
     token = settings.telegram_bot_token.get_secret_value()
-    vitals = Vitals()
-    pacer = Pacer(limits=settings.pacing == "on", on_flood=vitals.floods.inc)
+    metrics = BotMetrics()
+    pacer = Pacer(limits=settings.pacing == "on", on_flood=metrics.floods.inc)
     bot = build_bot(token=token, api_url=str(settings.telegram_api_url), pacer=pacer)
     delivery = Delivery(bot)
-    alarm = Alarm(db=db, messenger=delivery, vitals=vitals, admin_ids=settings.admin_ids)
+    alarm = Alarm(db=db, messenger=delivery, metrics=metrics, admin_ids=settings.admin_ids)
     stack.push_async_callback(alarm.close)
     backups = Backups(
         database=settings.database_path, folder=settings.backups_path, keep=settings.backups_keep,
         tombstones=settings.tombstones_path, names=keys.named_in, keyring=keys.keyring,
     )  # fmt: skip
     return Ground(
-        settings=settings, timing=timing, stack=stack, db=db, keys=keys, vitals=vitals, bot=bot, delivery=delivery,
+        settings=settings, timing=timing, stack=stack, db=db, keys=keys, metrics=metrics, bot=bot, delivery=delivery,
         alarm=alarm, backups=backups,
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ class Trust:
     safety: Safety
     checking: Checking
     overlap: OverlapInspector
-    taste: TasteKeeper
+    taste: PreferenceSync
     label: str
     kinds: Kinds
 
@@ -157,10 +157,10 @@ class Trust:
         self.overlap.renew()
 
 
-def open_trust(settings: Settings, db: Database, keys: Keys, switchboard: Switchboard, taste: TasteKeeper) -> Trust:
+def open_trust(settings: Settings, db: Database, keys: Keys, router: VersionRouter, taste: PreferenceSync) -> Trust:
     """Make the parts as the operator wants them."""
-    guard = None if settings.guard_model is None else switchboard.engine
-    marks = switchboard.engine if settings.watermark == "on" else None
+    guard = None if settings.guard_model is None else router.engine
+    marks = router.engine if settings.watermark == "on" else None
     fails_open = settings.guard_fails == "open"
     return Trust(
         safety=Safety(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open),
@@ -185,7 +185,7 @@ def open_learning(
     settings: Settings,
     stack: AsyncExitStack,
     db: Database,
-    switchboard: Switchboard,
+    router: VersionRouter,
     messenger: Messenger,
     statistics: StatisticsDesk,
     timing: Timing,
@@ -202,7 +202,7 @@ def open_learning(
         longest_text=settings.kinds.longest,
         screen=Screen(settings.words_file, settings.guard_model),
     )
-    nightly = Nightly(db=db, switchboard=switchboard, data_dir=settings.data_dir, policy=policy)
+    nightly = Nightly(db=db, router=router, data_dir=settings.data_dir, policy=policy)
     stack.push_async_callback(nightly.close)
     digest = Digest(data_dir=settings.data_dir, statistics=statistics)
     bulletin = Bulletin(
@@ -210,7 +210,7 @@ def open_learning(
     )
     stack.push_async_callback(bulletin.close)
     nightly.when_ended(bulletin.tell)
-    trials = Trials(db=db, switchboard=switchboard, terms=_terms(settings), timing=timing)
+    trials = Trials(db=db, router=router, terms=_terms(settings), timing=timing)
     stack.push_async_callback(trials.close)
     trials.when_ended(bulletin.tell_trial)
     nightly.before_trial(trials.conclude)
@@ -221,19 +221,19 @@ def open_taste(
     settings: Settings,
     stack: AsyncExitStack,
     db: Database,
-    switchboard: Switchboard,
-    vitals: Vitals,
+    router: VersionRouter,
+    metrics: BotMetrics,
     *,
     name: str,
     timing: Timing,
-) -> TasteKeeper:
+) -> PreferenceSync:
     """Start the taste under a name that is this bot's alone, for engines that several bots share."""
-    keeper = TasteKeeper(
-        db=db, engine=switchboard.engine, vitals=vitals, name=name, best_of=settings.best_of,
+    keeper = PreferenceSync(
+        db=db, engine=router.engine, metrics=metrics, name=name, best_of=settings.best_of,
         tenure_days=settings.tenure_days, timing=timing,
     )  # fmt: skip
     stack.push_async_callback(keeper.close)
-    switchboard.when_installed(keeper.installed)
+    router.when_loaded(keeper.installed)
     keeper.start()
     return keeper
 
@@ -300,22 +300,22 @@ async def introduce(application: TelegramApplication, timing: Timing) -> None:
 
 
 async def open_engine(
-    settings: Settings, db: Database, link: EngineLink, vitals: Vitals, timing: Timing
-) -> Switchboard:
-    """Wait for the engine; the switchboard is ready then."""
-    switchboard = Switchboard(
+    settings: Settings, db: Database, link: EngineLink, metrics: BotMetrics, timing: Timing
+) -> VersionRouter:
+    """Wait for the engine; the router is ready then."""
+    router = VersionRouter(
         db=db, engine=link.client, folder=settings.data_dir / "versions", canary_share=settings.canary_share,
         model=settings.model,
     )  # fmt: skip
     process = link.process
     if process is not None:
-        await process.start(switchboard.install)
-        vitals.engine_restarts.set_function(lambda: process.restarts)
-        return switchboard
+        await process.start(router.load_versions)
+        metrics.engine_restarts.set_function(lambda: process.restarts)
+        return router
     while True:
         try:
-            await switchboard.install()
-            return switchboard
+            await router.load_versions()
+            return router
         except EngineUnavailable as error:
             logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, timing.retry)
             await asyncio.sleep(timing.retry)
@@ -327,7 +327,7 @@ async def receive(
     application: TelegramApplication,
     processor: InboxProcessor,
     intake: Intake,
-    vitals: Vitals,
+    metrics: BotMetrics,
     timing: Timing,
 ) -> asyncio.Task[None]:
     """Take up what was accepted before, then let Telegram send more; the task ends only if that cannot go on."""
@@ -336,13 +336,13 @@ async def receive(
     stack.push_async_callback(_stop, application, processor)
     if settings.webhook_url is not None and settings.webhook_secret is not None:
         await _open_webhook(settings, stack, application, Webhook(
-            intake=intake, processor=processor, secret=settings.webhook_secret.get_secret_value(), vitals=vitals
+            intake=intake, processor=processor, secret=settings.webhook_secret.get_secret_value(), metrics=metrics
         ))  # fmt: skip
         work = asyncio.create_task(_for_ever(), name="webhook")
     else:
         http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{application.bot.base_url}/getUpdates"
-        poller = Poller(url=url, http=http, intake=intake, processor=processor, vitals=vitals, timing=timing)
+        poller = Poller(url=url, http=http, intake=intake, processor=processor, metrics=metrics, timing=timing)
         work = asyncio.create_task(_poll(application, poller, timing), name="polling")
     stack.push_async_callback(_end, work)
     return work
@@ -408,18 +408,16 @@ async def furnish(
     ground: Ground,
     application: TelegramApplication,
     processor: InboxProcessor,
-    switchboard: Switchboard,
-    taste: TasteKeeper,
+    router: VersionRouter,
+    taste: PreferenceSync,
     health: Health,
 ) -> Studio:
     """Make the services, install their handlers, and start the clock."""
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
-    trust = open_trust(ground.settings, db, ground.keys, switchboard, taste)
+    trust = open_trust(ground.settings, db, ground.keys, router, taste)
     consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
     rules = trust.rules()
-    composer = Composer(
-        db=db, messenger=delivery, switchboard=switchboard, taste=taste, rules=rules, vitals=ground.vitals
-    )
+    composer = Composer(db=db, messenger=delivery, router=router, taste=taste, rules=rules, metrics=ground.metrics)
     counts = Counts(db=db, messenger=delivery, timing=ground.timing)
     stack.push_async_callback(counts.close)
     reports = Reports(
@@ -439,26 +437,26 @@ async def furnish(
         db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
     )
     statistics = StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
-    learning = open_learning(ground.settings, stack, db, switchboard, delivery, statistics, ground.timing)
+    learning = open_learning(ground.settings, stack, db, router, delivery, statistics, ground.timing)
     doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
     await doorman.open()
     confirmations = Confirmations()
     guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
     school = AdminCommands(
-        nightly=learning.nightly, models=Models(db=db, switchboard=switchboard, trials=learning.trials),
+        nightly=learning.nightly, models=Models(db=db, router=router, trials=learning.trials),
         bulletin=learning.bulletin, delivery=delivery, confirmations=confirmations,
     )  # fmt: skip
     house = OperatorCommands(
         db=db, delivery=delivery, confirmations=confirmations, doorman=doorman, health=health, backups=ground.backups
     )
     cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
-    forgetting = Forgetting(
+    erasure = Erasure(
         db=db, keys=ground.keys, studio=studio, nightly=learning.nightly, messenger=delivery,
         file=ground.settings.tombstones_path, cleaning=cleaning,
     )  # fmt: skip
-    forgetting.when_erased(trust.renew)
-    stack.push_async_callback(forgetting.close)
-    await forgetting.finish()
+    erasure.when_erased(trust.renew)
+    stack.push_async_callback(erasure.close)
+    await erasure.finish()
     my_data = MyData(
         db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
     )
@@ -472,7 +470,7 @@ async def furnish(
         db=db, studio=studio, looks=Looks(kinds, rules.label), kinds=kinds, messenger=delivery, timing=ground.timing
     )
     stack.push_async_callback(elsewhere.close)
-    errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, vitals=ground.vitals)
+    errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, metrics=ground.metrics)
     parts = [
         prompts.anonymous_handlers(kinds),
         prompts.generate_handlers(studio, kinds),
@@ -486,10 +484,10 @@ async def furnish(
         privacy.consent_handlers(
             consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
         ),
-        privacy.own_data_handlers(my_data, forgetting, confirmations, delivery),
+        privacy.own_data_handlers(my_data, erasure, confirmations, delivery),
         privacy.report_handlers(reports, delivery, guard),
         info.check_handlers(trust.checking, live_check, delivery),
-        info.about_handlers(_cards(ground, switchboard), delivery),
+        info.about_handlers(_cards(ground, router), delivery),
         info.top_handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
         info.settings_handlers(wishes, delivery),
         info.stats_handlers(statistics, delivery),
@@ -502,17 +500,17 @@ async def furnish(
     ]
     install(application, access.handlers(doorman, wishes, errors), parts, on_error=errors)
     retention = Retention(
-        db=db, switchboard=switchboard, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
+        db=db, router=router, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
         tainted_days=ground.settings.tainted_days,
     )  # fmt: skip
     await keep_time(ground.settings, stack, db, learning, cleaning, retention)
     return studio
 
 
-def _cards(ground: Ground, switchboard: Switchboard) -> Cards:
+def _cards(ground: Ground, router: VersionRouter) -> Cards:
     settings = ground.settings
     return Cards(
-        db=ground.db, switchboard=switchboard, versions_dir=settings.data_dir / "versions", model=settings.model,
+        db=ground.db, router=router, versions_dir=settings.data_dir / "versions", model=settings.model,
         contact=settings.privacy_contact,
     )  # fmt: skip
 
@@ -542,22 +540,22 @@ async def live(
     application = build_application(ground.bot, processor, queue)
     await introduce(application, timing)
     stack.push_async_callback(application.shutdown)
-    switchboard = await open_engine(settings, db, link, ground.vitals, timing)
+    router = await open_engine(settings, db, link, ground.metrics, timing)
     house = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
-    taste = open_taste(settings, stack, ground.db, switchboard, ground.vitals, name=house, timing=timing)
-    health = _health(ground, switchboard, taste)
-    studio = await furnish(ground, application, processor, switchboard, taste, health)
+    taste = open_taste(settings, stack, ground.db, router, ground.metrics, name=house, timing=timing)
+    health = _health(ground, router, taste)
+    studio = await furnish(ground, application, processor, router, taste, health)
     await publish_menu(ground.bot, settings.kinds, settings.admin_ids)
     await studio.resume()
-    intake = Intake(db=ground.db, bot=ground.bot, queue=queue, vitals=ground.vitals, alarm=ground.alarm)
-    receiving = await receive(settings, stack, application, processor, intake, ground.vitals, timing)
+    intake = Intake(db=ground.db, bot=ground.bot, queue=queue, metrics=ground.metrics, alarm=ground.alarm)
+    receiving = await receive(settings, stack, application, processor, intake, ground.metrics, timing)
     address = await open_health(settings, stack, health)
-    logger.info("ready: @%s answers with %s; health at %s", ground.bot.username, switchboard.champion, address)
+    logger.info("ready: @%s answers with %s; health at %s", ground.bot.username, router.champion, address)
     await receiving
 
 
-def _health(ground: Ground, switchboard: Switchboard, taste: TasteKeeper) -> Health:
+def _health(ground: Ground, router: VersionRouter, taste: PreferenceSync) -> Health:
     return Health(
-        db=ground.db, vitals=ground.vitals, switchboard=switchboard, taste=taste, backups=ground.backups,
+        db=ground.db, metrics=ground.metrics, router=router, taste=taste, backups=ground.backups,
         queue_limit=ground.settings.queue_limit, is_polling=ground.settings.webhook_url is None,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from bot.cli.__main__ import app
 from bot.common.kinds import TAKEN, load_kinds
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.common.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +129,7 @@ def test_what_a_document_names_exists(path: Path) -> None:
 
 
 def metrics() -> set[str]:
-    return set(re.findall(r"^(?:# TYPE )?(ovation_\w+)", Vitals().text().decode(), re.MULTILINE))
+    return set(re.findall(r"^(?:# TYPE )?(ovation_\w+)", BotMetrics().text().decode(), re.MULTILINE))
 
 
 def test_every_yes_of_the_comparison_is_held_by_a_test() -> None:

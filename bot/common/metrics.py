@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 _OVERHEAD_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Vitals:
+class BotMetrics:
     """The counters of one bot; gauges are set by `health` whenever somebody looks."""
 
     def __init__(self) -> None:

@@ -25,16 +25,16 @@ from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.kinds import MIN_P, TOP_P
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.common.text import plain
 from bot.generation.preferences import choices_of, temperature_of
-from bot.learning.preference_sync import TasteKeeper
+from bot.learning.preference_sync import PreferenceSync
 from bot.messaging.keyboards import rating_buttons, stop_button
 from bot.messaging.messenger import Address, Messenger, patiently
 from bot.messaging.preview import Growing, Preview, Unseen
 from bot.messaging.render import Looks
 from bot.moderation.text_checks import Rules
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.fair_queue import QUANTUM, FairQueue, ahead
 from engine.api.types import Message, Reply, Sampling
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
@@ -173,20 +173,20 @@ class Composer:
         *,
         db: Database,
         messenger: Messenger,
-        switchboard: Switchboard,
-        taste: TasteKeeper,
+        router: VersionRouter,
+        taste: PreferenceSync,
         rules: Rules,
-        vitals: Vitals,
+        metrics: BotMetrics,
     ) -> None:
         self._db = db
         self._messenger = messenger
-        self._switchboard = switchboard
+        self._router = router
         self._taste = taste
         self._kinds = rules.kinds
         self._looks = Looks(rules.kinds, rules.label)
         self._inspection = rules.inspection
         self._fingerprint_of = rules.fingerprint_of
-        self._vitals = vitals
+        self._metrics = metrics
         self._line = Line(MAX_AT_ONCE)
 
     async def produce(self, generation: Generation) -> bool:
@@ -225,10 +225,10 @@ class Composer:
             return to.message_id
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         address = Address(chat_id=to.chat_id, reply_to=to.reply_to, thread_id=to.thread_id)
-        self._vitals.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
+        self._metrics.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
         message_id = await patiently(
             lambda: self._messenger.send(address, f"{kind.emoji} …", stop_button(generation)),
-            on_unknown=self._vitals.unknown_sends.inc,
+            on_unknown=self._metrics.unknown_sends.inc,
         )
         if not await ratings.place(self._db, generation.id, message_id=message_id):
             raise Unwanted(message_id)
@@ -268,7 +268,7 @@ class Composer:
         clock = asyncio.get_running_loop().time
         began = clock()
         while True:
-            version = self._switchboard.version_for(generation.chat, generation.seed)
+            version = self._router.version_for(generation.chat, generation.seed)
             pause = _PAUSE_SECONDS
             try:
                 return await self._compose(generation, version, ticket, preview)
@@ -280,7 +280,7 @@ class Composer:
             except RequestError as error:
                 if error.status != NOT_FOUND:
                     raise
-                await self._switchboard.repair()
+                await self._router.ensure_loaded()
             patience_ends = max(began, ticket.told_at) + patience
             if clock() + pause > min(patience_ends, began + BUSY_PATIENCE_SECONDS):
                 raise EngineUnavailable("The engine did not answer in time.")
@@ -302,7 +302,7 @@ class Composer:
                 min_p=MIN_P,
                 seed=generation.seed + attempt,
             )
-            stream = self._switchboard.engine.stream(
+            stream = self._router.engine.stream(
                 messages, sampling, model=version, user=ticket.name, on_queued=lambda ahead: ticket.wait(queued=ahead),
                 best_of=choosing.best_of, taste=choosing.taste, taste_user=choosing.person, explore=choosing.explore,
             )  # fmt: skip
@@ -311,14 +311,14 @@ class Composer:
                     ticket.queued = None
                     if isinstance(piece, Reply):
                         written = Written(plain(piece.text), version, piece.best_of)
-                        self._vitals.tokens.inc(piece.completion_tokens)
+                        self._metrics.tokens.inc(piece.completion_tokens)
                     else:
                         preview.add(piece)
             if not written.text:
                 continue
             fault = await self._inspection.fault(generation, written.text)
             if fault is None:
-                self._vitals.compared.inc(written.best_of > 1)
+                self._metrics.compared.inc(written.best_of > 1)
                 return written
             faults += 1
             if faults == _MOST_FAULTS:
@@ -371,7 +371,7 @@ class Composer:
 
     async def remove_orphan(self, chat_id: int, message_id: int) -> None:
         """Take away a placeholder that a crash has doubled."""
-        self._vitals.orphans.inc()
+        self._metrics.orphans.inc()
         await self._delete(chat_id, message_id)
 
     async def _say_instead(self, chat_id: int, message_id: int, words: str) -> None:
@@ -385,5 +385,5 @@ class Composer:
             await patiently(lambda: self._messenger.delete(chat_id, message_id))
 
     async def _end(self, generation: Generation, *, delivered: bool) -> None:
-        (self._vitals.delivered if delivered else self._vitals.failed).inc()
+        (self._metrics.delivered if delivered else self._metrics.failed).inc()
         await generations.end(self._db, generation.id, delivered=delivered, at=datetime.now(UTC))

@@ -17,7 +17,7 @@ from bot.common.errors import Refusal
 from bot.common.i18n import say
 from bot.common.keys import Pseudonyms
 from bot.common.kinds import TEMPERATURE
-from bot.learning.preference_sync import OWN_TASTE, TasteKeeper
+from bot.learning.preference_sync import OWN_TASTE, PreferenceSync
 from bot.messaging.keyboards import Keyboard, Setting, settings_buttons
 from storage.db.database import Database
 from storage.tables import people
@@ -70,7 +70,7 @@ _SHORT = 12
 class Preferences:
     """Shows and changes settings."""
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, taste: TasteKeeper) -> None:
+    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, taste: PreferenceSync) -> None:
         self._db = db
         self._pseudonyms = pseudonyms
         self._taste = taste

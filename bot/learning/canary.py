@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.common.timing import USUAL, Timing
 from bot.learning.dataset import tenure
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.data.rewards import Vote, rating_weights
 from engine.errors import EngineError
 from engine.runs.ab_test import Arm, Decision, Evidence, Opinion, arm_of, compare, decide, ratings_to_go
@@ -71,10 +71,10 @@ class Standing:
 class Trials:
     """Looks after the trial that is under way, if there is one."""
 
-    def __init__(self, *, db: Database, switchboard: Switchboard, terms: Terms, timing: Timing = USUAL) -> None:
+    def __init__(self, *, db: Database, router: VersionRouter, terms: Terms, timing: Timing = USUAL) -> None:
         self._db = db
         self._look_seconds = timing.trial_look
-        self._switchboard = switchboard
+        self._router = router
         self._terms = terms
         self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -97,7 +97,7 @@ class Trials:
 
     async def standing(self) -> Standing | None:
         """How the present trial stands; None when there is none."""
-        trial = await versions.present_trial(self._db, self._switchboard.base)
+        trial = await versions.present_trial(self._db, self._router.base)
         if trial is None:
             return None
         version = await versions.trial_ratings(
@@ -126,7 +126,7 @@ class Trials:
             if standing is None:
                 return
             decision = self._decide(standing, is_over=is_over)
-            if decision != "go_on" and await self._switchboard.settle(_ending(standing, decision)) is not None:
+            if decision != "go_on" and await self._router.end_trial(_ending(standing, decision)) is not None:
                 logger.info("trial of %s: %s", standing.trial.version, decision)
 
     def _decide(self, standing: Standing, *, is_over: bool) -> Decision:

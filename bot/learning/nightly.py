@@ -19,7 +19,7 @@ from bot.common.errors import Refusal
 from bot.learning.dataset import dataset_of
 from bot.learning.trainer import NO_SCREEN, USUAL_BUDGET, Budget, Objective, Screen, Stalled, run_config, train
 from bot.messaging.keyboards import CONSENT_TEXT_VERSION
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.data.dataset import dump_dataset
 from engine.errors import EngineError, RunError
 from engine.runs.config import write_config
@@ -79,9 +79,9 @@ class Outcome:
 class Nightly:
     """Starts runs and sees them to their end."""
 
-    def __init__(self, *, db: Database, switchboard: Switchboard, data_dir: Path, policy: Policy) -> None:
+    def __init__(self, *, db: Database, router: VersionRouter, data_dir: Path, policy: Policy) -> None:
         self._db = db
-        self._switchboard = switchboard
+        self._router = router
         self._data_dir = data_dir
         self._versions_dir = data_dir / "versions"
         self._policy = policy
@@ -164,7 +164,7 @@ class Nightly:
             outcome = Outcome("skipped", "cancelled")
         finally:
             self.progress, self._may_cancel = None, False
-        serving = self._version_of(run) if outcome.verdict == "canary" else self._switchboard.champion
+        serving = self._version_of(run) if outcome.verdict == "canary" else self._router.champion
         await self._end(run, outcome, serving)
         logger.info("run %d: %s (%s)", run.id, outcome.verdict, outcome.reason)
         ended = await runs.latest(self._db)
@@ -196,7 +196,7 @@ class Nightly:
             return Outcome("failed", next((code for kind, code in _FAILURES if isinstance(error, kind)), "unexpected"))
 
     async def _learn(self, run: Run) -> Outcome:
-        await self._switchboard.leave_tainted()
+        await self._router.retire_tainted()
         texts = await runs.learn(self._db, run.id, fewest=self._policy.min_ratings)
         have = sum(len(text.ratings) for text in texts)
         if have < self._policy.min_ratings:
@@ -221,7 +221,7 @@ class Nightly:
         folder.mkdir(parents=True)
         config = run_config(
             self._policy.model,
-            champion=self._switchboard.folder_of(self._switchboard.champion),
+            champion=self._router.folder_of(self._router.champion),
             seed=run.id,
             objective=self._policy.objective,
             budget=self._policy.budget,
@@ -232,7 +232,7 @@ class Nightly:
 
     async def _publish(self, run: Run, adapter: Path, report: RunReport) -> bool:
         """Publish and record what the gate has passed; False, and nothing left, where the run is tainted meanwhile."""
-        name, base = self._version_of(run), self._switchboard.base
+        name, base = self._version_of(run), self._router.base
         card = make_card(
             report, model=self._policy.model, run=run.id, made_at=datetime.now(UTC).isoformat(),
             objective=self._policy.objective, consent_text=CONSENT_TEXT_VERSION,
@@ -252,13 +252,13 @@ class Nightly:
             return Outcome("canary", "approval", numbers)
         version = self._version_of(run)
         if self._policy.canary_share == 0:
-            if version != self._switchboard.champion:  # else an attempt before has got so far
-                await self._switchboard.crown(version)
+            if version != self._router.champion:  # else an attempt before has got so far
+                await self._router.promote(version)
             return Outcome("promoted", report.reason.code, numbers)
-        if version != self._switchboard.canary:
+        if version != self._router.canary:
             if self._before_trial is not None:
                 await self._before_trial()
-            await self._switchboard.try_out(version)
+            await self._router.start_canary(version)
         return Outcome("canary", report.reason.code, {**numbers, "share": self._policy.canary_share})
 
     def _folder_of(self, run: int) -> Path:

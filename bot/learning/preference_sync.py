@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
 from bot.learning.dataset import dataset_of
 from engine.api.client import EngineClient
@@ -43,7 +43,7 @@ MOST_TEXTS = 2000
 RETRY_SECONDS = 30.0
 
 
-class TasteKeeper:
+class PreferenceSync:
     """One taste in one engine, under `name`. Call `start` once the engine answers, and `close` at the end."""
 
     def __init__(
@@ -51,7 +51,7 @@ class TasteKeeper:
         *,
         db: Database,
         engine: EngineClient,
-        vitals: Vitals,
+        metrics: BotMetrics,
         name: str,
         best_of: int,
         tenure_days: float,
@@ -60,7 +60,7 @@ class TasteKeeper:
         self._timing = timing
         self._db = db
         self._engine = engine
-        self._vitals = vitals
+        self._metrics = metrics
         self._name = name
         self._best_of = best_of
         self._tenure_days = tenure_days
@@ -173,9 +173,9 @@ class TasteKeeper:
         fitted = await self._engine.fit_taste(self._name, texts, personal)
         self._names = {person: name for person, name in names.items() if name in personal}
         self.fitted = fitted if fitted.texts and self._withdrawals == withdrawals else None
-        self._vitals.taste_texts.set(fitted.texts)
-        self._vitals.taste_people.set(fitted.people)
-        self._vitals.taste_auroc.set(math.nan if fitted.auroc is None else fitted.auroc)
+        self._metrics.taste_texts.set(fitted.texts)
+        self._metrics.taste_people.set(fitted.people)
+        self._metrics.taste_auroc.set(math.nan if fitted.auroc is None else fitted.auroc)
 
 
 def is_plain(seed: int) -> bool:

@@ -9,7 +9,7 @@ import time
 
 from bot.common.errors import DeliveryError
 from bot.common.i18n import say
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.messaging.messenger import Address, Messenger, patiently
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -24,10 +24,10 @@ QUIET_SECONDS = 600.0
 class Alarm:
     """Tells the admins."""
 
-    def __init__(self, *, db: Database, messenger: Messenger, vitals: Vitals, admin_ids: tuple[int, ...]) -> None:
+    def __init__(self, *, db: Database, messenger: Messenger, metrics: BotMetrics, admin_ids: tuple[int, ...]) -> None:
         self._db = db
         self._messenger = messenger
-        self._vitals = vitals
+        self._metrics = metrics
         self._admin_ids = admin_ids
         self._told_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,7 +44,7 @@ class Alarm:
     def dead_letter(self, update_id: int, error: str) -> None:
         """An update was buried."""
         logger.error("update %d is given up: %s", update_id, error)
-        self._vitals.dead_letters.inc()
+        self._metrics.dead_letters.inc()
         self.tell("alarm-dead-letter", update=str(update_id), error=error)
 
     def tell(self, text: str, **values: str | float) -> None:

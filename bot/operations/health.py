@@ -20,10 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bot.common.i18n import say
-from bot.common.metrics import Vitals
-from bot.learning.preference_sync import TasteKeeper
+from bot.common.metrics import BotMetrics
+from bot.learning.preference_sync import PreferenceSync
 from bot.operations.backups import Backups
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import generations, inbox, people, runs
@@ -51,16 +51,16 @@ class Health:
         self,
         *,
         db: Database,
-        vitals: Vitals,
-        switchboard: Switchboard,
-        taste: TasteKeeper,
+        metrics: BotMetrics,
+        router: VersionRouter,
+        taste: PreferenceSync,
         backups: Backups,
         queue_limit: int,
         is_polling: bool,
     ) -> None:
         self._db = db
-        self._vitals = vitals
-        self._switchboard = switchboard
+        self._metrics = metrics
+        self._router = router
         self._taste = taste
         self._backups = backups
         self._queue_limit = queue_limit
@@ -76,21 +76,21 @@ class Health:
 
     async def numbers(self) -> bytes:
         """Every metric, in Prometheus's text format."""
-        vitals, now = self._vitals, datetime.now(UTC)
+        metrics, now = self._metrics, datetime.now(UTC)
         depth, age, _ = await inbox.backlog(self._db, now=now)
-        vitals.queue_depth.set(depth)
-        vitals.queue_age.set(age)
-        vitals.unfinished.set(await generations.count_unfinished(self._db))
-        vitals.wal_bytes.set(self._db.wal_bytes)
-        vitals.free_disk_bytes.set(self._free_bytes())
-        vitals.consented_people.set(await people.count_consented(self._db))
+        metrics.queue_depth.set(depth)
+        metrics.queue_age.set(age)
+        metrics.unfinished.set(await generations.count_unfinished(self._db))
+        metrics.wal_bytes.set(self._db.wal_bytes)
+        metrics.free_disk_bytes.set(self._free_bytes())
+        metrics.consented_people.set(await people.count_consented(self._db))
         trained_at = await runs.last_success(self._db)
-        vitals.last_training_success.set(trained_at.timestamp() if trained_at else 0)
+        metrics.last_training_success.set(trained_at.timestamp() if trained_at else 0)
         newest = self._backups.newest()
-        vitals.last_backup.set(newest[1].timestamp() if newest else 0)
-        vitals.active_version.clear()
-        vitals.active_version.labels(self._switchboard.champion).set(1)
-        return vitals.text()
+        metrics.last_backup.set(newest[1].timestamp() if newest else 0)
+        metrics.active_version.clear()
+        metrics.active_version.labels(self._router.champion).set(1)
+        return metrics.text()
 
     async def told(self, language: str) -> str:
         """What /health says in chat."""
@@ -102,8 +102,8 @@ class Health:
             language,
             "health",
             checks="\n".join(lines),
-            version=self._switchboard.champion,
-            canary=self._switchboard.canary or "–",
+            version=self._router.champion,
+            canary=self._router.canary or "–",
             waiting=await generations.count_unfinished(self._db),
             dead=dead,
             trained=_moment(trained_at),
@@ -132,7 +132,7 @@ class Health:
     def _updates(self) -> Check:
         if not self._is_polling:
             return Check("updates", True, "webhook")
-        seconds = time.monotonic() - self._vitals.polled_at
+        seconds = time.monotonic() - self._metrics.polled_at
         return Check("updates", seconds < SILENCE_SECONDS, f"{seconds:.0f} s")
 
     async def _queue(self) -> Check:
@@ -140,8 +140,8 @@ class Health:
         return Check("queue", waiting < self._queue_limit, f"{waiting} / {self._queue_limit}")
 
     async def _engine(self) -> Check:
-        is_ready = await self._switchboard.engine.is_ready()
-        return Check("engine", is_ready, self._switchboard.champion)
+        is_ready = await self._router.engine.is_ready()
+        return Check("engine", is_ready, self._router.champion)
 
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self._db.path.parent).free

@@ -19,7 +19,7 @@ from storage.backup import backup, restore
 from storage.backup.backup import Revision
 from storage.db.database import Database, open_for_reading
 from storage.db.errors import StorageError
-from storage.db.records import Deed
+from storage.db.records import AuditEntry
 from storage.privacy import erasure, tombstones
 from storage.privacy.erasure import Erased
 from storage.privacy.tombstones import Tombstone
@@ -72,7 +72,7 @@ async def bring_back(settings: DataSettings, file: Path) -> BroughtBack:
         )
         restored = restore.restore(file, database, revision, now=now)
         aside = _put_unknown_versions_aside(database, settings.data_dir / "versions", now)
-        await _record(settings, Deed(now, _OPERATOR, "restore", file.name))
+        await _record(settings, AuditEntry(now, _OPERATOR, "restore", file.name))
     return BroughtBack(
         safety_copy=safety_copy, put_aside=restored.put_aside, versions_aside=aside, erased=restored.erased
     )
@@ -96,7 +96,7 @@ async def forget(settings: DataSettings, person: str) -> Forgotten:
                 strip_run(run_folder(settings.data_dir, run))
             erased = await erasure.forget(db, person, at, names=keys.named_in)
             tombstones.append(settings.tombstones_path, replace(tombstone, is_done=True))
-            await moderation.append_audit(db, Deed(datetime.now(UTC), _OPERATOR, "forget", person))
+            await moderation.append_audit(db, AuditEntry(datetime.now(UTC), _OPERATOR, "forget", person))
             await erasure.purge(db)
         finally:
             await db.close()
@@ -114,7 +114,7 @@ async def rotate(settings: DataSettings) -> None:
     with held(settings.data_dir):
         open_for_reading(settings.database_path).close()
         change_master(settings)
-        await _record(settings, Deed(datetime.now(UTC), _OPERATOR, "rotate keys"))
+        await _record(settings, AuditEntry(datetime.now(UTC), _OPERATOR, "rotate keys"))
 
 
 def pseudonym_of(settings: DataSettings, person: str) -> str | None:
@@ -176,9 +176,9 @@ def _put_unknown_versions_aside(database: Path, folder: Path, now: datetime) -> 
     return tuple(path.name for path in unknown)
 
 
-async def _record(settings: DataSettings, deed: Deed) -> None:
+async def _record(settings: DataSettings, entry: AuditEntry) -> None:
     db = await Database.open(settings.database_path)
     try:
-        await moderation.append_audit(db, deed)
+        await moderation.append_audit(db, entry)
     finally:
         await db.close()

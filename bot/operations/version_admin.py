@@ -1,10 +1,10 @@
-"""What an admin sees and does with versions: list, promote, go back. Knows sentences and the switchboard."""
+"""What an admin sees and does with versions: list, promote, go back. Knows sentences and the router."""
 
 from bot.common.errors import Refusal
 from bot.common.i18n import say
 from bot.learning.canary import Trials
 from bot.reporting.run_messages import standing_sentence
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.errors import EngineError
 from storage.db.database import Database
 from storage.db.records import Version
@@ -23,17 +23,17 @@ def _state_of(version: Version) -> str:
 
 
 class Models:
-    """The operator's hand on the switchboard."""
+    """The operator's hand on the router."""
 
-    def __init__(self, *, db: Database, switchboard: Switchboard, trials: Trials) -> None:
+    def __init__(self, *, db: Database, router: VersionRouter, trials: Trials) -> None:
         self._db = db
-        self._switchboard = switchboard
+        self._router = router
         self._trials = trials
 
     async def listing(self, language: str) -> str:
         """One line for each version of the present base, newest first, and how a trial stands."""
         lines = []
-        for version in await versions.of_base(self._db, self._switchboard.base):
+        for version in await versions.of_base(self._db, self._router.base):
             state = say(language, _state_of(version), version=version.name)
             date = version.created_at.strftime("%Y-%m-%d %H:%M UTC")
             mark = _MARKS[version.state]
@@ -52,7 +52,7 @@ class Models:
             Refusal: there is no such version, or it cannot be loaded.
         """
         if not name:
-            base = self._switchboard.base
+            base = self._router.base
             waiting = await versions.in_state(self._db, base, "canary") or await versions.in_state(
                 self._db, base, "candidate"
             )
@@ -60,18 +60,18 @@ class Models:
                 raise Refusal(otherwise)
             name = waiting.name
         try:
-            await self._switchboard.crown(name)
+            await self._router.promote(name)
         except EngineError as error:
-            raise Refusal("version-unusable", version=name, serving=self._switchboard.champion) from error
+            raise Refusal("version-unusable", version=name, serving=self._router.champion) from error
         return name
 
-    async def after_roll_back(self) -> tuple[str, str]:
+    async def planned_rollback(self) -> tuple[str, str]:
         """The version that /rollback would take out of service, and the one that would then answer.
 
         Raises:
             Refusal: there is nothing to go back to.
         """
-        return await self._switchboard.after_roll_back()
+        return await self._router.planned_rollback()
 
     async def undo(self, version: str) -> str:
         """Take this version out of service; returns the one that serves then.
@@ -79,11 +79,11 @@ class Models:
         Raises:
             Refusal: it does not serve any more, there is none before it, or that one cannot be loaded.
         """
-        if version not in (self._switchboard.champion, self._switchboard.canary):
-            raise Refusal("undo-late", version=version, serving=self._switchboard.champion)
-        leaves, _ = await self.after_roll_back()
+        if version not in (self._router.champion, self._router.canary):
+            raise Refusal("undo-late", version=version, serving=self._router.champion)
+        leaves, _ = await self.planned_rollback()
         if leaves != version:
-            raise Refusal("undo-late", version=version, serving=self._switchboard.champion)
+            raise Refusal("undo-late", version=version, serving=self._router.champion)
         return await self.roll_back()
 
     async def roll_back(self) -> str:
@@ -93,7 +93,7 @@ class Models:
             Refusal: there is none, or it cannot be loaded.
         """
         try:
-            return await self._switchboard.roll_back()
+            return await self._router.roll_back()
         except EngineError as error:
-            serving = self._switchboard.champion
+            serving = self._router.champion
             raise Refusal("version-unusable", version="", serving=serving) from error

@@ -29,7 +29,7 @@ from storage.privacy.tombstones import Tombstone
 logger = logging.getLogger(__name__)
 
 
-class Forgetting:
+class Erasure:
     """Erases people at their wish."""
 
     def __init__(

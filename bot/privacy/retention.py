@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.learning.nightly import run_folder
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.errors import EngineError
 from engine.runs.run_dir import strip_run
 from engine.runs.versions import remove
@@ -29,11 +29,9 @@ WITHOUT_CONSENT = timedelta(hours=24)
 class Retention:
     """`days` is how long anything is kept, `tainted_days` how long a version may serve once it is tainted."""
 
-    def __init__(
-        self, *, db: Database, switchboard: Switchboard, data_dir: Path, days: int, tainted_days: float
-    ) -> None:
+    def __init__(self, *, db: Database, router: VersionRouter, data_dir: Path, days: int, tainted_days: float) -> None:
         self._db = db
-        self._switchboard = switchboard
+        self._router = router
         self._data_dir = data_dir
         self._kept = timedelta(days=days)
         self._tainted = timedelta(days=tainted_days)
@@ -55,13 +53,13 @@ class Retention:
 
     async def _end_service(self, now: datetime) -> None:
         """Normally the next run ends it; where no run comes, this does."""
-        serving = await versions.tainted_serving(self._db, self._switchboard.base)
+        serving = await versions.tainted_serving(self._db, self._router.base)
         if any(version.tainted_at is not None and version.tainted_at <= now - self._tainted for version in serving):
-            await self._switchboard.leave_tainted()
+            await self._router.retire_tainted()
 
     async def _destroy(self, version: Version) -> None:
         with contextlib.suppress(EngineError):  # it is not loaded, or another server does not unload
-            await self._switchboard.engine.unload_adapter(version.name)
+            await self._router.engine.unload_adapter(version.name)
         await asyncio.to_thread(remove, self._data_dir / "versions" / version.name)
         assert version.run is not None, "the base is never destroyed"
         await asyncio.to_thread(strip_run, run_folder(self._data_dir, version.run))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bot.common.errors import Refusal
 from bot.common.i18n import say
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.runs.versions import VersionCard, licence_of, read_card
 from storage.db.database import Database
 from storage.tables import generations, versions
@@ -13,9 +13,9 @@ from storage.tables import generations, versions
 class Cards:
     """Finds and words the cards. `contact` answers for the bot; "": its admins."""
 
-    def __init__(self, *, db: Database, switchboard: Switchboard, versions_dir: Path, model: str, contact: str) -> None:
+    def __init__(self, *, db: Database, router: VersionRouter, versions_dir: Path, model: str, contact: str) -> None:
         self._db = db
-        self._switchboard = switchboard
+        self._router = router
         self._versions_dir = versions_dir
         self._model = model
         self._contact = contact
@@ -35,8 +35,8 @@ class Cards:
     async def of_champion(self, language: str) -> str:
         """What writes now, and who answers for it."""
         who = self._contact or say(language, "privacy-admins")
-        head = say(language, "about-bot", contact=who, version=self._switchboard.champion)
-        return f"{head}\n\n{await self._card(self._switchboard.champion, language)}"
+        head = say(language, "about-bot", contact=who, version=self._router.champion)
+        return f"{head}\n\n{await self._card(self._router.champion, language)}"
 
     async def _card(self, name: str, language: str) -> str:
         version = await versions.by_name(self._db, name)

@@ -1,4 +1,4 @@
-"""The switchboard: which version answers which prompt, and how that changes.
+"""The router: which version answers which prompt, and how that changes.
 
 Each text is dealt to the canary or the champion by a lot that its chat and its seed draw, so that a community of one
 group has a trial as well, and the same prompt has the same version after a crash (decision 16). The database alone
@@ -26,8 +26,8 @@ from storage.tables import versions
 logger = logging.getLogger(__name__)
 
 
-class Switchboard:
-    """Call `install` once the engine answers, and again whenever it has restarted."""
+class VersionRouter:
+    """Call `load_versions` once the engine answers, and again whenever it has restarted."""
 
     def __init__(
         self, *, db: Database, engine: EngineClient, folder: Path, canary_share: float, model: str = ""
@@ -40,7 +40,7 @@ class Switchboard:
         self._champion = ""
         self._canary: str | None = None
         self._repairing = asyncio.Lock()
-        self._on_install: Callable[[], object] = lambda: None
+        self._on_load: Callable[[], object] = lambda: None
         self.base = ""
         """The engine's own model, without an adapter."""
 
@@ -64,11 +64,11 @@ class Switchboard:
         """Where the adapter of a version lies; None for the base."""
         return None if name == self.base else self._folder / name
 
-    def when_installed(self, tell: Callable[[], object]) -> None:
+    def when_loaded(self, tell: Callable[[], object]) -> None:
         """Have `tell` called whenever the engine has started and has its versions."""
-        self._on_install = tell
+        self._on_load = tell
 
-    async def install(self) -> None:
+    async def load_versions(self) -> None:
         """Learn the base from the engine and load the champion and the canary into it.
 
         A champion that is damaged or refused gives way to the champion before it, and at last to the base. On a server
@@ -89,7 +89,7 @@ class Switchboard:
         else:
             await self._read()
         logger.info("version %s serves", self._champion)
-        self._on_install()
+        self._on_load()
 
     async def _load_what_serves(self) -> None:
         champion = await versions.in_state(self._db, self.base, "champion")
@@ -102,16 +102,16 @@ class Switchboard:
         if canary is not None and not await self._load(canary.name):
             await versions.retire(self._db, canary.name, at=datetime.now(UTC))
 
-    async def repair(self) -> None:
+    async def ensure_loaded(self) -> None:
         """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
         async with self._repairing:
             try:
                 if not {self._champion, self._canary or self._champion} <= set(await self.engine.models()):
-                    await self.install()
+                    await self.load_versions()
             except EngineError as error:
                 logger.warning("the versions cannot be loaded again yet: %s", error)
 
-    async def crown(self, name: str) -> None:
+    async def promote(self, name: str) -> None:
         """Load a version and make it the champion.
 
         Raises:
@@ -123,14 +123,14 @@ class Switchboard:
         await versions.promote(self._db, name, at=datetime.now(UTC))
         await self._read()
 
-    async def try_out(self, name: str) -> None:
+    async def start_canary(self, name: str) -> None:
         """Load a version and make it the canary."""
         await self._known(name)
         await self._load_or_raise(name)
         await versions.make_canary(self._db, name, at=datetime.now(UTC))
         await self._read()
 
-    async def after_roll_back(self) -> tuple[str, str]:
+    async def planned_rollback(self) -> tuple[str, str]:
         """Which version a roll-back would end, and which would answer in its place.
 
         Raises:
@@ -149,7 +149,7 @@ class Switchboard:
         Raises:
             Refusal: there is nothing to go back to.
         """
-        ends, follows = await self.after_roll_back()
+        ends, follows = await self.planned_rollback()
         if ends == self._canary:
             await versions.retire(self._db, ends, at=datetime.now(UTC))
         else:
@@ -158,7 +158,7 @@ class Switchboard:
         await self._read()
         return self._champion
 
-    async def settle(self, ending: TrialEnd) -> str | None:
+    async def end_trial(self, ending: TrialEnd) -> str | None:
         """End a trial as the ratings say; returns who serves then, or None where somebody else has ended it meanwhile.
 
         A version that cannot be loaded any more gives way to the base.
@@ -172,7 +172,7 @@ class Switchboard:
         await self._read()
         return self._champion if is_settled else None
 
-    async def leave_tainted(self) -> None:
+    async def retire_tainted(self) -> None:
         """Take versions out of service that have learned from somebody who is forgotten, or shut out, since.
 
         The last clean champion follows; where there is none, or it cannot be loaded, the base.

@@ -18,7 +18,7 @@ from typing import Any
 from telegram import Update
 from telegram.ext import BaseUpdateProcessor, ExtBot
 
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.messaging.alerts import Alarm
 from bot.messaging.messenger import Urgency
 from storage.db.database import Database
@@ -53,13 +53,13 @@ class Intake:
         db: Database,
         bot: ExtBot[Urgency],
         queue: "asyncio.Queue[object]",
-        vitals: Vitals,
+        metrics: BotMetrics,
         alarm: Alarm,
     ) -> None:
         self._db = db
         self._bot = bot
         self._queue = queue
-        self._vitals = vitals
+        self._metrics = metrics
         self._alarm = alarm
 
     async def take(self, raws: Sequence[object]) -> None:
@@ -71,8 +71,8 @@ class Intake:
         updates = {id_: raw for raw in raws if (id_ := id_of(raw)) is not None}
         bodies = [(update_id, json.dumps(raw)) for update_id, raw in updates.items()]
         new = await inbox.accept(self._db, bodies, at=datetime.now(UTC))
-        self._vitals.accepted.inc(len(new))
-        self._vitals.duplicate_updates.inc(len(updates) - len(new))
+        self._metrics.accepted.inc(len(new))
+        self._metrics.duplicate_updates.inc(len(updates) - len(new))
         for update_id, raw in updates.items():
             if update_id in new:
                 await self._queue_up(update_id, raw)

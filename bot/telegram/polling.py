@@ -15,7 +15,7 @@ from http import HTTPStatus
 import httpx
 
 from bot.common.errors import StartError
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
 from bot.telegram.inbox import ALLOWED_UPDATES, MAX_PENDING, InboxProcessor, Intake, id_of
 from storage.db.errors import StorageError
@@ -49,7 +49,7 @@ class Poller:
         http: httpx.AsyncClient,
         intake: Intake,
         processor: InboxProcessor,
-        vitals: Vitals,
+        metrics: BotMetrics,
         timing: Timing = USUAL,
     ) -> None:
         self._conflict_seconds = timing.conflict
@@ -57,7 +57,7 @@ class Poller:
         self._http = http
         self._intake = intake
         self._processor = processor
-        self._vitals = vitals
+        self._metrics = metrics
 
     async def run(self) -> None:
         """Ask again and again.
@@ -77,13 +77,13 @@ class Poller:
                 await self._intake.take(raws)
             except (NotFetched, StorageError) as error:
                 logger.warning("no updates: %s", error)
-                self._vitals.polling_errors.inc()
+                self._metrics.polling_errors.inc()
                 if isinstance(error, NotFetched) and error.is_conflict:
                     reign.contest()
                 await asyncio.sleep(max(pause, getattr(error, "wait", 0.0)))
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 continue
-            self._vitals.polled_at = time.monotonic()
+            self._metrics.polled_at = time.monotonic()
             reign.assert_itself()
             pause = _FIRST_PAUSE_SECONDS
             offset = _following(raws)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.telegram.inbox import MAX_PENDING, InboxProcessor, Intake, id_of
 from storage.db.errors import StorageError
 
@@ -30,11 +30,11 @@ _RETRY_AFTER = {"Retry-After": "5"}
 class Webhook:
     """The application that Telegram posts to."""
 
-    def __init__(self, *, intake: Intake, processor: InboxProcessor, secret: str, vitals: Vitals) -> None:
+    def __init__(self, *, intake: Intake, processor: InboxProcessor, secret: str, metrics: BotMetrics) -> None:
         self._intake = intake
         self._processor = processor
         self._secret = secret.encode()
-        self._vitals = vitals
+        self._metrics = metrics
 
     def app(self, path: str) -> Starlette:
         """An application with the one route."""
@@ -62,7 +62,7 @@ class Webhook:
         except StorageError:
             logger.exception("an update cannot be stored; Telegram sends it again")
             return _not_now()
-        self._vitals.polled_at = time.monotonic()
+        self._metrics.polled_at = time.monotonic()
         return Response()
 
 

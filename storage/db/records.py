@@ -247,7 +247,7 @@ class LiveRating:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AuditEntry:
     """Something an admin, or the operator at the terminal, has done."""
 
     at: datetime

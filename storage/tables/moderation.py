@@ -7,26 +7,26 @@ import sqlite3
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.db.records import Deed, Standing
+from storage.db.records import AuditEntry, Standing
 
 
-async def append_audit(db: Database, deed: Deed) -> None:
-    """Record a deed."""
-    await db.write(lambda c: append_audit_in(c, deed))
+async def append_audit(db: Database, entry: AuditEntry) -> None:
+    """Record a entry."""
+    await db.write(lambda c: append_audit_in(c, entry))
 
 
-def append_audit_in(connection: sqlite3.Connection, deed: Deed) -> None:
+def append_audit_in(connection: sqlite3.Connection, entry: AuditEntry) -> None:
     """`append` as a part of a transaction."""
     connection.execute(
         "INSERT INTO audit (at, actor, action, detail) VALUES (?, ?, ?, ?)",
-        (deed.at.isoformat(), deed.actor, deed.action, deed.detail),
+        (entry.at.isoformat(), entry.actor, entry.action, entry.detail),
     )
 
 
-async def newest_audit(db: Database, *, limit: int) -> list[Deed]:
+async def newest_audit(db: Database, *, limit: int) -> list[AuditEntry]:
     """The last deeds, newest first."""
     rows = await db.read(lambda c: c.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall())
-    return [Deed(datetime.fromisoformat(row["at"]), row["actor"], row["action"], row["detail"]) for row in rows]
+    return [AuditEntry(datetime.fromisoformat(row["at"]), row["actor"], row["action"], row["detail"]) for row in rows]
 
 
 async def record_report(db: Database, generation: int, reporter: str, *, at: datetime) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.db.records import Deed, LiveRating, Trial, TrialEnd, TrialWay, Version, VersionState
+from storage.db.records import AuditEntry, LiveRating, Trial, TrialEnd, TrialWay, Version, VersionState
 from storage.tables import moderation
 from storage.tables.generations import agreed
 
@@ -99,7 +99,7 @@ def end_trial(connection: sqlite3.Connection, trial: Trial, ending: TrialEnd, *,
         "UPDATE trials SET outcome = ?, serves = ?, numbers = ?, ended_at = ? WHERE id = ?",
         (ending.outcome, ending.serves, json.dumps(ending.numbers), at.isoformat(), trial.id),
     )
-    moderation.append_audit_in(connection, Deed(at, _RATINGS_ACTOR, ending.outcome, trial.version))
+    moderation.append_audit_in(connection, AuditEntry(at, _RATINGS_ACTOR, ending.outcome, trial.version))
     if ending.verdict is not None:
         connection.execute(
             "UPDATE runs SET verdict = ?, reason = ?, version = ?, numbers = json_patch(numbers, ?)"
@@ -263,7 +263,7 @@ def all_of(connection: sqlite3.Connection, base: str | None) -> list[Version]:
 
 
 def any_champion(connection: sqlite3.Connection) -> str | None:
-    """The champion that was crowned last, of whatever base."""
+    """The champion that was promoted last, of whatever base."""
     row = connection.execute(
         "SELECT name FROM versions WHERE state = 'champion' ORDER BY served_at DESC LIMIT 1"
     ).fetchone()
@@ -380,7 +380,7 @@ async def retire_tainted(db: Database, base: str, *, follows: str, at: datetime)
             connection.execute(
                 "UPDATE versions SET state = 'retired', served_at = NULL WHERE name = ?", (version.name,)
             )
-            moderation.append_audit_in(connection, Deed(at, _ERASURE_ACTOR, "took out of service", version.name))
+            moderation.append_audit_in(connection, AuditEntry(at, _ERASURE_ACTOR, "took out of service", version.name))
 
     await db.write(change)
 
@@ -406,6 +406,6 @@ async def mark_destroyed(db: Database, name: str, *, at: datetime) -> None:
             "UPDATE versions SET destroyed_at = ?, state = 'retired', served_at = NULL WHERE name = ?",
             (at.isoformat(), name),
         )
-        moderation.append_audit_in(connection, Deed(at, _ERASURE_ACTOR, "destroyed", name))
+        moderation.append_audit_in(connection, AuditEntry(at, _ERASURE_ACTOR, "destroyed", name))
 
     await db.write(change)

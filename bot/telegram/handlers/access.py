@@ -18,7 +18,7 @@ from telegram.ext import ApplicationHandlerStop, BaseHandler, ContextTypes, Type
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import language_of, say, speak
 from bot.common.kinds import language_of_topic
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.generation.preferences import Preferences
 from bot.messaging.alerts import Alarm
 from bot.messaging.messenger import Address
@@ -40,11 +40,11 @@ _REMEMBERED = 10_000
 class ErrorHandler:
     """Awaited by python-telegram-bot with every exception that a handler lets out."""
 
-    def __init__(self, *, processor: InboxProcessor, delivery: Delivery, alarm: Alarm, vitals: Vitals) -> None:
+    def __init__(self, *, processor: InboxProcessor, delivery: Delivery, alarm: Alarm, metrics: BotMetrics) -> None:
         self._processor = processor
         self._delivery = delivery
         self._alarm = alarm
-        self._vitals = vitals
+        self._metrics = metrics
         self._said: TTLCache[tuple[int, int, str], int] = TTLCache(_REMEMBERED, HUSH_SECONDS)
 
     async def __call__(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -64,7 +64,7 @@ class ErrorHandler:
 
     async def refuse(self, update: Update, refusal: Refusal) -> None:
         """Say why not, unless the same person has just read the same here again and again."""
-        self._vitals.refused.inc()
+        self._metrics.refused.inc()
         user, chat = update.effective_user, update.effective_chat
         key = (chat.id if chat else 0, user.id if user else 0, f"{refusal.text} {refusal.values}")
         times = self._said.get(key, 0)

@@ -33,7 +33,7 @@ from bot.telegram.message import Incoming, answer, ask_first, incoming, reply, t
 from bot.telegram.sender import Delivery
 from storage.db.database import Database
 from storage.db.errors import StorageError
-from storage.db.records import Announcement, Deed
+from storage.db.records import Announcement, AuditEntry
 from storage.tables import moderation
 
 Command = Callable[[Incoming], Awaitable[str | None]]
@@ -90,9 +90,9 @@ class Guard:
         return person_id in self._admin_ids
 
     async def record(self, person_id: int, action: str, detail: str) -> None:
-        """Put a deed into the audit."""
-        deed = Deed(datetime.now(UTC), self._pseudonyms.person(person_id), action, detail)
-        await moderation.append_audit(self._db, deed)
+        """Put a entry into the audit."""
+        entry = AuditEntry(datetime.now(UTC), self._pseudonyms.person(person_id), action, detail)
+        await moderation.append_audit(self._db, entry)
 
 
 def confirmation_handlers(
@@ -113,7 +113,7 @@ def confirmation_handlers(
             words = say(language, "confirm-dropped")
         else:
             actor = "somebody" if done.is_nameless else pseudonyms.person(person_id)
-            await moderation.append_audit(db, Deed(datetime.now(UTC), actor, done.action, done.detail))
+            await moderation.append_audit(db, AuditEntry(datetime.now(UTC), actor, done.action, done.detail))
             words = say(language, done.text, **done.values)
         await toast(query, "confirm-heard")
         await patiently(lambda: delivery.edit(chat_id, message_id, words))
@@ -171,7 +171,7 @@ class AdminCommands:
             version = await self._models.roll_back()
             return Done("rollback-done", {"version": version}, "rollback", version)
 
-        leaves, comes = await self._models.after_roll_back()
+        leaves, comes = await self._models.planned_rollback()
         await ask_first(
             self._delivery, self._confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes
         )
@@ -210,7 +210,7 @@ def learning_handlers(commands: AdminCommands, guard: Guard) -> list[BaseHandler
 
 logger = logging.getLogger(__name__)
 
-_DEEDS_SHOWN = 20
+_ENTRIES_SHOWN = 20
 _SHORT = 8
 """Characters of a pseudonym that tell people apart on one screen."""
 
@@ -251,9 +251,10 @@ class OperatorCommands:
 
     async def audit(self, message: Incoming) -> None:
         """/audit."""
-        deeds = await moderation.newest_audit(self._db, limit=_DEEDS_SHOWN)
+        entries = await moderation.newest_audit(self._db, limit=_ENTRIES_SHOWN)
         lines = [
-            f"{deed.at:%Y-%m-%d %H:%M} · {deed.actor[:_SHORT]} · {deed.action} {deed.detail}".rstrip() for deed in deeds
+            f"{entry.at:%Y-%m-%d %H:%M} · {entry.actor[:_SHORT]} · {entry.action} {entry.detail}".rstrip()
+            for entry in entries
         ]
         await answer(self._delivery, message, "audit" if lines else "audit-empty", list="\n".join(lines))
 

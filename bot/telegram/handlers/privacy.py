@@ -21,14 +21,14 @@ from bot.messaging.messenger import patiently
 from bot.moderation.reports import Reports
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
-from bot.privacy.erasure import Forgetting
+from bot.privacy.erasure import Erasure
 from bot.telegram.handlers.admin import Guard
 from bot.telegram.message import address_of, answer, ask_first, incoming, pressed, toast
 from bot.telegram.sender import Delivery
 
 
 def own_data_handlers(
-    my_data: MyData, forgetting: Forgetting, confirmations: Confirmations, delivery: Delivery
+    my_data: MyData, erasure: Erasure, confirmations: Confirmations, delivery: Delivery
 ) -> list[BaseHandler[Any, Any, Any]]:
     """Handlers for the two commands."""
 
@@ -45,7 +45,7 @@ def own_data_handlers(
     async def on_forget(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         message = incoming(update, bot_id=context.bot.id)
         if message is not None:
-            forget = partial(forgetting.forget, message.request.person_id)
+            forget = partial(erasure.forget, message.request.person_id)
             await ask_first(delivery, confirmations, message, forget, "forget-confirm")
 
     return [

@@ -11,7 +11,7 @@ import pytest
 from bot.learning.nightly import Nightly, Policy
 from bot.learning.trainer import Budget, run_config
 from bot.reporting.run_messages import verdict_sentence
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from storage.db.database import Database
 from storage.db.records import RatingEvent, Run
@@ -48,12 +48,12 @@ async def night(tmp_path: Path) -> AsyncIterator[Night]:
     db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
-        switchboard = Switchboard(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
-        await switchboard.install()
+        router = VersionRouter(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
+        await router.load_versions()
         policy = Policy(
             model=str(tmp_path / "no-such-model"), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0
         )
-        nightly = Nightly(db=db, switchboard=switchboard, data_dir=tmp_path, policy=policy)
+        nightly = Nightly(db=db, router=router, data_dir=tmp_path, policy=policy)
         yield Night(db, nightly)
         await nightly.close()
     await db.close()

@@ -1,4 +1,4 @@
-"""What becomes of a version that has passed: it is tried out or crowned once, also when the bot dies in between."""
+"""What becomes of a version that has passed: it is tried out or promoted once, also when the bot dies in between."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ import pytest
 
 from bot.learning.nightly import Nightly, Policy
 from bot.reporting.run_messages import verdict_sentence
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from engine.runs.run_dir import Reason, RunReport, strip_run, write_report
 from engine.runs.versions import publish
@@ -35,14 +35,14 @@ class Night:
     async def take_up(self, *, share: float) -> Run:
         """Start the bot's nightly part on them; returns the run with its verdict."""
         client = EngineClient("http://engine", http=self.http)
-        switchboard = Switchboard(db=self.db, engine=client, folder=self.folder / "versions", canary_share=share)
-        await switchboard.install()
+        router = VersionRouter(db=self.db, engine=client, folder=self.folder / "versions", canary_share=share)
+        await router.load_versions()
 
         async def conclude() -> None:
-            self.concluded.append(switchboard.canary)
+            self.concluded.append(router.canary)
 
         policy = Policy(model="starter", min_ratings=2, promotion="auto", canary_share=share, tenure_days=0)
-        nightly = Nightly(db=self.db, switchboard=switchboard, data_dir=self.folder, policy=policy)
+        nightly = Nightly(db=self.db, router=router, data_dir=self.folder, policy=policy)
         ended: asyncio.Queue[Run] = asyncio.Queue()
         nightly.when_ended(ended.put)
         nightly.before_trial(conclude)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.common.metrics import Vitals
+from bot.common.metrics import BotMetrics
 from bot.common.timing import Timing
 from bot.learning import preference_sync
-from bot.learning.preference_sync import OWN_TASTE, PLAIN_SHARE, TasteKeeper, is_plain, lessons_of
+from bot.learning.preference_sync import OWN_TASTE, PLAIN_SHARE, PreferenceSync, is_plain, lessons_of
 from engine.api.types import ONE_TEXT, Message, PersonalRating, RatedText, TasteFitted
 from engine.data.dataset import RatedGeneration, Rating
 from engine.errors import EngineUnavailable, NoTaste
@@ -60,13 +60,13 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-async def keeper(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TasteKeeper]:
+async def keeper(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PreferenceSync]:
     """One that has started, with nothing to learn from yet."""
     monkeypatch.setattr(preference_sync, "RETRY_SECONDS", 0.1)
-    made = TasteKeeper(
+    made = PreferenceSync(
         db=db,
         engine=engine,  # type: ignore[arg-type]
-        vitals=Vitals(),
+        metrics=BotMetrics(),
         name="house",
         best_of=8,
         tenure_days=0,
@@ -100,7 +100,7 @@ async def rated(db: Database, texts: int, *, author: str = "ada", first: int = 1
 
 
 async def test_ratings_that_come_together_are_one_fit_soon_after_the_last(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     await rated(db, 12)
     for _ in range(3):
@@ -116,7 +116,7 @@ async def test_ratings_that_come_together_are_one_fit_soon_after_the_last(
 
 
 async def test_a_shower_of_ratings_puts_the_fit_off_only_so_long(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     await rated(db, 12)
     loop = asyncio.get_running_loop()
@@ -128,7 +128,7 @@ async def test_a_shower_of_ratings_puts_the_fit_off_only_so_long(
 
 
 async def test_there_are_never_two_fits_at_once_and_what_comes_meanwhile_is_for_the_next(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     await rated(db, 12)
     engine.seconds = 0.5
@@ -141,7 +141,7 @@ async def test_there_are_never_two_fits_at_once_and_what_comes_meanwhile_is_for_
 
 
 async def test_without_consent_or_with_too_few_or_one_sided_ratings_there_is_no_taste(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     (generation, *_) = await rated(db, 9)
     keeper.note()
@@ -159,7 +159,7 @@ async def test_without_consent_or_with_too_few_or_one_sided_ratings_there_is_no_
 
 
 async def test_what_is_withdrawn_during_a_fit_is_not_chosen_by(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     await rated(db, 12)
     engine.seconds = 0.3
@@ -174,7 +174,7 @@ async def test_what_is_withdrawn_during_a_fit_is_not_chosen_by(
 
 
 async def test_a_failing_engine_is_asked_again_and_one_without_tastes_only_after_it_has_restarted(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     await rated(db, 12)
     engine.error = EngineUnavailable("It is away.")
@@ -193,7 +193,7 @@ async def test_a_failing_engine_is_asked_again_and_one_without_tastes_only_after
 
 
 async def test_a_tenth_of_the_texts_is_plain_and_always_the_same_ones(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     (generation, *_) = await rated(db, 12)
     keeper.note()
@@ -207,7 +207,7 @@ async def test_a_tenth_of_the_texts_is_plain_and_always_the_same_ones(
 
 
 async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_nothing(
-    db: Database, engine: Engine, keeper: TasteKeeper
+    db: Database, engine: Engine, keeper: PreferenceSync
 ) -> None:
     (generation, *_) = await rated(db, 12)
     generation = replace(generation, seed=next(seed for seed in range(99) if not is_plain(seed)))

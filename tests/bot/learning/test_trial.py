@@ -1,4 +1,4 @@
-"""Live ratings promote a canary or roll it back, watch a champion that was crowned at once, and tell it once."""
+"""Live ratings promote a canary or roll it back, watch a champion that was promoted at once, and tell it once."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ import pytest
 from bot.learning.canary import Terms, Trials
 from bot.operations.version_admin import Models
 from bot.reporting.run_messages import ending_sentence, standing_sentence, verdict_sentence
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 from storage.db.database import Database
@@ -29,7 +29,7 @@ class Stage:
     """v1 is the champion, v2 waits; people rate texts of either."""
 
     db: Database
-    switchboard: Switchboard
+    router: VersionRouter
     terms: Terms = TERMS
     ended: list[Trial] = field(default_factory=list)
     number: int = 0
@@ -37,7 +37,7 @@ class Stage:
     @property
     def trials(self) -> Trials:
         """As after a restart: it remembers nothing."""
-        fresh = Trials(db=self.db, switchboard=self.switchboard, terms=self.terms)
+        fresh = Trials(db=self.db, router=self.router, terms=self.terms)
         fresh.when_ended(self._note)
         return fresh
 
@@ -63,7 +63,7 @@ class Stage:
 
     @property
     def serving(self) -> tuple[str, str | None]:
-        return self.switchboard.champion, self.switchboard.canary
+        return self.router.champion, self.router.canary
 
 
 def engine(request: httpx.Request) -> httpx.Response:
@@ -81,14 +81,14 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         await people.grant(db, person, "tea", text_version=1, at=NOW)
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
-        switchboard = Switchboard(db=db, engine=client, folder=tmp_path / "versions", canary_share=0.5)
-        await switchboard.install()
-        yield Stage(db, switchboard)
+        router = VersionRouter(db=db, engine=client, folder=tmp_path / "versions", canary_share=0.5)
+        await router.load_versions()
+        yield Stage(db, router)
     await db.close()
 
 
 async def test_a_canary_that_people_dislike_is_rolled_back_by_itself(stage: Stage) -> None:
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     await stage.rate("v1", 20, 10)
     await stage.rate("v2", 4, 8)
     await stage.trials.look()
@@ -99,12 +99,12 @@ async def test_a_canary_that_people_dislike_is_rolled_back_by_itself(stage: Stag
     (trial,) = stage.ended
     assert (trial.version, trial.outcome, trial.serves) == ("v2", "rolled_back", "v1")
     assert "8 of 44 ratings (18 %)" in ending_sentence(trial, "en") and "回退" in ending_sentence(trial, "zh")
-    deed = (await moderation.newest_audit(stage.db, limit=1))[0]
-    assert (deed.actor, deed.action, deed.detail) == ("ratings", "rolled_back", "v2")
+    entry = (await moderation.newest_audit(stage.db, limit=1))[0]
+    assert (entry.actor, entry.action, entry.detail) == ("ratings", "rolled_back", "v2")
 
 
 async def test_a_canary_that_people_like_is_promoted_after_its_exposure(stage: Stage) -> None:
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     await stage.rate("v1", 20, 30)
     await stage.rate("v2", 26, 2)
     await stage.trials.look()
@@ -121,10 +121,10 @@ async def test_a_canary_that_people_like_is_promoted_after_its_exposure(stage: S
 
 
 async def test_the_end_is_told_once_also_when_the_bot_dies_before_it_is_told(stage: Stage) -> None:
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     await stage.rate("v1", 30, 0)
     await stage.rate("v2", 0, 30)
-    silent = Trials(db=stage.db, switchboard=stage.switchboard, terms=TERMS)
+    silent = Trials(db=stage.db, router=stage.router, terms=TERMS)
 
     async def die(trial: Trial) -> None:
         raise EngineUnavailable(f"the process ends before {trial.version} is told of")
@@ -139,7 +139,7 @@ async def test_the_end_is_told_once_also_when_the_bot_dies_before_it_is_told(sta
 
 async def test_only_ratings_with_consent_of_this_trial_count(stage: Stage) -> None:
     await stage.rate("v2", 0, 40, at=NOW - timedelta(hours=1))
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     await stage.rate("v1", 40, 0)
     await stage.rate("v2", 0, 40, rater="eve")
     standing = await stage.trials.standing()
@@ -158,7 +158,7 @@ async def test_a_brigade_of_newcomers_alone_does_not_roll_back(stage: Stage) -> 
                 (person, (NOW - timedelta(days=30)).isoformat()),
             )
         )
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     await stage.rate("v1", 40, 20)
     await stage.rate("v2", 40, 20)
     for sybil in range(5):
@@ -170,7 +170,7 @@ async def test_a_brigade_of_newcomers_alone_does_not_roll_back(stage: Stage) -> 
 
 async def test_a_champion_crowned_at_once_is_watched_and_gives_way_if_people_like_it_less(stage: Stage) -> None:
     await stage.rate("v1", 70, 30, at=datetime.now(UTC))
-    await stage.switchboard.crown("v2")
+    await stage.router.promote("v2")
     standing = await stage.trials.standing()
     assert standing is not None and standing.reference.ratings == 100
     assert "v2 is being watched" in standing_sentence(standing, "en")
@@ -186,7 +186,7 @@ async def test_a_champion_crowned_at_once_is_watched_and_gives_way_if_people_lik
 
 
 async def test_a_watched_champion_stays_when_its_time_is_over(stage: Stage) -> None:
-    await stage.switchboard.crown("v2")
+    await stage.router.promote("v2")
     stage.terms = replace(TERMS, days=0)
     await stage.trials.look()
     assert stage.serving == ("v2", None)
@@ -199,7 +199,7 @@ async def test_a_watched_champion_stays_when_its_time_is_over(stage: Stage) -> N
 async def test_a_newer_version_ends_the_trial_by_what_is_probable(
     stage: Stage, likes: int, outcome: str, serving: tuple[str, None]
 ) -> None:
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     await stage.rate("v1", 40, 60)
     await stage.rate("v2", likes, 22 - likes)
     await stage.trials.look()
@@ -211,15 +211,15 @@ async def test_a_newer_version_ends_the_trial_by_what_is_probable(
 
 
 async def test_a_persons_decision_breaks_a_trial_off(stage: Stage) -> None:
-    await stage.switchboard.try_out("v2")
-    assert await stage.switchboard.roll_back() == "v1"
+    await stage.router.start_canary("v2")
+    assert await stage.router.roll_back() == "v1"
     assert await stage.trials.standing() is None
     await stage.trials.look()
     assert not stage.ended
 
 
 async def test_ratings_that_are_withdrawn_meanwhile_decide_nothing(stage: Stage) -> None:
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     await stage.rate("v1", 30, 0)
     await stage.rate("v2", 0, 30)
     for person in ("ada", "bob"):
@@ -230,7 +230,7 @@ async def test_ratings_that_are_withdrawn_meanwhile_decide_nothing(stage: Stage)
 
 async def test_a_reference_that_is_damaged_gives_way_to_the_base(stage: Stage, tmp_path: Path) -> None:
     await stage.rate("v1", 70, 30)
-    await stage.switchboard.crown("v2")
+    await stage.router.promote("v2")
     await stage.rate("v2", 0, 60)
     (tmp_path / "versions" / "v1" / "adapter_model.safetensors").write_bytes(b"damaged")
     await stage.trials.look()
@@ -249,7 +249,7 @@ async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage)
     )  # fmt: skip
     await stage.rate("v1", 20, 10)
     await stage.rate("v3", 5, 5)
-    models = Models(db=stage.db, switchboard=stage.switchboard, trials=stage.trials)
+    models = Models(db=stage.db, router=stage.router, trials=stage.trials)
     assert "5 of 10 ratings (50 %), those of before in 20 of 30 (67 %)" in await models.listing("en")
     assert "10 个评价" in await models.listing("zh")
     await stage.rate("v3", 0, 30)
@@ -262,10 +262,10 @@ async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage)
 
 
 async def test_a_trial_that_somebody_has_ended_meanwhile_is_not_settled(stage: Stage) -> None:
-    await stage.switchboard.try_out("v2")
+    await stage.router.start_canary("v2")
     trial = await versions.present_trial(stage.db, "starter")
     assert trial is not None
-    await stage.switchboard.crown("v2")
+    await stage.router.promote("v2")
     ending = TrialEnd(trial=trial.id, outcome="rolled_back", serves="v1", numbers={})
-    assert await stage.switchboard.settle(ending) is None
+    assert await stage.router.end_trial(ending) is None
     assert stage.serving == ("v2", None)

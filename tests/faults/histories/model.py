@@ -48,7 +48,7 @@ class Model:
         """A person reacted to a message or pressed a button under it."""
         self._words[message.chat.id, message.id][person.id].append(word)
 
-    def crown(self, champion: str, unfinished: list[Text]) -> None:
+    def promote(self, champion: str, unfinished: list[Text]) -> None:
         """Another version answers from now on; what was unfinished then may be by either."""
         self.champion = champion
         for text in unfinished:

@@ -172,7 +172,7 @@ class Stage:
         with self._database() as database:
             champion = versions.any_champion(database)
         assert champion in {self.model.champion, VERSION, BASE} and (cut is not None or champion != self.model.champion)
-        self.model.crown(champion, unfinished)
+        self.model.promote(champion, unfinished)
         self.model.ask(self._admin, self._world.say(self._admin, office, "/slogan a new broom"))
 
     async def flood(self, method: str, times: int) -> None:

@@ -18,7 +18,7 @@ from bot.common.settings import DataSettings
 from bot.learning.nightly import Nightly, Policy
 from bot.learning.trainer import Budget
 from bot.reporting.run_messages import verdict_sentence
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from engine.runs.run_dir import Reason, RunReport, write_report
 from engine.runs.versions import verify
@@ -41,13 +41,13 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
     started: list[Nightly] = []
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
-        switchboard = Switchboard(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
-        await switchboard.install()
+        router = VersionRouter(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
+        await router.load_versions()
         policy = Policy(model=str(tmp_path / "model"), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0)
 
         def night(**changes: int) -> Night:
             changed = replace(policy, **changes)
-            started.append(Nightly(db=db, switchboard=switchboard, data_dir=tmp_path, policy=changed))
+            started.append(Nightly(db=db, router=router, data_dir=tmp_path, policy=changed))
             return Night(db, started[-1])
 
         yield night
@@ -114,7 +114,7 @@ async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_m
 
 @pytest.mark.parametrize(
     ("point", "trainings"),
-    [("bot.learning.nightly.versions.add", 2), ("bot.serving.version_router.Switchboard.crown", 1)],
+    [("bot.learning.nightly.versions.add", 2), ("bot.serving.version_router.VersionRouter.promote", 1)],
 )
 async def test_a_run_cut_off_while_its_version_takes_over_is_seen_through_by_the_next_start(
     nights: Callable[..., Night], tmp_path: Path, trainer_does: Callable[[str], None], point: str, trainings: int

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable, ModelError
 from engine.runs.versions import MANIFEST, publish, sweep, verify
@@ -165,14 +165,14 @@ def test_a_hostile_pickle_is_never_opened(
     assert not (tmp_path / "it was opened").exists()
 
 
-CROWN = """
+PROMOTE = """
 import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from storage.db.database import Database
 
@@ -183,9 +183,9 @@ async def main():
     db = await Database.open(Path(sys.argv[1]))
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
-        switchboard = Switchboard(db=db, engine=client, folder=Path(sys.argv[2]), canary_share=0)
-        await switchboard.install()
-        await switchboard.crown("v2")
+        router = VersionRouter(db=db, engine=client, folder=Path(sys.argv[2]), canary_share=0)
+        await router.load_versions()
+        await router.promote("v2")
     await db.close()
 
 asyncio.run(main())
@@ -213,7 +213,7 @@ async def test_a_kill_during_a_swap_leaves_one_champion(strace: None, reign: Dat
     seen = set()
     for step in range(1, MOST_STEPS):
         await versions.promote(reign, "v1", at=NOW)
-        status = killed_at(step, "pwrite64,fdatasync", CROWN, tmp_path / "ovation.db", tmp_path / "versions")
+        status = killed_at(step, "pwrite64,fdatasync", PROMOTE, tmp_path / "ovation.db", tmp_path / "versions")
         (champion,) = await champions(reign)
         seen.add(champion)
         verify(tmp_path / "versions" / champion)
@@ -238,13 +238,13 @@ async def test_an_engine_that_dies_while_the_champion_is_loaded_costs_no_champio
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(dying)) as http:
         client = EngineClient("http://engine", http=http)
-        switchboard = Switchboard(db=reign, engine=client, folder=tmp_path / "versions", canary_share=0)
+        router = VersionRouter(db=reign, engine=client, folder=tmp_path / "versions", canary_share=0)
         with pytest.raises(EngineUnavailable):
-            await switchboard.install()
+            await router.load_versions()
         assert await champions(reign) == ["v1"]
         is_away = False
-        await switchboard.install()
-        assert switchboard.champion == "v1"
+        await router.load_versions()
+        assert router.champion == "v1"
 
 
 async def test_a_damaged_champion_gives_way_to_the_one_before_it(reign: Database, tmp_path: Path) -> None:
@@ -252,9 +252,9 @@ async def test_a_damaged_champion_gives_way_to_the_one_before_it(reign: Database
     os.truncate(tmp_path / "versions" / "v2" / "adapter_model.safetensors", 10)
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
-        switchboard = Switchboard(db=reign, engine=client, folder=tmp_path / "versions", canary_share=0)
-        await switchboard.install()
-        assert switchboard.champion == "v1"
+        router = VersionRouter(db=reign, engine=client, folder=tmp_path / "versions", canary_share=0)
+        await router.load_versions()
+        assert router.champion == "v1"
         with pytest.raises(ModelError):
-            await switchboard.crown("v2")
-        assert (switchboard.champion, await champions(reign)) == ("v1", ["v1"])
+            await router.promote("v2")
+        assert (router.champion, await champions(reign)) == ("v1", ["v1"])

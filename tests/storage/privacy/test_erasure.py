@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage.db.database import Database
-from storage.db.records import Deed, Generation, RatingEvent, Reaction
+from storage.db.records import AuditEntry, Generation, RatingEvent, Reaction
 from storage.privacy import erasure
 from storage.privacy.erasure import Erased
 from storage.privacy.tombstones import Tombstone
@@ -62,7 +62,7 @@ async def test_everything_of_a_person_goes_and_everything_of_others_stays(db: Da
     assert run is not None
     await runs.learn(db, run.id, fewest=1)
     await people.ban(db, "ada", at=NOON)
-    await moderation.append_audit(db, Deed(NOON, "ada", "forget"))
+    await moderation.append_audit(db, AuditEntry(NOON, "ada", "forget"))
     erased = await forget(db)
     assert erased == Erased(generations=(hers.id,), ratings=3, consents=1, runs=(run.id,))
     assert [rating.rater for rating in await db.read(ratings.current)] == ["bob"]

@@ -42,7 +42,7 @@ async def test_forgetting_taints_what_has_learned_from_the_person_and_nothing_el
     assert due.name == "v2"
     await versions.mark_destroyed(reign, "v2", at=LATER)
     assert await versions.to_destroy(reign, old_before=NOON - timedelta(days=180)) == []
-    assert {deed.action for deed in await moderation.newest_audit(reign, limit=9)} == {
+    assert {entry.action for entry in await moderation.newest_audit(reign, limit=9)} == {
         "took out of service",
         "destroyed",
     }

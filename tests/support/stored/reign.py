@@ -1,4 +1,4 @@
-"""Data with two published versions, as the tests of versions and of the switchboard need it."""
+"""Data with two published versions, as the tests of versions and of the router need it."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The switchboard with an engine elsewhere: it is started otherwise, restarted, or calls the base something else."""
+"""The router with an engine elsewhere: it is started otherwise, restarted, or calls the base something else."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.serving.version_router import Switchboard
+from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from storage.db.database import Database
 from storage.tables import versions
@@ -51,43 +51,43 @@ async def vllm() -> Elsewhere:
 
 
 @pytest.fixture
-async def switchboard(db: Database, vllm: Elsewhere, tmp_path: Path) -> AsyncIterator[Switchboard]:
+async def router(db: Database, vllm: Elsewhere, tmp_path: Path) -> AsyncIterator[VersionRouter]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(vllm)) as http:
-        yield Switchboard(
+        yield VersionRouter(
             db=db, engine=EngineClient("http://vllm", http=http), folder=tmp_path / "versions", canary_share=0.5,
             model="/models/tea-1b",
         )  # fmt: skip
 
 
 async def test_versions_stay_with_their_base_when_another_server_calls_it_otherwise(
-    switchboard: Switchboard, vllm: Elsewhere
+    router: VersionRouter, vllm: Elsewhere
 ) -> None:
-    await switchboard.install()
-    assert (switchboard.base, switchboard.champion, switchboard.canary) == ("tea-1b", "v1", "v2")
+    await router.load_versions()
+    assert (router.base, router.champion, router.canary) == ("tea-1b", "v1", "v2")
     assert vllm.loaded == ["v1", "v2"]
 
 
-async def test_a_server_that_loads_no_adapters_costs_no_version(switchboard: Switchboard, vllm: Elsewhere) -> None:
+async def test_a_server_that_loads_no_adapters_costs_no_version(router: VersionRouter, vllm: Elsewhere) -> None:
     vllm.loads_adapters = False
-    await switchboard.install()
-    assert (switchboard.champion, switchboard.canary) == ("tea-1b", None)
+    await router.load_versions()
+    assert (router.champion, router.canary) == ("tea-1b", None)
     vllm.loads_adapters = True
-    await switchboard.install()
-    assert (switchboard.champion, switchboard.canary) == ("v1", "v2")
+    await router.load_versions()
+    assert (router.champion, router.canary) == ("v1", "v2")
 
 
 @pytest.mark.parametrize("left", [[], ["v1"], ["v2"]])
 async def test_whatever_a_server_has_lost_is_loaded_again(
-    switchboard: Switchboard, vllm: Elsewhere, left: list[str]
+    router: VersionRouter, vllm: Elsewhere, left: list[str]
 ) -> None:
-    await switchboard.install()
+    await router.load_versions()
     vllm.loaded = list(left)
-    await switchboard.repair()
+    await router.ensure_loaded()
     assert {"v1", "v2"} <= set(vllm.loaded)
 
 
-async def test_a_canary_has_its_share_of_the_texts_also_where_there_is_one_chat(switchboard: Switchboard) -> None:
-    await switchboard.install()
-    versions_of = [switchboard.version_for("0a1b", seed) for seed in range(2000)]
+async def test_a_canary_has_its_share_of_the_texts_also_where_there_is_one_chat(router: VersionRouter) -> None:
+    await router.load_versions()
+    versions_of = [router.version_for("0a1b", seed) for seed in range(2000)]
     assert 900 < versions_of.count("v2") < 1100
-    assert versions_of == [switchboard.version_for("0a1b", seed) for seed in range(2000)]
+    assert versions_of == [router.version_for("0a1b", seed) for seed in range(2000)]
