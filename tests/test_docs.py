@@ -27,6 +27,8 @@ OTHERS_COMMANDS = frozenset(
 """Paths of the bot's own HTTP server, BotFather's commands, and the worked example of docs/kinds.md."""
 PEERS_COMMANDS = frozenset("chat resend retry reset stop info new restart status pairing".split())
 
+HISTORY = frozenset({"CHANGELOG.md", "lab-notes.md"})
+
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -101,6 +103,14 @@ def unknown_tests(text: str) -> Iterator[str]:
             yield f"{path}::{name}"
 
 
+def unknown_paths(text: str) -> Iterator[str]:
+    """Files and folders of ours that there are not; a decision of the past may name what has gone since."""
+    for code in spans_in(text):
+        for path in re.findall(r"(?<![\w/.<-])(?:bot|engine|recipes|storage|benchmarks)/[\w/.-]*\w", code):
+            if not (ROOT / path).exists():
+                yield path
+
+
 def unheld_claims(text: str) -> Iterator[str]:
     """Rows of the comparison in which we say yes without a test."""
     for row in text.splitlines():
@@ -123,6 +133,7 @@ def test_what_a_document_names_exists(path: Path) -> None:
         "commands": list(unknown_commands(text)),
         "chat commands": list(unknown_chat_commands(text, others)),
         "tests": list(unknown_tests(text)),
+        "paths": [] if "decisions" in path.parts or path.name in HISTORY else list(unknown_paths(text)),
         "metrics": sorted(set(re.findall(r"`(ovation_\w+)`", text)) - metrics()),
     }
     assert {what: found for what, found in faults.items() if found} == {}
@@ -176,3 +187,4 @@ def test_what_does_not_exist_is_found(tmp_path: Path) -> None:
         "tests/test_docs.py::test_nothing"
     ]
     assert list(unheld_claims("| a | | | | | **yes** | |\n| b | | | | | no | |")) == ["a"]
+    assert list(unknown_paths("`bot/cli/gone.py`, `bot/cli`, `/home/bot/x`, bot/gone.py")) == ["bot/cli/gone.py"]
