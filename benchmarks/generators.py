@@ -1,4 +1,4 @@
-"""What recipes made of the small generators: a table and curves from the folders that `build_latent` has written.
+"""What the recipes made of the small generators: a table and curves from folders by `recipes.latent.build`.
 
     python -m recipes.latent.build vae --recipe plain --out build/plain     (and so on)
     python -m benchmarks.generators docs/models-training.png vae=engine/starter/vae collapsed=build/plain ...

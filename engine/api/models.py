@@ -35,8 +35,8 @@ def find_source(source: str) -> str:
     if (folder / "config.json").is_file():
         return str(folder)
     if source in SHIPPED:
-        program = "build" if source == "starter" else f"build_latent {source}"
-        raise ModelError(f"The model {source!r} is not there yet; build it with `python -m engine.starter.{program}`.")
+        program = "starter.build" if source == "starter" else f"latent.build {source}"
+        raise ModelError(f"The model {source!r} is not there yet; build it with `python -m recipes.{program}`.")
     if folder.is_dir():
         raise ModelError(f"The folder {source} holds no model: config.json is missing.")
     if not _HUB_ID.fullmatch(source):

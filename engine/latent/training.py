@@ -156,7 +156,7 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
 
 
 def tensors(rows: Sequence[Encoded], base: LatentLM) -> tuple[Tensor, Tensor]:
-    """(prompts, texts) as `latent_train` has them: without the noise, padded on the right."""
+    """(prompts, texts) as `recipes.latent.train` has them: without the noise, padded on the right."""
     noise, start = base.noise, base.config.start_id
     prompts = [[t for t in row.prompt if t != start and not noise.is_noise(t)] for row in rows]
     return padded(prompts).to(base.device), padded([row.completion for row in rows]).to(base.device)

@@ -12,7 +12,7 @@ from recipes import corpus
 from recipes.grammar import LANGUAGES, Language
 from recipes.starter import measure
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

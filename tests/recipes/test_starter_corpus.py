@@ -10,7 +10,7 @@ import pytest
 from recipes import corpus, grammar
 from recipes.grammar import KINDS, LANGUAGES, Language, Topic
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 OCCASIONS = [form for form in corpus.requests("en") if form not in KINDS]
 
 

@@ -1,4 +1,4 @@
-"""The parser of the starter's grammar, and texts whose topic is left open."""
+"""The grammar recognises what it writes, and texts whose topic is left open."""
 
 from random import Random
 
