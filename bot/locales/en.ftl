@@ -34,35 +34,35 @@ help-inline = In any other chat: type @{ $name } slogan green tea, wait a moment
 
 # --- Groups and channels ---
 joined-member =
-    Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
+    Hello everyone! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
 
     { $reads ->
-        [all] As I am set up, Telegram shows me everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts.
-       *[some] What I see: commands, mentions of me and replies to my texts. Nothing else of your talk reaches me.
+        [all] Telegram shows me everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts.
+       *[some] What I see: commands, mentions of me and replies to my texts. I see nothing else of what you write.
     }
 
     What is missing: Telegram shows reactions to administrators only. Make me one, without any rights, and every emoji under my texts is a rating. Until then 👍 and 👎 under them count.
 joined-admin =
-    Hello everybody! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
+    Hello everyone! I am an AI that writes for this chat. Everything I write is AI-generated and says so. Try /slogan green tea, or see /help.
 
-    As an administrator I am shown everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts. I also see your reactions to my texts: each is a rating. Nothing is missing.
+    As an administrator I can see everything that is said here, but I answer and keep only what is meant for me: commands, mentions of me and replies to my texts. I also see your reactions to my texts: each is a rating. Nothing is missing.
 joined-channel =
     I am an administrator of the channel “{ $chat }” now. I write nothing there by myself. To get a text, post a command in it, for example /slogan green tea: I answer with a post, which everybody can rate by 👍 and 👎. Reactions in channels are only counted, without names.
 
     { $posts ->
-        [yes] Nothing is missing. I learn nothing from a channel, for nobody there can agree to it; to let me learn, bring me into the group of its comments.
-       *[no] What is missing: the right to post messages. Please give it to me in the channel's settings. I learn nothing from a channel, for nobody there can agree to it; to let me learn, bring me into the group of its comments.
+        [yes] Nothing is missing. I learn nothing from a channel, because nobody there can agree to it; to let me learn, bring me into the group of its comments.
+       *[no] What is missing: the right to post messages. Please give it to me in the channel's settings. I learn nothing from a channel, because nobody there can agree to it; to let me learn, bring me into the group of its comments.
     }
 promoted = Thank you! As an administrator I see your reactions to my texts: from now on every emoji is a rating. I still answer and keep only what is meant for me.
-demoted = I am no administrator here any more, so Telegram does not show me your reactions. 👍 and 👎 under my texts still count.
-written-as-chat = You write here in the name of a group or channel, so I cannot tell who you are: limits, consent and /forget would be nobody's. Please write as yourself: choose that beside the input field, or turn off “Remain anonymous” in your rights as an admin. Or write to me in private.
+demoted = I am no longer an administrator here, so Telegram does not show me your reactions. 👍 and 👎 under my texts still count.
+written-as-chat = You are writing in the name of a group or channel, so I cannot tell who you are, and limits, consent and /forget would belong to nobody. Please write as yourself: choose that next to the input field, or turn off “Remain anonymous” in your rights as an admin. Or write to me in private.
 
 # --- Consent ---
 consent-yes = Yes, learn from mine
 consent-no = No, thanks
 optin-done = Thank you! From now on your prompts and ratings in this chat may teach me; in our private chat those of inline mode, too. /optout ends that.
-optin-already = You have said yes here already. /optout changes that.
-optout-done = Done. Nothing of yours in this chat will be used for learning from now on. /optin changes that.
+optin-already = You have already said yes here. /optout changes that.
+optout-done = Done. From now on nothing of yours in this chat is used for learning. /optin changes that.
 optout-already = I do not learn from you here. /optin changes that.
 privacy-admins = the admins of this bot
 consent-question =
@@ -76,12 +76,12 @@ privacy =
 
     For how long: without your yes, 24 hours after my answer; then only numbers stay. With it, { $days } days, and longer only what a model that is still here has learned from. Backups are kept a few days longer.
 
-    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. In inline mode, where I cannot tell the chat, your answer in our private chat counts. Asking for another text or for a change, and choosing one of two, tell me a little too. The model is trained anew from the current yeses each time, so a no today means that the next model is made without you.
+    What I learn from: only prompts and ratings of people who have said yes, in this chat, one by one. Both the one who asked and the one who rated must have said yes. In inline mode, where I cannot tell the chat, your answer in our private chat counts. Asking for another text or for a change, and choosing one of two, tell me a little too. The model is trained again from the current yeses each time, so a no today means that the next model is made without you.
 
     Your rights: /optin and /optout change your answer at any time. /mydata sends you everything I have of you. /forget erases it, with its key, at once and in all backups; a model that has learned from you leaves at the next training and is destroyed.
 
 # --- Writing ---
-prompt-empty = What about? Write it behind the command, like this: /{ $command } green tea
+prompt-empty = What about? Write it after the command, like this: /{ $command } green tea
 prompt-too-long = That is { $length } characters. Please say it in at most { $limit }.
 prompts-too-many = You have asked { $limit } times within an hour, which is the limit here. Please come back a little later.
 command-unknown = I do not know { $command }. /help lists what I can do.
@@ -102,7 +102,7 @@ report-told-cleared =
 report-clear = Show it again
 report-keep = Keep it hidden
 report-cleared = #{ $generation } is shown again, and may be learned from.
-report-kept = #{ $generation } stays hidden. /ban #{ $generation } shuts out the one who asked for it, if need be.
+report-kept = #{ $generation } stays hidden. /ban #{ $generation } bans the person who asked for it, if needed.
 check-usage = There is no text in that message. Write /check and the text, or reply to a text with /check.
 check-live =
     🔎 A test: react to this message with any emoji, and press the button. None of it is a rating.
@@ -119,10 +119,10 @@ check-live-button = Press me
 check-live-pressed = Your press has reached me.
 check-live-over = That test is over. Send /check for a new one.
 check-live-well = All is well: your reactions and the buttons reach me.
-check-live-press = Your reaction has reached me. Now press the button; if you have done so and nothing happens here, please tell those who run me.
+check-live-press = Your reaction has reached me. Now press the button; if you have done so and nothing happens here, please tell the people who run me.
 check-live-private = If you have reacted: Telegram often keeps the reactions in private chats to itself. 👍 and 👎 under my texts count in any case; press the button to see that they work.
-check-live-member = If you have reacted: I am no administrator here, and Telegram shows reactions to administrators only. Make me one, without any rights, and react again.
-check-live-admin = I am an administrator here, so reactions should reach me: please react now. If that does not show here, take the administrator's role from me and give it to me again; if it still does not, tell those who run me that reactions are missing.
+check-live-member = If you have reacted: I am not an administrator here, and Telegram shows reactions to administrators only. Make me one, without any rights, and react again.
+check-live-admin = I am an administrator here, so reactions should reach me: please react now. If that does not show here, remove me as administrator and make me one again; if it still does not, tell the people who run me that reactions are missing.
 check-live-off = Reactions are turned off in this chat. An admin can allow them in the chat's settings; 👍 and 👎 under my texts count in any case.
 check-live-few = Of the reactions that this chat allows, { $lacks ->
         [likes] none tells me that a text is liked
@@ -135,25 +135,25 @@ check-likely = Probably: the text carries my watermark. A text of somebody else 
 check-no = I do not know this text. If it was changed a lot, I may have written it all the same.
 check-no-mark = I do not know this text, and it does not carry my watermark. If it was changed a lot, I may have written it all the same.
 check-short = I do not know this text, and it is too short to look for my watermark in it.
-about-usage = Of what? Reply to a text of mine with /about, or send /about alone.
-about-text = Text #{ $generation } was written by an AI, the version { $version } of my model.
-about-bot = I am an AI that writes for this chat; { $contact } answers for me. The version { $version } of my model writes now.
+about-usage = About which text? Reply to a text of mine with /about, or send /about alone.
+about-text = Text #{ $generation } was written by an AI, version { $version } of my model.
+about-bot = I am an AI that writes for this chat; { $contact } is responsible for me. Version { $version } of my model writes now.
 about-base = { $version } is a base model as it was published, without anything learned here. Its licence: { $licence }.
 about-no-licence = not stated by its makers
-about-gone = What { $version } had learned is gone: its files are destroyed, or were not kept.
+about-gone = What { $version } had learned is gone: its files were deleted or not kept.
 about-version =
     Base model: { $base } (licence: { $licence })
-    Learned in run { $run } on { $date }, from { $ratings } ratings by { $people } people on { $texts } texts; all concerned had agreed (consent text { $consent }).
+    Learned in run { $run } on { $date }, from { $ratings } ratings by { $people } people on { $texts } texts; everyone concerned had agreed (consent text { $consent }).
     Satisfaction: its texts should please { NUMBER($points, maximumFractionDigits: 1) } points more than those before ({ NUMBER($sure, maximumFractionDigits: 0) } % sure; { $satisfaction } checks kept)
     Quality: { $quality } checks kept
     Diversity: { $diversity } checks kept
 failed-copy = I could not write this: what came out was too close to somebody else's text, twice. Please ask in other words.
-prompt-unsafe = I do not write about that: there is a word in it that this bot leaves alone. Please say it in other words.
+prompt-unsafe = I do not write about that: it contains a word that this bot does not write about. Please use other words.
 failed-unsafe = I could not write this: what came out was not fit to show, twice. Please ask in other words.
 failed-engine = I could not write this: the model does not answer at the moment. Please try again in a few minutes.
-failed-too-long = I could not write this: the conversation has become too long for the model. Please start anew with a shorter wish.
-generation-unknown = That text is not here any more, so I cannot do that with it.
-refine-how = Press a wish, or reply to the text and say what to change.
+failed-too-long = I could not write this: the conversation has become too long for the model. Please start again with a shorter request.
+generation-unknown = That text is no longer here, so I cannot do that with it.
+refine-how = Press a button, or reply to the text and say what to change.
 wish-shorter = ✂️ Shorter
 wish-longer = 📏 Longer
 wish-funnier = 😄 Funnier
@@ -169,15 +169,15 @@ stats-chat = 📈 The last 30 days here: { $texts ->
     }, { $ratings ->
         [one] one rating
        *[other] { $ratings } ratings
-    }. Each person has one rating on a text; the last one stands.
+    }. Each person has one rating per text; the last one counts.
 stats-all = 📈 The last 30 days in all chats: { $texts ->
         [one] one text
        *[other] { $texts } texts
     }, { $ratings ->
         [one] one rating
        *[other] { $ratings } ratings
-    }. Each person has one rating on a text; the last one stands.
-stats-counted = Beside these, Telegram has counted reactions without saying whose they are. They are in no other number, and teach me nothing: { $emoji }
+    }. Each person has one rating per text; the last one counts.
+stats-counted = Telegram has also counted reactions without saying whose they are. They are in no other number, and I learn nothing from them: { $emoji }
 stats-only-counted = Nothing to draw yet: nobody has rated a text here by name in the last 30 days. Reactions that Telegram has only counted: { $emoji }. In a channel, 👍 and 👎 under the posts are ratings.
 stats-empty = Nothing to draw yet: nobody has rated a text here in the last 30 days. React to some with 👍, 👎, ❤, 🔥 or 🥱.
 chart-versions = Satisfaction by version
@@ -191,7 +191,7 @@ top = 🏆 The best-loved of the last seven days here:
 top-empty = Nothing to show yet: nobody has liked a text here in the last seven days. React to some with 👍, ❤ or 🔥.
 again-coming = Another one is coming.
 settings =
-    ⚙️ Your settings in this chat. A press changes one; it holds from your next text on.
+    ⚙️ Your settings in this chat. Press one to change it; it applies from your next text on.
 
     The language is the one I answer you in; texts are in the language of their topic. How daring: how far from the likeliest words I may go. To your own taste: of the texts that I could show you, I pick by your ratings, and not only by everybody's; it takes about six ratings.
 settings-language = 🗣 Language: { $value ->
@@ -231,10 +231,10 @@ length-short-words = Keep it short.
 length-long-words = Make it long.
 settings-own-taste-on = Gladly. The more you rate, the better I know it.
 settings-own-taste-off = Done. I write to everybody's taste again.
-settings-need-consent = For that I must learn from you in this chat. Say /optin first, then press again.
+settings-need-consent = For that I have to learn from you in this chat. Send /optin first, then press again.
 settings-no-taste = I cannot do that here: my engine writes one text for each prompt, so there is nothing to choose from.
 settings-not-yours = These are somebody else's settings. /settings shows you yours.
-duel-usage = What about? Write it behind the command, like this: /duel green tea, or /duel slogan green tea
+duel-usage = What about? Write it after the command, like this: /duel green tea, or /duel slogan green tea
 duel-better = 🏆 This one is better
 duel-thanks = Thank you, your choice counts. /top and /stats go by 👍 and 👎.
 duel-thanks-no-consent = Thank you. With /optin I may also learn from it.
@@ -248,7 +248,7 @@ why-not-yours = That is for those who dislike the text. Press 👎 first if you 
 rating-thanks = Thank you, that counts.
 rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may also learn from it.
 rating-thanks-channel = Thank you, that counts.
-rating-thanks-inline = Thank you, that counts as a number. Say /optin to me in private, and I may also learn from it.
+rating-thanks-inline = Thank you, that counts as a number. Send me /optin in private, and I may also learn from it.
 rating-taken-back = Taken back.
 error = Something went wrong on my side, and I have noted it. Please try again.
 
@@ -261,19 +261,19 @@ inline-too-many = Enough for this hour. Try again later
 inline-queue = Many are asking. Try again in a minute
 inline-engine = I cannot write now. Try again in a minute
 inline-failed = That did not work. Try other words
-inline-banned = The admins have shut you out. Ask them
+inline-banned = The admins have banned you. Ask them
 
 # --- Stopping, confirming, being shut out ---
 stopped = ⏹ Stopped. Ask again whenever you like.
-stop-not-yours = Only the one who asked can stop that.
-stop-too-late = That text is finished already.
+stop-not-yours = Only the person who asked can stop that.
+stop-too-late = That text is already finished.
 cancel-done = { $texts ->
         [one] Stopped.
        *[other] All { $texts } are stopped.
     }
 cancel-nothing = I am not writing anything for you here at the moment.
-orphan-removed = That was a leftover; I have taken it away. Your text comes in another message.
-button-old = That button is from an older message. Write to me anew, or see /help.
+orphan-removed = That was a leftover; I have removed it. Your text comes in another message.
+button-old = That button is from an older message. Write to me again, or see /help.
 queue-ahead = ⏳ { $ahead ->
         [0] You are next.
         [one] One text is before yours.
@@ -282,27 +282,27 @@ queue-ahead = ⏳ { $ahead ->
 queue-yours = { $texts ->
         [one] A text of yours is
        *[other] { $texts } texts of yours are
-    } coming already, and many people are asking. Please wait until you have got some.
+    } already coming, and many people are asking. Please wait until you have received some.
 queue-full = Very many people are asking at the moment. Please try again in a few minutes.
-banned = The admins have shut you out of this bot. Please write to them if you think that is a mistake.
+banned = The admins of this bot have banned you. Please write to them if you think that is a mistake.
 confirm-yes = Yes, do it
 confirm-no = No, leave it
-confirm-expired = That question is too old, or has been answered. Send the command again.
-confirm-not-yours = Only the one who was asked can answer that.
+confirm-expired = That question is too old or has been answered. Send the command again.
+confirm-not-yours = Only the person who was asked can answer that.
 confirm-heard = One moment.
 confirm-dropped = Left as it was.
 forget-confirm = This erases your prompts, the texts I wrote for you and your ratings, in every chat, at once and for good. Shall I?
 mydata-done = Everything I have of you, as JSON. /forget erases it.
 mydata-private = That is for your eyes only: please send me /mydata in our private chat.
-forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } ratings are erased. The next training does without them; a model that has learned from them leaves then, or after some weeks where no training comes, and is destroyed.
+forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } ratings are erased. The next training does without them; a model that has learned from them is taken out of service then, or after some weeks if no training comes, and is destroyed.
 
 # --- For admins ---
 admin-only = Only the admins of this bot may do that.
 admin-private = Please send me that in our private chat.
-retrain-begun = Run { $run } has begun. I keep answering meanwhile.
-retrain-running = A run is under way already. /retrain status shows how far it is, /retrain cancel ends it.
-retrain-none = No run is under way. /retrain starts one.
-retrain-cancelling = The run is being cancelled. The present version keeps serving.
+retrain-begun = Run { $run } has begun. I keep answering in the meantime.
+retrain-running = A run is already in progress. /retrain status shows how far it is, /retrain cancel ends it.
+retrain-none = No run is in progress. /retrain starts one.
+retrain-cancelling = The run is being cancelled. The current version keeps serving.
 retrain-usage = Write /retrain, /retrain status or /retrain cancel.
 retrain-progress =
     Run { $run }: { $stage }
@@ -324,18 +324,18 @@ version-line = { $mark } { $version } · { $state } · { $date }
 state-champion = serves
 state-canary = on trial
 state-candidate = waiting; /promote { $version } lets it serve
-state-retired = resting
-state-tainted = has learned from somebody who is forgotten or shut out since; it is being destroyed
-state-tainted-serves = serves until the next run, then it goes: it has learned from somebody who is forgotten or shut out since
+state-retired = retired
+state-tainted = has learned from somebody who has since been forgotten or banned; it is being destroyed
+state-tainted-serves = serves until the next run, then it is removed: it has learned from somebody who has since been forgotten or banned
 state-destroyed = destroyed
-version-unknown = I know no version “{ $version }” of this model. /models lists them.
-version-tainted = { $version } has learned from somebody who is forgotten or shut out since, so it may not serve any more. /models lists the others.
-version-unusable = Version { $version } cannot be loaded; { $serving } serves on. The log says why.
+version-unknown = There is no version “{ $version }” of this model. /models lists them.
+version-tainted = { $version } has learned from somebody who has since been forgotten or banned, so it may no longer serve. /models lists the others.
+version-unusable = Version { $version } cannot be loaded; { $serving } keeps serving. The log says why.
 approve-nothing = No version is waiting to be approved. /models lists them all.
 promote-usage = Which one? Write /promote and the name, for example /promote v3. /models lists them.
 promote-done = { $version } serves from now on.
 digest =
-    ☀️ Good morning! This is what the night has brought.
+    ☀️ Good morning! This is what happened overnight.
 
     { $verdict }
 digest-example =
@@ -343,35 +343,35 @@ digest-example =
     Before: { $before }
     Now: { $after }
 digest-undo = ↩️ Take { $version } back
-undo-late = { $version } does not serve any more, so there is nothing to take back. { $serving } answers now; /models shows all versions.
+undo-late = { $version } no longer serves, so there is nothing to take back. { $serving } answers now; /models shows all versions.
 rollback-done = Done: { $version } serves now.
 trial-numbers = { $ratings ->
         [0] nobody has rated its texts yet
-       *[other] people liked its texts in { $likes } of { $ratings } ratings ({ NUMBER($percent, maximumFractionDigits: 0) } %), those of before in { $rlikes } of { $rratings } ({ NUMBER($rpercent, maximumFractionDigits: 0) } %)
+       *[other] people liked its texts in { $likes } of { $ratings } ratings ({ NUMBER($percent, maximumFractionDigits: 0) } %), the earlier ones in { $rlikes } of { $rratings } ({ NUMBER($rpercent, maximumFractionDigits: 0) } %)
     }
 trial-canary = 🐤 { $version } is on trial beside { $reference }: { $live }. It is better with a chance of { NUMBER($better, maximumFractionDigits: 0) } %; about { $togo } more ratings of its texts may decide. /promote or /rollback decide now.
 trial-watch = 👀 { $version } is being watched: { $live }. It is better than { $reference } with a chance of { NUMBER($better, maximumFractionDigits: 0) } %. If live ratings find it worse, { $reference } comes back by itself.
 trial-promoted = ✅ Live ratings have promoted { $version }: { $live }. It is better with a chance of { NUMBER($better, maximumFractionDigits: 0) } % and answers from now on.
 trial-rolled-back = ↩️ Live ratings have rolled { $version } back: { $live }. An equally good version would look this bad less than once in 50 times. { $serves } answers now.
-trial-inconclusive = ↩️ The trial of { $version } is over without proof that it is better: { $live }. { $serves } serves on.
+trial-inconclusive = ↩️ The trial of { $version } is over without proof that it is better: { $live }. { $serves } keeps serving.
 trial-kept = ✅ { $version } has been watched and stays: { $live }.
 rollback-nothing = There is nothing to go back to: { $version } is the first version that served.
 
-# --- The house ---
-admin-forwarded = Please type that yourself; I do not take forwarded commands.
+# --- For operators ---
+admin-forwarded = Please type that yourself; I do not accept forwarded commands.
 rollback-confirm = Take { $leaves } out of service and let { $comes } answer?
 backup-done = Backup { $name } is made and verified.
-backup-failed = The backup could not be made; the log says why. Make room on the disk and try /backup again.
+backup-failed = The backup could not be made; the log says why. Free some disk space and try /backup again.
 audit =
-    What was done, newest first (UTC · who · what):
+    Audit log, newest first (UTC · who · what):
     { $list }
-audit-empty = Nothing has been done yet.
+audit-empty = The audit log is empty.
 ban-usage = Whom? Write /ban and the number under a text, for example /ban #12, or a numeric Telegram id.
-ban-confirm = Shut out { $person }, and leave their texts and ratings out of all learning?
-ban-done = { $person } is shut out. /unban with the same number lets them in again.
-ban-already = They are shut out already.
-unban-done = { $person } is let in again.
-unban-nobody = They are not shut out.
+ban-confirm = Ban { $person }, and leave their texts and ratings out of all learning?
+ban-done = { $person } is banned. /unban with the same number lets them in again.
+ban-already = They are already banned.
+unban-done = { $person } is no longer banned.
+unban-nobody = They are not banned.
 health =
     { $checks }
 
@@ -386,9 +386,9 @@ health-disk = Disk
 health-updates = Last heard from Telegram
 health-queue = Prompts
 health-engine = Engine
-alarm-dead-letter = ⚠️ I had to give up an update ({ $update }, { $error }), so somebody may miss an answer. /health counts such cases; the log says more.
+alarm-dead-letter = ⚠️ I had to give up on an update ({ $update }, { $error }), so somebody may miss an answer. /health counts such cases; the log says more.
 alarm-unreadable-backup = ⚠️ Backup { $name } is damaged, so I cannot erase forgotten people in it. Please delete it.
-alarm-backup = ⚠️ Tonight's backup could not be made; the log says why. Make room on the disk, then /backup.
+alarm-backup = ⚠️ Tonight's backup could not be made; the log says why. Free some disk space, then /backup.
 
 # --- Verdicts ---
 verdict-promoted = ✅ Run { $run }: promoted. { $version } answers from now on. { $reason }
@@ -396,9 +396,9 @@ verdict-canary = 🐤 Run { $run }: canary. { $why ->
         [approval] { $version } is ready.
        *[other] { $version } is on trial: it writes { NUMBER($share, maximumFractionDigits: 0) } % of the texts, and live ratings decide.
     } { $reason }
-verdict-rejected = ↩️ Run { $run }: rejected. { $version } serves on. { $reason }
-verdict-skipped = ⏭ Run { $run }: skipped. { $version } serves on. { $reason }
-verdict-failed = ⚠️ Run { $run }: failed. { $version } serves on. { $reason }
+verdict-rejected = ↩️ Run { $run }: rejected. { $version } keeps serving. { $reason }
+verdict-skipped = ⏭ Run { $run }: skipped. { $version } keeps serving. { $reason }
+verdict-failed = ⚠️ Run { $run }: failed. { $version } keeps serving. { $reason }
 reason-better = On replayed prompts its texts should please { NUMBER($gain_points, maximumFractionDigits: 1) } { $gain_points ->
         [one] point
        *[other] points
@@ -411,29 +411,29 @@ reason-fluency = The candidate wrote less fluently.
 reason-diversity = The candidate repeated itself more.
 reason-length = The candidate's texts were much shorter or longer.
 reason-segment = Some of those who ask would like the new texts less, whatever the others say.
-reason-ratings = The ratings given so far speak against the new texts.
+reason-ratings = The ratings so far speak against the new texts.
 reason-hacks = The candidate fished for reactions, flattered, shouted, or had a catch-phrase.
-reason-golden = The candidate failed at prompts that every version must manage.
+reason-golden = The candidate failed on prompts that every version must manage.
 reason-safety = The safety filter found more in its texts than before.
-reason-bias = It wrote worse of one group of people beside another than the base does.
-reason-memorised = It had learned a planted test secret by heart, so it might have told people's texts as well.
+reason-bias = It wrote worse about one group of people compared with another than the base does.
+reason-memorised = It had memorised a planted test secret, so it might have revealed people's texts as well.
 reason-overlap = The candidate repeated rated texts word for word.
-reason-nan = The training gave numbers that make no sense; nothing was changed.
+reason-nan = Training produced invalid numbers (NaN); nothing was changed.
 reason-too_few_ratings = { $have } ratings with consent so far; a run needs { $need }. One counts once both who asked and who rated have said /optin.
 reason-too_few = There are too few different rated texts with consent yet.
 reason-one_sided = Nearly all ratings say the same, so there is nothing to compare. A few of the other kind will help.
 reason-one_rater = All ratings come from one person. A second one will help.
 reason-cancelled = It was cancelled.
-reason-interrupted = It was cut off twice. /retrain tries again.
-reason-trainer = The training broke off; the log says why. /retrain tries again.
-reason-stalled = The training stood still for too long and was ended. /retrain tries again; if it happens again, choose a smaller model.
-reason-engine = The engine did not take the new version; the log says why. /retrain tries again.
-reason-disk = The disk could not be written; the log says why. Make room, then /retrain.
+reason-interrupted = It was interrupted twice. /retrain tries again.
+reason-trainer = Training failed; the log says why. /retrain tries again.
+reason-stalled = Training made no progress for too long and was stopped. /retrain tries again; if it happens again, choose a smaller model.
+reason-engine = The engine could not load the new version; the log says why. /retrain tries again.
+reason-disk = The disk could not be written to; the log says why. Free some space, then /retrain.
 reason-memory = There was not enough memory. Free some, or choose a smaller model, then /retrain.
 reason-live_better = Live ratings have decided: { $live }.
 reason-live_worse = Live ratings found it worse: { $live }.
 reason-live_unclear = Live ratings gave no proof that it is better: { $live }.
-reason-forgotten = Somebody whom it has learned from was forgotten, or shut out, at the last moment. /retrain learns without them.
+reason-forgotten = Somebody it has learned from was forgotten or banned at the last moment. /retrain learns without them.
 reason-unexpected = Something unexpected happened; the log says what. /retrain tries again.
 
 # --- The command menu ---
@@ -448,16 +448,16 @@ menu-settings = What I do for you in this chat
 menu-privacy = What I keep, and your choice
 menu-report = Report a text (as a reply to it)
 menu-check = Do your reactions reach me? Or: did I write that text?
-menu-about = What writes here, and from whom it learned
+menu-about = What writes here, and what it learned from
 menu-mydata = Send me everything you have of me
 menu-forget = Erase everything of mine
 menu-retrain = Admins: learn from the ratings now
 menu-models = Admins: the versions, and which one serves
 menu-promote = Admins: let a version serve
-menu-approve = Admins: let the version serve that waits for you
-menu-rollback = Admins: go back to the version before
+menu-approve = Admins: let the version serve that is waiting
+menu-rollback = Admins: go back to the previous version
 menu-health = Admins: is all well?
 menu-backup = Admins: make a backup now
-menu-audit = Admins: who has done what
-menu-ban = Admins: shut a person out
-menu-unban = Admins: let a person in again
+menu-audit = Admins: the audit log
+menu-ban = Admins: ban a person
+menu-unban = Admins: lift a ban

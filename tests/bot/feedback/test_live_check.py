@@ -75,7 +75,7 @@ async def test_a_second_test_in_a_chat_ends_the_first() -> None:
     ("chat_id", "sight", "words"),
     [
         (5, Sight(is_admin=False, reactions=None), "private chats"),
-        (-5, Sight(is_admin=False, reactions=None), "I am no administrator here"),
+        (-5, Sight(is_admin=False, reactions=None), "I am not an administrator here"),
         (-5, ALL, "I am an administrator here"),
         (-5, Sight(is_admin=True, reactions=()), "turned off"),
         (-5, Sight(is_admin=True, reactions=("🔥", "🤔")), "none tells me that a text is disliked"),

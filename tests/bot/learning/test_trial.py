@@ -257,7 +257,7 @@ async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage)
     ended = await runs.latest(stage.db)
     assert ended is not None
     assert (ended.verdict, ended.reason, ended.version) == ("rejected", "live_worse", "v1")
-    assert "rejected. v1 serves on. Live ratings found it worse: people liked" in verdict_sentence(ended, "en")
+    assert "rejected. v1 keeps serving. Live ratings found it worse: people liked" in verdict_sentence(ended, "en")
     assert ended.numbers["gain"] == 0.1 and ended.numbers["live_ratings"] == 40
 
 

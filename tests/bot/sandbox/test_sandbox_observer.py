@@ -63,5 +63,5 @@ async def test_the_panel_follows_a_run_to_its_verdict(db: Database, tmp_path: Pa
     )
     after = observer.look()
     assert after["run"] is None
-    assert after["verdict"]["en"].startswith("↩️ Run 1: rejected. starter serves on.")
+    assert after["verdict"]["en"].startswith("↩️ Run 1: rejected. starter keeps serving.")
     assert after["verdict"]["zh"].startswith("↩️ 第 1 次训练：已拒绝。")

@@ -108,7 +108,7 @@ async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_m
     trainer_does("kill -STOP $$")
     run = await night.run()
     assert (run.verdict, run.reason, run.version) == ("failed", "stalled", "starter")
-    assert "stood still" in verdict_sentence(run, "en") and "没有进展" in verdict_sentence(run, "zh")
+    assert "no progress" in verdict_sentence(run, "en") and "没有进展" in verdict_sentence(run, "zh")
     assert await night.nightly.begin() is not None
 
 

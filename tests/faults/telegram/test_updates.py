@@ -103,7 +103,7 @@ async def test_garbage_is_buried_or_answered_and_never_stops_the_bot(
     assert set(numbers) <= set(states) and {states[number] for number in numbers} <= {"done", "dead"}
     assert [states[first + n] for n in (0, 1, 2)] == ["dead"] * 3
     told = await sandbox.world.until(
-        lambda: [m.text for m in sandbox.world.messages(roots) if "had to give up an update" in m.text], 20
+        lambda: [m.text for m in sandbox.world.messages(roots) if "had to give up on an update" in m.text], 20
     )
     assert len(told) == 1  # one alarm, not one for each
 

@@ -55,7 +55,7 @@ async def test_what_keeps_reactions_away_is_said_after_a_while(bot: BotProcess, 
     world.react(ada, checks[1], ["👍"])  # Telegram tells only administrators
     for check, words in zip(
         checks,
-        ("private chats", "I am no administrator here", "Reactions are turned off", "none tells me whether"),
+        ("private chats", "I am not an administrator here", "Reactions are turned off", "none tells me whether"),
         strict=True,
     ):
         await world.until(lambda check=check, words=words: words in world.current(check).text, 60)  # type: ignore[misc]

@@ -53,7 +53,7 @@ async def test_thirty_ratings_from_six_people_give_a_verdict_and_the_named_versi
     assert len(await lone_bot.export("generations")) == 30
     assert len(await lone_bot.export("ratings")) == 30
     verdict = await retrain(scene, admin, chat)
-    named = re.search(r"\b(v\d+|starter) (?:answers from now on|serves on)", verdict)
+    named = re.search(r"\b(v\d+|starter) (?:answers from now on|keeps serving)", verdict)
     assert named is not None, verdict
     answer = await scene.ask(admin, chat, "/slogan green tea")
     assert f"· {named[1]} ·" in answer.text.rsplit("\n\n", 1)[1]
@@ -81,7 +81,7 @@ async def test_the_bot_answers_while_it_learns_and_a_run_can_be_cancelled(bot: B
     await rated_prompts(scene, people, 24)
     asked = scene.sandbox.world.say(admin, chat, "/retrain")
     await scene.answer(asked, lambda message: "Run 1" in message.text)
-    assert "under way" in await scene.say(admin, chat, "/retrain")
+    assert "in progress" in await scene.say(admin, chat, "/retrain")
     assert (await scene.ask(*people[0], "/slogan green tea")).button("up:") is not None
     assert "Run 1" in await scene.say(admin, chat, "/retrain status")
     assert "cancelled" in await scene.say(admin, chat, "/retrain cancel")
@@ -130,7 +130,7 @@ async def test_ratings_without_a_taste_promote_nothing(lone_bot: BotProcess, sce
     coin = Random(5)
     await rate_in_company(scene, people, group, 60, lambda _: coin.random() < 0.5)
     verdict = await retrain(scene, admin, chat)
-    assert "rejected. starter serves on" in verdict
+    assert "rejected. starter keeps serving" in verdict
     assert "· starter ·" in (await scene.ask(people[0], group, "/slogan green tea")).text
 
 

@@ -94,12 +94,12 @@ async def test_strange_messages_get_a_sentence_and_nothing_breaks(
     ada, chat = scene.person("Ada")
     admin, admins_chat = scene.person("Root", person_id=ADMIN_ID)
     assert (
-        await scene.say(ada, chat, "/slogan") == "What about? Write it behind the command, like this: /slogan green tea"
+        await scene.say(ada, chat, "/slogan") == "What about? Write it after the command, like this: /slogan green tea"
     )
     assert "at most 2,000" in await scene.say(ada, chat, "/slogan " + "tea " * 1000)
     assert "I do not know /juggle" in await scene.say(ada, chat, "/juggle now")
     assert "Only the admins" in await scene.say(ada, chat, "/models")
-    assert "I know no version" in await scene.say(admin, admins_chat, "/promote ../../etc/passwd")
+    assert "There is no version" in await scene.say(admin, admins_chat, "/promote ../../etc/passwd")
     assert "nothing to go back to" in await scene.say(admin, admins_chat, "/rollback")
     assert "No version is waiting" in await scene.say(admin, admins_chat, "/approve")
     assert "Write /retrain" in await scene.say(admin, admins_chat, "/retrain now please")

@@ -20,4 +20,4 @@ async def test_about_tells_of_the_base_of_a_version_and_of_one_that_is_gone(bot:
     await bot.start()
     message = await scene.ask(ada, chat, "/slogan night trains")
     about = (await scene.answer(scene.sandbox.world.say(ada, chat, "/about", reply_to=message))).text
-    assert VERSION in about and "its files are destroyed, or were not kept" in about
+    assert VERSION in about and "its files were deleted or not kept" in about

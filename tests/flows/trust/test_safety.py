@@ -18,10 +18,10 @@ async def test_unsafe_prompts_are_refused_and_unsafe_texts_withheld_and_no_log_r
     words.write_text("-bitch  # a kennel club\n")
     await bot.start(WORDS_FILE=str(words), LOG_LEVEL="DEBUG")
     ada, chat = scene.person("Ada")
-    assert "leaves alone" in await scene.say(ada, chat, f"/slogan {UNSAFE}")
+    assert "does not write about" in await scene.say(ada, chat, f"/slogan {UNSAFE}")
     shown = await scene.ask(ada, chat, "/slogan my bitch is a good dog")
     refused = scene.sandbox.world.say(ada, chat, UNSAFE, reply_to=shown)
-    assert "leaves alone" in (await scene.answer(refused)).text
+    assert "does not write about" in (await scene.answer(refused)).text
     assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
     await bot.stop()
     assert "a prompt is refused: insult" in bot.log
@@ -90,7 +90,7 @@ async def test_a_guard_that_cannot_be_understood_lets_nothing_through_unless_tol
     guard = save_tiny_model(tmp_path / "guard")  # of random weights, so what it says of safety is no judgement
     await lone_bot.start(GUARD_MODEL=str(guard))
     ada, chat = scene.person("Ada")
-    assert "leaves alone" in await scene.say(ada, chat, "/slogan green tea")
+    assert "does not write about" in await scene.say(ada, chat, "/slogan green tea")
     await lone_bot.stop()
     await lone_bot.start(GUARD_FAILS="open")
     assert (await scene.ask(ada, chat, "/slogan green tea")).button("up:") is not None

@@ -60,10 +60,10 @@ async def test_a_command_in_a_channel_is_answered_by_a_post_that_readers_rate(
     await posted(sandbox, eve, channel, "/poem 雪", shows="2 次")
     assert len(world.messages(channel)) == 11, "three of talk, four commands and four answers; no question of consent"
 
-    assert "shut out" in await confirmed(scene, root, office, "/ban #1")
+    assert "is banned" in await confirmed(scene, root, office, "/ban #1")
     world.say(eve, channel, "/slogan rain")
     await world.until(lambda: not world.updates.pending or None, 20)
-    assert "let in again" in await scene.say(root, office, "/unban #1")
+    assert "no longer banned" in await scene.say(root, office, "/unban #1")
     assert len(world.messages(channel)) == 12
 
 

@@ -68,7 +68,7 @@ async def test_a_choice_teaches_only_with_consent_is_in_mydata_and_goes_with_for
     assert [set(choice) for choice in (await mydata(scene, ada))["choices"]] == [{"generation", "rival", "at"}]
     assert (await confirmed(scene, ada, chat, "/forget")).startswith("Done.")
     assert await bot.export("duels") == []
-    assert "not here any more" in await press_better(scene, ada, first)
+    assert "no longer here" in await press_better(scene, ada, first)
 
 
 async def test_a_duel_survives_a_kill_and_waits_for_both(

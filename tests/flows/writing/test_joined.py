@@ -19,7 +19,7 @@ async def test_the_bot_says_once_what_it_sees_and_what_is_missing(
         ("left", None),
         ("member", "What is missing"),
         ("administrator", "every emoji is a rating"),
-        ("member", "no administrator here any more"),
+        ("member", "no longer an administrator here"),
         ("kicked", None),
         ("administrator", "Nothing is missing"),
     ]

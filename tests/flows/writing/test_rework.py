@@ -66,7 +66,7 @@ async def test_a_wish_about_a_text_that_is_gone_is_a_sentence(bot: BotProcess, s
     assert (await confirmed(scene, ada, chat, "/forget")).startswith("Done.")
     for data in ("refine:1", "wish:1:shorter"):
         said = await sandbox.world.press(ada, text, data)
-        assert said is not None and "not here any more" in (said.text or "")
+        assert said is not None and "no longer here" in (said.text or "")
 
 
 async def test_cancel_stops_what_is_coming_for_that_person_in_that_chat_and_nothing_else(

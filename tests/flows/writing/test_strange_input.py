@@ -71,7 +71,7 @@ async def test_foreign_and_stale_buttons_are_answered_with_a_sentence_and_do_not
         "wish:99:longer",
     ):
         said = await press(sandbox, ada, hers, data)
-        assert "not here any more" in said, (data, said)
+        assert "no longer here" in said, (data, said)
     for data in ("up:", "vote_1", "set:tone", "wish:1:louder", "yes:short", "😀"):
         said = await press(sandbox, ada, hers, data)
         assert "older message" in said, (data, said)
