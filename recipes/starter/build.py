@@ -50,7 +50,8 @@ text (shorter, longer, with emoji, funnier, make it about something else, ...).
 ## How it was made
 
 `python -m recipes.starter.build` (seed {seed}). A grammar of templates and word lists
-(`recipes/grammar_files/*.toml`, written for this project; no text was taken from elsewhere) composed {texts:,} conversations; a byte-level BPE tokenizer of
+(`recipes/grammar_files/*.toml`, written for this project; no text was taken from
+elsewhere) composed {texts:,} conversations; a byte-level BPE tokenizer of
 {vocabulary:,} tokens was trained on them; then a Llama of {parameters:,} parameters ({shape}) was trained from random
 weights for {minutes:.0f} minutes on {tokens:,} tokens ({steps:,} steps, Muon and AdamW).{resumed} The weights are
 stored in half precision.
