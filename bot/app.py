@@ -44,14 +44,14 @@ from bot.common.kinds import Kinds
 from bot.common.metrics import BotMetrics
 from bot.common.settings import Settings
 from bot.common.timing import Timing
-from bot.feedback.buttons import Counts
+from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
-from bot.feedback.reaction_test import LiveCheck
-from bot.generation.inline import Inline
+from bot.feedback.reaction_test import ReactionTest
+from bot.generation.inline import InlineQueries
 from bot.generation.limits import Admission, Limits
-from bot.generation.pipeline import Composer
+from bot.generation.pipeline import GenerationPipeline
 from bot.generation.preferences import Preferences
-from bot.generation.service import Studio
+from bot.generation.service import GenerationService
 from bot.learning.canary import Terms, Trials
 from bot.learning.nightly import Nightly, Policy
 from bot.learning.preference_sync import PreferenceSync
@@ -60,12 +60,12 @@ from bot.learning.trainer import Budget, Screen
 from bot.messaging.alerts import Alarm
 from bot.messaging.confirmations import Confirmations
 from bot.messaging.messenger import Messenger, Urgency
-from bot.messaging.render import Looks
-from bot.moderation.bans import Doorman
-from bot.moderation.copy_check import OverlapInspector
-from bot.moderation.provenance import Checking
+from bot.messaging.render import Renderer
+from bot.moderation.bans import Bans
+from bot.moderation.copy_check import CopyCheck
+from bot.moderation.provenance import ProvenanceCheck
 from bot.moderation.reports import Reports
-from bot.moderation.text_checks import Inspection, Rules, Safety
+from bot.moderation.text_checks import Inspection, Rules, SafetyCheck
 from bot.operations.backups import Backups, Cleaning
 from bot.operations.health import Health, health_app
 from bot.operations.version_admin import Models
@@ -134,9 +134,9 @@ def lay_ground(settings: Settings, stack: AsyncExitStack, keys: Keys, db: Databa
 class Trust:
     """The parts, and whom to tell when what is agreed to changes."""
 
-    safety: Safety
-    checking: Checking
-    overlap: OverlapInspector
+    safety: SafetyCheck
+    provenance: ProvenanceCheck
+    overlap: CopyCheck
     taste: PreferenceSync
     label: str
     kinds: Kinds
@@ -144,7 +144,7 @@ class Trust:
     def rules(self) -> Rules:
         """What every text is written by."""
         inspection = Inspection([self.safety, self.overlap])
-        return Rules(self.kinds, self.label, inspection, self.checking.fingerprint_of)
+        return Rules(self.kinds, self.label, inspection, self.provenance.fingerprint_of)
 
     def note(self) -> None:
         """There may be more to learn from, and more that is not to be copied."""
@@ -163,9 +163,9 @@ def open_trust(settings: Settings, db: Database, keys: Keys, router: VersionRout
     marks = router.engine if settings.watermark == "on" else None
     fails_open = settings.guard_fails == "open"
     return Trust(
-        safety=Safety(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open),
-        checking=Checking(db=db, keys=keys, label=settings.label, engine=marks),
-        overlap=OverlapInspector(db=db, protected=read_protected(settings.protected_dir)),
+        safety=SafetyCheck(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open),
+        provenance=ProvenanceCheck(db=db, keys=keys, label=settings.label, engine=marks),
+        overlap=CopyCheck(db=db, protected=read_protected(settings.protected_dir)),
         taste=taste,
         label=settings.label,
         kinds=settings.kinds,
@@ -411,35 +411,41 @@ async def furnish(
     router: VersionRouter,
     taste: PreferenceSync,
     health: Health,
-) -> Studio:
+) -> GenerationService:
     """Make the services, install their handlers, and start the clock."""
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
     trust = open_trust(ground.settings, db, ground.keys, router, taste)
     consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
     rules = trust.rules()
-    composer = Composer(db=db, messenger=delivery, router=router, taste=taste, rules=rules, metrics=ground.metrics)
-    counts = Counts(db=db, messenger=delivery, timing=ground.timing)
-    stack.push_async_callback(counts.close)
+    pipeline = GenerationPipeline(
+        db=db, messenger=delivery, router=router, taste=taste, rules=rules, metrics=ground.metrics
+    )
+    rating_buttons = RatingButtons(db=db, messenger=delivery, timing=ground.timing)
+    stack.push_async_callback(rating_buttons.close)
     reports = Reports(
-        db=db, pseudonyms=pseudonyms, messenger=delivery, show_again=composer.show_again,
+        db=db, pseudonyms=pseudonyms, messenger=delivery, show_again=pipeline.show_again,
         admin_ids=ground.settings.admin_ids, on_change=trust.renew,
     )  # fmt: skip
 
     async def on_delivered(generation: Generation) -> None:
         """See to what was said of a text between its being seen and its being recorded as delivered."""
-        counts.refresh_soon(generation)
+        rating_buttons.refresh_soon(generation)
         await reports.hide_again(generation)
         await consent.ask_once(generation)
 
-    studio = _studio(ground, composer, trust.safety, on_delivered)
-    stack.push_async_callback(studio.close)
+    service = _service(ground, pipeline, trust.safety, on_delivered)
+    stack.push_async_callback(service.close)
     feedback = Feedback(
-        db=db, pseudonyms=pseudonyms, counts=counts, on_rating=trust.note, values=ground.settings.reaction_values
+        db=db,
+        pseudonyms=pseudonyms,
+        rating_buttons=rating_buttons,
+        on_rating=trust.note,
+        values=ground.settings.reaction_values,
     )
     statistics = StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
     learning = open_learning(ground.settings, stack, db, router, delivery, statistics, ground.timing)
-    doorman = Doorman(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
-    await doorman.open()
+    bans = Bans(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
+    await bans.open()
     confirmations = Confirmations()
     guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
     school = AdminCommands(
@@ -447,11 +453,11 @@ async def furnish(
         bulletin=learning.bulletin, delivery=delivery, confirmations=confirmations,
     )  # fmt: skip
     house = OperatorCommands(
-        db=db, delivery=delivery, confirmations=confirmations, doorman=doorman, health=health, backups=ground.backups
+        db=db, delivery=delivery, confirmations=confirmations, bans=bans, health=health, backups=ground.backups
     )
     cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
     erasure = Erasure(
-        db=db, keys=ground.keys, studio=studio, nightly=learning.nightly, messenger=delivery,
+        db=db, keys=ground.keys, service=service, nightly=learning.nightly, messenger=delivery,
         file=ground.settings.tombstones_path, cleaning=cleaning,
     )  # fmt: skip
     erasure.when_erased(trust.renew)
@@ -460,33 +466,38 @@ async def furnish(
     my_data = MyData(
         db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
     )
-    live_check = LiveCheck(
+    reaction_test = ReactionTest(
         messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values, timing=ground.timing
     )
-    stack.push_async_callback(live_check.close)
+    stack.push_async_callback(reaction_test.close)
     kinds = ground.settings.kinds
     wishes = Preferences(db=db, pseudonyms=pseudonyms, taste=taste)
-    elsewhere = Inline(
-        db=db, studio=studio, looks=Looks(kinds, rules.label), kinds=kinds, messenger=delivery, timing=ground.timing
+    elsewhere = InlineQueries(
+        db=db,
+        service=service,
+        renderer=Renderer(kinds, rules.label),
+        kinds=kinds,
+        messenger=delivery,
+        timing=ground.timing,
     )
     stack.push_async_callback(elsewhere.close)
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, metrics=ground.metrics)
     parts = [
         prompts.anonymous_handlers(kinds),
-        prompts.generate_handlers(studio, kinds),
-        prompts.channel_handlers(studio, kinds),
-        ratings.reaction_handlers(feedback, live_check),
+        prompts.generate_handlers(service, kinds),
+        prompts.channel_handlers(service, kinds),
+        ratings.reaction_handlers(feedback, reaction_test),
         ratings.button_handlers(feedback),
         inline.handlers(elsewhere, feedback),
-        prompts.rework_handlers(studio, counts),
-        prompts.duel_handlers(studio, feedback, kinds),
-        prompts.stop_handlers(studio, delivery),
+        prompts.rework_handlers(service, rating_buttons),
+        prompts.duel_handlers(service, feedback, kinds),
+        prompts.stop_handlers(service, delivery),
         privacy.consent_handlers(
             consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
         ),
         privacy.own_data_handlers(my_data, erasure, confirmations, delivery),
         privacy.report_handlers(reports, delivery, guard),
-        info.check_handlers(trust.checking, live_check, delivery),
+        info.check_handlers(trust.provenance, reaction_test, delivery),
         info.about_handlers(_cards(ground, router), delivery),
         info.top_handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
         info.settings_handlers(wishes, delivery),
@@ -498,13 +509,13 @@ async def furnish(
         admin.operator_handlers(house, guard),
         info.start_handlers(kinds, delivery, consent),
     ]
-    install(application, access.handlers(doorman, wishes, errors), parts, on_error=errors)
+    install(application, access.handlers(bans, wishes, errors), parts, on_error=errors)
     retention = Retention(
         db=db, router=router, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
         tainted_days=ground.settings.tainted_days,
     )  # fmt: skip
     await keep_time(ground.settings, stack, db, learning, cleaning, retention)
-    return studio
+    return service
 
 
 def _cards(ground: Ground, router: VersionRouter) -> Cards:
@@ -515,13 +526,16 @@ def _cards(ground: Ground, router: VersionRouter) -> Cards:
     )  # fmt: skip
 
 
-def _studio(
-    ground: Ground, composer: Composer, safety: Safety, on_delivered: Callable[[Generation], Awaitable[None]]
-) -> Studio:
+def _service(
+    ground: Ground,
+    pipeline: GenerationPipeline,
+    safety: SafetyCheck,
+    on_delivered: Callable[[Generation], Awaitable[None]],
+) -> GenerationService:
     limits = Limits(ground.settings.prompts_per_hour, ground.settings.queue_limit)
     admission = Admission(db=ground.db, limits=limits, safety=safety)
-    return Studio(
-        db=ground.db, composer=composer, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms,
+    return GenerationService(
+        db=ground.db, pipeline=pipeline, kinds=ground.settings.kinds, pseudonyms=ground.keys.pseudonyms,
         admission=admission, on_delivered=on_delivered,
     )  # fmt: skip
 
@@ -544,9 +558,9 @@ async def live(
     house = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
     taste = open_taste(settings, stack, ground.db, router, ground.metrics, name=house, timing=timing)
     health = _health(ground, router, taste)
-    studio = await furnish(ground, application, processor, router, taste, health)
+    service = await furnish(ground, application, processor, router, taste, health)
     await publish_menu(ground.bot, settings.kinds, settings.admin_ids)
-    await studio.resume()
+    await service.resume()
     intake = Intake(db=ground.db, bot=ground.bot, queue=queue, metrics=ground.metrics, alarm=ground.alarm)
     receiving = await receive(settings, stack, application, processor, intake, ground.metrics, timing)
     address = await open_health(settings, stack, health)

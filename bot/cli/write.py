@@ -26,7 +26,7 @@ from bot.common.kinds import SHIPPED, TEMPERATURE, KindsUnusable, load_kinds
 from bot.common.settings import Settings, data_settings, writing_settings
 from bot.common.text import plain
 from bot.generation.limits import MAX_TOPIC_CHARACTERS
-from bot.generation.offline import Scribe, Wish, Withheld, Written, open_scribe
+from bot.generation.offline import OfflineWriter, Wish, Withheld, Written, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
 from bot.serving.engine_process import with_model
 from engine.api.models import version_name
@@ -105,20 +105,20 @@ async def _write(settings: Settings, version: str | None, wishes: list[Wish], *,
     withheld = 0
     async with AsyncExitStack() as stack:
         with busy("" if as_json else f"Loading {settings.model} …"):
-            scribe = await stack.enter_async_context(open_scribe(settings, version))
+            writer = await stack.enter_async_context(open_offline_writer(settings, version))
         for number, wish in enumerate(wishes):
             try:
                 if as_json:
-                    typer.echo(_line(settings, scribe.version, wish, await scribe.write(wish)))
+                    typer.echo(_line(settings, writer.version, wish, await writer.write(wish)))
                 else:
-                    await _print(settings, scribe, wish, is_first=number == 0)
+                    await _print(settings, writer, wish, is_first=number == 0)
             except Withheld as error:
                 say_on_stderr(str(error))
                 withheld += 1
     return withheld
 
 
-async def _print(settings: Settings, scribe: Scribe, wish: Wish, *, is_first: bool) -> None:
+async def _print(settings: Settings, writer: OfflineWriter, wish: Wish, *, is_first: bool) -> None:
     """Print a text: as it comes where somebody looks on, else once it is known to be fit."""
     if not is_first:
         typer.echo()
@@ -131,13 +131,13 @@ async def _print(settings: Settings, scribe: Scribe, wish: Wish, *, is_first: bo
 
         if sys.stdout.isatty():
             try:
-                await scribe.write(wish, show)
+                await writer.write(wish, show)
             finally:
                 typer.echo()
         else:
-            written = await scribe.write(wish)
+            written = await writer.write(wish)
             typer.echo(written.text)
-    typer.echo(f"\n{settings.label} · {scribe.version} · seed {wish.seed}")
+    typer.echo(f"\n{settings.label} · {writer.version} · seed {wish.seed}")
 
 
 def _line(settings: Settings, version: str, wish: Wish, written: Written) -> str:

@@ -23,7 +23,7 @@ MOST_MESSAGES = 10
 """One take of inline mode may be sent into many chats; so many of them are kept up to date."""
 
 
-class Counts:
+class RatingButtons:
     """Refreshes buttons in the background."""
 
     def __init__(self, *, db: Database, messenger: Messenger, timing: Timing = USUAL) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
-from bot.feedback.buttons import Counts
+from bot.feedback.buttons import RatingButtons
 from engine.data.rewards import DOWN, REACTION_VALUES, UP, value_of_reactions
 from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent, Reaction, Reason
@@ -38,13 +38,13 @@ class Feedback:
         *,
         db: Database,
         pseudonyms: Pseudonyms,
-        counts: Counts,
+        rating_buttons: RatingButtons,
         on_rating: Callable[[], object],
         values: Mapping[str, float | None] = REACTION_VALUES,
     ) -> None:
         self._db = db
         self._pseudonyms = pseudonyms
-        self._counts = counts
+        self._rating_buttons = rating_buttons
         self._on_rating = on_rating
         self._values = values
 
@@ -64,7 +64,7 @@ class Feedback:
         )
         generation = await ratings.react(self._db, reaction)
         if generation is not None:
-            self._counts.refresh_soon(generation)
+            self._rating_buttons.refresh_soon(generation)
             self._on_rating()
 
     async def react_unnamed(
@@ -145,7 +145,7 @@ class Feedback:
             ),
         )
         asks = button == "down" and recorded.value is not None and generation.offer is None
-        self._counts.refresh_soon(generation, asks=asks and not generation.delivery.is_channel)
+        self._rating_buttons.refresh_soon(generation, asks=asks and not generation.delivery.is_channel)
         self._on_rating()
         return recorded.value is None
 
@@ -161,7 +161,7 @@ class Feedback:
         rater = self._pseudonyms.person(person_id)
         if not await ratings.record_reason(self._db, generation.id, rater, reason, at=at):
             raise Refusal("why-not-yours")
-        self._counts.refresh_soon(generation)
+        self._rating_buttons.refresh_soon(generation)
 
     async def choose(self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, at: datetime) -> bool:
         """Record that a person likes a text better than the other of its duel; returns whether they have opted in.
@@ -175,7 +175,7 @@ class Feedback:
         if rival is None:
             raise Refusal("duel-one-only")
         for text in (generation, rival):
-            self._counts.refresh_soon(text)
+            self._rating_buttons.refresh_soon(text)
         self._on_rating()
         return await people.has_consented(self._db, rater, generation.chat)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.timing import USUAL, Timing
-from bot.messaging.keyboards import live_check_button
+from bot.messaging.keyboards import reaction_test_button
 from bot.messaging.messenger import Address, Messenger, Sight, patiently
 from engine.data.rewards import REACTION_VALUES, value_of_reactions
 
@@ -40,7 +40,7 @@ class _Test:
         return self.is_reacted and self.is_pressed
 
 
-class LiveCheck:
+class ReactionTest:
     """Runs the tests. `sight` says what of a chat reaches the bot, `values` what each reaction is worth."""
 
     def __init__(
@@ -134,7 +134,7 @@ class LiveCheck:
         words = say(test.language, "check-live", **state)
         if test.is_late or test.is_whole:
             words += f"\n\n{await self._advice(test)}"
-        buttons = live_check_button(test.language) if is_open and not test.is_whole else ()
+        buttons = reaction_test_button(test.language) if is_open and not test.is_whole else ()
         await patiently(lambda: self._messenger.edit(test.chat_id, test.message_id, words, buttons))
 
     async def _advice(self, test: _Test) -> str:

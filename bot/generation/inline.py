@@ -19,9 +19,9 @@ from bot.common.i18n import say
 from bot.common.kinds import Kind, Kinds
 from bot.common.text import plain
 from bot.common.timing import USUAL, Timing
-from bot.generation.service import Request, Studio, Writing
+from bot.generation.service import GenerationService, Request, Writing
 from bot.messaging.messenger import Offer
-from bot.messaging.render import Looks
+from bot.messaging.render import Renderer
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import generations
@@ -74,16 +74,23 @@ class _Desk:
     takes: Mapping[int, Writing]
 
 
-class Inline:
+class InlineQueries:
     """Answers inline queries, one person's one at a time."""
 
     def __init__(
-        self, *, db: Database, studio: Studio, looks: Looks, kinds: Kinds, messenger: Offering, timing: Timing = USUAL
+        self,
+        *,
+        db: Database,
+        service: GenerationService,
+        renderer: Renderer,
+        kinds: Kinds,
+        messenger: Offering,
+        timing: Timing = USUAL,
     ) -> None:
         self._db = db
         self._quiet_seconds = timing.inline_quiet
-        self._studio = studio
-        self._looks = looks
+        self._service = service
+        self._renderer = renderer
         self._kinds = kinds
         self._messenger = messenger
         self._answering: dict[int, tuple[int, asyncio.Task[None]]] = {}
@@ -125,7 +132,7 @@ class Inline:
             if takes:
                 await asyncio.wait(takes.values(), timeout=DEADLINE_SECONDS)
             written = await generations.written_offers(self._db, list(takes))
-            listed = [self._looks.offer(take, place) for place, take in enumerate(written, start=1)]
+            listed = [self._renderer.offer(take, place) for place, take in enumerate(written, start=1)]
             hint = "" if listed else _hint(takes)
         except Refusal as refusal:
             hint = _SHORT.get(refusal.text, "inline-failed")
@@ -146,12 +153,12 @@ class Inline:
             return desk.takes
         await asyncio.sleep(self._quiet_seconds)
         if (desk := self._desks.pop(query.person_id, None)) is not None:
-            await self._studio.drop(list(desk.takes))
+            await self._service.drop(list(desk.takes))
         request = Request(
             update_id=query.update_id, person_id=query.person_id, chat_id=query.person_id, message_id=0,
             language=query.language,
         )  # fmt: skip
-        takes = await self._studio.offer(request, kind, topic, takes=TAKES)
+        takes = await self._service.offer(request, kind, topic, takes=TAKES)
         self._desks[query.person_id] = _Desk(asked, takes)
         return takes
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bot.common.errors import Refusal
 from bot.common.kinds import Kind
 from bot.common.text import plain
-from bot.moderation.text_checks import Safety
+from bot.moderation.text_checks import SafetyCheck
 from storage.db.database import Database
 from storage.tables import generations
 
@@ -28,7 +28,7 @@ class Limits:
 class Admission:
     """Asked before a prompt is recorded."""
 
-    def __init__(self, *, db: Database, limits: Limits, safety: Safety) -> None:
+    def __init__(self, *, db: Database, limits: Limits, safety: SafetyCheck) -> None:
         self._db = db
         self._limits = limits
         self._safety = safety

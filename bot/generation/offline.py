@@ -1,4 +1,4 @@
-"""The scribe: writes texts for nobody's chat, beside a running bot or without one; nothing is stored, nothing is held.
+"""The writer: writes texts for nobody's chat, beside a running bot or without one; nothing is stored, nothing is held.
 
 It asks the engine at ENGINE_URL, or starts one of its own for as long as it writes. What may be asked and shown is as
 in chat. Knows versions, kinds and filters. Knows no terminal and no Telegram type.
@@ -17,7 +17,7 @@ from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic
 from bot.common.settings import Settings
 from bot.common.text import plain
 from bot.moderation.copy_check import NEWEST, words_of
-from bot.moderation.text_checks import Safety
+from bot.moderation.text_checks import SafetyCheck
 from bot.serving.engine_process import engine_http, free_port, own_engine
 from engine.api.client import EngineClient
 from engine.api.models import version_name
@@ -55,10 +55,10 @@ class Written:
     finish_reason: str
 
 
-class Scribe:
+class OfflineWriter:
     """Writes with one version."""
 
-    def __init__(self, engine: EngineClient, version: str, safety: Safety, others: Sequence[Overlap] = ()) -> None:
+    def __init__(self, engine: EngineClient, version: str, safety: SafetyCheck, others: Sequence[Overlap] = ()) -> None:
         self._engine = engine
         self.version = version
         self._safety = safety
@@ -106,8 +106,8 @@ class Scribe:
 
 
 @asynccontextmanager
-async def open_scribe(settings: Settings, wanted: str | None = None) -> AsyncIterator[Scribe]:
-    """A scribe with the version that is wanted, or else the champion; its engine ends with it.
+async def open_offline_writer(settings: Settings, wanted: str | None = None) -> AsyncIterator[OfflineWriter]:
+    """A writer with the version that is wanted, or else the champion; its engine ends with it.
 
     Raises:
         StartError: there is no such version, or the engine does not start.
@@ -128,8 +128,8 @@ async def open_scribe(settings: Settings, wanted: str | None = None) -> AsyncIte
         version = await _loaded(client, settings, wanted, stack)
         guard = None if settings.guard_model is None else client
         fails_open = settings.guard_fails == "open"
-        safety = Safety(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open)
-        yield Scribe(client, version, safety, others)
+        safety = SafetyCheck(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open)
+        yield OfflineWriter(client, version, safety, others)
 
 
 def _chosen(settings: Settings, base: str, wanted: str | None) -> str:

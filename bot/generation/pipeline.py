@@ -5,7 +5,7 @@ in the engine: enough to be fair to them, too little to recognise them by. Knows
 
 What the writing of a text comes to: written, withheld, no longer wanted, or failed. Knows no message.
 
-The composer: one generation from its present state to its last.
+The pipeline: one generation from its present state to its last.
 
 The placeholder is sent and its id committed before a word is written; the text is committed before it is shown;
 content is only ever shown by editing. So a process that dies anywhere leaves at most a second placeholder behind,
@@ -32,7 +32,7 @@ from bot.learning.preference_sync import PreferenceSync
 from bot.messaging.keyboards import rating_buttons, stop_button
 from bot.messaging.messenger import Address, Messenger, patiently
 from bot.messaging.preview import Growing, Preview, Unseen
-from bot.messaging.render import Looks
+from bot.messaging.render import Renderer
 from bot.moderation.text_checks import Rules
 from bot.serving.version_router import VersionRouter
 from engine.api.fair_queue import QUANTUM, FairQueue, ahead
@@ -165,7 +165,7 @@ _MOST_FAULTS = 2
 """A text with a fault is written once more; then it is refused."""
 
 
-class Composer:
+class GenerationPipeline:
     """Produces generations, each by one call of `produce`."""
 
     def __init__(
@@ -183,7 +183,7 @@ class Composer:
         self._router = router
         self._taste = taste
         self._kinds = rules.kinds
-        self._looks = Looks(rules.kinds, rules.label)
+        self._renderer = Renderer(rules.kinds, rules.label)
         self._inspection = rules.inspection
         self._fingerprint_of = rules.fingerprint_of
         self._metrics = metrics
@@ -342,10 +342,10 @@ class Composer:
         to = generation.delivery
         choices = await choices_of(self._db, generation.author, generation.chat)
         has_details = choices["footer"] == "full"
-        body, footer = self._looks.parts(generation.id, written.text, written.version, has_details=has_details)
+        body, footer = self._renderer.parts(generation.id, written.text, written.version, has_details=has_details)
         tally = await ratings.tally(self._db, generation.id)
         buttons = rating_buttons(generation, tally)
-        is_markdown = self._looks.is_markdown(generation.kind)
+        is_markdown = self._renderer.is_markdown(generation.kind)
 
         async def show() -> None:
             if is_markdown:

@@ -1,4 +1,4 @@
-"""The studio: from an accepted prompt to a delivered text.
+"""The service: from an accepted prompt to a delivered text.
 
 A prompt is recorded before anything else happens, and each step is recorded before the next is visible, so that a
 restart goes on where the last process stopped: accepted -> placed (the placeholder stands) -> written (the text is
@@ -18,7 +18,7 @@ from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
 from bot.common.kinds import Kind, Kinds, language_of_topic
 from bot.generation.limits import Admission
-from bot.generation.pipeline import Composer
+from bot.generation.pipeline import GenerationPipeline
 from bot.generation.preferences import choices_of, in_manner
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -63,21 +63,21 @@ class _Origin:
     signal: PromptSignal
 
 
-class Studio:
+class GenerationService:
     """Takes prompts, keeps them, and sees each to its end; `on_delivered` is awaited with each text that stands."""
 
     def __init__(
         self,
         *,
         db: Database,
-        composer: Composer,
+        pipeline: GenerationPipeline,
         kinds: Kinds,
         pseudonyms: Pseudonyms,
         admission: Admission,
         on_delivered: Callable[[Generation], Awaitable[None]],
     ) -> None:
         self._db = db
-        self._composer = composer
+        self._pipeline = pipeline
         self._kinds = kinds
         self._pseudonyms = pseudonyms
         self._admission = admission
@@ -111,7 +111,7 @@ class Studio:
         new = [(secrets.token_urlsafe(_TOKEN_BYTES), _beside(first, place)) for place in range(1, takes + 1)]
         async with self._admission.room_for(first.author, self._authors.values(), texts=takes):
             accepted = await generations.accept_offers(self._db, new, home=self._pseudonyms.chat(request.person_id))
-            return {take.id: self._keep(take, self._composer.take(take)) for take in accepted}
+            return {take.id: self._keep(take, self._pipeline.take(take)) for take in accepted}
 
     async def drop(self, takes: Sequence[int]) -> None:
         """Stop writing takes that nobody waits for any more."""
@@ -158,14 +158,14 @@ class Studio:
             raise Refusal("generation-unknown")
         stands_in = generation.delivery.message_id
         if stands_in != shown_in and (stands_in is not None or generation.state in ENDED):
-            await self._composer.remove_orphan(chat_id, shown_in)
+            await self._pipeline.remove_orphan(chat_id, shown_in)
             return stands_in is None  # then a /cancel has come before we knew the message
         if generation.author != self._pseudonyms.person(person_id):
             raise Refusal("stop-not-yours")
         if generation.state in ENDED:
             raise Refusal("stop-too-late")
         await self._abandon(generation.id)
-        await self._composer.say_stopped(generation, shown_in)
+        await self._pipeline.say_stopped(generation, shown_in)
         return True
 
     async def cancel(self, chat_id: int, person_id: int) -> int:
@@ -174,7 +174,7 @@ class Studio:
             await self._abandon(generation.id)
         stopped = await self._coming(chat_id, person_id)  # others have come to their end meanwhile
         for generation in stopped:
-            await self._composer.fail(generation, "stopped")
+            await self._pipeline.fail(generation, "stopped")
         return len(stopped)
 
     async def _coming(self, chat_id: int, person_id: int) -> list[Generation]:
@@ -261,7 +261,7 @@ class Studio:
         generation: Generation | None = accepted
         while generation is not None and generation.state not in ENDED:
             try:
-                if await self._composer.produce(generation):
+                if await self._pipeline.produce(generation):
                     await self._on_delivered(generation)
                 break
             except StorageError as error:
@@ -276,7 +276,7 @@ class Studio:
         logger.error("%s broke off", task.get_name(), exc_info=error)
         if generation.id not in self._failing:  # once: what cannot even be failed waits for the next start
             self._failing.add(generation.id)
-            self._keep(generation, self._composer.fail(generation))
+            self._keep(generation, self._pipeline.fail(generation))
 
 
 def _beside(new: NewGeneration, place: int) -> NewGeneration:

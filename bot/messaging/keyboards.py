@@ -108,7 +108,7 @@ def undo_button(language: str, version: str) -> Keyboard:
     return ((Button(say(language, "digest-undo", version=version), f"undo:{version}"),),)
 
 
-def live_check_button(language: str) -> Keyboard:
+def reaction_test_button(language: str) -> Keyboard:
     """The button whose press is looked for by /check."""
     return ((Button(say(language, "check-live-button"), "live"),),)
 

@@ -10,7 +10,7 @@ from bot.messaging.messenger import Offer
 from storage.db.records import Generation, Tally
 
 
-class Looks:
+class Renderer:
     """The looks of all texts; `label` says under each that a machine wrote it."""
 
     def __init__(self, kinds: Kinds, label: str) -> None:

@@ -1,4 +1,4 @@
-"""The doorman: who is shut out of everything, by pseudonym. Knows people and generations, no Telegram type."""
+"""Bans: who is shut out of everything, by pseudonym. Knows people and generations, no Telegram type."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from storage.db.database import Database
 from storage.tables import generations, people
 
 
-class Doorman:
+class Bans:
     """Keeps the list in memory, because everybody passes here. Call `open` before the first one does.
 
     `on_change` is called when somebody is shut out or let in, so that what learns can take it into account.

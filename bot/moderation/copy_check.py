@@ -21,7 +21,7 @@ NEWEST = 5000
 _REFRESH_SECONDS = 60.0
 
 
-class OverlapInspector:
+class CopyCheck:
     """Call `renew` when somebody's words are no longer to be held, `note` when there may be new ones."""
 
     def __init__(self, *, db: Database, protected: Overlap) -> None:

@@ -39,7 +39,7 @@ LIKELY = 0.01
 """A p-value below this is told as a likely watermark: one unmarked text in a hundred shows as much."""
 
 
-class Checking:
+class ProvenanceCheck:
     """Answers; `engine` is asked for the watermark where there is one. `label` is no part of what was written."""
 
     def __init__(self, *, db: Database, keys: Keys, label: str, engine: EngineClient | None) -> None:

@@ -65,7 +65,7 @@ class Rules:
 logger = logging.getLogger(__name__)
 
 
-class Safety:
+class SafetyCheck:
     """Looks at prompts and, as an inspector (`bot.moderation.text_checks`), at texts.
 
     `guard` is the engine, where it has a guard model. What the guard cannot judge is withheld, unless `fails_open`.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bot.common.errors import DeliveryError
 from bot.common.keys import Keys
-from bot.generation.service import Studio
+from bot.generation.service import GenerationService
 from bot.learning.nightly import Nightly
 from bot.messaging.confirmations import Done
 from bot.messaging.messenger import Messenger
@@ -37,7 +37,7 @@ class Erasure:
         *,
         db: Database,
         keys: Keys,
-        studio: Studio,
+        service: GenerationService,
         nightly: Nightly,
         messenger: Messenger,
         file: Path,
@@ -45,7 +45,7 @@ class Erasure:
     ) -> None:
         self._db = db
         self._keys = keys
-        self._studio = studio
+        self._service = service
         self._nightly = nightly
         self._messenger = messenger
         self._file = file
@@ -64,7 +64,7 @@ class Erasure:
             StorageError: the tombstone or the erasure cannot be written; a later try goes on.
         """
         person = self._keys.pseudonyms.person(person_id)
-        await self._studio.abandon_all_of(person)
+        await self._service.abandon_all_of(person)
         tombstone = Tombstone(person, await erasure.moment(self._db, person, datetime.now(UTC)))
         await asyncio.to_thread(tombstones.append, self._file, tombstone)
         erased = await self._erase(tombstone)

@@ -22,7 +22,7 @@ from bot.common.metrics import BotMetrics
 from bot.generation.preferences import Preferences
 from bot.messaging.alerts import Alarm
 from bot.messaging.messenger import Address
-from bot.moderation.bans import Doorman
+from bot.moderation.bans import Bans
 from bot.telegram.inbox import InboxProcessor
 from bot.telegram.message import toast, topic_of
 from bot.telegram.sender import Delivery
@@ -102,7 +102,7 @@ class ErrorHandler:
                 logger.warning("a sentence could not be shown: %s", type(again).__name__)
 
 
-def handlers(doorman: Doorman, preferences: Preferences, errors: ErrorHandler) -> list[BaseHandler[Any, Any, Any]]:
+def handlers(bans: Bans, preferences: Preferences, errors: ErrorHandler) -> list[BaseHandler[Any, Any, Any]]:
     """One handler for every update; install it in a group before all others."""
 
     async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
@@ -110,7 +110,7 @@ def handlers(doorman: Doorman, preferences: Preferences, errors: ErrorHandler) -
         if person is not None and chat is not None and update.message_reaction is None:
             speak(await preferences.language(person.id, chat.id))
         sender = update.effective_sender  # a person, or a channel that posts
-        if sender is None or not doorman.is_banned(sender.id):
+        if sender is None or not bans.is_banned(sender.id):
             return
         is_private = update.message is not None and update.message.chat.type == "private"
         if update.inline_query is not None:

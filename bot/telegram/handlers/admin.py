@@ -24,7 +24,7 @@ from bot.common.keys import Pseudonyms
 from bot.learning.nightly import Nightly
 from bot.messaging.confirmations import Confirmations, Done
 from bot.messaging.messenger import patiently
-from bot.moderation.bans import Doorman
+from bot.moderation.bans import Bans
 from bot.operations.backups import Backups
 from bot.operations.health import Health
 from bot.operations.version_admin import Models
@@ -224,14 +224,14 @@ class OperatorCommands:
         db: Database,
         delivery: Delivery,
         confirmations: Confirmations,
-        doorman: Doorman,
+        bans: Bans,
         health: Health,
         backups: Backups,
     ) -> None:
         self._db = db
         self._delivery = delivery
         self._confirmations = confirmations
-        self._doorman = doorman
+        self._bans = bans
         self._health = health
         self._backups = backups
 
@@ -260,10 +260,10 @@ class OperatorCommands:
 
     async def ban(self, message: Incoming) -> None:
         """/ban #12 or /ban ID, once it is confirmed."""
-        person = await self._doorman.whom(message.argument.strip())
+        person = await self._bans.whom(message.argument.strip())
 
         async def do() -> Done:
-            if not await self._doorman.ban(person):
+            if not await self._bans.ban(person):
                 raise Refusal("ban-already")
             return Done("ban-done", {"person": person[:_SHORT]}, "ban", person)
 
@@ -271,8 +271,8 @@ class OperatorCommands:
 
     async def unban(self, message: Incoming) -> str:
         """/unban #12 or /unban ID."""
-        person = await self._doorman.whom(message.argument.strip())
-        if not await self._doorman.unban(person):
+        person = await self._bans.whom(message.argument.strip())
+        if not await self._bans.unban(person):
             raise Refusal("unban-nobody")
         await answer(self._delivery, message, "unban-done", person=person[:_SHORT])
         return person

@@ -22,12 +22,12 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, Cont
 from bot.common.errors import Refusal
 from bot.common.i18n import language_of, say, speak
 from bot.common.kinds import Kinds
-from bot.feedback.reaction_test import LiveCheck
+from bot.feedback.reaction_test import ReactionTest
 from bot.generation.preferences import Preferences
 from bot.learning.preference_sync import OWN_TASTE
 from bot.messaging.keyboards import consent_buttons
 from bot.messaging.messenger import patiently
-from bot.moderation.provenance import Checking
+from bot.moderation.provenance import ProvenanceCheck
 from bot.privacy.consent import Consent
 from bot.reporting.model_cards import Cards
 from bot.reporting.statistics import Favourites, StatisticsDesk
@@ -51,7 +51,9 @@ def about_handlers(cards: Cards, delivery: Delivery) -> list[BaseHandler[Any, An
     return [CommandHandler("about", on_about, filters=filters.UpdateType.MESSAGE)]
 
 
-def check_handlers(checking: Checking, live_check: LiveCheck, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
+def check_handlers(
+    provenance: ProvenanceCheck, reaction_test: ReactionTest, delivery: Delivery
+) -> list[BaseHandler[Any, Any, Any]]:
     """Handlers for the command and the button of the test."""
 
     async def on_check(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -61,12 +63,12 @@ def check_handlers(checking: Checking, live_check: LiveCheck, delivery: Delivery
         replied = replied_to(update.message)
         text = message.argument.strip() or (replied.text if replied is not None else None)
         if not text and replied is None:
-            await live_check.begin(address_of(message), message.language)
+            await reaction_test.begin(address_of(message), message.language)
             return
         if not text:
             raise Refusal("check-usage")
         request = message.request
-        sentence, number = await checking.verdict(text, person_id=request.person_id, chat_id=request.chat_id)
+        sentence, number = await provenance.verdict(text, person_id=request.person_id, chat_id=request.chat_id)
         if number is None:
             await answer(delivery, message, sentence)
         else:
@@ -75,7 +77,7 @@ def check_handlers(checking: Checking, live_check: LiveCheck, delivery: Delivery
     async def on_press(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query = update.callback_query
         if query is not None and query.message is not None:
-            live_check.pressed(chat_id=query.message.chat.id, message_id=query.message.message_id)
+            reaction_test.pressed(chat_id=query.message.chat.id, message_id=query.message.message_id)
             await toast(query, "check-live-pressed")
 
     return [

@@ -9,11 +9,11 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, ChosenInlineResultHa
 from bot.common.errors import Refusal
 from bot.common.i18n import language_of
 from bot.feedback.ratings import Feedback
-from bot.generation.inline import Inline, Query
+from bot.generation.inline import InlineQueries, Query
 from bot.telegram.message import toast
 
 
-def handlers(inline: Inline, feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
+def handlers(inline: InlineQueries, feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
     """Handlers for what comes from other chats than the bot's own."""
 
     async def on_query(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:

@@ -3,18 +3,18 @@
 Nobody can tell them apart, so limits, consent and /forget could not be theirs. What Telegram brings from the group's
 channel is addressed to nobody. Install it before all that answers people.
 
-A channel's post that is a kind's command, answered by a post with the text. Unpacks and calls the studio.
+A channel's post that is a kind's command, answered by a post with the text. Unpacks and calls the service.
 
 Telegram does not say which of the editors wrote it: the channel asks as itself, with limits of its own, and as it
 cannot agree to anything, nothing learns from it. All other posts are nobody's business here.
 
 /duel: two texts for one prompt, and 🏆 under the better one. Unpacks and calls the services.
 
-Prompts: the kinds' commands, plain text, mentions and replies in words. Unpacks and calls the studio.
+Prompts: the kinds' commands, plain text, mentions and replies in words. Unpacks and calls the service.
 
 The buttons that ask for another text or a changed one: 🔁, and ✏️ with its wishes. Unpacks and calls the services.
 
-Stopping what is being written: ⏹ for one text, /cancel for all of a person's. Unpacks and calls the studio.
+Stopping what is being written: ⏹ for one text, /cancel for all of a person's. Unpacks and calls the service.
 """
 
 from datetime import UTC, datetime
@@ -26,9 +26,9 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, Cont
 from bot.common.errors import Refusal
 from bot.common.i18n import language_of, say
 from bot.common.kinds import TAKEN, Kind, Kinds, language_of_topic
-from bot.feedback.buttons import Counts
+from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
-from bot.generation.service import Request, Studio
+from bot.generation.service import GenerationService, Request
 from bot.messaging.keyboards import WISHES
 from bot.telegram.message import answer, incoming, is_ours, pressed, toast, topic_of, without_mention
 from bot.telegram.sender import Delivery
@@ -56,7 +56,7 @@ def anonymous_handlers(kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
     ]
 
 
-def channel_handlers(studio: Studio, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
+def channel_handlers(service: GenerationService, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
     """A handler for each kind's command."""
 
     def command(kind: Kind) -> CommandHandler[Any, Any]:
@@ -73,14 +73,14 @@ def channel_handlers(studio: Studio, kinds: Kinds) -> list[BaseHandler[Any, Any,
                 language=language_of_topic(topic),
                 is_channel=True,
             )
-            await studio.write(request, kind, topic)
+            await service.write(request, kind, topic)
 
         return CommandHandler(kind.name, on_post, filters=filters.UpdateType.CHANNEL_POST)
 
     return [command(kind) for kind in kinds.by_name.values()]
 
 
-def duel_handlers(studio: Studio, feedback: Feedback, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
+def duel_handlers(service: GenerationService, feedback: Feedback, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
     """Handlers for the command and the button."""
 
     async def on_duel(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -90,7 +90,7 @@ def duel_handlers(studio: Studio, feedback: Feedback, kinds: Kinds) -> list[Base
         kind, topic = kinds.named_first(message.argument)
         if not topic.strip():
             raise Refusal("duel-usage")
-        await studio.write(message.request, kind, topic, texts=2)
+        await service.write(message.request, kind, topic, texts=2)
 
     async def on_better(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query, generation = pressed(update)
@@ -111,14 +111,14 @@ def duel_handlers(studio: Studio, feedback: Feedback, kinds: Kinds) -> list[Base
     ]
 
 
-def generate_handlers(studio: Studio, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
+def generate_handlers(service: GenerationService, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
     """A handler for each kind's command, and one for addressed text."""
 
     def command(kind: Kind) -> CommandHandler[Any, Any]:
         async def on_command(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
             message = incoming(update, bot_id=context.bot.id)
             if message is not None:
-                await studio.write(message.request, kind, message.argument)
+                await service.write(message.request, kind, message.argument)
 
         return CommandHandler(kind.name, on_command, filters=filters.UpdateType.MESSAGE)
 
@@ -127,29 +127,31 @@ def generate_handlers(studio: Studio, kinds: Kinds) -> list[BaseHandler[Any, Any
         if message is None:
             return
         words = message.text
-        if message.replies_to is not None and await studio.refine(message.request, message.replies_to, lambda _: words):
+        if message.replies_to is not None and await service.refine(
+            message.request, message.replies_to, lambda _: words
+        ):
             return
         topic, is_mentioned = without_mention(context.bot.username, message.text)
         if message.is_private or is_mentioned:
-            await studio.write(message.request, kinds.default, topic)
+            await service.write(message.request, kinds.default, topic)
 
     text = MessageHandler(filters.UpdateType.MESSAGE & filters.TEXT & ~filters.COMMAND, on_text)
     return [*(command(kind) for kind in kinds.by_name.values()), text]
 
 
-def rework_handlers(studio: Studio, counts: Counts) -> list[BaseHandler[Any, Any, Any]]:
+def rework_handlers(service: GenerationService, rating_buttons: RatingButtons) -> list[BaseHandler[Any, Any, Any]]:
     """Handlers for the buttons."""
 
     async def on_again(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query, generation = pressed(update)
         if (request := _request(update, query)) is not None:
-            await studio.again(request, generation)
+            await service.again(request, generation)
             await toast(query, "again-coming")
 
     async def on_refine(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query, generation = pressed(update)
         if (request := _request(update, query)) is not None:
-            await counts.offer_wishes(generation, chat_id=request.chat_id, shown_in=request.message_id)
+            await rating_buttons.offer_wishes(generation, chat_id=request.chat_id, shown_in=request.message_id)
             await toast(query, "refine-how")
 
     async def on_wish(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
@@ -161,7 +163,7 @@ def rework_handlers(studio: Studio, counts: Counts) -> list[BaseHandler[Any, Any
         def wish(text: str) -> str:
             return say(language_of_topic(text), f"wish-{name}-words")
 
-        if not await studio.refine(request, request.message_id, wish, generation=int(generation)):
+        if not await service.refine(request, request.message_id, wish, generation=int(generation)):
             raise Refusal("generation-unknown")
         await toast(query, "wish-coming")
 
@@ -186,13 +188,13 @@ def _request(update: Update, query: CallbackQuery) -> Request | None:
     )
 
 
-def stop_handlers(studio: Studio, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
+def stop_handlers(service: GenerationService, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
     """Handlers for the button and the command."""
 
     async def on_stop(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         query, generation = pressed(update)
         if query.message is not None:
-            is_stopped = await studio.stop(
+            is_stopped = await service.stop(
                 generation,
                 shown_in=query.message.message_id,
                 chat_id=query.message.chat.id,
@@ -203,7 +205,7 @@ def stop_handlers(studio: Studio, delivery: Delivery) -> list[BaseHandler[Any, A
     async def on_cancel(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         message = incoming(update, bot_id=context.bot.id)
         if message is not None:
-            stopped = await studio.cancel(message.request.chat_id, message.request.person_id)
+            stopped = await service.cancel(message.request.chat_id, message.request.person_id)
             await answer(delivery, message, "cancel-done" if stopped else "cancel-nothing", texts=stopped)
 
     return [

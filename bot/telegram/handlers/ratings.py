@@ -14,7 +14,7 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes, Messag
 
 from bot.common.errors import Refusal
 from bot.feedback.ratings import Feedback
-from bot.feedback.reaction_test import LiveCheck
+from bot.feedback.reaction_test import ReactionTest
 from bot.messaging.keyboards import REASONS
 from bot.telegram.message import pressed, toast
 
@@ -70,12 +70,12 @@ def button_handlers(feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
     ]
 
 
-def reaction_handlers(feedback: Feedback, live_check: LiveCheck) -> list[BaseHandler[Any, Any, Any]]:
+def reaction_handlers(feedback: Feedback, reaction_test: ReactionTest) -> list[BaseHandler[Any, Any, Any]]:
     """A handler for reactions, and one for their totals."""
 
     async def on_reaction(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         reaction = update.message_reaction
-        if reaction is None or live_check.reacted(chat_id=reaction.chat.id, message_id=reaction.message_id):
+        if reaction is None or reaction_test.reacted(chat_id=reaction.chat.id, message_id=reaction.message_id):
             return
         where = {"update_id": update.update_id, "chat_id": reaction.chat.id, "message_id": reaction.message_id}
         old, new = _emojis(reaction.old_reaction), _emojis(reaction.new_reaction)

@@ -1,4 +1,4 @@
-"""The scribe writes with the version that is asked for, shows only what may be shown, and leaves a server as it was."""
+"""The writer writes with the version that is asked for, shows only what may be shown, and leaves a server as it was."""
 
 import json
 from collections.abc import AsyncIterator
@@ -16,8 +16,8 @@ from bot.common.errors import Refusal, StartError
 from bot.common.http_server import listen, serving
 from bot.common.kinds import load_kinds
 from bot.common.settings import Settings, WritingSettings
-from bot.generation.offline import Scribe, Wish, Withheld, open_scribe
-from bot.moderation.text_checks import Safety
+from bot.generation.offline import OfflineWriter, Wish, Withheld, open_offline_writer
+from bot.moderation.text_checks import SafetyCheck
 from engine.api.client import EngineClient
 from engine.errors import ModelError
 from engine.safety.filter import load_filter
@@ -72,9 +72,11 @@ async def written(*pieces: str, wish: Wish = WISH, others: tuple[Overlap, ...] =
     shown: list[str] = []
     transport = httpx.ASGITransport(Elsewhere(*pieces).app)
     async with httpx.AsyncClient(transport=transport) as http:
-        scribe = Scribe(EngineClient("http://vllm", http=http), "tea-1b", Safety(words=load_filter()), others)
+        writer = OfflineWriter(
+            EngineClient("http://vllm", http=http), "tea-1b", SafetyCheck(words=load_filter()), others
+        )
         try:
-            return (await scribe.write(wish, shown.append)).text, shown
+            return (await writer.write(wish, shown.append)).text, shown
         except Withheld as error:
             return str(error), shown
 
@@ -132,9 +134,9 @@ async def version_with(server: Elsewhere, wanted: str | None = None) -> tuple[st
     with listen("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = WritingSettings(engine_url=url, model="tea-1b")
-        async with serving(server.app, listener), open_scribe(settings, wanted) as scribe:
-            await scribe.write(WISH)
-            return scribe.version, list(server.loaded)
+        async with serving(server.app, listener), open_offline_writer(settings, wanted) as writer:
+            await writer.write(WISH)
+            return writer.version, list(server.loaded)
 
 
 async def test_the_champion_writes_or_the_version_that_is_wanted_and_the_server_is_left_as_it_was(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.moderation.copy_check import OverlapInspector
+from bot.moderation.copy_check import CopyCheck
 from engine.errors import RunError
 from engine.safety.near_copy import Overlap, read_protected
 from storage.db.database import Database
@@ -15,7 +15,7 @@ from tests.storage.conftest import NOON, delivered
 
 
 @pytest.fixture
-async def inspector(db: Database) -> OverlapInspector:
+async def inspector(db: Database) -> CopyCheck:
     """Ada has asked in long words of her own, and agreed, and Bob as well."""
     text = await delivered(db, 1, author="ada")
     await db.write(
@@ -28,17 +28,17 @@ async def inspector(db: Database) -> OverlapInspector:
         await people.grant(db, person, "tea", text_version=1, at=NOON)
     event = RatingEvent(update_id=9, generation=text.id, rater="bob", source="button", value=1.0, emoji="👍", at=NOON)
     await ratings.record(db, event)
-    return OverlapInspector(db=db, protected=Overlap())
+    return CopyCheck(db=db, protected=Overlap())
 
 
-async def test_others_words_are_withheld_and_ones_own_are_not(db: Database, inspector: OverlapInspector) -> None:
+async def test_others_words_are_withheld_and_ones_own_are_not(db: Database, inspector: CopyCheck) -> None:
     hers, his = await delivered(db, 2, author="ada"), await delivered(db, 3, author="bob")
     assert await inspector.fault(his, POEM) == "failed-copy"
     assert await inspector.fault(hers, POEM) is None
     assert await inspector.fault(his, "Something else that is long enough to be looked at: " * 2) is None
 
 
-async def test_who_withdraws_is_let_go_of_at_once(db: Database, inspector: OverlapInspector) -> None:
+async def test_who_withdraws_is_let_go_of_at_once(db: Database, inspector: CopyCheck) -> None:
     his = await delivered(db, 3, author="bob")
     assert await inspector.fault(his, POEM) == "failed-copy"
     await people.revoke(db, "ada", "tea", at=NOON)
@@ -50,7 +50,7 @@ async def test_protected_texts_are_withheld_from_everybody(db: Database, tmp_pat
     folder = tmp_path / "protected"
     folder.mkdir()
     (folder / "poem.txt").write_text(POEM)
-    inspector = OverlapInspector(db=db, protected=read_protected(folder))
+    inspector = CopyCheck(db=db, protected=read_protected(folder))
     assert await inspector.fault(await delivered(db, 2, author="ada"), POEM) == "failed-copy"
     (folder / "broken.md").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(RunError, match=r"broken.md cannot be read"):

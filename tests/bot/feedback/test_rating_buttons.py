@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from bot.common.timing import Timing
-from bot.feedback.buttons import Counts
+from bot.feedback.buttons import RatingButtons
 from bot.messaging.keyboards import Keyboard
 from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent
@@ -34,8 +34,8 @@ def screen() -> Screen:
 
 
 @pytest.fixture
-async def shown(db: Database, screen: Screen) -> AsyncIterator[Counts]:
-    made = Counts(db=db, messenger=screen, timing=Timing(counts=0.01, offer=0.5))  # type: ignore[arg-type]
+async def shown(db: Database, screen: Screen) -> AsyncIterator[RatingButtons]:
+    made = RatingButtons(db=db, messenger=screen, timing=Timing(counts=0.01, offer=0.5))  # type: ignore[arg-type]
     yield made
     await made.close()
 
@@ -56,7 +56,7 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 async def test_the_reasons_stand_for_a_while_in_the_language_of_the_text(
-    db: Database, screen: Screen, shown: Counts
+    db: Database, screen: Screen, shown: RatingButtons
 ) -> None:
     text = await disliked(db)
     shown.refresh_soon(text, asks=True)
@@ -67,7 +67,7 @@ async def test_the_reasons_stand_for_a_while_in_the_language_of_the_text(
 
 
 async def test_they_go_once_a_reason_is_given_and_come_for_nothing_but_a_pressed_dislike(
-    db: Database, screen: Screen, shown: Counts
+    db: Database, screen: Screen, shown: RatingButtons
 ) -> None:
     text = await disliked(db)
     shown.refresh_soon(text, asks=True)

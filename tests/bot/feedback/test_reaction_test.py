@@ -6,7 +6,7 @@ import pytest
 
 from bot.common.errors import Refusal
 from bot.common.timing import Timing
-from bot.feedback.reaction_test import LiveCheck
+from bot.feedback.reaction_test import ReactionTest
 from bot.messaging.keyboards import Keyboard
 from bot.messaging.messenger import Address, Sight, Urgency
 
@@ -37,11 +37,11 @@ class Chat:
                 await asyncio.sleep(0.01)
 
 
-def a_check(chat: Chat, sight: Sight = ALL, *, patience_seconds: float = 30.0) -> LiveCheck:
+def a_check(chat: Chat, sight: Sight = ALL, *, patience_seconds: float = 30.0) -> ReactionTest:
     async def look(chat_id: int) -> Sight:
         return sight
 
-    return LiveCheck(messenger=chat, sight=look, timing=Timing(reaction_test=patience_seconds))  # type: ignore[arg-type]
+    return ReactionTest(messenger=chat, sight=look, timing=Timing(reaction_test=patience_seconds))  # type: ignore[arg-type]
 
 
 async def test_each_is_shown_as_it_arrives_and_then_the_test_is_over() -> None:
