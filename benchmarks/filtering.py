@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.disguises import DISGUISES, sentences
 from benchmarks.tables import Table, middle
 from engine.safety.filter import SafetyFilter, load_filter
-from engine.safety.near_copy import Overlap, fingerprint
+from engine.safety.near_copy import CopyIndex, fingerprint
 from recipes.corpus import conversations
 from storage.db.keyring import Keyring
 
@@ -58,7 +58,7 @@ def _generation(words: SafetyFilter) -> Callable[[str], object]:
     """What a prompt and its text go through beside being written: filter, copies among 500 texts, fingerprint, keys."""
     folder = tempfile.mkdtemp()
     keyring = Keyring.make(Path(folder) / "keyring.jsonl", bytes(32))
-    others = Overlap()
+    others = CopyIndex()
     for each in conversations(500, seed=5):
         others.add(each.messages[-1].content * 4, "somebody")
 

@@ -25,7 +25,7 @@ from engine.api.types import Message, Reply, Sampling
 from engine.errors import EngineError, ModelError, NoAdapters
 from engine.runs.versions import verify
 from engine.safety.filter import load_filter
-from engine.safety.near_copy import Overlap, read_protected
+from engine.safety.near_copy import CopyIndex, read_protected
 from storage.db.database import open_for_reading
 from storage.tables import ratings, versions
 
@@ -58,7 +58,9 @@ class Written:
 class OfflineWriter:
     """Writes with one version."""
 
-    def __init__(self, engine: EngineClient, version: str, safety: SafetyCheck, others: Sequence[Overlap] = ()) -> None:
+    def __init__(
+        self, engine: EngineClient, version: str, safety: SafetyCheck, others: Sequence[CopyIndex] = ()
+    ) -> None:
         self._engine = engine
         self.version = version
         self._safety = safety
@@ -181,9 +183,9 @@ async def _unload(client: EngineClient, version: str) -> None:
         await client.unload_adapter(version)
 
 
-def _words_of_people(settings: Settings) -> Overlap:
+def _words_of_people(settings: Settings) -> CopyIndex:
     """What people wrote who have agreed to learning: it teaches, and is not to be repeated."""
     if not settings.database_path.exists():
-        return Overlap()
+        return CopyIndex()
     with closing(open_for_reading(settings.database_path, keys_of_data(settings).keyring)) as connection:
         return words_of(ratings.consented_in(connection, newest=NEWEST))

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 
-from engine.safety.near_copy import Overlap
+from engine.safety.near_copy import CopyIndex
 from storage.db.database import Database
 from storage.db.records import Generation, RatedText
 from storage.tables import ratings
@@ -24,10 +24,10 @@ _REFRESH_SECONDS = 60.0
 class CopyCheck:
     """Call `renew` when somebody's words are no longer to be held, `note` when there may be new ones."""
 
-    def __init__(self, *, db: Database, protected: Overlap) -> None:
+    def __init__(self, *, db: Database, protected: CopyIndex) -> None:
         self._db = db
         self._protected = protected
-        self._others = Overlap()
+        self._others = CopyIndex()
         self._is_stale = True
         self._refreshed_at = -_REFRESH_SECONDS
 
@@ -37,7 +37,7 @@ class CopyCheck:
 
     def renew(self) -> None:
         """Some of the words are not to be held any more."""
-        self._others, self._is_stale, self._refreshed_at = Overlap(), True, -_REFRESH_SECONDS
+        self._others, self._is_stale, self._refreshed_at = CopyIndex(), True, -_REFRESH_SECONDS
 
     def may_show(self, _text: str) -> bool:
         """A growing text is looked at once it is whole: its first words are no copy of anything yet."""
@@ -61,9 +61,9 @@ class CopyCheck:
                 self._others = others
 
 
-def words_of(texts: list[RatedText]) -> Overlap:
+def words_of(texts: list[RatedText]) -> CopyIndex:
     """What people wrote themselves, each under their own name."""
-    found = Overlap()
+    found = CopyIndex()
     for said, author in {
         (turn.content, text.generation.author)
         for text in texts

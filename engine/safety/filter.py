@@ -1,88 +1,97 @@
-"""The word list of the safety filter: categories and their words, with what the operator adds and takes away.
+"""The safety filter: one for prompts, generations and training examples. It tells categories, never the text itself.
 
-Knows lists and how a bared text (`engine.safety.normalize`) is looked up in them. Knows no chat and no model.
-
-The safety filter: one for prompts, generations and training examples. It tells categories and never repeats a text.
-
-Knows words and personal data. What follows from a finding is decided by whoever asks.
+A text is normalized before words are looked up. Undone are full-width and other compatibility forms (NFKC, Unicode
+TR15), accents, invisible characters, letters of other scripts that look like Latin ones (Unicode TR39, confusables),
+traditional characters (OpenCC), digits and signs in the place of letters, letters drawn out or spelled apart, and signs
+strewn between letters.
 """
 
 import re
 import tomllib
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from string import ascii_letters
+
+import opencc
 
 from engine.errors import RunError
-from engine.safety.normalize import Bared, bare
 from engine.safety.pii import personal_data
 
-HOUSE = "house"
+Findings = Callable[[str], frozenset[str]]
+"""The categories of what is found in a text."""
+
+PERSONAL = "personal_"
+"""Prefix of every category of personal data."""
+OPERATORS_CATEGORY = "house"
 """The category of words that the operator adds."""
 
-_FILE = Path(__file__).parent / "words.toml"
+_WORDS_FILE = Path(__file__).parent / "words.toml"
 _ENDINGS = ("s", "es", "ed", "er", "ers", "ing")
-_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
-_FEWEST_SPELLED = 4
-"""A shorter word is not looked for inside of letters that were spelled apart."""
+_MIN_SPELLED = 4
+"""A shorter word is not looked for in letters that were spelled apart."""
+_MAX_MASKED = 20
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_ANY_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
+_HAN_RUN = re.compile(f"[{_HAN}]+")
+_SIGN = "[^\\w\n，。！？；：、“”‘’（）《》…—]"
+"""Strewn between characters to hide a word; punctuation is not, for a word does not go on behind it."""
+_BETWEEN_HAN = re.compile(f"(?<=[{_HAN}])(?:{_SIGN}{{1,3}}|_+)(?=[{_HAN}])")
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+                        "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]")  # fmt: skip
+_ACCENTS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0]")
+_CHUNK = re.compile(f"[^\\s{_HAN}]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_SPELLED_APART = re.compile(r"(?<![^\W_])[^\W\d_](?:[\W_]{1,3}[^\W\d_]){2,}(?![^\W_])")
+_DRAWN_OUT = re.compile(r"(.)\1{2,}")
+_PUNCTUATION = ".,!?;:…\"'`()[]{}“”‘’«»-—/"
+_LEET = str.maketrans("013456789@$!|€", "oieasgtbgasile")
+_LEET_L = str.maketrans("1!|", "lll")
+"""The other reading of these three, before the rest is read by `_LEET`."""
 
 
-class WordList:
-    """Finds categories of words in bared texts."""
+class SafetyFilter:
+    """Finds words of a list and personal data. `words` gives each word, or phrase with blanks, its category."""
 
     def __init__(self, words: Mapping[str, str], exceptions: Iterable[str] = ()) -> None:
-        """`words` gives each word, or phrase with blanks, its category; `exceptions` are ordinary words."""
         harmless = set(exceptions)
-        self._han = {word: category for word, category in words.items() if _HAN.search(word)}
+        self._han = {word: category for word, category in words.items() if _ANY_HAN.search(word)}
         plain = {word: category for word, category in words.items() if word not in self._han}
         self._phrases = {word: category for word, category in plain.items() if " " in word}
         joined = {word.replace(" ", ""): category for word, category in plain.items()}
         endings = {f"{word}{ending}": category for word, category in joined.items() for ending in _ENDINGS}
         self._words = {word: category for word, category in (endings | joined).items() if word not in harmless}
-        self._spelled = {word: category for word, category in joined.items() if len(word) >= _FEWEST_SPELLED}
-        self._any_han = _any_of([*self._han, *(word for word in harmless if _HAN.search(word))])
+        self._spelled = {word: category for word, category in joined.items() if len(word) >= _MIN_SPELLED}
+        self._any_han = _any_of([*self._han, *(word for word in harmless if _ANY_HAN.search(word))])
         self._any_spelled = _any_of(self._spelled)
         self._any_phrase = re.compile(rf"(?<!\S)(?:{_any_of(self._phrases).pattern})(?!\S)")
         self._by_length: dict[int, list[str]] = defaultdict(list)
         for word in self._words:
             self._by_length[len(word)].append(word)
 
-    def categories(self, text: Bared) -> frozenset[str]:
-        """The categories of the words in a text."""
-        found = {self._words[word] for word in text.words & self._words.keys()}
-        found |= {self._spelled[word] for run in text.spelled for word in self._any_spelled.findall(run)}
-        found |= {self._phrases[phrase] for phrase in self._any_phrase.findall(text.flow)}
-        han = (word for run in text.han for word in self._any_han.findall(run))
+    def findings(self, text: str) -> frozenset[str]:
+        """The categories of everything that is found: of words, and of personal data as `personal_email` and so on."""
+        return self.unsafe(text) | {f"{PERSONAL}{kind}" for kind, _ in personal_data(text)}
+
+    def leaks(self, text: str, *, told: str) -> frozenset[str]:
+        """The categories of personal data in a text that is not in `told`, what those who asked have written."""
+        return frozenset(f"{PERSONAL}{kind}" for kind, _ in personal_data(text) - personal_data(told))
+
+    def unsafe(self, text: str) -> frozenset[str]:
+        """The categories of words alone."""
+        plain = normalize(text)
+        found = {self._words[word] for word in plain.words & self._words.keys()}
+        found |= {self._spelled[word] for run in plain.spelled for word in self._any_spelled.findall(run)}
+        found |= {self._phrases[phrase] for phrase in self._any_phrase.findall(plain.sentence)}
+        han = (word for run in plain.han for word in self._any_han.findall(run))
         found |= {self._han[word] for word in han if word in self._han}  # else an exception, which may hold a word
-        for mask in text.masked:
+        for mask in plain.masked:
             found |= {self._words[word] for word in self._by_length[len(mask)] if _fits(mask, word)}
         return frozenset(found)
-
-
-def _fits(mask: str, word: str) -> bool:
-    """Whether a word is one with letters starred out."""
-    return all(shown in ("*", letter) for shown, letter in zip(mask, word, strict=True))
-
-
-def load_words(file: Path | None = None) -> WordList:
-    """The shipped list, changed as the operator's file says: a word or phrase a line adds, `-` before it takes away.
-
-    `#` begins a comment.
-
-    Raises:
-        RunError: the file cannot be read, or a line is not one word or phrase, or takes away what is not there.
-    """
-    lists = tomllib.loads(_FILE.read_text(encoding="utf-8"))
-    exceptions = [word for each in lists.pop("exceptions").values() for word in each.split()]
-    words = {
-        word.replace("_", " "): category
-        for category, languages in lists.items()
-        for each in languages.values()
-        for word in each.split()
-    }
-    if file is not None:
-        _change(words, file)
-    return WordList(words, exceptions)
 
 
 def _any_of(words: Iterable[str]) -> re.Pattern[str]:
@@ -90,64 +99,135 @@ def _any_of(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))) or r"(?!)")
 
 
-def _change(words: dict[str, str], file: Path) -> None:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{file} cannot be read as UTF-8 text: write one word a line there.") from error
-    for number, line in enumerate(lines, start=1):
-        wish = line.partition("#")[0].strip()
-        if not wish:
-            continue
-        word = _form_of(wish.removeprefix("-"))
-        if not word:
-            raise RunError(
-                f"{file}, line {number}: {wish!r} is no word: write two or more letters of one script, or a phrase."
-            )
-        if not wish.startswith("-"):
-            words[word] = HOUSE
-        elif words.pop(word, None) is None:
-            raise RunError(f"{file}, line {number}: there is no {word!r} to take away; see the list in docs/safety.md.")
-
-
-def _form_of(word: str) -> str:
-    """A word or phrase as texts are compared with it; "" for what is none, or of two scripts."""
-    bared = bare(word)
-    han, letters = "".join(bared.han), _HAN.sub("", bared.flow).strip()
-    form = han or (bared.spelled[0] if bared.spelled else letters)
-    return "" if len(form) < 2 or (han and letters) else form
-
-
-Findings = Callable[[str], frozenset[str]]
-"""The categories of what is found in a text."""
-
-PERSONAL = "personal_"
-"""Begins every category of personal data."""
-
-
-class SafetyFilter:
-    """Looks at texts."""
-
-    def __init__(self, words: WordList) -> None:
-        self._words = words
-
-    def findings(self, text: str) -> frozenset[str]:
-        """The categories of everything that is found: of words, and of personal data as `personal_email` and so on."""
-        return self.unsafe(text) | {f"{PERSONAL}{kind}" for kind, _ in personal_data(text)}
-
-    def unsafe(self, text: str) -> frozenset[str]:
-        """The categories of words alone."""
-        return self._words.categories(bare(text))
-
-    def leaks(self, text: str, *, told: str) -> frozenset[str]:
-        """The categories of personal data in a text that those who asked have not told."""
-        return frozenset(f"{PERSONAL}{kind}" for kind, _ in personal_data(text) - personal_data(told))
+def _fits(mask: str, word: str) -> bool:
+    """Whether a word is one with letters starred out."""
+    return all(shown in ("*", letter) for shown, letter in zip(mask, word, strict=True))
 
 
 def load_filter(words_file: Path | None = None) -> SafetyFilter:
     """The filter with the shipped words, as the operator's file changes them.
 
+    A word or phrase on a line adds it, with `-` in front takes it away; `#` begins a comment.
+
     Raises:
-        RunError: the file is wrong; the sentence says where.
+        RunError: the file cannot be read, or a line is not one word or phrase, or takes away what is not there.
     """
-    return SafetyFilter(load_words(words_file))
+    lists = tomllib.loads(_WORDS_FILE.read_text(encoding="utf-8"))
+    exceptions = [word for each in lists.pop("exceptions").values() for word in each.split()]
+    words = {
+        word.replace("_", " "): category
+        for category, languages in lists.items()
+        for each in languages.values()
+        for word in each.split()
+    }
+    if words_file is not None:
+        _apply_changes(words, words_file)
+    return SafetyFilter(words, exceptions)
+
+
+def _apply_changes(words: dict[str, str], file: Path) -> None:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{file} cannot be read as UTF-8 text: write one word a line there.") from error
+    for number, line in enumerate(lines, start=1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        word = _normal_form(entry.removeprefix("-"))
+        if not word:
+            raise RunError(
+                f"{file}, line {number}: {entry!r} is no word: write two or more letters of one script, or a phrase."
+            )
+        if not entry.startswith("-"):
+            words[word] = OPERATORS_CATEGORY
+        elif words.pop(word, None) is None:
+            raise RunError(f"{file}, line {number}: there is no {word!r} to take away; see the list in docs/safety.md.")
+
+
+def _normal_form(entry: str) -> str:
+    """A word or phrase as texts are compared with it; "" for what is none, or of two scripts."""
+    plain = normalize(entry)
+    han, letters = "".join(plain.han), _ANY_HAN.sub("", plain.sentence).strip()
+    form = han or (plain.spelled[0] if plain.spelled else letters)
+    return "" if len(form) < 2 or (han and letters) else form
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """A text as words of Latin (or other alphabetic) letters, and as runs of simplified Chinese characters."""
+
+    words: frozenset[str]
+    spelled: tuple[str, ...]
+    """Letters that stood apart, joined: several words may follow one another in one."""
+    masked: tuple[str, ...]
+    """Words with letters starred out."""
+    han: tuple[str, ...]
+    sentence: str
+    """The words in order, with single blanks."""
+
+
+def normalize(text: str) -> Normalized:
+    """Undo the disguises of a text.
+
+    >>> sorted(normalize("Ｔ.е.а and sh0rt").words)
+    ['and', 'short', 'tea']
+    """
+    folded = _fold(text)
+    in_order = _LETTERS.findall(folded)
+    words = set(in_order)
+    is_drawn_out = _DRAWN_OUT.search(folded) is not None
+    masked = []
+    for chunk in set(_CHUNK.findall(folded)):
+        inner = chunk.strip(_PUNCTUATION)
+        if inner.isalpha() and not is_drawn_out:
+            continue
+        words.update(_readings(inner), _readings(chunk))
+        if "*" in inner.strip("*"):
+            masked.append(inner)
+    spelled = tuple(re.sub(r"[\W_]+", "", run) for run in _SPELLED_APART.findall(folded))
+    han = tuple(_HAN_RUN.findall(_BETWEEN_HAN.sub("", folded)))
+    return Normalized(frozenset(words), spelled, tuple(masked[:_MAX_MASKED]), han, " ".join(in_order))
+
+
+def _readings(chunk: str) -> Iterator[str]:
+    """The words that one chunk without blanks may stand for."""
+    joined = re.sub(r"[\W_]+", "", chunk)
+    for signs in (chunk, joined):
+        if not signs.isalpha():
+            yield from _LETTERS.findall(signs.translate(_LEET))
+            yield from _LETTERS.findall(signs.translate(_LEET_L).translate(_LEET))
+    for word in (chunk, joined, joined.translate(_LEET)):
+        if _DRAWN_OUT.search(word):
+            yield _DRAWN_OUT.sub(r"\1", word)
+            yield _DRAWN_OUT.sub(r"\1\1", word)
+    yield joined
+
+
+def _fold(text: str) -> str:
+    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_lookalikes())
+    if not visible.isascii():
+        visible = _ACCENTS.sub("", unicodedata.normalize("NFD", visible)).translate(_simplified())
+    return visible.casefold()
+
+
+@cache
+def _lookalikes() -> dict[int, str]:
+    """Letters that look like a Latin one -> that one; Han characters and kana look like nothing here."""
+    from confusable_homoglyphs.confusables import confusables_data  # noqa: PLC0415 - reads a megabyte of JSON at once
+
+    found: dict[int, str] = {}
+    for letter in ascii_letters:
+        for alike in confusables_data.get(letter, ()):
+            other = alike["c"]
+            if len(other) == 1 and not other.isascii() and unicodedata.category(other)[0] in "LS":
+                found.setdefault(ord(other), letter)
+    return found
+
+
+@cache
+def _simplified() -> dict[int, str]:
+    """Traditional characters -> their first simplified form."""
+    table = Path(opencc.__file__).parent / "dictionary" / "TSCharacters.txt"
+    rows = (line.split() for line in table.read_text(encoding="utf-8").splitlines() if line.strip())
+    return {ord(row[0]): row[1] for row in rows if len(row[0]) == 1}

@@ -1,7 +1,6 @@
 """Personal data in a text: e-mail addresses, phone and card numbers, bank accounts, addresses of machines, secrets.
 
-Recognised by their form and, where they have one, by their checksum (Luhn: ISO/IEC 7812-1; IBAN: ISO 13616). Knows
-forms, not whose they are.
+Recognised by their form and, where they have one, by their checksum (Luhn: ISO/IEC 7812-1; IBAN: ISO 13616).
 """
 
 import ipaddress
@@ -30,12 +29,12 @@ _SECRET_HINTS = (
     ":", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "xox",
     "AKIA", "AIza", "eyJ", "PRIVATE KEY",
 )  # fmt: skip
-"""A text without any of these has no secret; looking for them costs a tenth of the pattern."""
+"""A text without any of these has no secret; looking for them costs a tenth of matching the pattern."""
 _MOBILE_CN = re.compile(r"1[3-9]\d{9}")
 
 
 def personal_data(text: str) -> frozenset[tuple[Kind, str]]:
-    """What is found, each with a form in which the same is equal however it was written.
+    """What is found, as its kind and a canonical form, equal however the same was written.
 
     >>> sorted(personal_data("write to Ada@example.org or +49 30 1234567"))
     [('email', 'ada@example.org'), ('phone', '+49301234567')]
@@ -76,7 +75,7 @@ def _accounts(text: str) -> Iterator[tuple[Kind, str]]:
                 break
 
 
-def _machines(text: str) -> Iterator[tuple[Kind, str]]:
+def _ip_addresses(text: str) -> Iterator[tuple[Kind, str]]:
     for match in _IP.findall(text):
         try:
             yield "ip_address", ipaddress.ip_address(match).compressed
@@ -92,4 +91,4 @@ def _secrets(text: str) -> Iterator[tuple[Kind, str]]:
 
 _Finder = Callable[[str], Iterator[tuple[Kind, str]]]
 _WITHOUT_DIGITS: tuple[_Finder, ...] = (_emails, _secrets)
-_FINDERS: tuple[_Finder, ...] = (*_WITHOUT_DIGITS, _numbers, _accounts, _machines)
+_FINDERS: tuple[_Finder, ...] = (*_WITHOUT_DIGITS, _numbers, _accounts, _ip_addresses)

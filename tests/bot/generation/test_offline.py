@@ -21,7 +21,7 @@ from bot.moderation.text_checks import SafetyCheck
 from engine.api.client import EngineClient
 from engine.errors import ModelError
 from engine.safety.filter import load_filter
-from engine.safety.near_copy import Overlap
+from engine.safety.near_copy import CopyIndex
 from storage.db.database import Database
 from tests.support.stored.reign import open_reign
 
@@ -67,7 +67,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-async def written(*pieces: str, wish: Wish = WISH, others: tuple[Overlap, ...] = ()) -> tuple[str, list[str]]:
+async def written(*pieces: str, wish: Wish = WISH, others: tuple[CopyIndex, ...] = ()) -> tuple[str, list[str]]:
     """What is written, and what was shown of it piece by piece."""
     shown: list[str] = []
     transport = httpx.ASGITransport(Elsewhere(*pieces).app)
@@ -101,9 +101,9 @@ async def test_personal_data_is_withheld_unless_the_topic_told_it() -> None:
 
 
 async def test_a_copy_of_what_others_wrote_is_withheld() -> None:
-    others = Overlap()
+    others = CopyIndex()
     others.add(LONG, "ada")
-    assert "copies" in (await written(LONG, others=(Overlap(), others)))[0]
+    assert "copies" in (await written(LONG, others=(CopyIndex(), others)))[0]
     assert (await written(LONG))[0] == LONG
 
 

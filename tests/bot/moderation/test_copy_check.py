@@ -6,11 +6,11 @@ import pytest
 
 from bot.moderation.copy_check import CopyCheck
 from engine.errors import RunError
-from engine.safety.near_copy import Overlap, read_protected
+from engine.safety.near_copy import CopyIndex, read_protected
 from storage.db.database import Database
 from storage.db.records import RatingEvent
 from storage.tables import people, ratings
-from tests.engine.safety.test_overlap import POEM
+from tests.engine.safety.test_near_copy import POEM
 from tests.storage.conftest import NOON, delivered
 
 
@@ -28,7 +28,7 @@ async def inspector(db: Database) -> CopyCheck:
         await people.grant(db, person, "tea", text_version=1, at=NOON)
     event = RatingEvent(update_id=9, generation=text.id, rater="bob", source="button", value=1.0, emoji="👍", at=NOON)
     await ratings.record(db, event)
-    return CopyCheck(db=db, protected=Overlap())
+    return CopyCheck(db=db, protected=CopyIndex())
 
 
 async def test_others_words_are_withheld_and_ones_own_are_not(db: Database, inspector: CopyCheck) -> None:

@@ -5,8 +5,7 @@ import pytest
 from benchmarks.disguises import DISGUISES, sentences
 from engine.errors import ModelError, RunError
 from engine.models.guard import judgement
-from engine.safety.filter import load_filter
-from engine.safety.normalize import bare
+from engine.safety.filter import load_filter, normalize
 from engine.safety.pii import personal_data
 from recipes.corpus import conversations
 
@@ -54,7 +53,7 @@ def test_phrases_are_found_in_whatever_disguise():
 def test_many_starred_words_cost_no_more_than_a_few():
     text = " ".join(f"a*{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}" for i in range(800))
     assert FILTER.unsafe(text) == frozenset()
-    assert len(bare(text).masked) == 20
+    assert len(normalize(text).masked) == 20
 
 
 def test_categories_are_told_and_never_the_text():

@@ -2,7 +2,7 @@
 
 from engine.runs.run_dir import Check, Reason, RunReport
 from engine.runs.versions import licence_of, make_card, read_card, write_card
-from engine.safety.near_copy import Overlap
+from engine.safety.near_copy import CopyIndex
 
 POEM = (
     "Slow boats leave the old harbour before the town is awake, and the gulls who know their names follow them to"
@@ -12,7 +12,7 @@ CHINESE = "清晨的旧港口还没有醒来，慢慢的小船已经离开，熟
 
 
 def protecting(*texts, owner=""):
-    overlap = Overlap()
+    overlap = CopyIndex()
     for text in texts:
         overlap.add(text, owner)
     return overlap
