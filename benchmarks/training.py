@@ -23,7 +23,7 @@ from benchmarks.served import Served, serve
 from benchmarks.tables import Table, middle, number, percentile
 from bot.common.child_process import stop_child
 from bot.common.kinds import language_of_topic, load_kinds
-from bot.learning.trainer import Budget, run_config
+from bot.learning.trainer import run_config
 from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
@@ -131,7 +131,7 @@ _SIDES: dict[str, Callable[[Path], float]] = {"ours": train_ours, "trl": train_t
 
 async def _answers(folder: Path) -> tuple[list[float], list[float]]:
     """Seconds an answer takes, one after the other: with nothing else to do, and while a night trains."""
-    config = run_config("starter", budget=Budget(minutes=60))
+    config = run_config("starter", minutes=60)
     write_config(folder, config)
     async with serve("starter") as engine:
         await _ask(engine, 5)

@@ -6,7 +6,7 @@ What keeps trust, opened together: what may be asked and shown, what is found ag
 
 Knows the parts. Knows no Telegram type.
 
-What learns: the taste of the moment, the nightly work, the trials of what comes of it, and their clock.
+What learns: the preference model, the nightly run, the canary that comes of it, and their clock.
 
 Each is opened with its undoing put on the stack. Knows the parts and what they tell one another. Knows no Telegram
 type.
@@ -52,11 +52,10 @@ from bot.generation.limits import Admission, Limits
 from bot.generation.pipeline import GenerationPipeline
 from bot.generation.preferences import Preferences
 from bot.generation.service import GenerationService
-from bot.learning.canary import Terms, Trials
-from bot.learning.nightly import Nightly, Policy
+from bot.learning.canary import CanaryMonitor
+from bot.learning.nightly import Nightly
 from bot.learning.preference_sync import PreferenceSync
 from bot.learning.schedule import Schedule
-from bot.learning.trainer import Budget, Screen
 from bot.messaging.alerts import Alarm
 from bot.messaging.confirmations import Confirmations
 from bot.messaging.messenger import Messenger, Urgency
@@ -68,14 +67,14 @@ from bot.moderation.reports import Reports
 from bot.moderation.text_checks import Inspection, Rules, SafetyCheck
 from bot.operations.backups import Backups, Cleaning
 from bot.operations.health import Health, health_app
-from bot.operations.version_admin import Models
+from bot.operations.version_admin import VersionAdmin
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure
 from bot.privacy.retention import Retention
 from bot.reporting.model_cards import Cards
-from bot.reporting.run_messages import Bulletin, Digest
-from bot.reporting.statistics import Favourites, StatisticsDesk
+from bot.reporting.run_messages import RunMessages
+from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.serving.engine_process import EngineLink
 from bot.serving.version_router import VersionRouter
 from bot.telegram.application import TelegramApplication, build_application, build_bot, install, publish_menu
@@ -137,7 +136,7 @@ class Trust:
     safety: SafetyCheck
     provenance: ProvenanceCheck
     overlap: CopyCheck
-    taste: PreferenceSync
+    preference_sync: PreferenceSync
     label: str
     kinds: Kinds
 
@@ -148,16 +147,18 @@ class Trust:
 
     def note(self) -> None:
         """There may be more to learn from, and more that is not to be copied."""
-        self.taste.note()
+        self.preference_sync.refit_soon()
         self.overlap.note()
 
     def renew(self) -> None:
         """Somebody has withdrawn, or is forgotten or shut out: what holds their words lets go of them at once."""
-        self.taste.renew()
+        self.preference_sync.reset()
         self.overlap.renew()
 
 
-def open_trust(settings: Settings, db: Database, keys: Keys, router: VersionRouter, taste: PreferenceSync) -> Trust:
+def open_trust(
+    settings: Settings, db: Database, keys: Keys, router: VersionRouter, preference_sync: PreferenceSync
+) -> Trust:
     """Make the parts as the operator wants them."""
     guard = None if settings.guard_model is None else router.engine
     marks = router.engine if settings.watermark == "on" else None
@@ -166,7 +167,7 @@ def open_trust(settings: Settings, db: Database, keys: Keys, router: VersionRout
         safety=SafetyCheck(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open),
         provenance=ProvenanceCheck(db=db, keys=keys, label=settings.label, engine=marks),
         overlap=CopyCheck(db=db, protected=read_protected(settings.protected_dir)),
-        taste=taste,
+        preference_sync=preference_sync,
         label=settings.label,
         kinds=settings.kinds,
     )
@@ -174,11 +175,11 @@ def open_trust(settings: Settings, db: Database, keys: Keys, router: VersionRout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """The nightly work, the trials of what comes of it, and what tells people of both."""
+    """The nightly run, the monitor of the canary that comes of it, and what tells people of both."""
 
     nightly: Nightly
-    bulletin: Bulletin
-    trials: Trials
+    messages: RunMessages
+    canary: CanaryMonitor
 
 
 def open_learning(
@@ -187,37 +188,23 @@ def open_learning(
     db: Database,
     router: VersionRouter,
     messenger: Messenger,
-    statistics: StatisticsDesk,
+    statistics: StatisticsCharts,
     timing: Timing,
 ) -> Learning:
-    """Make them and let them know one another; nothing runs yet."""
-    policy = Policy(
-        model=settings.model,
-        min_ratings=settings.min_ratings,
-        promotion=settings.promotion,
-        canary_share=settings.canary_share,
-        tenure_days=settings.tenure_days,
-        objective=settings.objective,
-        budget=_budget(settings),
-        longest_text=settings.kinds.longest,
-        screen=Screen(settings.words_file, settings.guard_model),
-    )
-    nightly = Nightly(db=db, router=router, data_dir=settings.data_dir, policy=policy)
-    stack.push_async_callback(nightly.close)
-    digest = Digest(data_dir=settings.data_dir, statistics=statistics)
-    bulletin = Bulletin(
-        db=db, nightly=nightly, messenger=messenger, digest=digest, admin_ids=settings.admin_ids, timing=timing
-    )
-    stack.push_async_callback(bulletin.close)
-    nightly.when_ended(bulletin.tell)
-    trials = Trials(db=db, router=router, terms=_terms(settings), timing=timing)
-    stack.push_async_callback(trials.close)
-    trials.when_ended(bulletin.tell_trial)
-    nightly.before_trial(trials.conclude)
-    return Learning(nightly=nightly, bulletin=bulletin, trials=trials)
+    """Make them and connect them; nothing runs yet."""
+    canary = CanaryMonitor(db=db, router=router, settings=settings, timing=timing)
+    nightly = Nightly(db=db, router=router, settings=settings, conclude_canary=canary.conclude)
+    messages = RunMessages(
+        db=db, nightly=nightly, messenger=messenger, statistics=statistics, data_dir=settings.data_dir,
+        admin_ids=settings.admin_ids, timing=timing,
+    )  # fmt: skip
+    nightly.on_end, canary.on_end = messages.run_ended, messages.trial_ended
+    for part in (nightly, messages, canary):
+        stack.push_async_callback(part.close)
+    return Learning(nightly=nightly, messages=messages, canary=canary)
 
 
-def open_taste(
+def open_preference_sync(
     settings: Settings,
     stack: AsyncExitStack,
     db: Database,
@@ -227,15 +214,15 @@ def open_taste(
     name: str,
     timing: Timing,
 ) -> PreferenceSync:
-    """Start the taste under a name that is this bot's alone, for engines that several bots share."""
-    keeper = PreferenceSync(
+    """Start it under a name that is this bot's alone, for engines that several bots share."""
+    sync = PreferenceSync(
         db=db, engine=router.engine, metrics=metrics, name=name, best_of=settings.best_of,
         tenure_days=settings.tenure_days, timing=timing,
     )  # fmt: skip
-    stack.push_async_callback(keeper.close)
-    router.when_loaded(keeper.installed)
-    keeper.start()
-    return keeper
+    stack.push_async_callback(sync.close)
+    router.on_load = sync.engine_started
+    sync.start()
+    return sync
 
 
 async def keep_time(
@@ -248,7 +235,7 @@ async def keep_time(
 ) -> None:
     """Finish the run that was cut off, make up for a missed night, and wait for the next."""
     await learning.nightly.resume()
-    await learning.bulletin.resume()
+    await learning.messages.resume()
 
     async def run_slot(slot: str) -> None:
         await inbox.forget_old(db, now=datetime.now(UTC))
@@ -258,26 +245,7 @@ async def keep_time(
     schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
     await schedule.start(hourly=retention.sweep)
     stack.callback(schedule.stop)
-    learning.trials.start()
-
-
-def _budget(settings: Settings) -> Budget:
-    return Budget(
-        minutes=settings.train_minutes,
-        steps=settings.train_steps,
-        memory_mb=settings.train_memory_mb,
-        niceness=settings.train_niceness,
-    )
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        share=settings.canary_share,
-        ratings=settings.canary_ratings,
-        hours=settings.canary_hours,
-        days=settings.canary_days,
-        tenure_days=settings.tenure_days,
-    )
+    learning.canary.start()
 
 
 logger = logging.getLogger(__name__)
@@ -409,16 +377,16 @@ async def furnish(
     application: TelegramApplication,
     processor: InboxProcessor,
     router: VersionRouter,
-    taste: PreferenceSync,
+    preference_sync: PreferenceSync,
     health: Health,
 ) -> GenerationService:
     """Make the services, install their handlers, and start the clock."""
     db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
-    trust = open_trust(ground.settings, db, ground.keys, router, taste)
+    trust = open_trust(ground.settings, db, ground.keys, router, preference_sync)
     consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
     rules = trust.rules()
     pipeline = GenerationPipeline(
-        db=db, messenger=delivery, router=router, taste=taste, rules=rules, metrics=ground.metrics
+        db=db, messenger=delivery, router=router, preference_sync=preference_sync, rules=rules, metrics=ground.metrics
     )
     rating_buttons = RatingButtons(db=db, messenger=delivery, timing=ground.timing)
     stack.push_async_callback(rating_buttons.close)
@@ -442,15 +410,15 @@ async def furnish(
         on_rating=trust.note,
         values=ground.settings.reaction_values,
     )
-    statistics = StatisticsDesk(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
+    statistics = StatisticsCharts(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
     learning = open_learning(ground.settings, stack, db, router, delivery, statistics, ground.timing)
     bans = Bans(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
     await bans.open()
     confirmations = Confirmations()
     guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
     school = AdminCommands(
-        nightly=learning.nightly, models=Models(db=db, router=router, trials=learning.trials),
-        bulletin=learning.bulletin, delivery=delivery, confirmations=confirmations,
+        nightly=learning.nightly, versions=VersionAdmin(db=db, router=router, canary=learning.canary),
+        messages=learning.messages, delivery=delivery, confirmations=confirmations,
     )  # fmt: skip
     house = OperatorCommands(
         db=db, delivery=delivery, confirmations=confirmations, bans=bans, health=health, backups=ground.backups
@@ -471,7 +439,7 @@ async def furnish(
     )
     stack.push_async_callback(reaction_test.close)
     kinds = ground.settings.kinds
-    wishes = Preferences(db=db, pseudonyms=pseudonyms, taste=taste)
+    wishes = Preferences(db=db, pseudonyms=pseudonyms, preference_sync=preference_sync)
     elsewhere = InlineQueries(
         db=db,
         service=service,
@@ -555,10 +523,10 @@ async def live(
     await introduce(application, timing)
     stack.push_async_callback(application.shutdown)
     router = await open_engine(settings, db, link, ground.metrics, timing)
-    house = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
-    taste = open_taste(settings, stack, ground.db, router, ground.metrics, name=house, timing=timing)
-    health = _health(ground, router, taste)
-    service = await furnish(ground, application, processor, router, taste, health)
+    name = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
+    preference_sync = open_preference_sync(settings, stack, ground.db, router, ground.metrics, name=name, timing=timing)
+    health = _health(ground, router, preference_sync)
+    service = await furnish(ground, application, processor, router, preference_sync, health)
     await publish_menu(ground.bot, settings.kinds, settings.admin_ids)
     await service.resume()
     intake = Intake(db=ground.db, bot=ground.bot, queue=queue, metrics=ground.metrics, alarm=ground.alarm)
@@ -568,8 +536,8 @@ async def live(
     await receiving
 
 
-def _health(ground: Ground, router: VersionRouter, taste: PreferenceSync) -> Health:
+def _health(ground: Ground, router: VersionRouter, preference_sync: PreferenceSync) -> Health:
     return Health(
-        db=ground.db, metrics=ground.metrics, router=router, taste=taste, backups=ground.backups,
+        db=ground.db, metrics=ground.metrics, router=router, preference_sync=preference_sync, backups=ground.backups,
         queue_limit=ground.settings.queue_limit, is_polling=ground.settings.webhook_url is None,
     )  # fmt: skip

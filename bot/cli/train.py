@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bot.cli.terminal import give_up
 from bot.common.i18n import say
-from bot.learning.trainer import Budget, run_config, train
+from bot.learning.trainer import run_config, train
 from bot.reporting.run_messages import reason_sentence, share_done
 from engine.data.dataset import dump_dataset
 from engine.data.trl_format import read_ratings
@@ -42,7 +42,7 @@ def train_by_hand(
         give_up(str(error), status=2)
     try:
         folder.mkdir(parents=True)
-        write_config(folder, run_config(model, budget=Budget(minutes=minutes)))
+        write_config(folder, run_config(model, minutes=minutes))
     except FileExistsError:
         give_up(f"{folder} exists already: name a new folder with --out.", status=2)
     except OSError as error:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 
 LANGUAGES = ("en", "zh")
+
+CONSENT_TEXT_VERSION = 2
+"""Raise it whenever `consent-question` changes its meaning; earlier opt-ins then no longer stand for it."""
+
 _LOCALES = Path(__file__).parents[1] / "locales"
 
 

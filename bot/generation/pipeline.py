@@ -174,14 +174,14 @@ class GenerationPipeline:
         db: Database,
         messenger: Messenger,
         router: VersionRouter,
-        taste: PreferenceSync,
+        preference_sync: PreferenceSync,
         rules: Rules,
         metrics: BotMetrics,
     ) -> None:
         self._db = db
         self._messenger = messenger
         self._router = router
-        self._taste = taste
+        self._preference_sync = preference_sync
         self._kinds = rules.kinds
         self._renderer = Renderer(rules.kinds, rules.label)
         self._inspection = rules.inspection
@@ -288,7 +288,7 @@ class GenerationPipeline:
 
     async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Growing) -> Written:
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
-        choosing = await self._taste.choosing_for(generation)
+        choosing = await self._preference_sync.choosing_for(generation)
         temperature = temperature_of(await choices_of(self._db, generation.author, generation.chat))
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]

@@ -70,10 +70,10 @@ _SHORT = 12
 class Preferences:
     """Shows and changes settings."""
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, taste: PreferenceSync) -> None:
+    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, preference_sync: PreferenceSync) -> None:
         self._db = db
         self._pseudonyms = pseudonyms
-        self._taste = taste
+        self._preference_sync = preference_sync
 
     async def buttons(self, person_id: int, chat_id: int, language: str) -> Keyboard:
         """A person's settings in a chat, each as the button that changes it."""
@@ -107,10 +107,10 @@ class Preferences:
         else:
             await people.choose_preference(self._db, person, chat, name, value, at=at)
         if name == OWN_TASTE:
-            self._taste.note()
+            self._preference_sync.refit_soon()
 
     async def _check_own_taste(self, person: str, chat: str) -> None:
-        if not self._taste.is_to_be_had:
+        if not self._preference_sync.is_available:
             raise Refusal("settings-no-taste")
         if not await people.has_consented(self._db, person, chat):
             raise Refusal("settings-need-consent")

@@ -1,9 +1,9 @@
-"""Trials: looks at the live ratings of a new version again and again, and lets them decide whether it serves.
+"""Canary analysis: the live ratings of a new version decide whether it serves.
 
 A canary answers beside the champion until people's ratings roll it back, promote it, or its time is over. A version
 that became champion at once is watched: the ratings of the champion before it are the reference, and those that come in
-roll it back. All of it is worked out anew from the database at each look, so neither restarts nor /forget nor a changed
-mind need care. Knows ratings and versions. Knows no Telegram and no test statistic (`engine.runs.ab_test`).
+can roll it back. Every look starts from the database, so restarts, /forget and changed ratings need no care here. The
+statistics are in `engine.runs.ab_test`.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from bot.common.settings import Settings
 from bot.common.timing import USUAL, Timing
 from bot.learning.dataset import tenure
 from bot.serving.version_router import VersionRouter
@@ -26,38 +27,24 @@ from storage.tables import versions
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SHARE = 0.02
-"""Of the time at most is spent on looking, however many ratings there are."""
-
 DRIFT = 0.05
 """How much the liking of the same texts may change from one fortnight to the next; a version is not blamed for that."""
+
+_LOOK_SHARE = 0.02
+"""Looking takes at most this share of the time, however many ratings there are."""
 _REFERENCE_RATINGS = 1000
-"""The newest that a champion of before is judged by; further ones would be older than they are worth."""
+"""A former champion is judged by its newest ratings; older ones would no longer be comparable."""
 _ALL = -1
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 _VERDICTS: dict[TrialOutcome, tuple[Verdict, str]] = {
     "promoted": ("promoted", "live_better"),
     "rolled_back": ("rejected", "live_worse"),
     "inconclusive": ("rejected", "live_unclear"),
 }
-_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """The operator's choices for trials."""
-
-    share: float
-    """Of the texts, written by the canary."""
-    ratings: int
-    hours: float
-    """The least exposure before a promotion."""
-    days: float
-    """The longest trial."""
-    tenure_days: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class CanaryStatus:
     """How a trial stands."""
 
     trial: Trial
@@ -67,27 +54,36 @@ class Standing:
     to_go: int
     """Ratings of the version until it is decided, roughly."""
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What is stored with the trial and its run, and shown to admins."""
+        return {
+            "live_likes": self.version.likes,
+            "live_ratings": self.version.ratings,
+            "live_reference_likes": self.reference.likes,
+            "live_reference_ratings": self.reference.ratings,
+            "live_better": round(self.evidence.better, 4),
+            "live_gap": round(self.evidence.gap, 4),
+        }
 
-class Trials:
-    """Looks after the trial that is under way, if there is one."""
 
-    def __init__(self, *, db: Database, router: VersionRouter, terms: Terms, timing: Timing = USUAL) -> None:
+class CanaryMonitor:
+    """Looks after the open trial, if there is one."""
+
+    def __init__(self, *, db: Database, router: VersionRouter, settings: Settings, timing: Timing = USUAL) -> None:
         self._db = db
-        self._look_seconds = timing.trial_look
         self._router = router
-        self._terms = terms
+        self._settings = settings
+        self._look_seconds = timing.trial_look
         self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._on_end: Callable[[Trial], Awaitable[None]] | None = None
-
-    def when_ended(self, tell: Callable[[Trial], Awaitable[None]]) -> None:
-        """Have `tell` awaited with every trial that the ratings end, also with one that nobody was told of before."""
-        self._on_end = tell
+        self.on_end: Callable[[Trial], Awaitable[None]] | None = None
+        """Awaited with every trial that the ratings have ended, also with one that ended before a restart."""
 
     def start(self) -> None:
         """Look now, and then every few seconds."""
-        self._task = asyncio.create_task(self._keep_looking(), name="trials")
-        self._task.add_done_callback(_report)
+        self._task = asyncio.create_task(self._keep_looking(), name="canary monitor")
+        self._task.add_done_callback(_log_failure)
 
     async def close(self) -> None:
         """Stop looking; a trial goes on at the next start."""
@@ -95,62 +91,43 @@ class Trials:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def standing(self) -> Standing | None:
-        """How the present trial stands; None when there is none."""
-        trial = await versions.present_trial(self._db, self._router.base)
-        if trial is None:
-            return None
-        version = await versions.trial_ratings(
-            self._db, trial.version, since=trial.began_at, before=_FOR_EVER, most=_ALL
-        )
-        return await asyncio.to_thread(self._stand, trial, version, await self._reference(trial))
-
     async def look(self) -> None:
-        """Decide the present trial, if it can be, and tell of those that have ended."""
-        await self._settle(is_over=False)
+        """Decide the open trial, if it can be, and tell of those that have ended."""
+        await self._decide(is_over=False)
         for trial in await versions.untold_trials(self._db):
-            if self._on_end is not None:
-                await self._on_end(trial)
+            if self.on_end is not None:
+                await self.on_end(trial)
             await versions.mark_trial_told(self._db, trial.id)
 
     async def conclude(self) -> None:
-        """A newer version comes: the canary is promoted if the ratings so far are for it, and gives way if not.
+        """A newer version comes: promote the canary if the ratings so far are for it, and end its trial if not.
 
         The next look tells of it.
         """
-        await self._settle(is_over=True)
+        await self._decide(is_over=True)
 
-    async def _settle(self, *, is_over: bool) -> None:
-        async with self._looking:
-            standing = await self.standing()
-            if standing is None:
-                return
-            decision = self._decide(standing, is_over=is_over)
-            if decision != "go_on" and await self._router.end_trial(_ending(standing, decision)) is not None:
-                logger.info("trial of %s: %s", standing.trial.version, decision)
+    async def status(self) -> CanaryStatus | None:
+        """How the open trial stands; None when there is none."""
+        trial = await versions.present_trial(self._db, self._router.base)
+        if trial is None:
+            return None
+        version = await self._ratings(trial.version, since=trial.began_at)
+        if self._is_before(trial):
+            since = trial.began_at - timedelta(days=self._settings.canary_days)
+            reference = await self._ratings(
+                trial.reference, since=since, before=trial.began_at, most=_REFERENCE_RATINGS
+            )
+        else:
+            reference = await self._ratings(trial.reference, since=trial.began_at)
+        return await asyncio.to_thread(self._compare, trial, version, reference)
 
-    def _decide(self, standing: Standing, *, is_over: bool) -> Decision:
-        trial, terms = standing.trial, self._terms
-        age = datetime.now(UTC) - trial.began_at
-        is_canary = trial.way == "canary"
-        is_exposed = standing.version.ratings >= terms.ratings and age >= timedelta(hours=terms.hours)
-        return decide(
-            standing.version,
-            standing.reference,
-            margin=self._margin(trial),
-            may_promote=is_canary and is_exposed,
-            is_over=age >= timedelta(days=terms.days) or (is_canary and is_over),
-        )
+    async def _ratings(
+        self, version: str, *, since: datetime, before: datetime = _FOREVER, most: int = _ALL
+    ) -> list[LiveRating]:
+        return await versions.trial_ratings(self._db, version, since=since, before=before, most=most)
 
-    def _stand(self, trial: Trial, version: Sequence[LiveRating], reference: Sequence[LiveRating]) -> Standing:
-        arm, beside = self._arms(version, reference)
-        margin, is_before = self._margin(trial), self._is_before(trial)
-        to_go = ratings_to_go(arm, beside, margin=margin, least=self._terms.ratings, is_reference_fixed=is_before)
-        evidence = compare(arm, beside, margin=margin)
-        return Standing(trial=trial, version=arm, reference=beside, evidence=evidence, to_go=to_go)
-
-    def _arms(self, version: Sequence[LiveRating], reference: Sequence[LiveRating]) -> tuple[Arm, Arm]:
-        """Both arms, weighed as for learning: newcomers count little, and nobody holds more than a share of it all."""
+    def _compare(self, trial: Trial, version: Sequence[LiveRating], reference: Sequence[LiveRating]) -> CanaryStatus:
+        """Weigh both arms as for learning: newcomers count little, and nobody holds more than a share of it all."""
         now, both = datetime.now(UTC), [*version, *reference]
         weights = rating_weights([
             Vote(
@@ -158,33 +135,49 @@ class Trials:
                 rater=rating.rater,
                 chat=rating.chat,
                 value=rating.value,
-                tenure=tenure(now - rating.rater_first_seen_at, tenure_days=self._terms.tenure_days),
+                tenure=tenure(now - rating.rater_first_seen_at, tenure_days=self._settings.tenure_days),
                 is_own=rating.is_own,
             )
             for rating in both
         ])  # fmt: skip
-        opinions = [
-            Opinion(rating.generation, rating.value > 0, weight)
-            for rating, weight in zip(both, weights, strict=True)
-        ]  # fmt: skip
-        return arm_of(opinions[: len(version)]), arm_of(opinions[len(version) :])
-
-    async def _reference(self, trial: Trial) -> list[LiveRating]:
-        if not self._is_before(trial):
-            return await versions.trial_ratings(
-                self._db, trial.reference, since=trial.began_at, before=_FOR_EVER, most=_ALL
-            )
-        since = trial.began_at - timedelta(days=self._terms.days)
-        return await versions.trial_ratings(
-            self._db, trial.reference, since=since, before=trial.began_at, most=_REFERENCE_RATINGS
+        opinions = [Opinion(it.generation, it.value > 0, weight) for it, weight in zip(both, weights, strict=True)]
+        arm, other = arm_of(opinions[: len(version)]), arm_of(opinions[len(version) :])
+        margin, least = self._margin(trial), self._settings.canary_ratings
+        return CanaryStatus(
+            trial=trial,
+            version=arm,
+            reference=other,
+            evidence=compare(arm, other, margin=margin),
+            to_go=ratings_to_go(arm, other, margin=margin, least=least, is_reference_fixed=self._is_before(trial)),
         )
 
     def _is_before(self, trial: Trial) -> bool:
         """The reference answers no more, so that only what it wrote before can be compared with."""
-        return trial.way == "watch" or self._terms.share == 1
+        return trial.way == "watch" or self._settings.canary_share == 1
 
     def _margin(self, trial: Trial) -> float:
         return DRIFT if self._is_before(trial) else 0.0
+
+    async def _decide(self, *, is_over: bool) -> None:
+        async with self._looking:
+            status = await self.status()
+            if status is None:
+                return
+            trial, settings = status.trial, self._settings
+            age = datetime.now(UTC) - trial.began_at
+            is_canary = trial.way == "canary"
+            is_exposed = status.version.ratings >= settings.canary_ratings and age >= timedelta(
+                hours=settings.canary_hours
+            )
+            decision = decide(
+                status.version,
+                status.reference,
+                margin=self._margin(trial),
+                may_promote=is_canary and is_exposed,
+                is_over=age >= timedelta(days=settings.canary_days) or (is_canary and is_over),
+            )
+            if decision != "go_on" and await self._router.end_trial(_ending(status, decision)) is not None:
+                logger.info("trial of %s: %s", trial.version, decision)
 
     async def _keep_looking(self) -> None:
         while True:
@@ -196,13 +189,13 @@ class Trials:
             await asyncio.sleep(max(self._look_seconds, (time.monotonic() - began) / _LOOK_SHARE))
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("trials are not looked at any more until the next start", exc_info=error)
+        logger.error("the canary is not monitored any more until the next start", exc_info=error)
 
 
-def _ending(standing: Standing, decision: Decision) -> TrialEnd:
-    trial, evidence = standing.trial, standing.evidence
+def _ending(status: CanaryStatus, decision: Decision) -> TrialEnd:
+    trial = status.trial
     outcome: TrialOutcome
     if decision == "roll_back":
         outcome = "rolled_back"
@@ -217,12 +210,5 @@ def _ending(standing: Standing, decision: Decision) -> TrialEnd:
         verdict=verdict,
         reason=reason,
         serves=trial.version if outcome in ("promoted", "kept") else trial.reference,
-        numbers={
-            "live_likes": standing.version.likes,
-            "live_ratings": standing.version.ratings,
-            "live_reference_likes": standing.reference.likes,
-            "live_reference_ratings": standing.reference.ratings,
-            "live_better": round(evidence.better, 4),
-            "live_gap": round(evidence.gap, 4),
-        },
+        numbers=status.numbers,
     )

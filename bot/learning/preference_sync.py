@@ -1,10 +1,9 @@
-"""The house's taste: how much the engine is to compare before it answers, kept in step with the ratings as they come.
+"""Keeps the engine's preference model in step with the ratings as they come.
 
-A fit of a moment ago lets the engine choose the best of several texts, long before the night trains a version. This
-module refits it in the background, and says for each text how it is to be chosen. It posts only what author and rater
-agree to now, and only people who wished for it have a taste of their own there, under a name that is drawn anew for
-each process. Knows ratings and the engine. Knows nothing of messages; `docs/decisions/0015-taste-between-nights.md`
-says why its numbers are what they are.
+A fit takes a moment and lets the engine choose the best of several texts, long before the night trains a version. This
+module refits in the background, and says for each text how it is to be chosen. It posts only what author and rater
+agree to now. Only people who wished for it have a model of their own there, under a name that is drawn anew for each
+process. `docs/decisions/0015-taste-between-nights.md` says why its numbers are what they are.
 """
 
 import asyncio
@@ -30,21 +29,21 @@ from storage.tables import people, ratings
 logger = logging.getLogger(__name__)
 
 OWN_TASTE = "own_taste"
-"""The preference of those who want texts for their own taste; "on" is the one value that means yes."""
+"""The setting of those who want texts chosen by their own ratings; "on" is the one value that means yes."""
 
-PLAIN_SHARE = 0.1
-"""Of the texts, so many are not chosen at all: their ratings say how the version writes by itself."""
+CONTROL_SHARE = 0.1
+"""This share of the texts is not chosen at all: their ratings say how the version writes by itself."""
 EXPLORE = 0.25
-"""And of the choices, so many follow a draw from what the taste may be, so that it learns where it is not sure."""
+"""This share of the choices follows a draw from the model's posterior, so that it learns where it is not sure."""
 FEWEST_TEXTS = 10
-"""Rated texts, of both sides, before anything is chosen by them."""
+"""Rated texts, liked and disliked, before anything is chosen by them."""
 MOST_TEXTS = 2000
 """The newest; older ratings are left to the nights."""
 RETRY_SECONDS = 30.0
 
 
 class PreferenceSync:
-    """One taste in one engine, under `name`. Call `start` once the engine answers, and `close` at the end."""
+    """One preference model in one engine, under `name`. Call `start` once the engine answers."""
 
     def __init__(
         self,
@@ -64,28 +63,28 @@ class PreferenceSync:
         self._name = name
         self._best_of = best_of
         self._tenure_days = tenure_days
-        self._is_known = True
-        """Whether the engine knows what a taste is."""
+        self._is_supported = True
+        """Whether the engine learns preferences at all."""
         self._names: dict[str, str] = {}
-        """What the engine calls those who have a taste of their own."""
+        """What the engine calls those who have a model of their own."""
         self._asked_at: float | None = None
         self._due: float | None = None
         self._withdrawals = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.fitted: TasteFitted | None = None
-        """The taste that chooses now, if there is one."""
+        """The model that chooses now, if there is one."""
 
     @property
-    def is_to_be_had(self) -> bool:
+    def is_available(self) -> bool:
         """Whether texts are compared at all here, once there are ratings."""
-        return self._best_of > 1 and self._is_known
+        return self._best_of > 1 and self._is_supported
 
     def start(self) -> None:
-        """Begin to keep the taste, with a fit at once."""
+        """Begin to refit, with a fit at once."""
         if self._best_of > 1:
-            self._task = asyncio.create_task(self._keep(), name="taste keeper")
-            self.renew()
+            self._task = asyncio.create_task(self._keep(), name="preference sync")
+            self.reset()
 
     async def close(self) -> None:
         """Stop at once; the next start fits anew."""
@@ -93,34 +92,34 @@ class PreferenceSync:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def note(self) -> None:
+    def refit_soon(self) -> None:
         """There is another rating; it is learned soon, together with those that come meanwhile."""
         now = _clock()
         self._asked_at = now if self._asked_at is None else self._asked_at
         self._be_due(min(now + self._timing.taste_quiet, self._asked_at + self._timing.taste_longest))
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Somebody has withdrawn what was learned of them: nothing is chosen until it is learned anew without them."""
         self.fitted = None
         self._withdrawals += 1
         self._asked_at = _clock() - self._timing.taste_longest  # a rating that comes now puts nothing off
         self._be_due(_clock())
 
-    def installed(self) -> None:
-        """The engine has started; what it knew of tastes is gone, and it may be another engine."""
-        self._is_known = True
-        self.renew()
+    def engine_started(self) -> None:
+        """What the engine had learned is gone, and it may be another engine."""
+        self._is_supported = True
+        self.reset()
 
     async def choosing_for(self, generation: Generation) -> Choosing:
-        """How the text of a generation is to be chosen; the same after a crash, as far as the taste is."""
-        if self.fitted is None or is_plain(generation.seed):
+        """How the text of a generation is to be chosen; the same after a crash, as long as the model is."""
+        if self.fitted is None or is_control(generation.seed):
             return ONE_TEXT
         return Choosing(
             best_of=self._best_of, taste=self._name, person=await self._person_of(generation), explore=EXPLORE
         )
 
     async def _person_of(self, generation: Generation) -> str | None:
-        """The author's name in the engine, where they wish for texts to their own taste."""
+        """The author's name in the engine, if they want texts chosen by their own ratings."""
         name = self._names.get(generation.author)
         if name is None:
             return None
@@ -135,15 +134,17 @@ class PreferenceSync:
         while True:
             await self._until_due()
             self._asked_at = self._due = None  # what comes from here on is for the next fit
-            if not self._is_known:
+            if not self._is_supported:
                 continue
             try:
                 await self._fit()
             except NoTaste:
-                self._is_known = False
-                logger.info("this engine learns no taste: each prompt gets the one text that it writes")
+                self._is_supported = False
+                logger.info("this engine learns no preferences: each prompt gets the one text that it writes")
             except (EngineError, StorageError) as error:
-                logger.warning("the taste is not fitted: %s", type(error).__name__)  # its words may quote a text
+                logger.warning(
+                    "the preference model is not fitted: %s", type(error).__name__
+                )  # its words may quote a text
                 if self._due is None and not isinstance(error, RequestError):
                     self._due = _clock() + RETRY_SECONDS
 
@@ -168,7 +169,7 @@ class PreferenceSync:
         rows = list(dataset_of(stored, now=datetime.now(UTC), tenure_days=self._tenure_days))
         names = {person: self._names.get(person) or secrets.token_hex(8) for person, _ in wishes}
         texts, personal = await asyncio.to_thread(
-            lessons_of, rows, {(person, chat): names[person] for person, chat in wishes}
+            training_texts, rows, {(person, chat): names[person] for person, chat in wishes}
         )
         fitted = await self._engine.fit_taste(self._name, texts, personal)
         self._names = {person: name for person, name in names.items() if name in personal}
@@ -178,20 +179,20 @@ class PreferenceSync:
         self._metrics.taste_auroc.set(math.nan if fitted.auroc is None else fitted.auroc)
 
 
-def is_plain(seed: int) -> bool:
-    """Whether the text with this seed is one of those that are not chosen; it looks like chance, and stays the same."""
-    lot = int.from_bytes(hashlib.sha256(f"{seed} is plain".encode()).digest()[:8]) / 2**64
-    return lot < PLAIN_SHARE
+def is_control(seed: int) -> bool:
+    """Whether the text with this seed is one of those that are not chosen; looks random, and stays the same."""
+    draw = int.from_bytes(hashlib.sha256(f"{seed} is plain".encode()).digest()[:8]) / 2**64
+    return draw < CONTROL_SHARE
 
 
-def lessons_of(
+def training_texts(
     rows: Sequence[RatedGeneration], names: dict[tuple[str, str], str]
 ) -> tuple[list[RatedText], dict[str, list[PersonalRating]]]:
     """The texts with what everybody together thinks of them, and by name what those of `names` think themselves.
 
-    `names` has a name for each (person, chat) whose ratings count for a taste of their own. A text on which the votes
-    cancel has weight 0; it may tell much about one person. Nothing at all where the rated texts are too few or all of
-    one side.
+    `names` has a name for each (person, chat) whose ratings also fit a model of their own. A text on which the votes
+    cancel has weight 0; it may tell much about one person. Both are empty while the rated texts are too few, or all
+    liked, or all disliked.
     """
     examples, _ = examples_of(rows)
     rated = {(group_of(row.messages), row.text) for row in rows if any(r.signal == "said" for r in row.ratings)}

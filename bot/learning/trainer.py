@@ -1,6 +1,6 @@
-"""The trainer as a child process: a run folder in, a report out. Knows files and exit statuses, no model.
+"""The trainer as a child process: a run folder in, a report out.
 
-A trainer that says nothing for `STALL_SECONDS` is ended; one whose bot was killed ends by itself.
+A trainer that makes no progress for `STALL_SECONDS` is ended; one whose bot was killed ends by itself.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,47 +25,18 @@ STALL_SECONDS = 3600.0
 texts for the judge, takes many minutes."""
 
 FEWEST_EXAMPLES = 10
-"""Rated texts; with fewer the trainer skips a run, however low MIN_RATINGS is."""
+"""With fewer rated texts the trainer skips a run, however low MIN_RATINGS is."""
 
 Objective = Literal["taste", "kto"]
 """`taste` follows the rated texts with the on-policy stage; `kto` trains on the rated texts alone."""
 
 _POLL_SECONDS = 1.0
 _TOKENS_PER_MIB = 4
-"""Of a limit to the memory: so 4 GiB let as many tokens through the model at once as no limit does."""
+"""Tokens in one batch for each MiB that a limited trainer may take: 4 GiB allow as many as no limit does."""
 
 
 class Stalled(RunError):
     """The trainer made no progress for too long and was ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """What examples must pass beside the shipped words."""
-
-    words: Path | None = None
-    """The operator's file of words."""
-    guard: str | None = None
-    """A guard model."""
-
-
-NO_SCREEN = Screen()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What a run may take."""
-
-    minutes: float = 20.0
-    steps: int = 0
-    """Of each of its two stages, whatever has been rated; 0: as many as they ask for."""
-    memory_mb: int = 0
-    """0: no limit."""
-    niceness: int = 10
-    """How far the trainer stands back behind those who prompt meanwhile."""
-
-
-USUAL_BUDGET = Budget()
 
 
 def run_config(
@@ -75,40 +45,50 @@ def run_config(
     champion: Path | None = None,
     seed: int = 0,
     objective: Objective = "taste",
-    budget: Budget = USUAL_BUDGET,
-    screen: Screen = NO_SCREEN,
+    minutes: float = 20.0,
+    steps: int = 0,
+    memory_mb: int = 0,
+    niceness: int = 10,
+    words_file: Path | None = None,
+    guard: str | None = None,
+    max_new_tokens: int | None = None,
 ) -> RunConfig:
-    """A run as the bot makes it: it samples as serving does, and keeps to the operator's choices and budgets."""
+    """A run as the bot makes it: it samples as serving does.
+
+    `steps` bounds each of the two stages, 0 leaves it to them; `memory_mb` of 0 is no limit; `niceness` is how far the
+    trainer stands back behind those who prompt meanwhile. Examples must pass the shipped words, those in `words_file`,
+    and the model `guard`. Without `max_new_tokens` texts are as long as the shipped kinds allow.
+    """
     plain = RunConfig()
-    tokens = _TOKENS_PER_MIB * budget.memory_mb or plain.max_batch_tokens
+    tokens = _TOKENS_PER_MIB * memory_mb or plain.max_batch_tokens
     return RunConfig(
         base=base,
         champion=None if champion is None else str(champion.absolute()),
-        words_file=None if screen.words is None else str(screen.words.absolute()),
-        guard=screen.guard,
+        words_file=None if words_file is None else str(words_file.absolute()),
+        guard=guard,
         seed=seed,
-        max_rated_steps=budget.steps,
-        policy_steps=min(plain.policy_steps, budget.steps or plain.policy_steps) if objective == "taste" else 0,
+        max_rated_steps=steps,
+        policy_steps=min(plain.policy_steps, steps or plain.policy_steps) if objective == "taste" else 0,
         threads=os.cpu_count() or 1,
-        niceness=budget.niceness,
+        niceness=niceness,
         temperature=TEMPERATURE,
         top_p=TOP_P,
         min_p=MIN_P,
-        max_new_tokens=load_kinds().longest,
+        max_new_tokens=max_new_tokens or load_kinds().longest,
         min_ratings=FEWEST_EXAMPLES,
-        max_minutes=budget.minutes,
+        max_minutes=minutes,
         max_batch_tokens=max(plain.max_length, min(tokens, plain.max_batch_tokens)),
-        max_memory_mb=budget.memory_mb,
+        max_memory_mb=memory_mb,
     )
 
 
 async def train(run_dir: Path, dataset: bytes, *, on_progress: Callable[[Progress], None]) -> RunReport:
     """Run `python -m engine.train RUN_DIR` to its end; cancelling this ends the child.
 
-    The ratings go through a pipe, and so never rest on a disk.
+    The ratings go through a pipe, so that they are never written to disk.
 
     Raises:
-        MemoryError: the child ran out of memory, or was killed as one that takes too much is.
+        MemoryError: the child ran out of memory, or was killed for taking too much.
         Stalled: it made no progress for `STALL_SECONDS`.
         RunError: it failed; the sentence says how.
     """
@@ -143,7 +123,7 @@ async def train(run_dir: Path, dataset: bytes, *, on_progress: Callable[[Progres
 
 
 async def _watch(metrics: Path, on_progress: Callable[[Progress], None]) -> None:
-    """Pass progress on for as long as there is any; what counts is time awake, not time asleep with the machine."""
+    """Pass progress on until there is none for too long; time in which the machine sleeps does not count."""
     last, silent = None, 0.0
     while silent < STALL_SECONDS:
         await asyncio.sleep(_POLL_SECONDS)

@@ -3,12 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.common.i18n import say
+from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from storage.db.records import Generation, Reason, Tally
-
-CONSENT_TEXT_VERSION = 2
-"""Grows whenever the consent text changes its meaning; earlier opt-ins then no longer stand for it."""
-
 
 REASONS: Mapping[Reason, str] = {
     "boring": "why-boring",

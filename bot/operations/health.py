@@ -53,7 +53,7 @@ class Health:
         db: Database,
         metrics: BotMetrics,
         router: VersionRouter,
-        taste: PreferenceSync,
+        preference_sync: PreferenceSync,
         backups: Backups,
         queue_limit: int,
         is_polling: bool,
@@ -61,7 +61,7 @@ class Health:
         self._db = db
         self._metrics = metrics
         self._router = router
-        self._taste = taste
+        self._preference_sync = preference_sync
         self._backups = backups
         self._queue_limit = queue_limit
         self._is_polling = is_polling
@@ -114,7 +114,7 @@ class Health:
         )
 
     def _taste_told(self, language: str) -> str:
-        fitted = self._taste.fitted
+        fitted = self._preference_sync.fitted
         if fitted is None:
             return "–"
         auroc = "–" if fitted.auroc is None else f"{fitted.auroc:.2f}"

@@ -1,9 +1,9 @@
-"""What an admin sees and does with versions: list, promote, go back. Knows sentences and the router."""
+"""What an admin sees and does with versions: list, promote, go back."""
 
 from bot.common.errors import Refusal
 from bot.common.i18n import say
-from bot.learning.canary import Trials
-from bot.reporting.run_messages import standing_sentence
+from bot.learning.canary import CanaryMonitor
+from bot.reporting.run_messages import canary_sentence
 from bot.serving.version_router import VersionRouter
 from engine.errors import EngineError
 from storage.db.database import Database
@@ -22,13 +22,13 @@ def _state_of(version: Version) -> str:
     return f"state-{version.state}"
 
 
-class Models:
-    """The operator's hand on the router."""
+class VersionAdmin:
+    """The router for admins: every failure is a refusal that they can read."""
 
-    def __init__(self, *, db: Database, router: VersionRouter, trials: Trials) -> None:
+    def __init__(self, *, db: Database, router: VersionRouter, canary: CanaryMonitor) -> None:
         self._db = db
         self._router = router
-        self._trials = trials
+        self._canary = canary
 
     async def listing(self, language: str) -> str:
         """One line for each version of the present base, newest first, and how a trial stands."""
@@ -38,9 +38,9 @@ class Models:
             date = version.created_at.strftime("%Y-%m-%d %H:%M UTC")
             mark = _MARKS[version.state]
             lines.append(say(language, "version-line", mark=mark, version=version.name, state=state, date=date))
-        standing = await self._trials.standing()
-        if standing is not None:
-            lines += ["", standing_sentence(standing, language)]
+        status = await self._canary.status()
+        if status is not None:
+            lines += ["", canary_sentence(status, language)]
         return "\n".join(lines)
 
     async def promote(self, name: str, *, otherwise: str = "promote-usage") -> str:

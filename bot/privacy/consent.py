@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bot.common.errors import DeliveryError
-from bot.common.i18n import say
+from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.common.keys import Pseudonyms
 from bot.learning.preference_sync import OWN_TASTE
-from bot.messaging.keyboards import CONSENT_TEXT_VERSION, consent_buttons
+from bot.messaging.keyboards import consent_buttons
 from bot.messaging.messenger import Address, Messenger, patiently
 from storage.db.database import Database
 from storage.db.records import Generation

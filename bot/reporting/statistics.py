@@ -1,7 +1,4 @@
-"""/top: the best-loved texts of the week in a chat, in a person's words. Knows no Telegram type.
-
-/stats: a picture of what is learned, with a line of numbers. Knows sentences and charts, no Telegram type.
-"""
+"""What /top and /stats say: the best-loved texts of the week in a chat, and a chart of what is learned."""
 
 import asyncio
 from dataclasses import dataclass
@@ -64,7 +61,7 @@ class Picture:
     caption: str
 
 
-class StatisticsDesk:
+class StatisticsCharts:
     """Draws the numbers of the last thirty days."""
 
     def __init__(self, *, db: Database, pseudonyms: Pseudonyms, admin_ids: frozenset[int]) -> None:

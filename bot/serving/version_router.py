@@ -40,7 +40,8 @@ class VersionRouter:
         self._champion = ""
         self._canary: str | None = None
         self._repairing = asyncio.Lock()
-        self._on_load: Callable[[], object] = lambda: None
+        self.on_load: Callable[[], object] = lambda: None
+        """Called whenever the engine has started and has its versions."""
         self.base = ""
         """The engine's own model, without an adapter."""
 
@@ -64,10 +65,6 @@ class VersionRouter:
         """Where the adapter of a version lies; None for the base."""
         return None if name == self.base else self._folder / name
 
-    def when_loaded(self, tell: Callable[[], object]) -> None:
-        """Have `tell` called whenever the engine has started and has its versions."""
-        self._on_load = tell
-
     async def load_versions(self) -> None:
         """Learn the base from the engine and load the champion and the canary into it.
 
@@ -89,7 +86,7 @@ class VersionRouter:
         else:
             await self._read()
         logger.info("version %s serves", self._champion)
-        self._on_load()
+        self.on_load()
 
     async def _load_what_serves(self) -> None:
         champion = await versions.in_state(self._db, self.base, "champion")

@@ -27,8 +27,8 @@ from bot.messaging.messenger import patiently
 from bot.moderation.bans import Bans
 from bot.operations.backups import Backups
 from bot.operations.health import Health
-from bot.operations.version_admin import Models
-from bot.reporting.run_messages import Bulletin
+from bot.operations.version_admin import VersionAdmin
+from bot.reporting.run_messages import RunMessages
 from bot.telegram.message import Incoming, answer, ask_first, incoming, reply, toast
 from bot.telegram.sender import Delivery
 from storage.db.database import Database
@@ -125,11 +125,17 @@ class AdminCommands:
     """What each command does once it is known to come from an admin in private."""
 
     def __init__(
-        self, *, nightly: Nightly, models: Models, bulletin: Bulletin, delivery: Delivery, confirmations: Confirmations
+        self,
+        *,
+        nightly: Nightly,
+        versions: VersionAdmin,
+        messages: RunMessages,
+        delivery: Delivery,
+        confirmations: Confirmations,
     ) -> None:
         self._nightly = nightly
-        self._models = models
-        self._bulletin = bulletin
+        self._versions = versions
+        self._messages = messages
         self._delivery = delivery
         self._confirmations = confirmations
 
@@ -137,7 +143,7 @@ class AdminCommands:
         """/retrain, /retrain status, /retrain cancel."""
         wish = message.argument.strip().lower()
         if wish == "status":
-            await reply(self._delivery, message, await self._bulletin.status(message.language))
+            await reply(self._delivery, message, await self._messages.status(message.language))
             return None
         if wish == "cancel":
             text = "retrain-cancelling" if self._nightly.cancel() else "retrain-none"
@@ -149,7 +155,7 @@ class AdminCommands:
 
     async def models(self, message: Incoming) -> None:
         """/models."""
-        await answer(self._delivery, message, "models", list=await self._models.listing(message.language))
+        await answer(self._delivery, message, "models", list=await self._versions.listing(message.language))
 
     async def promote(self, message: Incoming) -> str:
         """/promote NAME."""
@@ -160,7 +166,7 @@ class AdminCommands:
         return await self._promoted(message, otherwise="approve-nothing")
 
     async def _promoted(self, message: Incoming, *, otherwise: str) -> str:
-        name = await self._models.promote(message.argument.strip().lower(), otherwise=otherwise)
+        name = await self._versions.promote(message.argument.strip().lower(), otherwise=otherwise)
         await answer(self._delivery, message, "promote-done", version=name)
         return name
 
@@ -168,17 +174,17 @@ class AdminCommands:
         """/rollback, once it is confirmed."""
 
         async def do() -> Done:
-            version = await self._models.roll_back()
+            version = await self._versions.roll_back()
             return Done("rollback-done", {"version": version}, "rollback", version)
 
-        leaves, comes = await self._models.planned_rollback()
+        leaves, comes = await self._versions.planned_rollback()
         await ask_first(
             self._delivery, self._confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes
         )
 
     async def undo(self, query: CallbackQuery, version: str) -> None:
         """↩️ under the morning digest."""
-        serving = await self._models.undo(version)
+        serving = await self._versions.undo(version)
         await toast(query, "rollback-done", show_alert=True, version=serving)
         if query.message is not None:
             chat_id, message_id = query.message.chat.id, query.message.message_id
@@ -190,7 +196,7 @@ class AdminCommands:
             raise Refusal("retrain-running")
         shown_in = await answer(self._delivery, message, "retrain-begun", run=run.id)
         chat_id = message.request.chat_id
-        await self._bulletin.follow(
+        await self._messages.follow(
             run.id, Announcement(chat_id=chat_id, message_id=shown_in, language=message.language)
         )
         return f"run {run.id}"

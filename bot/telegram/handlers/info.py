@@ -30,7 +30,7 @@ from bot.messaging.messenger import patiently
 from bot.moderation.provenance import ProvenanceCheck
 from bot.privacy.consent import Consent
 from bot.reporting.model_cards import Cards
-from bot.reporting.statistics import Favourites, StatisticsDesk
+from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.telegram.message import Incoming, address_of, answer, incoming, replied_to, reply, toast
 from bot.telegram.sender import Delivery
 
@@ -173,7 +173,7 @@ def settings_handlers(preferences: Preferences, delivery: Delivery) -> list[Base
     ]
 
 
-def stats_handlers(desk: StatisticsDesk, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
+def stats_handlers(charts: StatisticsCharts, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
     """A handler for the command."""
 
     async def on_stats(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -181,7 +181,7 @@ def stats_handlers(desk: StatisticsDesk, delivery: Delivery) -> list[BaseHandler
         if message is None:
             return
         request = message.request
-        picture = await desk.picture(
+        picture = await charts.picture(
             chat_id=request.chat_id, person_id=request.person_id, is_private=message.is_private,
             language=message.language,
         )  # fmt: skip

@@ -14,9 +14,9 @@ from telegram import Update
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
 from bot.common.errors import Refusal
-from bot.common.i18n import language_of, say
+from bot.common.i18n import CONSENT_TEXT_VERSION, language_of, say
 from bot.messaging.confirmations import Confirmations
-from bot.messaging.keyboards import CONSENT_TEXT_VERSION, consent_buttons
+from bot.messaging.keyboards import consent_buttons
 from bot.messaging.messenger import patiently
 from bot.moderation.reports import Reports
 from bot.privacy.consent import Consent

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from bot.cli.__main__ import app
 from bot.common.keys import open_keys
 from bot.common.settings import DataSettings
-from bot.learning.trainer import Budget, run_config
+from bot.learning.trainer import run_config
 from engine.data.dataset import examples_of, write_dataset
 from engine.data.trl_format import kto_lines
 from engine.runs.config import RunConfig
@@ -41,9 +41,9 @@ def ratings_file(folder: Path, *, count: int = 60) -> Path:
 
 
 def test_a_file_of_trl_trains_an_adapter_and_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def small(base: str, *, budget: Budget) -> RunConfig:
+    def small(base: str, *, minutes: float) -> RunConfig:
         return replace(
-            run_config(base, budget=budget),
+            run_config(base, minutes=minutes),
             policy_steps=0,
             replay_prompts=4,
             replay_texts=8,

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.learning.nightly import Nightly, Policy
-from bot.learning.trainer import Budget, run_config
+from bot.common.settings import WritingSettings
+from bot.learning.nightly import Nightly
+from bot.learning.trainer import run_config
 from bot.reporting.run_messages import verdict_sentence
 from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
@@ -36,7 +37,7 @@ class Night:
         self.db = db
         self.nightly = nightly
         self.ended: asyncio.Queue[Run] = asyncio.Queue()
-        nightly.when_ended(self.ended.put)
+        nightly.on_end = self.ended.put
 
     async def run(self) -> Run:
         assert await self.nightly.begin() is not None
@@ -50,10 +51,10 @@ async def night(tmp_path: Path) -> AsyncIterator[Night]:
         client = EngineClient("http://engine", http=http)
         router = VersionRouter(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
         await router.load_versions()
-        policy = Policy(
-            model=str(tmp_path / "no-such-model"), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0
+        settings = WritingSettings(
+            data_dir=tmp_path, model=str(tmp_path / "no-such-model"), min_ratings=2, tenure_days=0
         )
-        nightly = Nightly(db=db, router=router, data_dir=tmp_path, policy=policy)
+        nightly = Nightly(db=db, router=router, settings=settings)
         yield Night(db, nightly)
         await nightly.close()
     await db.close()
@@ -181,6 +182,6 @@ def test_an_objective_without_taste_trains_on_the_rated_texts_alone() -> None:
 
 
 def test_a_run_keeps_to_a_budget_of_work() -> None:
-    config = run_config("starter", budget=Budget(minutes=3, steps=7, niceness=0))
+    config = run_config("starter", minutes=3, steps=7, niceness=0)
     assert (config.max_minutes, config.max_rated_steps, config.policy_steps, config.niceness) == (3, 7, 7, 0)
-    assert run_config("starter", objective="kto", budget=Budget(steps=7)).policy_steps == 0
+    assert run_config("starter", objective="kto", steps=7).policy_steps == 0

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.learning.nightly import Nightly, Policy
+from bot.common.settings import WritingSettings
+from bot.learning.nightly import Nightly
 from bot.reporting.run_messages import verdict_sentence
 from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
@@ -41,11 +42,10 @@ class Night:
         async def conclude() -> None:
             self.concluded.append(router.canary)
 
-        policy = Policy(model="starter", min_ratings=2, promotion="auto", canary_share=share, tenure_days=0)
-        nightly = Nightly(db=self.db, router=router, data_dir=self.folder, policy=policy)
+        settings = WritingSettings(data_dir=self.folder, min_ratings=2, canary_share=share, tenure_days=0)
+        nightly = Nightly(db=self.db, router=router, settings=settings, conclude_canary=conclude)
         ended: asyncio.Queue[Run] = asyncio.Queue()
-        nightly.when_ended(ended.put)
-        nightly.before_trial(conclude)
+        nightly.on_end = ended.put
         await nightly.resume()
         return await asyncio.wait_for(ended.get(), 60)
 

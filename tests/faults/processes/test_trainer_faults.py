@@ -5,7 +5,6 @@ import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,9 +13,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bot.common.keys import open_keys
-from bot.common.settings import DataSettings
-from bot.learning.nightly import Nightly, Policy
-from bot.learning.trainer import Budget
+from bot.common.settings import DataSettings, WritingSettings
+from bot.learning.nightly import Nightly
 from bot.reporting.run_messages import verdict_sentence
 from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
@@ -43,11 +41,11 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
         client = EngineClient("http://engine", http=http)
         router = VersionRouter(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
         await router.load_versions()
-        policy = Policy(model=str(tmp_path / "model"), min_ratings=2, promotion="auto", canary_share=0, tenure_days=0)
+        settings = WritingSettings(data_dir=tmp_path, model=str(tmp_path / "model"), min_ratings=2, tenure_days=0)
 
         def night(**changes: int) -> Night:
-            changed = replace(policy, **changes)
-            started.append(Nightly(db=db, router=router, data_dir=tmp_path, policy=changed))
+            changed = settings.model_copy(update=changes)
+            started.append(Nightly(db=db, router=router, settings=changed))
             return Night(db, started[-1])
 
         yield night
@@ -66,7 +64,7 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
 async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_champion_serves_on(
     nights: Callable[..., Night], tmp_path: Path, trainer_does: Callable[[str], None], limits: str, train_memory_mb: int
 ) -> None:
-    night = nights(budget=Budget(memory_mb=train_memory_mb))
+    night = nights(train_memory_mb=train_memory_mb)
     await rate(night.db, 20)
     save_greedy_model(tmp_path / "model")
     trainer_does(f'{limits}\nexport OMP_NUM_THREADS=1\nexec {sys.executable} "$@"')
@@ -79,7 +77,7 @@ async def test_a_trainer_that_runs_out_of_memory_ends_the_run_as_failed_and_the_
 async def test_a_memory_limit_with_room_enough_lets_the_run_come_to_its_verdict(
     nights: Callable[..., Night], tmp_path: Path
 ) -> None:
-    night = nights(budget=Budget(memory_mb=1024))
+    night = nights(train_memory_mb=1024)
     await rate(night.db, 20)
     save_tiny_model(tmp_path / "model")
     run = await night.run()

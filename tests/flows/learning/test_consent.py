@@ -1,6 +1,6 @@
 """Nothing teaches the model without a yes, from the one who asked and from the one who rated."""
 
-from bot.messaging.keyboards import CONSENT_TEXT_VERSION
+from bot.common.i18n import CONSENT_TEXT_VERSION
 from bot.sandbox.server import Sandbox
 from tests.flows.trust.test_trust import mydata
 from tests.flows.writing.test_strange_input import press

@@ -92,7 +92,7 @@ async def test_a_version_that_does_not_serve_any_more_is_not_taken_back(
     await scene.say(admin, office, "/promote starter")
     said = await sandbox.world.press(admin, digest, "undo:v1")
     assert said is not None and said.is_alert
-    assert (said.text or "").startswith("v1 does not serve any more") and "starter answers now" in (said.text or "")
+    assert (said.text or "").startswith("v1 no longer serves") and "starter answers now" in (said.text or "")
 
 
 async def test_the_picture_comes_with_it_once_something_is_rated(

@@ -1,4 +1,4 @@
-"""The keeper of the taste: when it learns, from what, what it forgets, and for whom texts are chosen."""
+"""The preference sync: when it learns, from what, what it forgets, and for whom texts are chosen."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ import pytest
 from bot.common.metrics import BotMetrics
 from bot.common.timing import Timing
 from bot.learning import preference_sync
-from bot.learning.preference_sync import OWN_TASTE, PLAIN_SHARE, PreferenceSync, is_plain, lessons_of
+from bot.learning.preference_sync import CONTROL_SHARE, OWN_TASTE, PreferenceSync, is_control, training_texts
 from engine.api.types import ONE_TEXT, Message, PersonalRating, RatedText, TasteFitted
 from engine.data.dataset import RatedGeneration, Rating
 from engine.errors import EngineUnavailable, NoTaste
@@ -60,7 +60,7 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-async def keeper(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PreferenceSync]:
+async def sync(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PreferenceSync]:
     """One that has started, with nothing to learn from yet."""
     monkeypatch.setattr(preference_sync, "RETRY_SECONDS", 0.1)
     made = PreferenceSync(
@@ -100,129 +100,129 @@ async def rated(db: Database, texts: int, *, author: str = "ada", first: int = 1
 
 
 async def test_ratings_that_come_together_are_one_fit_soon_after_the_last(
-    db: Database, engine: Engine, keeper: PreferenceSync
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     await rated(db, 12)
     for _ in range(3):
-        keeper.note()
+        sync.refit_soon()
         last = asyncio.get_running_loop().time()
         await asyncio.sleep(QUIET / 4)
     await until(lambda: engine.fits)
     assert engine.began[0] - last >= QUIET - 0.01
     await asyncio.sleep(2 * QUIET)
     assert len(engine.fits) == 1 and len(engine.fits[0][0]) == 12
-    await until(lambda: keeper.fitted)
-    assert keeper.fitted is not None and keeper.fitted.auroc == 0.7
+    await until(lambda: sync.fitted)
+    assert sync.fitted is not None and sync.fitted.auroc == 0.7
 
 
 async def test_a_shower_of_ratings_puts_the_fit_off_only_so_long(
-    db: Database, engine: Engine, keeper: PreferenceSync
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     await rated(db, 12)
     loop = asyncio.get_running_loop()
     first = loop.time()
     while not engine.began:
-        keeper.note()
+        sync.refit_soon()
         await asyncio.sleep(QUIET / 5)
     assert engine.began[0] - first >= LONGEST - 0.01
 
 
 async def test_there_are_never_two_fits_at_once_and_what_comes_meanwhile_is_for_the_next(
-    db: Database, engine: Engine, keeper: PreferenceSync
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     await rated(db, 12)
     engine.seconds = 0.5
-    keeper.note()
+    sync.refit_soon()
     await until(lambda: engine.at_once)
     await rated(db, 2, first=50)
-    keeper.note()
+    sync.refit_soon()
     await until(lambda: len(engine.fits) == 2)
     assert engine.most_at_once == 1 and [len(texts) for texts, _ in engine.fits] == [12, 14]
 
 
 async def test_without_consent_or_with_too_few_or_one_sided_ratings_there_is_no_taste(
-    db: Database, engine: Engine, keeper: PreferenceSync
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     (generation, *_) = await rated(db, 9)
-    keeper.note()
+    sync.refit_soon()
     await until(lambda: engine.fits)
-    assert engine.fits[-1] == ([], {}) and keeper.fitted is None
-    assert await keeper.choosing_for(generation) == ONE_TEXT
+    assert engine.fits[-1] == ([], {}) and sync.fitted is None
+    assert await sync.choosing_for(generation) == ONE_TEXT
     await rated(db, 3, first=50)
-    keeper.note()
-    await until(lambda: keeper.fitted)
+    sync.refit_soon()
+    await until(lambda: sync.fitted)
     await people.revoke(db, "ada", "tea", at=NOW)
-    keeper.renew()
-    assert keeper.fitted is None, "nothing is chosen by what is withdrawn, from that moment on"
+    sync.reset()
+    assert sync.fitted is None, "nothing is chosen by what is withdrawn, from that moment on"
     await until(lambda: len(engine.fits) == 3)
     assert engine.fits[-1] == ([], {})
 
 
 async def test_what_is_withdrawn_during_a_fit_is_not_chosen_by(
-    db: Database, engine: Engine, keeper: PreferenceSync
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     await rated(db, 12)
     engine.seconds = 0.3
-    keeper.note()
+    sync.refit_soon()
     await until(lambda: engine.at_once)
     await people.ban(db, "bob", at=NOW)
-    keeper.renew()
+    sync.reset()
     await until(lambda: engine.fits)
-    assert keeper.fitted is None
+    assert sync.fitted is None
     await until(lambda: len(engine.fits) == 2)
     assert [len(texts) for texts, _ in engine.fits] == [12, 12], "those of ada alone stay"
 
 
 async def test_a_failing_engine_is_asked_again_and_one_without_tastes_only_after_it_has_restarted(
-    db: Database, engine: Engine, keeper: PreferenceSync
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     await rated(db, 12)
     engine.error = EngineUnavailable("It is away.")
-    keeper.note()
+    sync.refit_soon()
     await until(lambda: len(engine.fits) >= 2)
     engine.error = NoTaste("It is of another make.", status=404)
     tries = len(engine.fits)
     await until(lambda: len(engine.fits) > tries)
     tries = len(engine.fits)
-    keeper.note()
+    sync.refit_soon()
     await asyncio.sleep(2 * LONGEST)
-    assert len(engine.fits) == tries and keeper.fitted is None
+    assert len(engine.fits) == tries and sync.fitted is None
     engine.error = None
-    keeper.installed()
-    await until(lambda: keeper.fitted)
+    sync.engine_started()
+    await until(lambda: sync.fitted)
 
 
-async def test_a_tenth_of_the_texts_is_plain_and_always_the_same_ones(
-    db: Database, engine: Engine, keeper: PreferenceSync
+async def test_a_tenth_of_the_texts_is_control_and_always_the_same_ones(
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     (generation, *_) = await rated(db, 12)
-    keeper.note()
-    await until(lambda: keeper.fitted)
-    plain = [seed for seed in range(10_000) if is_plain(seed)]
-    assert abs(len(plain) / 10_000 - PLAIN_SHARE) < 0.01
-    assert await keeper.choosing_for(replace(generation, seed=plain[0])) == ONE_TEXT
+    sync.refit_soon()
+    await until(lambda: sync.fitted)
+    plain = [seed for seed in range(10_000) if is_control(seed)]
+    assert abs(len(plain) / 10_000 - CONTROL_SHARE) < 0.01
+    assert await sync.choosing_for(replace(generation, seed=plain[0])) == ONE_TEXT
     other = next(seed for seed in range(99) if seed not in plain)
-    chosen = await keeper.choosing_for(replace(generation, seed=other))
+    chosen = await sync.choosing_for(replace(generation, seed=other))
     assert (chosen.best_of, chosen.taste, chosen.person, chosen.explore) == (8, "house", None, 0.25)
 
 
 async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_nothing(
-    db: Database, engine: Engine, keeper: PreferenceSync
+    db: Database, engine: Engine, sync: PreferenceSync
 ) -> None:
     (generation, *_) = await rated(db, 12)
-    generation = replace(generation, seed=next(seed for seed in range(99) if not is_plain(seed)))
+    generation = replace(generation, seed=next(seed for seed in range(99) if not is_control(seed)))
     await people.choose_preference(db, "ada", "tea", OWN_TASTE, "on", at=NOW)
     await people.choose_preference(db, "bob", "elsewhere", OWN_TASTE, "on", at=NOW)
-    keeper.note()
-    await until(lambda: keeper.fitted)
+    sync.refit_soon()
+    await until(lambda: sync.fitted)
     ((name, said),) = engine.fits[-1][1].items()
     assert name not in ("ada", "bob") and len(said) == 12
     assert {rating.value for rating in said} == {1.0, -1.0}
-    assert (await keeper.choosing_for(generation)).person == name
-    assert (await keeper.choosing_for(replace(generation, author="bob"))).person is None
-    assert (await keeper.choosing_for(replace(generation, chat="elsewhere"))).person is None
+    assert (await sync.choosing_for(generation)).person == name
+    assert (await sync.choosing_for(replace(generation, author="bob"))).person is None
+    assert (await sync.choosing_for(replace(generation, chat="elsewhere"))).person is None
     await people.choose_preference(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
-    assert (await keeper.choosing_for(generation)).person is None, "from that moment on"
+    assert (await sync.choosing_for(generation)).person is None, "from that moment on"
 
 
 def row(number: int, *ratings: Rating) -> RatedGeneration:
@@ -236,7 +236,7 @@ def row(number: int, *ratings: Rating) -> RatedGeneration:
 def test_a_text_on_which_people_disagree_teaches_the_house_nothing_but_the_person() -> None:
     rows = [row(number, *(Rating(who, 1.0 if number % 2 else -1.0) for who in ("bob", "cyd"))) for number in range(12)]
     rows.append(row(12, Rating("bob", 1.0), Rating("cyd", -1.0)))
-    texts, people_ = lessons_of(rows, {("bob", "tea"): "x"})
+    texts, people_ = training_texts(rows, {("bob", "tea"): "x"})
     assert [text.weight > 0.0 for text in texts] == [True] * 12 + [False]
     assert people_["x"][-1] == PersonalRating(12, 1.0)
 
@@ -244,7 +244,7 @@ def test_a_text_on_which_people_disagree_teaches_the_house_nothing_but_the_perso
 def test_signals_are_no_ratings() -> None:
     rows = [row(number, Rating("bob", 1.0)) for number in range(12)]
     rows += [row(number, Rating("bob", -0.3, signal="another")) for number in range(12, 24)]
-    assert lessons_of(rows, {}) == ([], {}), "all that was said is of one side"
+    assert training_texts(rows, {}) == ([], {}), "all that was said is of one side"
     rows += [row(24, Rating("bob", -1.0))]
-    texts, people_ = lessons_of(rows, {("bob", "tea"): "x"})
+    texts, people_ = training_texts(rows, {("bob", "tea"): "x"})
     assert len(texts) == 25 and len(people_["x"]) == 13

@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.learning.canary import Terms, Trials
-from bot.operations.version_admin import Models
-from bot.reporting.run_messages import ending_sentence, standing_sentence, verdict_sentence
+from bot.common.settings import Settings, WritingSettings
+from bot.learning.canary import CanaryMonitor
+from bot.operations.version_admin import VersionAdmin
+from bot.reporting.run_messages import canary_sentence, ending_sentence, verdict_sentence
 from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
@@ -21,7 +22,7 @@ from tests.storage.conftest import new_generation
 from tests.support.stored.reign import open_reign
 
 NOW = datetime.now(UTC)
-TERMS = Terms(share=0.5, ratings=30, hours=0, days=14, tenure_days=0)
+SETTINGS: Settings = WritingSettings(canary_share=0.5, canary_ratings=30, canary_hours=0, canary_days=14, tenure_days=0)
 
 
 @dataclass
@@ -30,15 +31,15 @@ class Stage:
 
     db: Database
     router: VersionRouter
-    terms: Terms = TERMS
+    settings: Settings = SETTINGS
     ended: list[Trial] = field(default_factory=list)
     number: int = 0
 
     @property
-    def trials(self) -> Trials:
+    def canary(self) -> CanaryMonitor:
         """As after a restart: it remembers nothing."""
-        fresh = Trials(db=self.db, router=self.router, terms=self.terms)
-        fresh.when_ended(self._note)
+        fresh = CanaryMonitor(db=self.db, router=self.router, settings=self.settings)
+        fresh.on_end = self._note
         return fresh
 
     async def _note(self, trial: Trial) -> None:
@@ -91,10 +92,10 @@ async def test_a_canary_that_people_dislike_is_rolled_back_by_itself(stage: Stag
     await stage.router.start_canary("v2")
     await stage.rate("v1", 20, 10)
     await stage.rate("v2", 4, 8)
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", "v2") and not stage.ended, "too early to tell"
     await stage.rate("v2", 4, 28)
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", None)
     (trial,) = stage.ended
     assert (trial.version, trial.outcome, trial.serves) == ("v2", "rolled_back", "v1")
@@ -107,33 +108,33 @@ async def test_a_canary_that_people_like_is_promoted_after_its_exposure(stage: S
     await stage.router.start_canary("v2")
     await stage.rate("v1", 20, 30)
     await stage.rate("v2", 26, 2)
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", "v2")
     await stage.rate("v2", 4, 0)
-    stage.terms = replace(TERMS, hours=1)
-    await stage.trials.look()
+    stage.settings = SETTINGS.model_copy(update={"canary_hours": 1})
+    await stage.canary.look()
     assert stage.serving == ("v1", "v2"), "the hours of its exposure are missing"
-    stage.terms = TERMS
-    await stage.trials.look()
+    stage.settings = SETTINGS
+    await stage.canary.look()
     assert stage.serving == ("v2", None)
     assert [(trial.outcome, trial.serves) for trial in stage.ended] == [("promoted", "v2")]
-    assert await stage.trials.standing() is None, "what live ratings have promoted is not watched as well"
+    assert await stage.canary.status() is None, "what live ratings have promoted is not watched as well"
 
 
 async def test_the_end_is_told_once_also_when_the_bot_dies_before_it_is_told(stage: Stage) -> None:
     await stage.router.start_canary("v2")
     await stage.rate("v1", 30, 0)
     await stage.rate("v2", 0, 30)
-    silent = Trials(db=stage.db, router=stage.router, terms=TERMS)
+    silent = CanaryMonitor(db=stage.db, router=stage.router, settings=SETTINGS)
 
     async def die(trial: Trial) -> None:
         raise EngineUnavailable(f"the process ends before {trial.version} is told of")
 
-    silent.when_ended(die)
+    silent.on_end = die
     with pytest.raises(EngineUnavailable):
         await silent.look()
     for _ in range(2):
-        await stage.trials.look()
+        await stage.canary.look()
     assert [trial.version for trial in stage.ended] == ["v2"]
 
 
@@ -142,15 +143,15 @@ async def test_only_ratings_with_consent_of_this_trial_count(stage: Stage) -> No
     await stage.router.start_canary("v2")
     await stage.rate("v1", 40, 0)
     await stage.rate("v2", 0, 40, rater="eve")
-    standing = await stage.trials.standing()
-    assert standing is not None and (standing.reference.ratings, standing.version.ratings) == (40, 0)
+    status = await stage.canary.status()
+    assert status is not None and (status.reference.ratings, status.version.ratings) == (40, 0)
     await people.grant(stage.db, "eve", "tea", text_version=1, at=NOW)
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", None)
 
 
 async def test_a_brigade_of_newcomers_alone_does_not_roll_back(stage: Stage) -> None:
-    stage.terms = replace(TERMS, tenure_days=7)
+    stage.settings = SETTINGS.model_copy(update={"tenure_days": 7})
     for person in ("ada", "bob"):
         await stage.db.write(
             lambda c, person=person: c.execute(
@@ -164,21 +165,21 @@ async def test_a_brigade_of_newcomers_alone_does_not_roll_back(stage: Stage) -> 
     for sybil in range(5):
         await people.grant(stage.db, f"sybil {sybil}", "tea", text_version=1, at=NOW)
         await stage.rate("v2", 0, 12, rater=f"sybil {sybil}")
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", "v2")
 
 
 async def test_a_champion_crowned_at_once_is_watched_and_gives_way_if_people_like_it_less(stage: Stage) -> None:
     await stage.rate("v1", 70, 30, at=datetime.now(UTC))
     await stage.router.promote("v2")
-    standing = await stage.trials.standing()
-    assert standing is not None and standing.reference.ratings == 100
-    assert "v2 is being watched" in standing_sentence(standing, "en")
+    status = await stage.canary.status()
+    assert status is not None and status.reference.ratings == 100
+    assert "v2 is being watched" in canary_sentence(status, "en")
     await stage.rate("v2", 30, 15)
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v2", None)
     await stage.rate("v2", 10, 65)
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", None)
     assert [(trial.way, trial.outcome) for trial in stage.ended] == [("watch", "rolled_back")]
     before = await versions.previous_champion(stage.db, "starter")
@@ -187,8 +188,8 @@ async def test_a_champion_crowned_at_once_is_watched_and_gives_way_if_people_lik
 
 async def test_a_watched_champion_stays_when_its_time_is_over(stage: Stage) -> None:
     await stage.router.promote("v2")
-    stage.terms = replace(TERMS, days=0)
-    await stage.trials.look()
+    stage.settings = SETTINGS.model_copy(update={"canary_days": 0})
+    await stage.canary.look()
     assert stage.serving == ("v2", None)
     assert [trial.outcome for trial in stage.ended] == ["kept"]
 
@@ -202,19 +203,19 @@ async def test_a_newer_version_ends_the_trial_by_what_is_probable(
     await stage.router.start_canary("v2")
     await stage.rate("v1", 40, 60)
     await stage.rate("v2", likes, 22 - likes)
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", "v2")
-    await stage.trials.conclude()
+    await stage.canary.conclude()
     assert stage.serving == serving
-    await stage.trials.look()
+    await stage.canary.look()
     assert [trial.outcome for trial in stage.ended] == [outcome]
 
 
 async def test_a_persons_decision_breaks_a_trial_off(stage: Stage) -> None:
     await stage.router.start_canary("v2")
     assert await stage.router.roll_back() == "v1"
-    assert await stage.trials.standing() is None
-    await stage.trials.look()
+    assert await stage.canary.status() is None
+    await stage.canary.look()
     assert not stage.ended
 
 
@@ -224,7 +225,7 @@ async def test_ratings_that_are_withdrawn_meanwhile_decide_nothing(stage: Stage)
     await stage.rate("v2", 0, 30)
     for person in ("ada", "bob"):
         await people.revoke(stage.db, person, "tea", at=datetime.now(UTC))
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("v1", "v2")
 
 
@@ -233,7 +234,7 @@ async def test_a_reference_that_is_damaged_gives_way_to_the_base(stage: Stage, t
     await stage.router.promote("v2")
     await stage.rate("v2", 0, 60)
     (tmp_path / "versions" / "v1" / "adapter_model.safetensors").write_bytes(b"damaged")
-    await stage.trials.look()
+    await stage.canary.look()
     assert stage.serving == ("starter", None)
     assert stage.ended[0].serves == "starter"
 
@@ -249,11 +250,11 @@ async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage)
     )  # fmt: skip
     await stage.rate("v1", 20, 10)
     await stage.rate("v3", 5, 5)
-    models = Models(db=stage.db, router=stage.router, trials=stage.trials)
-    assert "5 of 10 ratings (50 %), those of before in 20 of 30 (67 %)" in await models.listing("en")
+    models = VersionAdmin(db=stage.db, router=stage.router, canary=stage.canary)
+    assert "5 of 10 ratings (50 %), the earlier ones in 20 of 30 (67 %)" in await models.listing("en")
     assert "10 个评价" in await models.listing("zh")
     await stage.rate("v3", 0, 30)
-    await stage.trials.look()
+    await stage.canary.look()
     ended = await runs.latest(stage.db)
     assert ended is not None
     assert (ended.verdict, ended.reason, ended.version) == ("rejected", "live_worse", "v1")
