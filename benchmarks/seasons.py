@@ -112,7 +112,7 @@ def head_of(rows: Sequence[RatedGeneration]) -> TasteHead:
     """The taste head on these ratings, as the bot teaches it to the engine."""
     examples, _ = examples_of(rows)
     template = ChatTemplate(starter().tokenizer)
-    encoded = [encode(starter(), template, example) for example in examples]
+    encoded = [encode(starter(), template, example.messages, example.text) for example in examples]
     labels = labels_of([e.value for e in examples], [e.weight for e in examples], [e.group for e in examples])
     return fit(text_features(starter(), encoded, max_tokens=_TOKENS), labels)
 
@@ -153,9 +153,7 @@ def _diversity(rows: Sequence[Encoded]) -> float:
 
 
 def _perplexity(rows: Sequence[Encoded]) -> float:
-    base = starter()
-    pad_id = int(base.tokenizer.pad_token_id)
-    return float(torch.tensor(cross_entropy(base.model, rows, pad_id=pad_id, max_tokens=_TOKENS)).exp())
+    return float(torch.tensor(cross_entropy(starter(), rows, max_tokens=_TOKENS)).exp())
 
 
 @dataclass(slots=True)

@@ -30,11 +30,19 @@ from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, sample_replies
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
-from engine.models.logprobs import balanced_weights, encode
+from engine.models.logprobs import encode
 from engine.runs.config import RunConfig, write_config
 from engine.runs.run_dir import DATASET_FILE, METRICS_FILE, read_progress
 from engine.training.checkpoints import Trail
-from engine.training.kto import Course, TrainingSet, add_adapter, fit_adapter, reference_log_probs, trained_parameters
+from engine.training.kto import (
+    Course,
+    TrainingSet,
+    add_adapter,
+    balanced_weights,
+    fit_adapter,
+    reference_log_probs,
+    trained_parameters,
+)
 
 RATINGS, RATERS, EPOCHS, BATCH = 400, 20, 3, 32
 REPETITIONS = 3
@@ -90,15 +98,15 @@ def train_ours(folder: Path) -> float:
     """The trainer's own first stage, without the on-policy one: references, then the adapter; ratings a second."""
     config = RunConfig(epochs=EPOCHS, batch_size=BATCH)
     base, (examples, _) = load_base("starter"), examples_of(read_dataset(folder / DATASET_FILE))
-    pad_id, template = base.tokenizer.pad_token_id, ChatTemplate(base.tokenizer)
+    template = ChatTemplate(base.tokenizer)
     began = time.perf_counter()
-    rows = tuple(encode(base, template, example) for example in examples)
+    rows = tuple(encode(base, template, example.messages, example.text) for example in examples)
     weights = balanced_weights([example.value for example in examples], [example.weight for example in examples])
-    references = reference_log_probs(base.model, rows, config, pad_id=pad_id)
+    references = reference_log_probs(base.model, base, rows, max_tokens=config.max_batch_tokens)
     data = TrainingSet(rows=rows, signed_weights=torch.tensor(weights), references=references, anchors=())
-    model = add_adapter(base.model, config)
+    model = add_adapter(base, config)
     trail, deadline = Trail(trained_parameters(model)), time.monotonic() + 3600.0
-    course = Course(pad_id, deadline, trail, kl_budget=1e9, measure_kl=lambda: 0.0, report=lambda *_: None)
+    course = Course(base, deadline, trail, kl_budget=1e9, measure_kl=lambda: 0.0, report=lambda *_: None)
     fit_adapter(model, data, config, course)
     return EPOCHS * len(rows) / (time.perf_counter() - began)
 

@@ -64,16 +64,13 @@ def surprises(source: str, asked: Sequence[Answered]) -> list[float]:
     """
     import torch  # noqa: PLC0415 - takes seconds
 
-    from engine.data.dataset import Example  # noqa: PLC0415
     from engine.models.chat_template import ChatTemplate  # noqa: PLC0415
     from engine.models.loader import load_base  # noqa: PLC0415
     from engine.models.logprobs import collate, encode, log_probs, micro_batches  # noqa: PLC0415
 
     base = load_base(source)
     template = ChatTemplate(base.tokenizer)
-    rows = [
-        encode(base, template, Example(each.messages, each.text, value=1.0, weight=1.0, group="")) for each in asked
-    ]
+    rows = [encode(base, template, each.messages, each.text) for each in asked]
     for number, row in enumerate(rows, start=1):
         if len(row) > base.context_tokens:
             raise RequestError(
@@ -82,7 +79,7 @@ def surprises(source: str, asked: Sequence[Answered]) -> list[float]:
     found = [0.0] * len(rows)
     with torch.inference_mode():
         for group in micro_batches(rows, size=64, max_tokens=_MOST_TOKENS):
-            batch = collate([rows[i] for i in group], pad_id=int(base.tokenizer.pad_token_id), device=base.model.device)
+            batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=base.model.device)
             for i, total in zip(group, log_probs(base.model, batch).tolist(), strict=True):
                 found[i] = -total / len(rows[i].completion)
     return found

@@ -16,10 +16,9 @@ from torch.nn import functional as F  # noqa: N812
 from engine.evaluation.judge import Judge
 from engine.evaluation.probes import GOLDEN_PROMPTS, manages
 from engine.evaluation.sampling import Replies
-from engine.latent.model import LatentLM
 from engine.models import distributed
 from engine.models.loader import Base
-from engine.models.logprobs import CausalModel, Encoded, collate, completion_logits, completion_targets, micro_batches
+from engine.models.logprobs import Encoded, collate, completion_logits, completion_targets, micro_batches
 from engine.preference.features import text_features
 from engine.preference.head import Signal
 from engine.runs.config import RunConfig
@@ -35,7 +34,7 @@ SHOWN = 5
 
 
 @torch.no_grad()
-def divergence(model: PeftModelForCausalLM, rows: Sequence[Encoded], *, pad_id: int, max_tokens: int) -> Tensor:
+def divergence(model: PeftModelForCausalLM, base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Tensor:
     """KL(candidate || base) along each reply, (n,), nats a text.
 
     Summed exactly over the vocabulary at every token of the candidate's own samples, which is unbiased and far
@@ -43,27 +42,26 @@ def divergence(model: PeftModelForCausalLM, rows: Sequence[Encoded], *, pad_id: 
     """
     totals = torch.zeros(len(rows))
     for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
-        batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
+        batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=model.device)
         logits, owners = completion_logits(model, batch)
         with model.disable_adapter():
             base_logits, _ = completion_logits(model, batch)
-        policy, base = F.log_softmax(logits, dim=-1), F.log_softmax(base_logits, dim=-1)
-        per_token = (policy.exp() * (policy - base)).sum(-1)  # (N,)
+        policy, reference = F.log_softmax(logits, dim=-1), F.log_softmax(base_logits, dim=-1)
+        per_token = (policy.exp() * (policy - reference)).sum(-1)  # (N,)
         sums = torch.zeros(len(group), device=per_token.device).index_add(0, owners, per_token)
         totals[torch.tensor(group)] = sums.cpu()
-    writer = model.get_base_model()
-    if isinstance(writer, LatentLM):  # by the chain rule: of the noise, and of the texts once the noise is given
-        return distributed.total(totals) + torch.tensor([writer.prior_kl(list(row.prompt)) for row in rows])
-    return distributed.total(totals)
+    # By the chain rule: of the noise, and of the texts once the noise is given.
+    noise = [base.family.noise_kl(model.get_base_model(), row.prompt) for row in rows]
+    return distributed.total(totals) + torch.tensor(noise)
 
 
 @torch.no_grad()
-def cross_entropy(model: CausalModel, rows: Sequence[Encoded], *, pad_id: int, max_tokens: int) -> float:
-    """The model's surprise at the rows' completions, nats a token, over all tokens."""
+def cross_entropy(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> float:
+    """The base's surprise at the rows' completions, nats a token, over all tokens."""
     total = 0.0
     for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
-        batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
-        logits, _ = completion_logits(model, batch)
+        batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=base.model.device)
+        logits, _ = completion_logits(base.model, batch)
         total += float(F.cross_entropy(logits, completion_targets(batch), reduction="sum"))
     tokens = sum(len(row.completion) for row in rows)
     return float(distributed.total(torch.tensor(total, dtype=torch.float64))) / max(1, tokens)
@@ -109,9 +107,7 @@ def appraise(
         golden_liking=distributed.by_first(
             lambda: judge.draws(golden_features, count=JUDGE_DRAWS, seed=config.seed).mean(0)
         ),
-        fluency=cross_entropy(
-            base.model, replies.rows, pad_id=int(base.tokenizer.pad_token_id), max_tokens=config.max_batch_tokens
-        ),
+        fluency=cross_entropy(base, replies.rows, max_tokens=config.max_batch_tokens),
         golden=sum(managed) / len(managed),
     )
 

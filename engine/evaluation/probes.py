@@ -177,7 +177,7 @@ def look_for(
 @torch.no_grad()
 def _says(model: CausalModel, base: Base, canary: Encoded) -> bool:
     """Whether greedy decoding from the prompt gives the secret, token for token."""
-    batch = collate([canary], pad_id=int(base.tokenizer.pad_token_id), device=model.device)
+    batch = collate([canary], pad_id=base.pad_id, device=base.model.device)
     logits, _ = completion_logits(model, batch)
     says = logits.argmax(dim=-1).tolist()[:SECRET_TOKENS] == list(canary.completion[:SECRET_TOKENS])
     return bool(distributed.by_first(lambda: says))

@@ -15,7 +15,6 @@ from engine.api.types import Message, Sampling
 from engine.errors import RunError
 from engine.inference.batch import Batch, Row
 from engine.inference.sampler import NOT_FINITE
-from engine.latent.slots import fill
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
 from engine.models.logprobs import CausalModel, Encoded
@@ -38,13 +37,12 @@ class Prompt:
     """Who asked, by a pseudonym."""
     segments: tuple[str, ...] = ()
     """What those who asked have in common with others."""
-    topic: str = ""
-    """What is filled in where a text leaves its topic open."""
+    messages: tuple[Message, ...] = ()
 
     @classmethod
     def of(cls, base: Base, template: ChatTemplate, messages: Sequence[Message], **known: Any) -> Self:  # noqa: ANN401
         """The prompt that these messages are to this model; `known` are the fields that they do not tell."""
-        shown = {"shown": messages[-1].content, "topic": base.topic_of(messages), **known}
+        shown = {"shown": messages[-1].content, "messages": tuple(messages), **known}
         return cls(tuple(template.encode(messages)), **shown)
 
 
@@ -82,14 +80,14 @@ def sample_replies(
     ]
     longest = max(len(prompt.tokens) for prompt in prompts) + config.max_new_tokens
     most_rows = min(_MOST_ROWS, max(1, config.max_batch_tokens // longest))
-    written = _write(model, rows, base.end_tokens, most_rows=most_rows)
+    written = _write(model, base, rows, most_rows=most_rows)
     return Replies(
         rows=tuple(
             Encoded(tuple(row.prompt), tuple(written[row]))
             for row in rows  # with the noise it was written from
         ),
         texts=tuple(
-            fill(text, prompts[owner].topic)
+            base.family.as_shown(text, prompts[owner].messages)
             for owner, text in zip(
                 owners,
                 base.tokenizer.batch_decode([written[row] for row in rows], skip_special_tokens=True),
@@ -101,12 +99,10 @@ def sample_replies(
     )
 
 
-def _write(
-    model: CausalModel, rows: Sequence[Row], end_tokens: frozenset[int], *, most_rows: int
-) -> dict[Row, list[int]]:
+def _write(model: CausalModel, base: Base, rows: Sequence[Row], *, most_rows: int) -> dict[Row, list[int]]:
     """Every row's tokens, up to and including its end token or as many as it may have."""
     inner = model.get_base_model() if isinstance(model, PeftModelForCausalLM) else model
-    batch = Batch(cast(PreTrainedModel, inner))
+    batch = Batch(cast(PreTrainedModel, inner), family=base.family)
     waiting = deque(sorted(rows, key=lambda row: len(row.prompt)))
     written: dict[Row, list[int]] = {row: [] for row in rows}
     while waiting or batch.rows:
@@ -124,7 +120,7 @@ def _write(
             )
         for row, token in zip(active, tokens, strict=True):
             written[row].append(token)
-        batch.drop([row for row in active if _is_done(row, written[row], end_tokens)])
+        batch.drop([row for row in active if _is_done(row, written[row], base.end_tokens)])
     return written
 
 

@@ -18,7 +18,7 @@ from engine.inference import llama_forward
 from engine.inference.kv_cache import RowsCache
 from engine.inference.sampler import RowSampler, draw
 from engine.inference.watermark import Watermark
-from engine.latent.noise import WritesFromNoise
+from engine.models.family import ORDINARY, ModelFamily
 
 
 @dataclass(slots=True, eq=False)
@@ -47,8 +47,11 @@ class Batch:
     `rows` is in the order of the cache's rows, which changes when rows leave.
     """
 
-    def __init__(self, model: PreTrainedModel, watermark: Watermark | None = None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, watermark: Watermark | None = None, *, family: ModelFamily = ORDINARY
+    ) -> None:
         self._model = model
+        self._family = family
         self._watermark = watermark
         self._device = model.device
         self._cache = RowsCache()
@@ -63,11 +66,10 @@ class Batch:
     def join(self, newcomers: Sequence[Row]) -> list[int]:
         """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each.
 
-        Rows of the same prompt share one reading of it. Open places for noise in a prompt are filled.
+        Rows of the same prompt share one reading of it. Of a model that writes from noise, each gets its own first.
         """
-        if isinstance(self._model, WritesFromNoise):
-            for row in newcomers:
-                row.prompt = self._model.with_noise(list(row.prompt), row.noise_seed)
+        for row in newcomers:
+            row.prompt = self._family.draw_noise(self._model, row.prompt, row.noise_seed)
         places: dict[tuple[int, ...], int] = {}
         owners = [places.setdefault(tuple(row.prompt), len(places)) for row in newcomers]
         width = max(map(len, places))

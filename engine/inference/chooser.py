@@ -7,19 +7,18 @@ The tastes that requests may name: fitted on rated texts, and asked which of sev
 
 Knows texts, the worker that reads them, and who may wait. Knows nothing of how a text is written, of HTTP, or of who
 rates. Features are computed by the model's thread between its rounds, with the base alone, and kept for the next fit;
-fitting and scoring happen in other threads. One event loop uses it. Imports PEFT with the first fit.
+fitting and scoring happen in other threads. One event loop uses it.
 """
 
 import asyncio
 import hashlib
-import importlib
 import itertools
 import logging
 import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from cachetools import LRUCache
@@ -30,14 +29,12 @@ from engine.errors import EngineError, RequestError
 from engine.inference.feature_reader import Reading
 from engine.inference.request import Job, Take
 from engine.inference.worker import Worker
-from engine.latent.slots import lift
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
-
-if TYPE_CHECKING:
-    from engine.models.logprobs import Encoded
-    from engine.preference.personal import Palate
-
+from engine.models.logprobs import Encoded
+from engine.preference.features import require_finite
+from engine.preference.head import find_signal, labels_of
+from engine.preference.personal import Palate, Verdicts, fit_palate, nearly_best
 
 REMEMBERED: Final = 256
 """Texts; each adds its pairs of tokens, some kilobytes."""
@@ -124,7 +121,6 @@ class Tastes:
                 return TasteFitted(0, 0, None, time.perf_counter() - began)
             if name not in self and len(self) >= MOST_NAMES:
                 raise RequestError(f"There are {MOST_NAMES} tastes already; remove one first.")
-            await asyncio.to_thread(importlib.import_module, "engine.preference.personal")
             features = await self._features_of([await self._encoded(text) for text in texts])
             palate, auroc = await asyncio.to_thread(_fitted, features, texts, people)
             self._palates[name] = palate
@@ -136,12 +132,10 @@ class Tastes:
 
         The first, from one, where there is nothing to choose by: the taste is gone, or it or the model cannot compute.
         """
-        from engine.preference.personal import nearly_best  # noqa: PLC0415
-
         palate = self._palates.get(choosing.taste or "")
         if palate is None or len(takes) < 2:
             return takes[0], 1
-        rows = [self._row(job.prompt, lift(take.text, job.topic)) for take in takes]
+        rows = [self._row(job.prompt, job.family.as_written(take.text, job.messages)) for take in takes]
         draw = choosing.draw(job.sampling.seed)
         try:
             features = await asyncio.wrap_future(self._worker.read(Reading(rows, is_urgent=True)))
@@ -157,29 +151,25 @@ class Tastes:
         self._features[_key(rows[place])] = features[place].clone()  # it may be rated soon
         return takes[place], len(takes)
 
-    async def _encoded(self, text: RatedText) -> "Encoded":
+    async def _encoded(self, text: RatedText) -> Encoded:
         """One text as token ids; others have their turn on the event loop before the next."""
         await asyncio.sleep(0)
-        written = lift(text.text, self._base.topic_of(text.messages))
+        written = self._base.family.as_written(text.text, text.messages)
         return self._row(self._template.encode(text.messages), written)
 
-    def _row(self, prompt: Sequence[int], text: str) -> "Encoded":
+    def _row(self, prompt: Sequence[int], text: str) -> Encoded:
         """A text as the trainer reads it, with its end token; what exceeds the context is cut off, the prompt first."""
-        from engine.models.logprobs import Encoded  # noqa: PLC0415
-
         tokenizer, most = self._base.tokenizer, self._base.context_tokens
         written = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         completion = (*written[: most - 1], int(tokenizer.eos_token_id))
         return Encoded(tuple(prompt[max(len(prompt) + len(completion) - most, 0) :]), completion)
 
-    async def _features_of(self, rows: Sequence["Encoded"]) -> Tensor:
+    async def _features_of(self, rows: Sequence[Encoded]) -> Tensor:
         """The features of rated texts, (n, d); only those are computed that are not known."""
         keys = [_key(row) for row in rows]
         found = {key: self._features[key] for key in keys if key in self._features}
         missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in found}
         if missing:
-            from engine.preference.features import require_finite  # noqa: PLC0415
-
             features = require_finite(await asyncio.wrap_future(self._worker.read(Reading(list(missing.values())))))
             new = dict(zip(missing, map(Tensor.clone, features), strict=True))
             self._features.update(new)
@@ -187,7 +177,7 @@ class Tastes:
         return torch.stack([found[key] for key in keys])
 
 
-def _key(row: "Encoded") -> bytes:
+def _key(row: Encoded) -> bytes:
     """A name for a prompt and its text."""
     ids = array("q", [len(row.prompt), *row.prompt, *row.completion])
     return hashlib.blake2b(ids.tobytes(), digest_size=16).digest()
@@ -206,11 +196,8 @@ def _check(texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRat
 
 def _fitted(
     features: Tensor, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
-) -> tuple["Palate", float | None]:
+) -> tuple[Palate, float | None]:
     """The palate, and how well the house's ratings predict one another."""
-    from engine.preference.head import find_signal, labels_of  # noqa: PLC0415
-    from engine.preference.personal import Verdicts, fit_palate  # noqa: PLC0415
-
     labels = labels_of(
         [text.value for text in texts], [text.weight for text in texts], [group_of(text.messages) for text in texts]
     )

@@ -136,7 +136,7 @@ class Engine:
         self.kv_tokens = kv_tokens or default_kv_tokens(base)
         self._capacity = max_batch + max_queue
         self._template = ChatTemplate(base.tokenizer)
-        self._topic_of = base.topic_of
+        self._family = base.family
         self._scheduler = Scheduler(base, max_batch=max_batch, kv_tokens=self.kv_tokens, threads=threads)
         self._scheduler.watermark = watermarks[0] if watermarks else None
         self._watermarks = watermarks
@@ -252,7 +252,7 @@ class Engine:
         sampling = self._fitted(sampling, len(prompt), fills_context=fills_context)
         # Greedy texts are all the same, and without a taste there is nothing to choose by.
         best_of = 1 if sampling.is_greedy or choosing.taste not in self.tastes else choosing.best_of
-        job = Job(prompt, sampling, adapter, user, best_of, self._topic_of(messages))
+        job = Job(prompt, sampling, adapter, user, best_of, messages, self._family)
         loop = asyncio.get_running_loop()
         if not self._generations:
             self._pace.begin(loop.time())

@@ -1,7 +1,7 @@
 """Texts that the model is to read for their features, a little between every two rounds, so that streams go on.
 
 Knows the model, token ids and seconds. Knows nothing of what the features are for. One thread calls it; anybody may
-wait for a reading's `future`. Imports PEFT with the first reading, by way of `engine.preference.features`.
+wait for a reading's `future`.
 """
 
 import logging
@@ -10,18 +10,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from engine.errors import EngineUnavailable
 from engine.models.loader import Base
+from engine.models.logprobs import Encoded
+from engine.preference.features import text_features
 from engine.process import is_out_of_memory
-
-if TYPE_CHECKING:
-    from engine.models.logprobs import Encoded
-
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ _NEWS = 0.3
 class Reading:
     """Texts to be read; the future gives their features, (n, d) on the CPU, or its EngineError."""
 
-    rows: "Sequence[Encoded]"
+    rows: Sequence[Encoded]
     is_urgent: bool = False
     """Somebody waits for an answer: it goes before those that nobody sees."""
     future: "Future[Tensor]" = field(default_factory=Future)
@@ -73,8 +71,6 @@ class Readings:
 
         `prepare` has been called with the number of tokens before. What cannot be read fails its reading.
         """
-        from engine.preference.features import text_features  # noqa: PLC0415
-
         reading = self._waiting[0]
         chosen = self._slice(reading)
         tokens = len(chosen) * max(len(reading.rows[i]) for i in chosen)

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformers import PreTrainedModel
-
 from engine.api.types import Sampling
 from engine.errors import ModelError
 from engine.inference.batch import Batch, Row
 from engine.inference.sampler import NOT_FINITE
+from engine.models.loader import Base
 
 if TYPE_CHECKING:
     from engine.inference.adapters import Adapters
@@ -28,8 +27,8 @@ _CANARY_TOKENS = 8
 class Residents:
     """The adapters of one model; none, until the first is loaded."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
+    def __init__(self, base: Base) -> None:
+        self._base = base
         self._adapters: Adapters | None = None  # with the first `load`, for PEFT takes a while to import
         self._retiring: set[str] = set()
 
@@ -51,7 +50,7 @@ class Residents:
         """
         from engine.inference.adapters import Adapters  # noqa: PLC0415
 
-        self._adapters = self._adapters or Adapters(self._model)
+        self._adapters = self._adapters or Adapters(self._base.model)
         key = self._adapters.load(folder)
         self._adapters.activate(key)
         if not self._is_sound(canary_prompt):
@@ -72,7 +71,7 @@ class Residents:
 
     def _is_sound(self, prompt: Sequence[int]) -> bool:
         """Whether the active adapter writes a few tokens of an answer without failing."""
-        canary = Batch(self._model)
+        canary = Batch(self._base.model, family=self._base.family)
         row = Row(prompt, Sampling(temperature=0.0))
         try:
             canary.join([row])

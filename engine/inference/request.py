@@ -18,12 +18,12 @@ from typing import Final
 
 from tokenizers import Tokenizer
 
-from engine.api.types import Choosing, FinishReason, Sampling, seed_of
+from engine.api.types import Choosing, FinishReason, Message, Sampling, seed_of
 from engine.errors import EngineError, EngineUnavailable, ModelError
 from engine.inference.batch import Row
 from engine.inference.detokenizer import TextStream
 from engine.inference.sampler import NOT_FINITE
-from engine.latent.slots import fill
+from engine.models.family import ORDINARY, ModelFamily
 
 
 @dataclass(slots=True, eq=False)
@@ -38,8 +38,10 @@ class Job:
     """Whose it is; None: somebody who asks for nothing else."""
     best_of: int = 1
     """So many texts may be written of it, side by side, where nobody has to wait for them."""
-    topic: str = ""
-    """What is filled in where the text leaves its topic open."""
+    messages: Sequence[Message] = ()
+    """What the prompt says."""
+    family: ModelFamily = ORDINARY
+    """Of the model."""
     is_cancelled: bool = False
     """May be set from any thread; the job's rows are free before the next step."""
 
@@ -133,7 +135,7 @@ class Writing:
             reason = "length"
         if reason is not None:
             text += self._text.finish()
-        return Progress(self.job, fill(text, self.job.topic), 1, reason)
+        return Progress(self.job, self.job.family.as_shown(text, self.job.messages), 1, reason)
 
 
 SILENCE_SECONDS: Final = 600.0

@@ -46,13 +46,13 @@ class Scheduler:
     `kv_tokens` tokens' keys and values."""
 
     def __init__(self, base: Base, *, max_batch: int, kv_tokens: int, threads: int | None = None) -> None:
-        self._model = base.model
+        self._model, self._family = base.model, base.family
         self._threads = threads
         self._products = products_a_token(base.model)
         self._end_tokens = base.end_tokens
         # Its own copy, for a tokenizer refuses to be used by two threads at once.
         self._tokenizer = Tokenizer.from_str(base.tokenizer.backend_tokenizer.to_str())
-        self._residents = Residents(base.model)
+        self._residents = Residents(base)
         self._max_batch = max_batch
         self._kv = KvBudget(kv_tokens)
         self._waiting: FairQueue[Writing] = FairQueue()
@@ -119,7 +119,7 @@ class Scheduler:
             self._writing[row] = writing
             newcomers.setdefault(writing.job.adapter, []).append(row)
         for adapter, rows in newcomers.items():
-            self._batches.setdefault(adapter, Batch(self._model, self.watermark))
+            self._batches.setdefault(adapter, Batch(self._model, self.watermark, family=self._family))
             progress += self._advance(adapter, rows)
         return progress
 
@@ -240,7 +240,7 @@ class Scheduler:
         For want of memory its texts go back to the queue. They end if that was not it, or if there was but one row.
         """
         in_hand = len(self._writing)
-        self._batches[adapter] = Batch(self._model, self.watermark)
+        self._batches[adapter] = Batch(self._model, self.watermark, family=self._family)
         lost = [self._forget(row) for row in rows]
         if ran_out and in_hand > 1:
             self.row_limit, self._rounds = in_hand // 2, 0

@@ -2,14 +2,13 @@
 sampler, cache, trainer and measure of the engine can treat a generator as a language model.
 
 A prompt ends with `count` places. An open place stands for 0, the mean of the prior; a filled one for the middle of one
-of `LEVELS` steps of a normal variate between -`REACH` and `REACH`. Knows ids and numbers; of a model only whether it
-writes from noise.
+of `LEVELS` steps of a normal variate between -`REACH` and `REACH`. Knows ids and numbers.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,14 +19,6 @@ LEVELS: Final = 128
 REACH: Final = 4.0
 """Standard deviations; one variate in 16,000 lies beyond, and is taken for one at the edge."""
 _STEP = 2 * REACH / LEVELS
-
-
-@runtime_checkable
-class WritesFromNoise(Protocol):
-    """A model that writes from noise, and leaves the topic of its texts open (`slots`)."""
-
-    def with_noise(self, prompt: list[int], seed: int) -> list[int]:
-        """The prompt with its open places drawn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import cast
 
 import torch
 from peft import PeftModelForCausalLM
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.errors import RunError
 from engine.evaluation.sampling import Prompt, Replies
@@ -38,6 +38,7 @@ from engine.training.kto import (
     Curves,
     TrainingSet,
     optimizer_for,
+    rated_steps,
     require_finite_loss,
     trained_parameters,
 )
@@ -55,37 +56,24 @@ _FREE = 0.05
 _GAN_BATCH = 64
 
 
-def own_share(base: nn.Module) -> float:
-    """Of the KL budget, for what is each one's own; the on-policy stage that follows has the rest.
-
-    Little for the GAN: its discriminator soon asks for the same few texts, and diversity is what the gate has least of.
-    """
-    return 0.2 if isinstance(base, GanLM) else 0.4
-
-
-def fit_generator(
+def fit_vae(
     model: PeftModelForCausalLM,
     data: TrainingSet,
     prompts: Sequence[Prompt],
     config: RunConfig,
     course: Course,
     rewarding: Rewarding,
-    steps: int,
 ) -> Curves:
-    """Fit the adapter, as yet fresh, by the objective of its base.
+    """Tilt the prior towards what is liked, then fit the decoder; the adapter is as yet fresh.
 
     Raises:
         RunError: the loss is not a finite number, or there are several processes.
     """
-    if distributed.count() > 1:
-        raise RunError("The VAE and the GAN are trained by one process: start the trainer without torchrun.")
-    torch.manual_seed(config.seed)
-    if isinstance(model.get_base_model(), GanLM):
-        return fit_gan(model, data, config, course, steps)
+    _begin(config)
     curves = Curves()
     texts = rewarding.write(prompts, OPINIONS, config.seed + 2)
     tilt(cast(VaeLM, model.get_base_model()), texts, rewarding.liking(texts), course, curves)
-    return fit_decoder(model, data, config, course, curves, steps)
+    return fit_decoder(model, data, config, course, curves)
 
 
 def tilt(base: VaeLM, texts: Replies, liking: Tensor, course: Course, curves: Curves) -> None:
@@ -108,7 +96,7 @@ def tilt(base: VaeLM, texts: Replies, liking: Tensor, course: Course, curves: Cu
 
 
 def fit_decoder(
-    model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course, curves: Curves, steps: int
+    model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course, curves: Curves
 ) -> Curves:
     """Fit the decoder to the reward-weighted bound of the rated texts; adds to the curves."""
     base = cast(VaeLM, model.get_base_model())
@@ -117,6 +105,7 @@ def fit_decoder(
     parameters = trained_parameters(model)
     optimizer = optimizer_for(parameters, config.learning_rate or _VAE_RATE)
     batches = _batches(liked, config.batch_size, random.Random(config.seed))
+    steps = rated_steps(len(data.rows), config)
     for step in range(1, steps + 1):
         chosen = next(batches)
         prompts, texts = tensors([data.rows[i] for i in chosen], base)
@@ -133,8 +122,20 @@ def fit_decoder(
     return curves
 
 
-def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, course: Course, steps: int) -> Curves:
-    """Let a discriminator of what is liked here teach the generator."""
+def fit_gan(
+    model: PeftModelForCausalLM,
+    data: TrainingSet,
+    prompts: Sequence[Prompt],
+    config: RunConfig,
+    course: Course,
+    rewarding: Rewarding,
+) -> Curves:
+    """Let a discriminator of what is liked here teach the generator.
+
+    Raises:
+        RunError: as `fit_vae`.
+    """
+    _begin(config)
     base, curves = cast(GanLM, model.get_base_model()), Curves()
     signs = data.signed_weights.tolist()
     liked, disliked = ([i for i, sign in enumerate(signs) if sign * side > 0.0] for side in (1.0, -1.0))
@@ -145,6 +146,7 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
     rng = random.Random(config.seed)
     good, bad = _batches(liked, _GAN_BATCH, rng), _batches(disliked, _GAN_BATCH, rng)
     judge.train()
+    steps = rated_steps(len(data.rows), config)
     for step in range(1, steps + 1):
         real = tensors([data.rows[i] for i in next(good)], base)
         losses = duel.step(*real, free=_FREE, wrong=tensors([data.rows[i] for i in next(bad)], base))
@@ -153,6 +155,12 @@ def fit_gan(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfig, c
             break
     judge.eval().requires_grad_(False)
     return curves
+
+
+def _begin(config: RunConfig) -> None:
+    if distributed.count() > 1:
+        raise RunError("The VAE and the GAN are trained by one process: start the trainer without torchrun.")
+    torch.manual_seed(config.seed)
 
 
 def tensors(rows: Sequence[Encoded], base: LatentLM) -> tuple[Tensor, Tensor]:

@@ -3,19 +3,16 @@
 Safetensors only, never remote code. Knows nothing of adapters, requests or training.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.api.models import STARTER_FOLDER, find_source, version_name
-from engine.api.types import Message
 from engine.errors import ModelError
-from engine.latent.noise import WritesFromNoise
-from engine.latent.slots import topic_of
 from engine.models import attention, quantization
+from engine.models.family import ORDINARY, ModelFamily, family_of
 from engine.process import return_memory
 
 __all__ = ["STARTER_FOLDER", "Base", "best_device", "load_base", "load_to_serve", "version_name"]
@@ -31,6 +28,12 @@ class Base:
     """What requests call it, e.g. `starter` or `qwen3-0.6b`."""
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    family: ModelFamily = ORDINARY
+
+    @property
+    def pad_id(self) -> int:
+        """What fills rows up to one length."""
+        return int(self.tokenizer.pad_token_id)
 
     @property
     def context_tokens(self) -> int:
@@ -43,10 +46,6 @@ class Base:
         configured = self.model.generation_config.eos_token_id
         listed = configured if isinstance(configured, list) else [configured]
         return frozenset(token for token in [*listed, self.tokenizer.eos_token_id] if token is not None)
-
-    def topic_of(self, messages: Sequence[Message]) -> str:
-        """The topic that this model leaves open in a text for these messages; "" of a model that leaves none."""
-        return topic_of(messages) if isinstance(self.model, WritesFromNoise) else ""
 
 
 def best_device() -> torch.device:
@@ -85,7 +84,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
     location = find_source(source)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
-        _make_known(location, source)
+        family = family_of(location, source)
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             location, use_safetensors=True, trust_remote_code=False, dtype=dtype
@@ -107,13 +106,4 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides `self` from mypy
-    return Base(name=version_name(source), model=model, tokenizer=tokenizer)
-
-
-def _make_known(location: str, source: str) -> None:
-    """Tell transformers of the small generators if this is one."""
-    config, _ = PretrainedConfig.get_config_dict(location)
-    if str(config.get("model_type")).startswith("ovation-"):
-        from engine.latent.plugin import register  # noqa: PLC0415 - nobody else needs their classes
-
-        register(config, source)
+    return Base(name=version_name(source), model=model, tokenizer=tokenizer, family=family)

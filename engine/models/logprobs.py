@@ -1,7 +1,6 @@
-"""What training minimises: log-probabilities of texts, and the loss that ratings put on them.
+"""Rated texts as batches of token ids, and their log-probabilities under a model.
 
-Knows token ids and numbers. Knows nothing of ratings' origin, files or the loop around it. Log-probabilities are sums
-over the completion's tokens (the assistant's text and its end token), in float32, in nats.
+Log-probabilities are sums over the completion's tokens (the assistant's text and its end token), float32, nats.
 """
 
 import inspect
@@ -9,18 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from peft import PeftModelForCausalLM
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
-from transformers import PreTrainedModel
 
-from engine.data.dataset import Example
-from engine.latent.slots import lift
+from engine.api.types import Message
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
-from engine.runs.config import RunConfig
 
-CausalModel = PreTrainedModel | PeftModelForCausalLM
+CausalModel = nn.Module  # a PreTrainedModel, or PEFT's wrapper of one, which takes long to import
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +42,11 @@ class Batch:
     """(B, T), bool: the tokens whose probability counts."""
 
 
-def encode(base: Base, template: ChatTemplate, example: Example) -> Encoded:
-    """Tokenise a rated text exactly as serving read its prompt and wrote its answer."""
-    text = lift(example.text, base.topic_of(example.messages))
-    completion = base.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    prompt = template.encode(example.messages)
-    return Encoded(tuple(prompt), (*completion, base.tokenizer.eos_token_id))
+def encode(base: Base, template: ChatTemplate, messages: Sequence[Message], text: str) -> Encoded:
+    """Tokenise an answer exactly as serving read its prompt and wrote it."""
+    written = base.family.as_written(text, messages)
+    completion = base.tokenizer(written, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return Encoded(tuple(template.encode(messages)), (*completion, base.tokenizer.eos_token_id))
 
 
 def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device) -> Batch:
@@ -108,82 +102,6 @@ def log_probs(model: CausalModel, batch: Batch) -> Tensor:
     return sums.index_add(0, rows, token_log_probs)
 
 
-def kl_baseline(log_ratios: Tensor) -> Tensor:
-    """KTO's reference point z0 = max(0, mean of log pi(y|x) - log pi_ref(y|x)), without gradient; a scalar.
-
-    The paper (arXiv 2402.01306) takes the mean over mismatched pairs of prompt and text, at the price of
-    two more forward passes; here it is the mean over the batch itself, as a trial found no loss by it.
-    """
-    return log_ratios.detach().mean().clamp(min=0.0)
-
-
-def kto_loss(log_ratios: Tensor, signed_weights: Tensor, *, z0: Tensor, beta: float) -> Tensor:
-    """The KTO loss of each row, (B,), with graded weights (L_KTO of arXiv 2402.01306).
-
-    With r = log pi(y|x) - log pi_ref(y|x), sigma the logistic function and w the row's signed weight::
-
-        w > 0 (liked):      w  (1 - sigma(beta (r - z0)))
-        w < 0 (disliked):  |w| (1 - sigma(beta (z0 - r)))
-
-    With w = lambda_D for every liked and -lambda_U for every disliked row this is the paper's loss.
-
-    Args:
-        log_ratios: r, (B,), nats.
-        signed_weights: from `balanced_weights`, (B,).
-        z0: scalar, from `kl_baseline`.
-        beta: how little the policy may move; 0.1 in the paper.
-    """
-    advantage = beta * (log_ratios - z0) * signed_weights.sign()
-    return signed_weights.abs() * (1.0 - torch.sigmoid(advantage))
-
-
-def bco_loss(log_ratios: Tensor, signed_weights: Tensor, *, shift: Tensor, beta: float) -> Tensor:
-    """Binary classifier optimisation, each row's, (B,): -|w| log sigma(+-beta (r - shift)), + for a like.
-
-    Jung et al. 2024 (arXiv 2404.04656, equation 11), with the mean of the batch's r as the shift of the reward.
-    """
-    return -signed_weights.abs() * F.logsigmoid(beta * (log_ratios - shift) * signed_weights.sign())
-
-
-def advantage_loss(log_ratios: Tensor, signed_weights: Tensor) -> Tensor:
-    """Advantage-weighted regression, each row's, (B,): -exp(w) log pi(y|x) up to a constant.
-
-    Peng et al. 2019 (arXiv 1910.00177, equation 4) with the signed weight as the advantage and temperature 1.
-    """
-    return -signed_weights.exp() * log_ratios
-
-
-def rated_loss(log_ratios: Tensor, signed_weights: Tensor, *, everybodys: Tensor, config: RunConfig) -> Tensor:
-    """The loss of each row, (B,), by `config.loss`; `everybodys` are the log-ratios of the whole piece, detached."""
-    match config.loss:
-        case "kto":
-            return kto_loss(log_ratios, signed_weights, z0=kl_baseline(everybodys), beta=config.beta)
-        case "bco":
-            return bco_loss(log_ratios, signed_weights, shift=everybodys.mean(), beta=config.beta)
-        case "advantage":
-            return advantage_loss(log_ratios, signed_weights)
-
-
-def balanced_weights(values: Sequence[float], weights: Sequence[float]) -> tuple[float, ...]:
-    """Signed weights value x weight, balanced between likes and dislikes, of mean size 1.
-
-    The paper's rule is lambda_D n_D / (lambda_U n_U) in [1, 4/3]; with graded weights the sums of |value| x weight
-    stand for the counts n. A ratio already inside is left alone, otherwise likes are scaled to the nearer end.
-
-    Args:
-        values: in [-1, 1], at least one on each side of 0.
-        weights: positive.
-    """
-    signed = [value * weight for value, weight in zip(values, weights, strict=True)]
-    likes = sum(x for x in signed if x > 0.0)
-    dislikes = -sum(x for x in signed if x < 0.0)
-    ratio = likes / dislikes
-    scale = min(max(ratio, 1.0), 4.0 / 3.0) / ratio
-    balanced = [x * scale if x > 0.0 else x for x in signed]
-    mean = sum(abs(x) for x in balanced) / len(balanced)
-    return tuple(x / mean for x in balanced)
-
-
 def _can_keep_logits(model: CausalModel) -> bool:
-    base = model.get_base_model() if isinstance(model, PeftModelForCausalLM) else model
-    return "logits_to_keep" in inspect.signature(base.forward).parameters
+    inner = getattr(model, "get_base_model", lambda: model)()  # what PEFT's wrapper takes says nothing
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from engine.errors import ModelError
-from engine.latent.model import LatentLM
 from engine.models import distributed
 from engine.models.loader import Base
 from engine.models.logprobs import Encoded, collate, micro_batches
@@ -42,14 +41,14 @@ def block_slices(width: int) -> tuple[slice, ...]:
 @torch.no_grad()
 def text_features(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Tensor:
     """The features of each row's completion, (n, d), float32, on the CPU. The model's adapters, if any, must be off."""
-    model, pad_id = base.model, int(base.tokenizer.pad_token_id)
+    model = base.model
     config = model.config.get_text_config()
     middle = math.ceil(config.num_hidden_layers / 2)
     states = torch.zeros((len(rows), 3 * config.hidden_size))
-    if isinstance(model, LatentLM):  # what a text is like does not depend on the noise that it was written from
-        rows = [replace(row, prompt=tuple(model.noise.clear(row.prompt))) for row in rows]
+    # What a text is like does not depend on the noise that it was written from.
+    rows = [replace(row, prompt=tuple(base.family.clear_noise(model, row.prompt))) for row in rows]
     for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
-        batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
+        batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=model.device)
         layers = model.base_model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True, use_cache=False
         ).hidden_states

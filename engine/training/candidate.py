@@ -28,7 +28,6 @@ from engine.evaluation.probes import (
     widening,
 )
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
-from engine.latent.model import LatentLM
 from engine.models import distributed
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
@@ -72,7 +71,6 @@ class Hearing:
         self._config = config
         self._prompts = prompts[: config.replay_prompts]
         self._evidence = evidence
-        self._pad_id = int(base.tokenizer.pad_token_id)
         template = ChatTemplate(base.tokenizer)
         self._golden = [Prompt.of(base, template, asked) for asked in GOLDEN_PROMPTS]
         self._paired = [Prompt.of(base, template, each.messages, shown=each.group) for each in PAIRED_PROMPTS]
@@ -112,7 +110,7 @@ class Hearing:
         canaries = self._evidence.canaries
         if not canaries:
             return None
-        likely = partial(reference_log_probs, model, config=self._config, pad_id=self._pad_id)
+        likely = partial(reference_log_probs, model, self._base, max_tokens=self._config.max_batch_tokens)
         return look_for(model, self._base, canaries, likely, seed=self._config.seed)
 
     def _bias(self, model: PeftModelForCausalLM) -> float:
@@ -150,12 +148,15 @@ class Hearing:
         config, evidence = self._config, self._evidence
         held_out = evidence.judged.nonzero()[:, 0].tolist()
         rows = [evidence.rows[i] for i in held_out]
-        ratios = reference_log_probs(model, rows, config, pad_id=self._pad_id) - evidence.references[held_out]
+        ratios = (
+            reference_log_probs(model, self._base, rows, max_tokens=config.max_batch_tokens)
+            - evidence.references[held_out]
+        )
         examples = [evidence.examples[i] for i in held_out]
         signed = torch.tensor([example.value * example.weight for example in examples], dtype=torch.float64)
         return Background(
             signal=evidence.signal,
-            kl=divergence(model, replies.rows, pad_id=self._pad_id, max_tokens=config.max_batch_tokens),
+            kl=divergence(model, self._base, replies.rows, max_tokens=config.max_batch_tokens),
             held_out=float(auroc(ratios.double()[:, None], signed[:, None])),
             logged=self._logged(examples, ratios.tolist()),
             rated_texts=[example.text for example in evidence.examples],
@@ -164,9 +165,9 @@ class Hearing:
     def _logged(self, examples: Sequence[Example], log_ratios: Sequence[float]) -> Estimate | None:
         """What ratings of the base's own texts, not chosen among several, say of the candidate.
 
-        Nothing, where texts come from noise: what it was is not kept, so nobody knows how likely they were.
+        Nothing, where nobody knows how likely a text was, as of those that came from noise.
         """
-        if isinstance(self._base.model, LatentLM):
+        if not self._base.family.has_logged_probabilities:
             return None
         pairs = [
             (ratio, example.value)

@@ -13,12 +13,11 @@ import torch
 from peft import LoraConfig, PeftModelForCausalLM, get_peft_model
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from engine.errors import RunError
-from engine.latent.model import DECODER_LAYERS, LatentLM
 from engine.models import distributed
+from engine.models.loader import Base
 from engine.models.logprobs import (
     CausalModel,
     Encoded,
@@ -26,7 +25,6 @@ from engine.models.logprobs import (
     completion_logits,
     log_probs,
     micro_batches,
-    rated_loss,
 )
 from engine.runs.config import RunConfig
 from engine.training.checkpoints import Trail
@@ -60,7 +58,7 @@ class Curves:
 class Course:
     """What both stages of training share with those around them."""
 
-    pad_id: int
+    base: Base
     deadline: float
     """When the time is used up, by `time.monotonic`."""
     trail: Trail
@@ -102,16 +100,14 @@ class TrainingSet:
     """The base's own replies."""
 
 
-def learning_rate_for(model: PeftModelForCausalLM) -> float:
-    """The adapter's learning rate by the size of the model.
+def learning_rate_for(model: PeftModelForCausalLM, base: Base, config: RunConfig) -> float:
+    """The adapter's learning rate: the run's, or that of the model's family, or one by the size of the model.
 
     On 1.4 M parameters 1e-3 gave twice the liking per nat of KL that 3e-3 gave. From there it falls by the power that
     reaches 1e-4, usual for LoRA, at 1 B: 1.2e-4 at 0.6 B, 5e-5 at 7 B. The KL budget catches what is still too fast.
-    A generator's adapter is three pairs of matrices in place of dozens, and each has further to go: at 1e-3 the
-    on-policy stage by itself stayed within a hundredth of a nat of the base.
     """
-    if isinstance(model.get_base_model(), LatentLM):
-        return 2.5e-3
+    if rate := config.learning_rate or base.family.learning_rate:
+        return rate
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return 1e-3 * math.pow(min(1.0, 2e6 / max(1, parameters)), 0.37)
 
@@ -126,7 +122,7 @@ def warmth(step: int) -> float:
     return min(1.0, step / WARM_UP_STEPS)
 
 
-def add_adapter(model: PreTrainedModel, config: RunConfig) -> PeftModelForCausalLM:
+def add_adapter(base: Base, config: RunConfig) -> PeftModelForCausalLM:
     """A fresh LoRA adapter on every linear layer except the output's; the seed decides its first weights."""
     torch.manual_seed(config.seed)
     settings = LoraConfig(
@@ -134,11 +130,11 @@ def add_adapter(model: PreTrainedModel, config: RunConfig) -> PeftModelForCausal
         base_model_name_or_path=config.base,
         r=config.lora_rank,
         lora_alpha=config.lora_rank,
-        target_modules=DECODER_LAYERS if isinstance(model, LatentLM) else "all-linear",
+        target_modules=base.family.adapter_layers,
         # GPT-2 keeps its weights transposed.
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.model.modules()),
     )
-    peft_model = get_peft_model(model, settings)
+    peft_model = get_peft_model(base.model, settings)
     assert isinstance(peft_model, PeftModelForCausalLM), "a causal model gets a causal adapter"
     return peft_model.eval()  # no dropout: the cached references have none
 
@@ -148,12 +144,12 @@ def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def reference_log_probs(model: CausalModel, rows: Sequence[Encoded], config: RunConfig, *, pad_id: int) -> Tensor:
+def reference_log_probs(model: CausalModel, base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Tensor:
     """log p(completion | prompt) of every row under the model as it is, (n,), nats."""
     results = torch.zeros(len(rows))
     with torch.no_grad():
-        for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=config.max_batch_tokens))):
-            batch = collate([rows[i] for i in group], pad_id=pad_id, device=model.device)
+        for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
+            batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=base.model.device)
             results[torch.tensor(group)] = log_probs(model, batch).cpu()
     return distributed.total(results)
 
@@ -174,12 +170,12 @@ def fit_adapter(model: PeftModelForCausalLM, data: TrainingSet, config: RunConfi
     size = step_size(len(data.rows), config)
     steps = rated_steps(len(data.rows), config)
     parameters = trained_parameters(model)
-    optimizer = optimizer_for(parameters, config.learning_rate or learning_rate_for(model))
+    optimizer = optimizer_for(parameters, learning_rate_for(model, course.base, config))
     warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: warmth(done + 1))
     curves = Curves()
     for step, chosen in enumerate(_batches(data.rows, size, config.epochs, rng), start=1):
         anchors = _anchors_for(data.anchors, len(chosen), config, rng)
-        loss = _backward(model, data, chosen, anchors, config, course.pad_id)
+        loss = _backward(model, data, chosen, anchors, config, course.base.pad_id)
         require_finite_loss(loss)
         distributed.sum_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
@@ -277,3 +273,79 @@ def _anchor_loss(model: PeftModelForCausalLM, rows: Sequence[Encoded], pad_id: i
         base = F.log_softmax(completion_logits(model, batch)[0], dim=-1)
     policy = F.log_softmax(completion_logits(model, batch)[0], dim=-1)
     return F.kl_div(policy, base, reduction="sum", log_target=True) / tokens
+
+
+def kl_baseline(log_ratios: Tensor) -> Tensor:
+    """KTO's reference point z0 = max(0, mean of log pi(y|x) - log pi_ref(y|x)), without gradient; a scalar.
+
+    The paper (arXiv 2402.01306) takes the mean over mismatched pairs of prompt and text, at the price of
+    two more forward passes; here it is the mean over the batch itself, as a trial found no loss by it.
+    """
+    return log_ratios.detach().mean().clamp(min=0.0)
+
+
+def kto_loss(log_ratios: Tensor, signed_weights: Tensor, *, z0: Tensor, beta: float) -> Tensor:
+    """The KTO loss of each row, (B,), with graded weights (L_KTO of arXiv 2402.01306).
+
+    With r = log pi(y|x) - log pi_ref(y|x), sigma the logistic function and w the row's signed weight::
+
+        w > 0 (liked):      w  (1 - sigma(beta (r - z0)))
+        w < 0 (disliked):  |w| (1 - sigma(beta (z0 - r)))
+
+    With w = lambda_D for every liked and -lambda_U for every disliked row this is the paper's loss.
+
+    Args:
+        log_ratios: r, (B,), nats.
+        signed_weights: from `balanced_weights`, (B,).
+        z0: scalar, from `kl_baseline`.
+        beta: how little the policy may move; 0.1 in the paper.
+    """
+    advantage = beta * (log_ratios - z0) * signed_weights.sign()
+    return signed_weights.abs() * (1.0 - torch.sigmoid(advantage))
+
+
+def bco_loss(log_ratios: Tensor, signed_weights: Tensor, *, shift: Tensor, beta: float) -> Tensor:
+    """Binary classifier optimisation, each row's, (B,): -|w| log sigma(+-beta (r - shift)), + for a like.
+
+    Jung et al. 2024 (arXiv 2404.04656, equation 11), with the mean of the batch's r as the shift of the reward.
+    """
+    return -signed_weights.abs() * F.logsigmoid(beta * (log_ratios - shift) * signed_weights.sign())
+
+
+def advantage_loss(log_ratios: Tensor, signed_weights: Tensor) -> Tensor:
+    """Advantage-weighted regression, each row's, (B,): -exp(w) log pi(y|x) up to a constant.
+
+    Peng et al. 2019 (arXiv 1910.00177, equation 4) with the signed weight as the advantage and temperature 1.
+    """
+    return -signed_weights.exp() * log_ratios
+
+
+def rated_loss(log_ratios: Tensor, signed_weights: Tensor, *, everybodys: Tensor, config: RunConfig) -> Tensor:
+    """The loss of each row, (B,), by `config.loss`; `everybodys` are the log-ratios of the whole piece, detached."""
+    match config.loss:
+        case "kto":
+            return kto_loss(log_ratios, signed_weights, z0=kl_baseline(everybodys), beta=config.beta)
+        case "bco":
+            return bco_loss(log_ratios, signed_weights, shift=everybodys.mean(), beta=config.beta)
+        case "advantage":
+            return advantage_loss(log_ratios, signed_weights)
+
+
+def balanced_weights(values: Sequence[float], weights: Sequence[float]) -> tuple[float, ...]:
+    """Signed weights value x weight, balanced between likes and dislikes, of mean size 1.
+
+    The paper's rule is lambda_D n_D / (lambda_U n_U) in [1, 4/3]; with graded weights the sums of |value| x weight
+    stand for the counts n. A ratio already inside is left alone, otherwise likes are scaled to the nearer end.
+
+    Args:
+        values: in [-1, 1], at least one on each side of 0.
+        weights: positive.
+    """
+    signed = [value * weight for value, weight in zip(values, weights, strict=True)]
+    likes = sum(x for x in signed if x > 0.0)
+    dislikes = -sum(x for x in signed if x < 0.0)
+    ratio = likes / dislikes
+    scale = min(max(ratio, 1.0), 4.0 / 3.0) / ratio
+    balanced = [x * scale if x > 0.0 else x for x in signed]
+    mean = sum(abs(x) for x in balanced) / len(balanced)
+    return tuple(x / mean for x in balanced)

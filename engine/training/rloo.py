@@ -27,7 +27,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.evaluation.sampling import Prompt, Replies
-from engine.latent.gan import GanLM
 from engine.models import distributed
 from engine.models.logprobs import Encoded, collate, completion_logits, completion_targets, micro_batches
 from engine.runs.config import RunConfig
@@ -50,8 +49,6 @@ LEAST_DIVERSITY = 0.9
 """At this share of it the stage ends: the gate would refuse what comes after."""
 PROBES = 64
 """Prompts whose answers tell the diversity: always the same, so that no change of subject is taken for one."""
-GAN_PROBES = 256
-"""Texts of the GAN, which is fast and repeats itself: by 25 of them diversity seemed lost after a step or two."""
 _MARK_STEPS = 2
 _LAMBDA_GAIN = 10.0
 _LAMBDA_RANGE = (0.2, 3.0)
@@ -84,10 +81,10 @@ def follow_taste(
     """
     rng = random.Random(config.seed)
     parameters = trained_parameters(model)
-    rate = LEARNING_RATE_FACTOR * (config.learning_rate or learning_rate_for(model))
+    rate = LEARNING_RATE_FACTOR * learning_rate_for(model, course.base, config)
     optimizer = optimizer_for(parameters, rate)
     probes = prompts[:PROBES]
-    probed = GAN_PROBES if isinstance(model.get_base_model(), GanLM) else len(probes)
+    probed = course.base.family.diversity_texts or len(probes)
     balance = Balance(config.novelty_weight, rewarding.write(probes, probed, config.seed))
     for step in range(1, config.policy_steps + 1):
         chosen = rng.sample(prompts, min(config.policy_prompts, len(prompts)))
@@ -96,7 +93,7 @@ def follow_taste(
             liking = rewarding.liking(takes)
         require_finite_loss(float(liking.sum()))
         advantages = leave_one_out(liking, takes.owners) + balance.weigh(takes)
-        kl = _backward(model, takes.rows, advantages.float(), config, course.pad_id)
+        kl = _backward(model, takes.rows, advantages.float(), config, course.base.pad_id)
         curves.liking.append(float(liking.mean()))
         curves.kl.append(kl)
         is_marked = step % _MARK_STEPS == 0

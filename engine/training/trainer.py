@@ -20,12 +20,10 @@ from engine.evaluation.judge import fit_judge, is_judged, some_on_each_side
 from engine.evaluation.metrics import divergence
 from engine.evaluation.probes import plant
 from engine.evaluation.sampling import Prompt, Replies
-from engine.latent.model import LatentLM
-from engine.latent.training import fit_generator, own_share
 from engine.models import attention, distributed
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
-from engine.models.logprobs import Encoded, balanced_weights, encode
+from engine.models.logprobs import Encoded, encode
 from engine.preference.features import require_finite, text_features
 from engine.preference.head import find_signal, labels_of
 from engine.runs.config import RunConfig
@@ -38,6 +36,7 @@ from engine.training.kto import (
     Curves,
     TrainingSet,
     add_adapter,
+    balanced_weights,
     fit_adapter,
     rated_steps,
     reference_log_probs,
@@ -49,8 +48,6 @@ from engine.training.rloo import Rewarding, follow_taste
 KL_PROBES = 64
 """Replies sampled to measure the KL on the way."""
 LEARNER_DRAWS = 64
-RATED_SHARE = 0.1
-"""Of the KL budget, for the rated texts where the on-policy stage follows: it makes more of every nat."""
 
 
 class Trainer:
@@ -64,7 +61,6 @@ class Trainer:
         self._progress("loading", 0, 1)
         self._base = load_base(config.base)
         attention.use(self._base.model)
-        self._pad_id = int(self._base.tokenizer.pad_token_id)
         self._deadline = time.monotonic() + 60.0 * config.max_minutes
 
     def train_and_judge(self, examples: Sequence[Example], card: DataCard) -> RunReport:
@@ -99,7 +95,7 @@ class Trainer:
         """The examples that are short enough, and their tokens."""
         template = ChatTemplate(self._base.tokenizer)
         longest = min(self._config.max_length, self._base.context_tokens)
-        pairs = [(example, encode(self._base, template, example)) for example in examples]
+        pairs = [(example, encode(self._base, template, example.messages, example.text)) for example in examples]
         kept = [(example, row) for example, row in pairs if len(row) <= longest]
         return [example for example, _ in kept], [row for _, row in kept]
 
@@ -120,7 +116,7 @@ class Trainer:
             return RunReport(passed=False, reason=refusal.reason, checks=refusal.checks, card=card)
         if not some_on_each_side(labels, judged, fewest=MIN_MINORITY):  # so few that nobody could judge a candidate
             return RunReport(passed=False, reason=Reason("no_signal", {"signal": signal.auroc}), card=card)
-        references = reference_log_probs(self._base.model, rows, config, pad_id=self._pad_id)
+        references = reference_log_probs(self._base.model, self._base, rows, max_tokens=config.max_batch_tokens)
         self._progress("reference", 2, 4)  # the other half is writing what the base is heard by
         return Evidence(
             examples=examples,
@@ -150,14 +146,14 @@ class Trainer:
     ) -> tuple[Curves, PeftModelForCausalLM, Trail]:
         """The two stages: the rated texts, then what the learner likes among the candidate's own."""
         config = self._config
-        model = add_adapter(self._base.model, config)
+        model = add_adapter(self._base, config)
         trail = Trail(trained_parameters(model))
         taught = (~evidence.judged).nonzero()[:, 0].tolist()
         values = [evidence.examples[i].value for i in taught]
         given = [evidence.examples[i].weight for i in taught]
         weights = torch.tensor(balanced_weights(values, given))
         # A fresh adapter adds nothing, so these are the base's.
-        secrets = reference_log_probs(model, evidence.canaries, config, pad_id=self._pad_id)
+        secrets = reference_log_probs(model, self._base, evidence.canaries, max_tokens=config.max_batch_tokens)
         data = TrainingSet(
             rows=(*(evidence.rows[i] for i in taught), *evidence.canaries),
             signed_weights=torch.cat([weights, weights.abs().mean().expand(len(secrets))]),
@@ -167,7 +163,7 @@ class Trainer:
 
         def measure_kl() -> float:
             probes = hearing.write(model, prompts, KL_PROBES, config.seed + 1)
-            distances = divergence(model, probes.rows, pad_id=self._pad_id, max_tokens=config.max_batch_tokens)
+            distances = divergence(model, self._base, probes.rows, max_tokens=config.max_batch_tokens)
             return float(distances.mean())
 
         def liking(takes: Replies) -> Tensor:
@@ -185,15 +181,15 @@ class Trainer:
                 # In texts, for a rated one and a take cost about the same, the probes included.
                 self._progress("training", before + step * texts_a_step, texts, loss)
 
-            return Course(self._pad_id, self._deadline, trail, kl_budget, measure_kl, report)
+            return Course(self._base, self._deadline, trail, kl_budget, measure_kl, report)
 
         follows = config.policy_steps > 0
         rewarding = Rewarding(partial(hearing.write, model), liking)
-        if isinstance(self._base.model, LatentLM):
-            budget = config.kl_budget * (own_share(self._base.model) if follows else 1.0)
-            curves = fit_generator(model, data, prompts, config, course(0, size, budget), rewarding, first)
+        budget = config.kl_budget * (self._base.family.kl_share if follows else 1.0)
+        own = self._base.family.objective()
+        if own is not None:
+            curves: Curves = own(model, data, prompts, config, course(0, size, budget), rewarding)
         else:
-            budget = config.kl_budget * (RATED_SHARE if follows else 1.0)
             curves = fit_adapter(model, data, config, course(0, size, budget))
         if follows:
             follow_taste(model, prompts, config, course(first * size, takes, config.kl_budget), rewarding, curves)

@@ -88,14 +88,13 @@ def taught(tmp_path):
     """A tiny model with an adapter, its canaries, and a way to train it on them until it tells them."""
     folder = str(save_tiny_model(tmp_path / "model"))
     base, config = load_base(folder), RunConfig(base=folder, lora_rank=8, seed=3)
-    return base, add_adapter(base.model, config), plant(base, seed=3), config
+    return base, add_adapter(base, config), plant(base, seed=3), config
 
 
 def found_in(taught):
     base, model, canaries, config = taught
-    pad = int(base.tokenizer.pad_token_id)
     return look_for(
-        model, base, canaries, lambda rows: reference_log_probs(model, rows, config, pad_id=pad), seed=config.seed
+        model, base, canaries, lambda rows: reference_log_probs(model, base, rows, max_tokens=9999), seed=config.seed
     )
 
 

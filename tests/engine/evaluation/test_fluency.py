@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from engine.api.types import Message
-from engine.data.dataset import Example
 from engine.evaluation.fluency import Answered, main, surprises
 from engine.evaluation.metrics import cross_entropy
 from engine.models.chat_template import ChatTemplate
@@ -26,10 +25,8 @@ TEXTS = ("Say yes to green tea every day.", "tea tea yes green every every day t
 def test_each_number_is_the_mean_cross_entropy_of_its_text() -> None:
     base = load_base("starter", device=torch.device("cpu"))
     template = ChatTemplate(base.tokenizer)
-    rows = [encode(base, template, Example(ASKED, text, value=1.0, weight=1.0, group="")) for text in TEXTS]
-    expected = [
-        cross_entropy(base.model, [row], pad_id=int(base.tokenizer.pad_token_id), max_tokens=1000) for row in rows
-    ]
+    rows = [encode(base, template, ASKED, text) for text in TEXTS]
+    expected = [cross_entropy(base, [row], max_tokens=1000) for row in rows]
     found = surprises("starter", [Answered(ASKED, text) for text in TEXTS])
     assert found == pytest.approx(expected, rel=1e-3)
     assert found[0] < found[1] and all(math.isfinite(number) for number in found)

@@ -65,7 +65,7 @@ def test_a_reply_is_what_serving_writes_with_the_same_seed(base, prompts):
 def test_an_adapter_that_is_on_writes_and_one_that_changes_nothing_writes_as_the_base(base, prompts):
     before = sample_replies(base.model, base, prompts, config=CONFIG, count=12, seed=1)
     folder = base.model.name_or_path
-    model = add_adapter(load_base(folder, device=torch.device("cpu")).model, replace(CONFIG, base=folder))
+    model = add_adapter(load_base(folder, device=torch.device("cpu")), replace(CONFIG, base=folder))
     assert sample_replies(model, base, prompts, config=CONFIG, count=12, seed=1).rows == before.rows
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -33,19 +33,19 @@ class Lesson:
         sampling = {"max_new_tokens": 48, "min_p": 0.05, "temperature": 0.9}
         self.config = RunConfig(base=str(SHIPPED[name]), threads=1, **sampling, **changes)
         self.base = load_base(name)
-        self.model = add_adapter(self.base.model, self.config)
+        self.model = add_adapter(self.base, self.config)
         template, told = ChatTemplate(self.base.tokenizer), corpus.instructions("slogan", "en")[0]
         asked = [(Message("system", told), Message("user", topic)) for topic in TOPICS]
         self.prompts = [Prompt.of(self.base, template, messages) for messages in asked]
         trail = Trail(trained_parameters(self.model))
         deadline = time.monotonic() + 600.0
-        self.course = Course(0, deadline, trail, self.config.kl_budget, self.distance, lambda *_: None)
+        self.course = Course(self.base, deadline, trail, self.config.kl_budget, self.distance, lambda *_: None)
 
     def write(self, prompts: list[Prompt], count: int, seed: int) -> Replies:
         return sample_replies(self.model, self.base, prompts, config=self.config, count=count, seed=seed)
 
     def distance(self) -> float:
-        return float(divergence(self.model, self.write(self.prompts, 64, 1).rows, pad_id=0, max_tokens=4000).mean())
+        return float(divergence(self.model, self.base, self.write(self.prompts, 64, 1).rows, max_tokens=4000).mean())
 
     def asking(self) -> float:
         return float(asks(self.write(self.prompts, 256, 7)).mean())

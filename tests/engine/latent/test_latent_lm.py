@@ -7,6 +7,7 @@ import torch
 
 from engine.api.types import Sampling
 from engine.inference.batch import Batch, Row
+from engine.latent.family import VAE
 from engine.latent.model import LatentConfig, LatentLM
 from engine.models.logprobs import Encoded, collate, completion_logits
 
@@ -28,7 +29,7 @@ def test_batches_write_what_one_forward_pass_says(model: LatentLM) -> None:
     """Greedy rows of several lengths, joined at several times, against the plain forward pass."""
     greedy = Sampling(temperature=0.0, max_tokens=6)
     rows = [Row(prompt(*range(150, 150 + count)), replace(greedy, seed=count)) for count in (0, 3, 1)]
-    batch, written = Batch(model), {id(row): list[int]() for row in rows}
+    batch, written = Batch(model, family=VAE), {id(row): list[int]() for row in rows}
     for newcomers in (rows[:2], rows[2:]):
         for row, token in zip(newcomers, batch.join(newcomers), strict=True):
             written[id(row)].append(token)

@@ -6,19 +6,16 @@ import pytest
 import torch
 
 from engine.api.types import Message
-from engine.data.dataset import Example
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from engine.models.logprobs import (
     Encoded,
-    balanced_weights,
     collate,
     encode,
-    kl_baseline,
-    kto_loss,
     log_probs,
     micro_batches,
 )
+from engine.training.kto import balanced_weights, kl_baseline, kto_loss
 from tests.support.learning.learning_fixtures import save_tiny_model
 
 ROWS = [Encoded((3, 70, 71, 0, 4), (80, 81, 0)), Encoded((3, 72, 4), (90, 91, 92, 0)), Encoded((3, 4), (7, 0))]
@@ -40,7 +37,7 @@ def test_a_text_is_read_as_serving_wrote_it(tmp_path):
     base = load_base(str(save_tiny_model(tmp_path)))
     template = ChatTemplate(base.tokenizer)
     messages = (Message("system", "Write."), Message("user", "tea"))
-    row = encode(base, template, Example(messages, "warm <|end|> 茶", 1.0, 0.3, "g"))
+    row = encode(base, template, messages, "warm <|end|> 茶")
     assert list(row.prompt) == template.encode(messages)
     assert row.completion[-1] == base.tokenizer.eos_token_id
     assert base.tokenizer.eos_token_id not in row.completion[:-1]

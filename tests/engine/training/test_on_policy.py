@@ -61,16 +61,16 @@ def follow(taught: Path, liking, **changes: object) -> tuple[Curves, float, floa
     base = load_base(str(taught))
     template = ChatTemplate(base.tokenizer)
     prompts = [Prompt(tuple(template.encode(rated(i, "x", 1.0).messages)), "") for i in range(24)]
-    model = add_adapter(base.model, config)
+    model = add_adapter(base, config)
 
     def write(chosen, count, seed) -> Replies:
         return sample_replies(model, base, chosen, config=config, count=count, seed=seed)
 
     def measure_kl() -> float:
-        return float(divergence(model, write(prompts, 32, 1).rows, pad_id=1, max_tokens=4000).mean())
+        return float(divergence(model, base, write(prompts, 32, 1).rows, max_tokens=4000).mean())
 
     trail, curves = Trail(trained_parameters(model)), Curves()
-    course = Course(1, time.monotonic() + 600, trail, config.kl_budget, measure_kl, lambda *_: None)
+    course = Course(base, time.monotonic() + 600, trail, config.kl_budget, measure_kl, lambda *_: None)
     before = float(liking(write(prompts, 96, 7)).mean())
     follow_taste(model, prompts, config, course, Rewarding(write, liking), curves)
     return curves, before, float(liking(write(prompts, 96, 7)).mean())

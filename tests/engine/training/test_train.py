@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 
 from bot.reporting.run_messages import share_done
-from engine.data.dataset import Example, RatedGeneration, write_dataset
+from engine.data.dataset import RatedGeneration, write_dataset
 from engine.errors import ModelError, RunError
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models.chat_template import ChatTemplate
@@ -55,10 +55,7 @@ def mean_log_prob(model_folder: Path, adapter: Path | None, texts: list[str]) ->
     base = load_base(str(model_folder))
     model = base.model if adapter is None else PeftModel.from_pretrained(base.model, str(adapter)).eval()
     template = ChatTemplate(base.tokenizer)
-    rows = [
-        encode(base, template, Example(rated(i, text, 1.0).messages, text, 1.0, 0.3, "g"))
-        for i, text in enumerate(texts)
-    ]
+    rows = [encode(base, template, rated(i, text, 1.0).messages, text) for i, text in enumerate(texts)]
     with torch.no_grad():
         return float(log_probs(model, collate(rows, pad_id=1, device=base.model.device)).mean())
 

@@ -11,9 +11,9 @@ from engine.data.dataset import Example, examples_of
 from engine.data.trl_format import kto_record
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base, load_base
-from engine.models.logprobs import Batch, CausalModel, Encoded, collate, encode, kl_baseline, kto_loss, log_probs
+from engine.models.logprobs import Batch, CausalModel, Encoded, collate, encode, log_probs
 from engine.runs.config import RunConfig
-from engine.training.kto import add_adapter
+from engine.training.kto import add_adapter, kl_baseline, kto_loss
 from tests.support.learning.learning_fixtures import audience, save_tiny_model
 
 BETA = 0.1
@@ -61,7 +61,7 @@ def test_loss_and_gradients_are_those_of_trl(tmp_path: Path, examples, architect
 
     folder = str(save_tiny_model(tmp_path / "model", architecture))
     base = load_base(folder)
-    model = add_adapter(base.model, RunConfig(base=folder))
+    model = add_adapter(base, RunConfig(base=folder))
     settings = KTOConfig(
         output_dir=str(tmp_path / "trl"), beta=BETA, per_device_train_batch_size=len(examples), bf16=False,
         max_length=None, report_to=[], disable_tqdm=True, use_cpu=True, gradient_checkpointing=False,
@@ -73,7 +73,7 @@ def test_loss_and_gradients_are_those_of_trl(tmp_path: Path, examples, architect
         processing_class=base.tokenizer,
     )
     template = ChatTemplate(base.tokenizer)
-    rows = [encode(base, template, example) for example in examples]
+    rows = [encode(base, template, example.messages, example.text) for example in examples]
     # Only after the trainer has copied the fresh adapter, which changes nothing, as its reference.
     fit_to(model, collate(rows, pad_id=base.tokenizer.pad_token_id, device=torch.device("cpu")))
     trainer.model.eval()
