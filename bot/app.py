@@ -65,7 +65,7 @@ from bot.moderation.copy_check import CopyCheck
 from bot.moderation.provenance import ProvenanceCheck
 from bot.moderation.reports import Reports
 from bot.moderation.text_checks import Inspection, Rules, SafetyCheck
-from bot.operations.backups import Backups, Cleaning
+from bot.operations.backups import Backups, Cleanup
 from bot.operations.health import Health, health_app
 from bot.operations.version_admin import VersionAdmin
 from bot.privacy.consent import Consent
@@ -119,13 +119,9 @@ def lay_ground(settings: Settings, stack: AsyncExitStack, keys: Keys, db: Databa
     delivery = Delivery(bot)
     alarm = Alarm(db=db, messenger=delivery, metrics=metrics, admin_ids=settings.admin_ids)
     stack.push_async_callback(alarm.close)
-    backups = Backups(
-        database=settings.database_path, folder=settings.backups_path, keep=settings.backups_keep,
-        tombstones=settings.tombstones_path, names=keys.named_in, keyring=keys.keyring,
-    )  # fmt: skip
     return Ground(
         settings=settings, timing=timing, stack=stack, db=db, keys=keys, metrics=metrics, bot=bot, delivery=delivery,
-        alarm=alarm, backups=backups,
+        alarm=alarm, backups=Backups(settings, keys),
     )  # fmt: skip
 
 
@@ -230,7 +226,7 @@ async def keep_time(
     stack: AsyncExitStack,
     db: Database,
     learning: Learning,
-    cleaning: Cleaning,
+    cleanup: Cleanup,
     retention: Retention,
 ) -> None:
     """Finish the run that was cut off, make up for a missed night, and wait for the next."""
@@ -239,7 +235,7 @@ async def keep_time(
 
     async def run_slot(slot: str) -> None:
         await inbox.forget_old(db, now=datetime.now(UTC))
-        await cleaning.nightly()
+        await cleanup.nightly()
         await learning.nightly.begin(slot=slot)
 
     schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
@@ -423,12 +419,11 @@ async def furnish(
     house = OperatorCommands(
         db=db, delivery=delivery, confirmations=confirmations, bans=bans, health=health, backups=ground.backups
     )
-    cleaning = Cleaning(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
+    cleanup = Cleanup(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
     erasure = Erasure(
         db=db, keys=ground.keys, service=service, nightly=learning.nightly, messenger=delivery,
-        file=ground.settings.tombstones_path, cleaning=cleaning,
+        tombstones_file=ground.settings.tombstones_path, cleanup=cleanup, on_erased=trust.renew,
     )  # fmt: skip
-    erasure.when_erased(trust.renew)
     stack.push_async_callback(erasure.close)
     await erasure.finish()
     my_data = MyData(
@@ -482,7 +477,7 @@ async def furnish(
         db=db, router=router, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,
         tainted_days=ground.settings.tainted_days,
     )  # fmt: skip
-    await keep_time(ground.settings, stack, db, learning, cleaning, retention)
+    await keep_time(ground.settings, stack, db, learning, cleanup, retention)
     return service
 
 

@@ -15,7 +15,9 @@ from bot.cli.terminal import busy, confirm, give_up, or_give_up
 from bot.common.keys import open_keys
 from bot.common.settings import data_settings
 from bot.operations import maintenance
+from bot.operations.backups import Backups
 from bot.operations.doctor import Diagnosis, diagnose
+from bot.privacy.erasure import erase_offline, pseudonym_of
 from storage.backup import backup as backup_file
 from storage.privacy.erasure import Erased
 
@@ -53,7 +55,7 @@ def backup(
     """
     settings = or_give_up(data_settings)
     if to is None:
-        to = or_give_up(lambda: asyncio.run(maintenance.backups(settings, open_keys(settings)).make()), _BACKING_UP)
+        to = or_give_up(lambda: asyncio.run(Backups(settings, open_keys(settings)).make()), _BACKING_UP)
     else:
         or_give_up(lambda: backup_file.back_up_to(settings.database_path, to), _BACKING_UP)
     typer.echo(to)
@@ -65,7 +67,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = 
     settings = or_give_up(data_settings)
     or_give_up(lambda: backup_file.verify(file), "Checking the backup …")
     confirm(f"Put {file} in the place of {settings.database_path}?", yes=yes)
-    done = or_give_up(lambda: asyncio.run(maintenance.bring_back(settings, file)), "Restoring …")
+    done = or_give_up(lambda: asyncio.run(maintenance.restore_backup(settings, file)), "Restoring …")
     typer.echo(f"{file} is restored.")
     if done.safety_copy is not None:
         typer.echo(f"A backup of what was there before: {done.safety_copy}.")
@@ -86,11 +88,11 @@ def forget(
 ) -> None:
     """Erase everything of a person from the database and its backups, while the bot is stopped."""
     settings = or_give_up(data_settings)
-    pseudonym = or_give_up(lambda: maintenance.pseudonym_of(settings, person))
+    pseudonym = or_give_up(lambda: pseudonym_of(settings, person))
     if pseudonym is None:
         give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
     confirm(f"Erase everything of {person} for good?", yes=yes)
-    done = or_give_up(lambda: asyncio.run(maintenance.forget(settings, pseudonym)), "Erasing, in the backups too …")
+    done = or_give_up(lambda: asyncio.run(erase_offline(settings, pseudonym)), "Erasing, in the backups too …")
     typer.echo(f"Erased: {_told(done.erased)}.")
     typer.echo(f"Backups rewritten: {len(done.rewritten)}.")
     if done.erased.runs:
@@ -108,7 +110,7 @@ def rotate_keys() -> None:
     No text is touched. Copy the new KEY_FILE, and the keyring beside the backups, to where you keep the old ones.
     """
     settings = or_give_up(data_settings)
-    or_give_up(lambda: asyncio.run(maintenance.rotate(settings)), "Wrapping every key anew …")
+    or_give_up(lambda: asyncio.run(maintenance.rotate_master_key(settings)), "Wrapping every key anew …")
     typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")
 
 

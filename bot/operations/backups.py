@@ -1,10 +1,6 @@
-"""Backups as a service: one at a time, on a thread, so that the bot answers meanwhile.
+"""Backups of the database, one at a time and on a thread, so that the bot answers meanwhile; and the nightly cleanup.
 
-Knows where backups lie and how many are kept. Knows nothing of what is in them and no Telegram type.
-
-Cleaning: what was erased is got off the disk, and what is there is backed up; each night, and after a /forget.
-
-A failure is told to the admins and tried again the next night. Knows the order, not how either is done.
+A failure is told to the admins and tried again the next night.
 """
 
 import asyncio
@@ -12,36 +8,25 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bot.common.keys import Keys
+from bot.common.settings import DataSettings
 from bot.messaging.alerts import Alarm
 from storage.backup import backup
 from storage.backup.backup import Scrubbed
 from storage.backup.restore import put_aside
 from storage.db.database import Database
 from storage.db.errors import StorageError
-from storage.db.keyring import Keyring
 from storage.privacy import erasure, tombstones
-from storage.privacy.erasure import Names
+
+logger = logging.getLogger(__name__)
 
 
 class Backups:
     """Makes backups of one database and forgets people in them."""
 
-    def __init__(
-        self,
-        *,
-        database: Path,
-        folder: Path,
-        keep: int,
-        tombstones: Path,
-        names: Names | None = None,
-        keyring: Keyring | None = None,
-    ) -> None:
-        self._database = database
-        self._folder = folder
-        self._keep = keep
-        self._tombstones = tombstones
-        self._names = names
-        self._keyring = keyring
+    def __init__(self, settings: DataSettings, keys: Keys) -> None:
+        self._settings = settings
+        self._keys = keys
         self._lock = asyncio.Lock()
 
     async def make(self) -> Path:
@@ -51,11 +36,7 @@ class Backups:
             BackupFailed, KeyringUnusable: it could not be made; the others are as they were.
         """
         async with self._lock:
-            made = await asyncio.to_thread(
-                backup.back_up, self._database, self._folder, now=datetime.now(UTC), keep=self._keep
-            )
-            await asyncio.to_thread(self._copy_keyring)
-            return made
+            return await asyncio.to_thread(self._make)
 
     async def scrub(self) -> Scrubbed:
         """Forget in every backup, and in databases that a restore has put aside, those who asked to be forgotten.
@@ -68,24 +49,30 @@ class Backups:
 
     def newest(self) -> tuple[Path, datetime] | None:
         """The newest backup and when it was made."""
-        kept = backup.kept(self._folder)
+        kept = backup.kept(self._settings.backups_path)
         return (kept[-1], backup.made_at(kept[-1])) if kept else None
 
-    def _copy_keyring(self) -> None:
-        if self._keyring is not None and self._folder.is_dir():
-            self._keyring.copy_to(self._folder)
+    def _make(self) -> Path:
+        settings = self._settings
+        made = backup.back_up(
+            settings.database_path, settings.backups_path, now=datetime.now(UTC), keep=settings.backups_keep
+        )
+        self._copy_keyring()
+        return made
 
     def _scrub(self) -> Scrubbed:
         self._copy_keyring()  # or the copy would still hold the keys of those who are forgotten
-        files = [*backup.kept(self._folder), *put_aside(self._database)]
-        return backup.scrub(files, tombstones.read(self._tombstones), self._names, self._keyring)
+        files = [*backup.kept(self._settings.backups_path), *put_aside(self._settings.database_path)]
+        forgotten = tombstones.read(self._settings.tombstones_path)
+        return backup.scrub(files, forgotten, self._keys.named_in, self._keys.keyring)
+
+    def _copy_keyring(self) -> None:
+        if self._settings.backups_path.is_dir():
+            self._keys.keyring.copy_to(self._settings.backups_path)
 
 
-logger = logging.getLogger(__name__)
-
-
-class Cleaning:
-    """Keeps the data folder as it should be. `keep` backups are kept; 0 makes none at night."""
+class Cleanup:
+    """Gets what was erased off the disk, each night and after a /forget. 0 for `keep` makes no backups at night."""
 
     def __init__(self, *, db: Database, backups: Backups, alarm: Alarm, keep: int) -> None:
         self._db = db
@@ -110,10 +97,10 @@ class Cleaning:
         """Get what was erased out of the free pages, the log and the backups."""
         try:
             if not await erasure.purge(self._db):
-                logger.info("somebody is reading; the night empties the log")
+                logger.info("somebody is reading; the log is emptied tonight")
             scrubbed = await self._backups.scrub()
         except (StorageError, OSError) as error:
-            logger.error("what was erased is not yet off the disk; the night tries again: %s", error)
+            logger.error("what was erased is not yet off the disk; trying again tonight: %s", error)
             return
         if scrubbed.unreadable:
             self._alarm.tell("alarm-unreadable-backup", name=scrubbed.unreadable[0].name)

@@ -1,110 +1,64 @@
-"""What the operator does to the data while the bot is stopped: put a backup in its place, forget a person.
+"""What the operator does to the data while the bot is stopped: restore a backup, change the master key.
 
-Holds the data folder meanwhile, so that no bot can start. Knows the order of the steps. Knows no Telegram type and no
-terminal.
+The data folder is held meanwhile, so that no bot can start. `bot.privacy.erasure` has the operator's /forget.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.common.errors import StartError
-from bot.common.keys import Keys, Pseudonyms, bring_keyring, change_master, keys_of_data, open_keys
+from bot.common.keys import bring_keyring, change_master, open_keys
 from bot.common.lock import held
 from bot.common.settings import DataSettings
-from bot.learning.nightly import run_folder
-from bot.operations.backups import Backups
-from engine.runs.run_dir import strip_run
 from storage.backup import backup, restore
 from storage.backup.backup import Revision
 from storage.db.database import Database, open_for_reading
 from storage.db.errors import StorageError
 from storage.db.records import AuditEntry
-from storage.privacy import erasure, tombstones
+from storage.privacy import tombstones
 from storage.privacy.erasure import Erased
-from storage.privacy.tombstones import Tombstone
 from storage.tables import moderation, versions
 
-_OPERATOR = "operator"
+OPERATOR = "operator"
+"""Who stands in the audit for what is done at the terminal."""
+
 _ASIDE = ".before-restore-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BroughtBack:
+class RestoreResult:
     """What a restore has done."""
 
     safety_copy: Path | None
     """A backup of what was there before; None where it could not be read or nothing was there."""
     put_aside: Path | None
-    """Where the database of before lies."""
+    """Where the previous database is kept."""
     versions_aside: tuple[str, ...]
     """Versions that the restored database does not know, renamed so that their names are free."""
     erased: Erased
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forgotten:
-    """What forgetting has done."""
-
-    person: str
-    erased: Erased
-    rewritten: tuple[Path, ...]
-    unreadable: tuple[Path, ...]
-    """Damaged files that may still hold what was erased."""
-
-
-async def bring_back(settings: DataSettings, file: Path) -> BroughtBack:
+async def restore_backup(settings: DataSettings, file: Path) -> RestoreResult:
     """Put a backup in the database's place; what was there stays under another name.
 
     Raises:
         StartError: a bot runs on the data folder.
         StorageError: the backup cannot be used; the database is as it was.
     """
-    database, now = settings.database_path, datetime.now(UTC)
+    now = datetime.now(UTC)
     with held(settings.data_dir):
         bring_keyring(settings, file)
-        keys = _keys(settings)
         safety_copy = _safety_copy(settings, now)
-        revision = Revision(
-            tombstones.read(settings.tombstones_path),
-            None if keys is None else keys.named_in,
-            None if keys is None else keys.keyring,
-        )
-        restored = restore.restore(file, database, revision, now=now)
-        aside = _put_unknown_versions_aside(database, settings.data_dir / "versions", now)
-        await _record(settings, AuditEntry(now, _OPERATOR, "restore", file.name))
-    return BroughtBack(
+        restored = restore.restore(file, settings.database_path, _revision(settings), now=now)
+        aside = _put_unknown_versions_aside(settings, now)
+        await _record(settings, AuditEntry(now, OPERATOR, "restore", file.name))
+    return RestoreResult(
         safety_copy=safety_copy, put_aside=restored.put_aside, versions_aside=aside, erased=restored.erased
     )
 
 
-async def forget(settings: DataSettings, person: str) -> Forgotten:
-    """Erase everything of a person, by pseudonym, from the database and every backup.
-
-    Raises:
-        StartError: a bot runs on the data folder, or its key is missing.
-        StorageError: something could not be written; a later try goes on.
-    """
-    with held(settings.data_dir):
-        keys = keys_of_data(settings)
-        db = await Database.open(settings.database_path, keys.keyring)
-        try:
-            at = await erasure.moment(db, person, datetime.now(UTC))
-            tombstone = Tombstone(person, at)
-            tombstones.append(settings.tombstones_path, tombstone)
-            for run in await erasure.learned(db, person, at):
-                strip_run(run_folder(settings.data_dir, run))
-            erased = await erasure.forget(db, person, at, names=keys.named_in)
-            tombstones.append(settings.tombstones_path, replace(tombstone, is_done=True))
-            await moderation.append_audit(db, AuditEntry(datetime.now(UTC), _OPERATOR, "forget", person))
-            await erasure.purge(db)
-        finally:
-            await db.close()
-        scrubbed = await backups(settings, keys).scrub()
-    return Forgotten(person=person, erased=erased, rewritten=scrubbed.rewritten, unreadable=scrubbed.unreadable)
-
-
-async def rotate(settings: DataSettings) -> None:
+async def rotate_master_key(settings: DataSettings) -> None:
     """Change the master key.
 
     Raises:
@@ -114,32 +68,7 @@ async def rotate(settings: DataSettings) -> None:
     with held(settings.data_dir):
         open_for_reading(settings.database_path).close()
         change_master(settings)
-        await _record(settings, AuditEntry(datetime.now(UTC), _OPERATOR, "rotate keys"))
-
-
-def pseudonym_of(settings: DataSettings, person: str) -> str | None:
-    """The pseudonym of somebody named by it, or by a numeric Telegram id; None for anything else.
-
-    Raises:
-        StartError: a key is missing.
-    """
-    if len(person) == Pseudonyms.LENGTH and set(person) <= set("0123456789abcdef"):
-        return person
-    if person.isascii() and person.isdigit():
-        return open_keys(settings).pseudonyms.person(int(person))
-    return None
-
-
-def backups(settings: DataSettings, keys: Keys) -> Backups:
-    """The service for backups, as the settings say."""
-    return Backups(
-        database=settings.database_path,
-        folder=settings.backups_path,
-        keep=settings.backups_keep,
-        tombstones=settings.tombstones_path,
-        names=keys.named_in,
-        keyring=keys.keyring,
-    )
+        await _record(settings, AuditEntry(datetime.now(UTC), OPERATOR, "rotate keys"))
 
 
 def _safety_copy(settings: DataSettings, now: datetime) -> Path | None:
@@ -151,21 +80,24 @@ def _safety_copy(settings: DataSettings, now: datetime) -> Path | None:
         return None  # it is damaged, which is why it is replaced; the file itself is kept
 
 
-def _keys(settings: DataSettings) -> Keys | None:
-    """The keys, which are missed on a new machine only: then every waiting update counts as naming everybody."""
+def _revision(settings: DataSettings) -> Revision:
+    """Without keys, as on a new machine, every waiting update counts as naming everybody."""
+    forgotten = tombstones.read(settings.tombstones_path)
     try:
-        return open_keys(settings) if settings.key_path.exists() else None
+        keys = open_keys(settings) if settings.key_path.exists() else None
     except StartError:
-        return None
+        keys = None
+    return Revision(forgotten, None, None) if keys is None else Revision(forgotten, keys.named_in, keys.keyring)
 
 
-def _put_unknown_versions_aside(database: Path, folder: Path, now: datetime) -> tuple[str, ...]:
+def _put_unknown_versions_aside(settings: DataSettings, now: datetime) -> tuple[str, ...]:
     """Free the names that coming runs will use; what lies under them was made after the backup."""
-    connection = open_for_reading(database)
+    connection = open_for_reading(settings.database_path)
     try:
         known = versions.names(connection)
     finally:
         connection.close()
+    folder = settings.data_dir / "versions"
     unknown = [
         path
         for path in sorted(folder.iterdir() if folder.is_dir() else ())

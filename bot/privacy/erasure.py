@@ -1,36 +1,41 @@
-"""Forgetting a person: their tombstone first, then everything of theirs, in the database and in its backups.
+"""Erasure of a person: their tombstone first, then everything of theirs, in the database and in its backups.
 
-Work for them stops before anything is erased, so that nothing of it can be shown or stored afterwards, and the reports
-of runs that learned from it lose their words. Rewriting the
-files without the erased words follows in the background; the night does it again if that was cut off. Knows people
-and the order of these steps. Knows no Telegram type.
+In the bot, work for them stops before anything is erased, so that nothing of it can be shown or stored afterwards. The
+reports of runs that learned from them lose their words. Rewriting the files without the erased words follows in the
+background; the nightly cleanup does it again if that was cut off.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.common.errors import DeliveryError
-from bot.common.keys import Keys
+from bot.common.keys import Keys, Pseudonyms, keys_of_data, open_keys
+from bot.common.lock import held
+from bot.common.settings import DataSettings
 from bot.generation.service import GenerationService
-from bot.learning.nightly import Nightly
+from bot.learning.nightly import Nightly, run_folder
 from bot.messaging.confirmations import Done
 from bot.messaging.messenger import Messenger
-from bot.operations.backups import Cleaning
+from bot.operations.backups import Backups, Cleanup
+from bot.operations.maintenance import OPERATOR
+from engine.runs.run_dir import strip_run
 from storage.db.database import Database
+from storage.db.records import AuditEntry
 from storage.privacy import erasure, tombstones
 from storage.privacy.erasure import Erased
 from storage.privacy.tombstones import Tombstone
+from storage.tables import moderation
 
 logger = logging.getLogger(__name__)
 
 
 class Erasure:
-    """Erases people at their wish."""
+    """Erases people at their wish. `on_erased` is called after each, so that what has learned from them learns anew."""
 
     def __init__(
         self,
@@ -40,22 +45,19 @@ class Erasure:
         service: GenerationService,
         nightly: Nightly,
         messenger: Messenger,
-        file: Path,
-        cleaning: Cleaning,
+        tombstones_file: Path,
+        cleanup: Cleanup,
+        on_erased: Callable[[], object],
     ) -> None:
         self._db = db
         self._keys = keys
         self._service = service
         self._nightly = nightly
         self._messenger = messenger
-        self._file = file
-        self._cleaning = cleaning
-        self._on_erasure: Callable[[], object] = lambda: None
+        self._file = tombstones_file
+        self._cleanup = cleanup
+        self._on_erased = on_erased
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def when_erased(self, tell: Callable[[], object]) -> None:
-        """Have `tell` called after each erasure, so that what has learned from it can learn anew."""
-        self._on_erasure = tell
 
     async def forget(self, person_id: int) -> Done:
         """Erase everything of a person that there is now.
@@ -65,9 +67,7 @@ class Erasure:
         """
         person = self._keys.pseudonyms.person(person_id)
         await self._service.abandon_all_of(person)
-        tombstone = Tombstone(person, await erasure.moment(self._db, person, datetime.now(UTC)))
-        await asyncio.to_thread(tombstones.append, self._file, tombstone)
-        erased = await self._erase(tombstone)
+        erased = await self._erase(await _bury(self._db, self._file, person))
         values: dict[str, str | float] = {"texts": len(erased.generations), "ratings": erased.ratings}
         return Done("forget-done", values, "forget", is_nameless=True)
 
@@ -81,29 +81,99 @@ class Erasure:
             await self._erase(tombstone)
             logger.info("an erasure that was cut off is done")
 
-    async def _erase(self, tombstone: Tombstone) -> Erased:
-        person, at = tombstone.person, tombstone.at
-        # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
-        await self._nightly.strip(await erasure.learned(self._db, person, at))
-        erased = await erasure.forget(self._db, person, at, names=self._keys.named_in)
-        self._on_erasure()
-        await self._nightly.start_over(erased.runs)
-        await self._nightly.strip(erased.runs)  # one may have come to its report meanwhile
-        await asyncio.to_thread(tombstones.append, self._file, replace(tombstone, is_done=True))
-        for chat_id, message_id in erased.placeholders:
-            with contextlib.suppress(DeliveryError):
-                await self._messenger.delete(chat_id, message_id)
-        self._clean_soon()
-        return erased
-
     async def close(self) -> None:
-        """Wait for nothing; what is cut off is done in the night."""
+        """Stop at once; what is cut off is done in the night."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _clean_soon(self) -> None:
-        task = asyncio.create_task(self._cleaning.clean(), name="cleaning")
+    async def _erase(self, tombstone: Tombstone) -> Erased:
+        async def learn_anew(erased: Erased) -> None:
+            self._on_erased()
+            await self._nightly.start_over(erased.runs)
+            await self._nightly.strip(erased.runs)  # one may have come to its report meanwhile
+
+        erased = await _erase(self._db, self._keys, self._file, tombstone, self._nightly.strip, learn_anew)
+        for chat_id, message_id in erased.placeholders:
+            with contextlib.suppress(DeliveryError):
+                await self._messenger.delete(chat_id, message_id)
+        task = asyncio.create_task(self._cleanup.clean(), name="cleanup")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return erased
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineErasure:
+    """What the operator's erasure has done."""
+
+    erased: Erased
+    rewritten: tuple[Path, ...]
+    unreadable: tuple[Path, ...]
+    """Damaged files that may still hold what was erased."""
+
+
+async def erase_offline(settings: DataSettings, person: str) -> OfflineErasure:
+    """Erase everything of a person, by pseudonym, from the database and every backup, while the bot is stopped.
+
+    Raises:
+        StartError: a bot runs on the data folder, or its key is missing.
+        StorageError: something could not be written; a later try goes on.
+    """
+
+    async def strip(runs: Collection[int]) -> None:
+        for run in runs:
+            strip_run(run_folder(settings.data_dir, run))
+
+    with held(settings.data_dir):
+        keys = keys_of_data(settings)
+        db = await Database.open(settings.database_path, keys.keyring)
+        try:
+            tombstone = await _bury(db, settings.tombstones_path, person)
+            erased = await _erase(db, keys, settings.tombstones_path, tombstone, strip)
+            await moderation.append_audit(db, AuditEntry(datetime.now(UTC), OPERATOR, "forget", person))
+            await erasure.purge(db)
+        finally:
+            await db.close()
+        scrubbed = await Backups(settings, keys).scrub()
+    return OfflineErasure(erased=erased, rewritten=scrubbed.rewritten, unreadable=scrubbed.unreadable)
+
+
+def pseudonym_of(settings: DataSettings, person: str) -> str | None:
+    """The pseudonym of somebody named by it, or by a numeric Telegram id; None for anything else.
+
+    Raises:
+        StartError: a key is missing.
+    """
+    if len(person) == Pseudonyms.LENGTH and set(person) <= set("0123456789abcdef"):
+        return person
+    if person.isascii() and person.isdigit():
+        return open_keys(settings).pseudonyms.person(int(person))
+    return None
+
+
+async def _bury(db: Database, file: Path, person: str) -> Tombstone:
+    """Write down that a person is to be erased, with all that there is of them now."""
+    tombstone = Tombstone(person, await erasure.moment(db, person, datetime.now(UTC)))
+    await asyncio.to_thread(tombstones.append, file, tombstone)
+    return tombstone
+
+
+async def _erase(
+    db: Database,
+    keys: Keys,
+    file: Path,
+    tombstone: Tombstone,
+    strip: Callable[[Collection[int]], Awaitable[None]],
+    learn_anew: Callable[[Erased], Awaitable[None]] | None = None,
+) -> Erased:
+    """Erase what a tombstone names, and mark it as done. `strip` takes people's words out of the folders of runs."""
+    person, at = tombstone.person, tombstone.at
+    # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
+    await strip(await erasure.learned(db, person, at))
+    erased = await erasure.forget(db, person, at, names=keys.named_in)
+    if learn_anew is not None:
+        await learn_anew(erased)
+    await asyncio.to_thread(tombstones.append, file, replace(tombstone, is_done=True))
+    return erased

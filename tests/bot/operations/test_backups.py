@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bot.common.keys import Keys, Pseudonyms
+from bot.common.settings import DataSettings
 from bot.operations.backups import Backups
 from storage.backup import backup
 from storage.db.database import Database
 from storage.db.errors import BackupFailed
+from storage.db.keyring import PSEUDONYMS
 from storage.privacy import tombstones
 from storage.privacy.tombstones import Tombstone
 from tests.storage.conftest import delivered
@@ -18,9 +21,9 @@ from tests.support.stored.keys import keyring_in
 
 
 def service(folder: Path, *, keep: int = 7) -> Backups:
-    return Backups(
-        database=folder / "ovation.db", folder=folder / "backups", keep=keep, tombstones=folder / "tombstones.jsonl"
-    )
+    settings = DataSettings(data_dir=folder, backups_keep=keep)
+    keyring = keyring_in(folder)
+    return Backups(settings, Keys(keyring, Pseudonyms(keyring.key(PSEUDONYMS))))
 
 
 async def test_backups_asked_for_together_are_made_one_after_another_while_the_bot_writes(tmp_path: Path) -> None:
