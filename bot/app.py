@@ -75,7 +75,7 @@ from bot.privacy.retention import Retention
 from bot.reporting.model_cards import Cards
 from bot.reporting.run_messages import RunMessages
 from bot.reporting.statistics import Favourites, StatisticsCharts
-from bot.serving.engine_process import EngineLink
+from bot.serving.engine_process import EngineProcess
 from bot.serving.version_router import VersionRouter
 from bot.telegram.application import TelegramApplication, build_application, build_bot, install, publish_menu
 from bot.telegram.handlers import access, admin, info, inline, membership, privacy, prompts, ratings
@@ -86,6 +86,7 @@ from bot.telegram.polling import Poller
 from bot.telegram.rate_limiter import Pacer
 from bot.telegram.sender import Delivery
 from bot.telegram.webhook import Webhook
+from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import read_protected
@@ -264,17 +265,20 @@ async def introduce(application: TelegramApplication, timing: Timing) -> None:
 
 
 async def open_engine(
-    settings: Settings, db: Database, link: EngineLink, metrics: BotMetrics, timing: Timing
+    settings: Settings,
+    db: Database,
+    engine: EngineProcess | EngineClient,
+    metrics: BotMetrics,
+    timing: Timing,
 ) -> VersionRouter:
     """Wait for the engine; the router is ready then."""
     router = VersionRouter(
-        db=db, engine=link.client, folder=settings.data_dir / "versions", canary_share=settings.canary_share,
-        model=settings.model,
+        db=db, engine=engine.client if isinstance(engine, EngineProcess) else engine, model=settings.model,
+        folder=settings.data_dir / "versions", canary_share=settings.canary_share,
     )  # fmt: skip
-    process = link.process
-    if process is not None:
-        await process.start(router.load_versions)
-        metrics.engine_restarts.set_function(lambda: process.restarts)
+    if isinstance(engine, EngineProcess):
+        await engine.start(router.load_versions)
+        metrics.engine_restarts.set_function(lambda: engine.restarts)
         return router
     while True:
         try:
@@ -504,7 +508,12 @@ def _service(
 
 
 async def live(
-    settings: Settings, stack: AsyncExitStack, keys: Keys, db: Database, link: EngineLink, timing: Timing
+    settings: Settings,
+    stack: AsyncExitStack,
+    keys: Keys,
+    db: Database,
+    engine: EngineProcess | EngineClient,
+    timing: Timing,
 ) -> None:
     """Open everything and run until cancelled, or until nothing can be received any more.
 
@@ -517,7 +526,7 @@ async def live(
     application = build_application(ground.bot, processor, queue)
     await introduce(application, timing)
     stack.push_async_callback(application.shutdown)
-    router = await open_engine(settings, db, link, ground.metrics, timing)
+    router = await open_engine(settings, db, engine, ground.metrics, timing)
     name = f"house-{ground.keys.pseudonyms.person(ground.bot.id)[:16]}"
     preference_sync = open_preference_sync(settings, stack, ground.db, router, ground.metrics, name=name, timing=timing)
     health = _health(ground, router, preference_sync)

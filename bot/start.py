@@ -45,10 +45,10 @@ async def _run(settings: Settings, timing: Timing) -> None:
         keys = open_keys(settings, may_make=True)
         db = await Database.open(settings.database_path, keys.keyring)
         stack.push_async_callback(db.close)
-        link = await begin_engine(settings, stack, keys)
+        engine = await begin_engine(settings, stack, keys)
         from bot.app import live  # noqa: PLC0415 - half a second, in which the engine loads
 
-        await live(settings, stack, keys, db, link, timing)
+        await live(settings, stack, keys, db, engine, timing)
 
 
 def _look_at_machine(settings: Settings) -> None:

@@ -46,7 +46,7 @@ from bot.sandbox.people.judges import Temper, make_judges
 from bot.sandbox.people.tastes import TASTES, Taste
 from bot.sandbox.people.topics import TOPICS, Asked
 from bot.sandbox.world.records import Person
-from bot.serving.engine_process import EngineProcess, free_port
+from bot.serving.engine_process import EngineProcess
 from engine.api.client import EngineClient
 from engine.api.models import SHIPPED, ModelSize, find_source, size_of, version_name
 from engine.api.types import Message, Sampling
@@ -183,13 +183,11 @@ async def engine_for(model: str, versions: Path) -> AsyncIterator[EngineClient]:
     Raises:
         StartError: the model cannot be loaded.
     """
-    port = free_port()
     async with httpx.AsyncClient() as http:
-        client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-        process = EngineProcess(model=model, port=port, versions=versions, client=client)
+        process = EngineProcess(model=model, versions=versions, http=http)
         try:
-            await process.start(lambda: asyncio.sleep(0))
-            yield client
+            await process.start()
+            yield process.client
         finally:
             await process.stop()
 

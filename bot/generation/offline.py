@@ -4,7 +4,6 @@ It asks the engine at ENGINE_URL, or starts one of its own for as long as it wri
 in chat. Knows versions, kinds and filters. Knows no terminal and no Telegram type.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
@@ -18,7 +17,7 @@ from bot.common.settings import Settings
 from bot.common.text import plain
 from bot.moderation.copy_check import NEWEST, words_of
 from bot.moderation.text_checks import SafetyCheck
-from bot.serving.engine_process import engine_http, free_port, own_engine
+from bot.serving.engine_process import engine_http, own_engine
 from engine.api.client import EngineClient
 from engine.api.models import version_name
 from engine.api.types import Message, Reply, Sampling
@@ -120,11 +119,10 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
         http = await stack.enter_async_context(engine_http(settings))
         if settings.engine_url is None:
             _chosen(settings, version_name(settings.model), wanted)  # what is wrong is told before a model is loaded
-            port = free_port()
-            client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-            process = own_engine(settings, client, port, lambda: keys_of_data(settings))
+            process = own_engine(settings, http, lambda: keys_of_data(settings))
             stack.push_async_callback(process.stop)
-            await process.start(lambda: asyncio.sleep(0))
+            await process.start()
+            client = process.client
         else:
             client = EngineClient(str(settings.engine_url), http=http)
         version = await _loaded(client, settings, wanted, stack)

@@ -176,7 +176,7 @@ class CanaryMonitor:
                 may_promote=is_canary and is_exposed,
                 is_over=age >= timedelta(days=settings.canary_days) or (is_canary and is_over),
             )
-            if decision != "go_on" and await self._router.end_trial(_ending(status, decision)) is not None:
+            if decision != "go_on" and await self._router.end_trial(_ending(status, decision)):
                 logger.info("trial of %s: %s", trial.version, decision)
 
     async def _keep_looking(self) -> None:

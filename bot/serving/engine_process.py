@@ -1,11 +1,7 @@
 """The engine as a child process: started, watched, and started again when it dies or hangs.
 
-Knows a port, a process and whether it answers. Knows no model. While it is away callers get `EngineUnavailable`, at
-once where it has died, and a moment later where it hangs, for its connections end with it.
-
-The engine as the settings want it: which server is asked, with which key, or how our own is started and begins.
-
-Knows settings and keys. Knows no version, no Telegram type.
+While it is away callers get `EngineUnavailable`: at once where it has died, and a moment later where it hangs, for its
+connections end with it. `begin_engine` opens the engine that the settings want, ours or the server at ENGINE_URL.
 """
 
 import asyncio
@@ -16,7 +12,6 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -42,14 +37,14 @@ MISSED_PULSES = 5
 """An engine that misses so many health checks in a row hangs. An unanswered one takes `HEALTH_SECONDS` by itself, so a
 silent engine is given 15 seconds. Checks are counted, not time, for a machine may sleep."""
 LONGEST_PAUSE_SECONDS = 3.0
-"""Before it is started again. Short, for people wait: a crash loop costs a core, a long pause costs them minutes."""
+"""Before it is started again. Short, because people wait: a crash loop costs a core, a long pause minutes."""
 
 _FIRST_PAUSE_SECONDS = 0.5
 _STEADY_SECONDS = 60.0
-"""After so long a life, an end is not part of a crash loop."""
+"""An engine that has run for so long is not in a crash loop when it ends."""
 _RESTART_SECONDS = 60.0
 _RESTART_FACTOR = 4.0
-"""What was loaded once takes no longer than so many times as long, and this minute, to load again."""
+"""To load again may take a minute, and so many times as long as the first time."""
 _POLL_SECONDS = 0.1
 
 
@@ -60,20 +55,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+async def _nothing() -> None:
+    """For an engine that needs no preparation, or has had it."""
+
+
 class EngineProcess:
-    """Keeps `python -m engine.serve` running; `on_ready` is awaited each time it has (re)started."""
+    """Keeps `python -m engine.serve` running on a free port of the loopback; `client` speaks to it."""
 
     def __init__(
         self,
         *,
         model: str,
-        port: int,
         versions: Path,
-        client: EngineClient,
+        http: httpx.AsyncClient,
         quantize: Literal["none", "int8"] = "none",
         options: Sequence[str] = (),
         watermark_key: str | None = None,
     ) -> None:
+        port = free_port()
+        self.client = EngineClient(f"http://127.0.0.1:{port}", http=http)
         self._command = (
             sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
             "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()), *options,
@@ -81,7 +81,6 @@ class EngineProcess:
         )  # fmt: skip
         self._watermark_key = watermark_key
         """Goes through a pipe, for others may read command lines and environments."""
-        self._client = client
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -93,7 +92,7 @@ class EngineProcess:
         """Whether it answered when it was asked last, with its versions loaded."""
 
     async def begin(self) -> None:
-        """Start the engine and do not wait: there may be other things to do before `start`."""
+        """Start the engine without waiting for it."""
         self._began_at = asyncio.get_running_loop().time()
         self._last_lines.clear()
         self._child = child = await asyncio.create_subprocess_exec(
@@ -105,8 +104,10 @@ class EngineProcess:
         child.stdin.close()
         self._reader = asyncio.create_task(self._relay(child), name="engine log")
 
-    async def start(self, on_ready: Callable[[], Awaitable[None]]) -> None:
+    async def start(self, on_ready: Callable[[], Awaitable[None]] = _nothing) -> None:
         """Start the engine if it has not begun, wait until it answers, and keep it running from then on.
+
+        `on_ready` is awaited each time it has (re)started.
 
         Raises:
             StartError: it ended before it was ready, or was not ready in time.
@@ -119,7 +120,7 @@ class EngineProcess:
         try:
             await on_ready()
         except EngineError as error:
-            raise StartError(f"The engine broke off while it loaded the versions: {error}", exit_status=1) from error
+            raise StartError(f"The engine failed while it loaded the versions: {error}", exit_status=1) from error
         self.is_healthy = True
         self._keeper = asyncio.create_task(self._keep(on_ready, patience), name="engine keeper")
 
@@ -141,7 +142,7 @@ class EngineProcess:
         child = self._child
         try:
             async with asyncio.timeout(seconds):
-                while not await self._client.is_ready():
+                while not await self.client.is_ready():
                     if child.returncode is not None:
                         await self._reader
                         raise self._start_error(child.returncode)
@@ -157,7 +158,7 @@ class EngineProcess:
         return StartError(f"The engine did not start: {said}", exit_status=2 if status == 2 else 1)
 
     async def _keep(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> None:
-        """Start the engine again after each of its lives, however it ended; soon, and later where it ends soon."""
+        """Start the engine again however it ended, with a growing pause where it ends soon."""
         loop = asyncio.get_running_loop()
         pause = _FIRST_PAUSE_SECONDS
         life = self._watch(_nothing)
@@ -173,10 +174,10 @@ class EngineProcess:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             self.restarts += 1
-            life = self._live(on_ready, patience)
+            life = self._run_again(on_ready, patience)
 
-    async def _live(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> str:
-        """One more life of the engine; returns a sentence on how it ended."""
+    async def _run_again(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> str:
+        """Start the engine once more and watch it; returns a sentence on how it ended."""
         try:
             await self.begin()
             await self._answers(patience)
@@ -185,7 +186,7 @@ class EngineProcess:
         return await self._watch(on_ready)
 
     async def _watch(self, on_ready: Callable[[], Awaitable[None]]) -> str:
-        """Ask the engine for its health until it dies or hangs, and have it made ready meanwhile."""
+        """Check the engine's health until it dies or hangs, and have it made ready meanwhile."""
         assert self._child is not None and self._reader is not None, "it has been started"
         child = self._child
         ending = asyncio.create_task(child.wait())  # waits for its pipe too, which something it started may hold open
@@ -197,7 +198,7 @@ class EngineProcess:
                 if child.returncode is not None:
                     await asyncio.wait({self._reader}, timeout=PULSE_SECONDS)  # for its last words
                     return f"The engine {describe_end(child.returncode, list(self._last_lines))}."
-                is_answering = await self._client.is_ready()
+                is_answering = await self.client.is_ready()
                 missed = 0 if is_answering else missed + 1
                 self.is_healthy = is_answering and preparing.done()
             return f"The engine hangs: it has missed {missed} health checks."
@@ -222,53 +223,47 @@ class EngineProcess:
 
 
 async def _prepare(on_ready: Callable[[], Awaitable[None]]) -> None:
-    """See `on_ready` through, as often as it takes."""
+    """Call `on_ready` until it succeeds."""
     while True:
         try:
             await on_ready()
         except (EngineError, StorageError, OSError):
-            logger.exception("the engine is not made ready yet; trying again in %.0f s", LONGEST_PAUSE_SECONDS)
+            logger.exception("the engine is not ready yet; trying again in %.0f s", LONGEST_PAUSE_SECONDS)
         else:
             return
         await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
 
-async def _nothing() -> None:
-    """For a life that has been made ready already."""
-
-
-_TIMEOUT = httpx.Timeout(10.0, read=300.0, pool=None)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLink:
-    """The way to the engine."""
-
-    client: EngineClient
-    process: EngineProcess | None
-    """Our own, which has begun; None: the server at ENGINE_URL."""
-
-
-async def begin_engine(settings: Settings, stack: AsyncExitStack, keys: Keys) -> EngineLink:
-    """Let our own engine begin to load, unless ENGINE_URL names another."""
+async def begin_engine(settings: Settings, stack: AsyncExitStack, keys: Keys) -> EngineProcess | EngineClient:
+    """Let our own engine begin to load, unless ENGINE_URL names another: then the client for it."""
     http = await stack.enter_async_context(engine_http(settings))
     (settings.data_dir / "versions").mkdir(exist_ok=True)
     if settings.engine_url is not None:
-        return EngineLink(EngineClient(str(settings.engine_url).rstrip("/"), http=http), None)
-    port = free_port()
-    client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-    process = own_engine(settings, client, port, lambda: keys)
+        return EngineClient(str(settings.engine_url).rstrip("/"), http=http)
+    process = own_engine(settings, http, lambda: keys)
     stack.push_async_callback(process.stop)
     await process.begin()
-    return EngineLink(client, process)
+    return process
 
 
 def engine_http(settings: Settings) -> httpx.AsyncClient:
-    """What speaks to the engine, with the key that opens its door if it has a lock."""
+    """The HTTP client for the engine, with ENGINE_KEY."""
     key = settings.engine_key
     headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
-    return httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, headers=headers)
+    return httpx.AsyncClient(timeout=httpx.Timeout(10.0, read=300.0, pool=None), limits=limits, headers=headers)
+
+
+def own_engine(settings: Settings, http: httpx.AsyncClient, keys: Callable[[], Keys]) -> EngineProcess:
+    """Our own engine, not started yet; `keys` is asked for only where texts are to be marked."""
+    return EngineProcess(
+        model=settings.model,
+        quantize=settings.quantize,
+        versions=settings.data_dir / "versions",
+        http=http,
+        options=() if settings.guard_model is None else ("--guard", settings.guard_model),
+        watermark_key=keys().keyring.key(WATERMARK).hex() if settings.watermark == "on" else None,
+    )
 
 
 def with_model(settings: Settings, model: str) -> Settings:
@@ -282,16 +277,3 @@ def with_model(settings: Settings, model: str) -> Settings:
     except ModelError as error:
         raise StartError(str(error)) from error
     return settings.model_copy(update={"model": model, "engine_url": None, "engine_key": None})
-
-
-def own_engine(settings: Settings, client: EngineClient, port: int, keys: Callable[[], Keys]) -> EngineProcess:
-    """Our own engine, not started yet; `keys` is asked for only where texts are to be marked."""
-    return EngineProcess(
-        model=settings.model,
-        quantize=settings.quantize,
-        port=port,
-        versions=settings.data_dir / "versions",
-        client=client,
-        options=() if settings.guard_model is None else ("--guard", settings.guard_model),
-        watermark_key=keys().keyring.key(WATERMARK).hex() if settings.watermark == "on" else None,
-    )

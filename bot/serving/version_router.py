@@ -1,9 +1,8 @@
-"""The router: which version answers which prompt, and how that changes.
+"""Which version answers which prompt, and how that changes.
 
-Each text is dealt to the canary or the champion by a lot that its chat and its seed draw, so that a community of one
-group has a trial as well, and the same prompt has the same version after a crash (decision 16). The database alone
-knows the champion; this module keeps the engine in step with it. Knows versions and pseudonyms. Knows nothing of runs,
-ratings or messages.
+Each text goes to the canary or the champion by a draw from its chat and its seed, so that a community of one group has
+a canary as well, and the same prompt has the same version after a crash (decision 16). The database alone knows the
+champion; the router keeps the engine in step with it.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from engine.api.models import version_name
 from engine.errors import EngineError, ModelError, NoAdapters
 from engine.runs.versions import verify
 from storage.db.database import Database
-from storage.db.records import TrialEnd, Version
+from storage.db.records import TrialEnd
 from storage.tables import versions
 
 logger = logging.getLogger(__name__)
@@ -37,32 +36,24 @@ class VersionRouter:
         self._model = model
         self._folder = folder
         self._canary_share = canary_share
-        self._champion = ""
-        self._canary: str | None = None
         self._repairing = asyncio.Lock()
-        self.on_load: Callable[[], object] = lambda: None
-        """Called whenever the engine has started and has its versions."""
         self.base = ""
         """The engine's own model, without an adapter."""
-
-    @property
-    def champion(self) -> str:
+        self.champion = ""
         """The version that answers most chats."""
-        return self._champion
-
-    @property
-    def canary(self) -> str | None:
-        """The version on trial, if there is one."""
-        return self._canary
+        self.canary: str | None = None
+        """The version on trial beside it."""
+        self.on_load: Callable[[], object] = lambda: None
+        """Called whenever the engine has started and has its versions."""
 
     def version_for(self, chat: str, seed: int) -> str:
         """The version that answers the prompt with this seed in the chat with this pseudonym."""
-        if self._canary is not None and _lot(chat, seed) < self._canary_share:
-            return self._canary
-        return self._champion
+        if self.canary is not None and _draw(chat, seed) < self._canary_share:
+            return self.canary
+        return self.champion
 
     def folder_of(self, name: str) -> Path | None:
-        """Where the adapter of a version lies; None for the base."""
+        """The folder of a version's adapter; None for the base."""
         return None if name == self.base else self._folder / name
 
     async def load_versions(self) -> None:
@@ -82,10 +73,10 @@ class VersionRouter:
             await self._load_what_serves()
         except NoAdapters as error:
             logger.error("%s Until then the base answers.", error)
-            self._champion, self._canary = self.base, None
+            self.champion, self.canary = self.base, None
         else:
             await self._read()
-        logger.info("version %s serves", self._champion)
+        logger.info("version %s serves", self.champion)
         self.on_load()
 
     async def _load_what_serves(self) -> None:
@@ -103,7 +94,7 @@ class VersionRouter:
         """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
         async with self._repairing:
             try:
-                if not {self._champion, self._canary or self._champion} <= set(await self.engine.models()):
+                if not {self.champion, self.canary or self.champion} <= set(await self.engine.models()):
                     await self.load_versions()
             except EngineError as error:
                 logger.warning("the versions cannot be loaded again yet: %s", error)
@@ -115,62 +106,60 @@ class VersionRouter:
             Refusal: there is no such version of this base.
             EngineError: it cannot be loaded; the old champion serves on.
         """
-        await self._known(name)
-        await self._load_or_raise(name)
+        await self._load_to_serve(name)
         await versions.promote(self._db, name, at=datetime.now(UTC))
         await self._read()
 
     async def start_canary(self, name: str) -> None:
         """Load a version and make it the canary."""
-        await self._known(name)
-        await self._load_or_raise(name)
+        await self._load_to_serve(name)
         await versions.make_canary(self._db, name, at=datetime.now(UTC))
         await self._read()
 
     async def planned_rollback(self) -> tuple[str, str]:
-        """Which version a roll-back would end, and which would answer in its place.
+        """Which version a rollback would end, and which would answer in its place.
 
         Raises:
             Refusal: there is nothing to go back to.
         """
-        if self._canary is not None:
-            return self._canary, self._champion
+        if self.canary is not None:
+            return self.canary, self.champion
         previous = await versions.previous_champion(self._db, self.base)
         if previous is None:
-            raise Refusal("rollback-nothing", version=self._champion)
-        return self._champion, previous.name
+            raise Refusal("rollback-nothing", version=self.champion)
+        return self.champion, previous.name
 
     async def roll_back(self) -> str:
-        """End a canary's trial, or else go back to the champion before this one; returns who serves then.
+        """End the canary, or else go back to the previous champion; returns who serves then.
 
         Raises:
             Refusal: there is nothing to go back to.
         """
         ends, follows = await self.planned_rollback()
-        if ends == self._canary:
+        if ends == self.canary:
             await versions.retire(self._db, ends, at=datetime.now(UTC))
         else:
             await self._load_or_raise(follows)
             await versions.promote(self._db, follows, at=datetime.now(UTC))
         await self._read()
-        return self._champion
+        return self.champion
 
-    async def end_trial(self, ending: TrialEnd) -> str | None:
-        """End a trial as the ratings say; returns who serves then, or None where somebody else has ended it meanwhile.
+    async def end_trial(self, ending: TrialEnd) -> bool:
+        """End a trial as the ratings say; False if somebody else has ended it meanwhile.
 
         A version that cannot be loaded any more gives way to the base.
 
         Raises:
             EngineUnavailable, NoAdapters: nothing has changed; try again.
         """
-        if ending.serves != self._champion and not await self._load(ending.serves):
+        if ending.serves != self.champion and not await self._load(ending.serves):
             ending = replace(ending, serves=self.base)
         is_settled = await versions.settle(self._db, self.base, ending, at=datetime.now(UTC))
         await self._read()
-        return self._champion if is_settled else None
+        return is_settled
 
     async def retire_tainted(self) -> None:
-        """Take versions out of service that have learned from somebody who is forgotten, or shut out, since.
+        """Take versions out of service that have learned from somebody who is now forgotten or banned.
 
         The last clean champion follows; where there is none, or it cannot be loaded, the base.
 
@@ -183,15 +172,15 @@ class VersionRouter:
         follows = self.base if previous is None or not await self._load(previous.name) else previous.name
         await versions.retire_tainted(self._db, self.base, follows=follows, at=datetime.now(UTC))
         await self._read()
-        logger.info("tainted versions have left service; version %s serves", self._champion)
+        logger.info("tainted versions are retired; version %s serves", self.champion)
 
-    async def _known(self, name: str) -> Version:
+    async def _load_to_serve(self, name: str) -> None:
         version = await versions.by_name(self._db, name)
         if version is None or version.base != self.base:
             raise Refusal("version-unknown", version=name)
         if version.tainted_at is not None or version.destroyed_at is not None:
             raise Refusal("version-tainted", version=name)
-        return version
+        await self._load_or_raise(name)
 
     async def _load(self, name: str) -> bool:
         """Load a version; False when it is damaged or refused, which is final.
@@ -217,10 +206,10 @@ class VersionRouter:
     async def _read(self) -> None:
         champion = await versions.in_state(self._db, self.base, "champion")
         canary = await versions.in_state(self._db, self.base, "canary")
-        self._champion = champion.name if champion else self.base
-        self._canary = canary.name if canary else None
+        self.champion = champion.name if champion else self.base
+        self.canary = canary.name if canary else None
 
 
-def _lot(chat: str, seed: int) -> float:
-    """A number in [0, 1) that looks drawn by chance and is the same each time."""
+def _draw(chat: str, seed: int) -> float:
+    """A number in [0, 1) that looks random and is the same each time."""
     return int.from_bytes(hashlib.sha256(f"{chat} {seed}".encode()).digest()[:8]) / 2**64

@@ -268,5 +268,5 @@ async def test_a_trial_that_somebody_has_ended_meanwhile_is_not_settled(stage: S
     assert trial is not None
     await stage.router.promote("v2")
     ending = TrialEnd(trial=trial.id, outcome="rolled_back", serves="v1", numbers={})
-    assert await stage.router.end_trial(ending) is None
+    assert not await stage.router.end_trial(ending)
     assert stage.serving == ("v2", None)

@@ -13,8 +13,7 @@ import pytest
 
 from bot.common.errors import StartError
 from bot.serving import engine_process
-from bot.serving.engine_process import EngineProcess, free_port
-from engine.api.client import EngineClient
+from bot.serving.engine_process import EngineProcess
 from engine.errors import EngineUnavailable
 
 STAND_IN = """
@@ -48,9 +47,7 @@ class Keeping:
 
     def __init__(self, folder: Path, http: httpx.AsyncClient) -> None:
         self.folder = folder
-        port = free_port()
-        client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-        self.engine = EngineProcess(model="starter", port=port, versions=folder, client=client)
+        self.engine = EngineProcess(model="starter", versions=folder, http=http)
         self.readied = 0
         self.failures: list[Exception] = []
 

@@ -12,7 +12,7 @@ import pytest
 
 from bot.common.errors import StartError
 from bot.serving import engine_process
-from bot.serving.engine_process import EngineProcess, free_port
+from bot.serving.engine_process import EngineProcess
 from engine.api.client import EngineClient
 from engine.api.types import Message, Reply, Sampling
 from engine.errors import EngineUnavailable
@@ -47,9 +47,8 @@ async def test_an_engine_that_hangs_or_is_killed_for_memory_is_replaced_and_the_
     monkeypatch.setattr(engine_process, "PULSE_SECONDS", 0.1)
     monkeypatch.setattr(engine_process, "LONGEST_PAUSE_SECONDS", 0.1)
     monkeypatch.setattr("engine.api.client.HEALTH_SECONDS", 0.3)
-    port = free_port()
-    client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-    engine = EngineProcess(model="starter", port=port, versions=tmp_path, client=client)
+    engine = EngineProcess(model="starter", versions=tmp_path, http=http)
+    client = engine.client
     try:
         await engine.start(nothing)
         before = await answer(client)
@@ -71,9 +70,7 @@ async def test_an_engine_that_finds_no_memory_at_the_start_says_so_in_one_senten
     python.chmod(0o755)
     model = save_greedy_model(tmp_path / "model")
     monkeypatch.setattr("bot.serving.engine_process.sys.executable", str(python))
-    port = free_port()
-    client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-    engine = EngineProcess(model=str(model), port=port, versions=tmp_path, client=client)
+    engine = EngineProcess(model=str(model), versions=tmp_path, http=http)
     try:
         with pytest.raises(StartError, match="did not start. The machine ran out of memory"):
             await engine.start(nothing)
