@@ -18,7 +18,7 @@ from benchmarks.stage import DISK
 from benchmarks.tables import Row, middle, percentile
 from storage.db.database import _PRAGMAS, Database
 from storage.db.keyring import Keyring
-from storage.db.records import Delivery, NewGeneration, Reaction, Turn
+from storage.db.records import ChatMessage, Delivery, NewGeneration, Reaction
 from storage.tables import generations, inbox, ratings
 
 BATCH = 100
@@ -74,7 +74,7 @@ def measure(*, repetitions: int, rows: int) -> list[Row]:
 async def _once(rows: int) -> _Costs:
     with tempfile.TemporaryDirectory(dir=DISK) as folder:
         path = Path(folder) / "ovation.db"
-        db = await Database.open(path, Keyring.make(path.with_name("keyring.jsonl"), bytes(32)))
+        db = await Database.open(path, Keyring.create(path.with_name("keyring.jsonl"), bytes(32)))
         try:
             await _write_texts(db)
             accept_ms = await _accept(db, rows // BATCH)
@@ -91,14 +91,17 @@ async def _write_texts(db: Database) -> None:
             kind="slogan",
             chat=f"chat {number % 30}",
             author=f"author {number % 100}",
-            messages=(Turn("system", "Write one slogan about the topic."), Turn("user", f"green tea {number}")),
+            messages=(
+                ChatMessage("system", "Write one slogan about the topic."),
+                ChatMessage("user", f"green tea {number}"),
+            ),
             seed=number,
             created_at=_NOW,
             delivery=Delivery(chat_id=-(number % 30) - 1, reply_to=number, language="en"),
         )
         accepted = await generations.accept(db, new)
         assert accepted is not None, "each update is new"
-        await ratings.place(db, accepted.id, message_id=number)
+        await ratings.record_placeholder(db, accepted.id, message_id=number)
         await generations.write_text(db, accepted.id, text="Tea, greener than ever. " * 4, version="starter")
         await generations.end(db, accepted.id, delivered=True, at=_NOW)
 
@@ -132,7 +135,7 @@ async def _rate(db: Database, count: int, at_once: int) -> float:
                 emoji="🔥",
                 at=_NOW + timedelta(milliseconds=number),
             )
-            assert await ratings.react(db, reaction) is not None, "every message shows a text"
+            assert await ratings.record_reaction(db, reaction) is not None, "every message shows a text"
 
     began = time.perf_counter()
     await asyncio.gather(*(rater(seed) for seed in range(at_once)))

@@ -57,7 +57,7 @@ def measure() -> Table:
 def _generation(words: SafetyFilter) -> Callable[[str], object]:
     """What a prompt and its text go through beside being written: filter, copies among 500 texts, fingerprint, keys."""
     folder = tempfile.mkdtemp()
-    keyring = Keyring.make(Path(folder) / "keyring.jsonl", bytes(32))
+    keyring = Keyring.create(Path(folder) / "keyring.jsonl", bytes(32))
     others = CopyIndex()
     for each in conversations(500, seed=5):
         others.add(each.messages[-1].content * 4, "somebody")

@@ -15,7 +15,7 @@ from benchmarks.stage import Engine, Stage, staged
 from benchmarks.tables import Row, number
 from bot.sandbox.api.faults import FloodLimits
 from bot.sandbox.world.updates import Payload, Waiting
-from storage.backup.checkup import Condition, examine
+from storage.backup.checkup import DatabaseReport, examine
 from storage.db.database import open_for_reading
 
 PEOPLE = 320
@@ -81,7 +81,7 @@ class _Sent:
 class _Stored:
     """What the database holds in the end."""
 
-    condition: Condition
+    condition: DatabaseReport
     updates: int
     events: int
 

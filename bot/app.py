@@ -235,7 +235,7 @@ async def keep_time(
     await learning.messages.resume()
 
     async def run_slot(slot: str) -> None:
-        await inbox.forget_old(db, now=datetime.now(UTC))
+        await inbox.prune(db, now=datetime.now(UTC))
         await cleanup.nightly()
         await learning.nightly.begin(slot=slot)
 

@@ -57,7 +57,7 @@ def backup(
     if to is None:
         to = or_give_up(lambda: asyncio.run(Backups(settings, open_keys(settings)).make()), _BACKING_UP)
     else:
-        or_give_up(lambda: backup_file.back_up_to(settings.database_path, to), _BACKING_UP)
+        or_give_up(lambda: backup_file.create_at(settings.database_path, to), _BACKING_UP)
     typer.echo(to)
 
 

@@ -24,8 +24,8 @@ from bot.reporting.charts import wilson_interval
 from bot.reporting.export import Format, What, kto, lines
 from bot.reporting.html_report import MARK, object_of, overview_in, page_of
 from storage.db.database import open_for_reading
-from storage.db.files import give_name
-from storage.tables.statistics import Count, Statistics, statistics_in
+from storage.db.files import move_into_place
+from storage.tables.statistics import RatingCount, Statistics, read_statistics
 
 app = typer.Typer()
 
@@ -73,7 +73,7 @@ def stats(
         closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection,
         busy("" if as_json else "Counting …"),
     ):
-        numbers = statistics_in(connection, since=since)
+        numbers = read_statistics(connection, since=since)
     if as_json:
         typer.echo(json.dumps(asdict(numbers), ensure_ascii=False))
         return
@@ -85,7 +85,7 @@ def stats(
         console.print(f"Counted by Telegram, nobody's in particular: {_in_words(numbers.counted)}")
 
 
-def _counts(title: str, counts: tuple[Count, ...]) -> Table:
+def _counts(title: str, counts: tuple[RatingCount, ...]) -> Table:
     table = Table(title, *(_right(name) for name in ("Texts", "Likes", "Dislikes", "Satisfaction", "95 %")))
     for count in counts:
         low, high = wilson_interval(count.likes, count.ratings)
@@ -159,6 +159,6 @@ def _write(file: Path, page: str) -> None:
     attempt = file.with_name(f".{file.name}.attempt")
     try:
         attempt.write_text(page, encoding="utf-8")
-        give_name(attempt, file)
+        move_into_place(attempt, file)
     finally:
         attempt.unlink(missing_ok=True)

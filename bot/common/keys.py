@@ -26,7 +26,7 @@ from bot.common.errors import StartError
 from bot.common.settings import DataSettings
 from storage.db.database import is_encrypted, open_for_reading
 from storage.db.errors import KeyringUnusable
-from storage.db.files import give_name, make_private, sync
+from storage.db.files import create_private, fsync, move_into_place
 from storage.db.keyring import PSEUDONYMS, Keyring
 
 KEY_BYTES = 32
@@ -122,7 +122,7 @@ def open_keys(settings: DataSettings, *, may_make: bool = False) -> Keys:
             keyring = Keyring.open(file, master)
         elif is_new or not _needs_keyring(settings.database_path):
             file.parent.mkdir(parents=True, exist_ok=True)
-            keyring = Keyring.make(file, master, pseudonyms=None if is_new else master)
+            keyring = Keyring.create(file, master, pseudonyms=None if is_new else master)
         else:
             raise StartError(
                 f"The keyring {file} is missing, and without it nobody can read the texts: put back the copy in "
@@ -150,9 +150,9 @@ def bring_keyring(settings: DataSettings, backup: Path) -> None:
     if copy.exists() and not settings.keyring_path.exists():
         attempt = settings.keyring_path.with_name(f"{copy.name}.attempt")
         attempt.unlink(missing_ok=True)
-        make_private(attempt)
+        create_private(attempt)
         shutil.copyfile(copy, attempt)
-        give_name(attempt, settings.keyring_path)
+        move_into_place(attempt, settings.keyring_path)
 
 
 def change_master(settings: DataSettings) -> None:
@@ -165,10 +165,10 @@ def change_master(settings: DataSettings) -> None:
     coming = _coming(settings.key_path)
     try:
         coming.unlink(missing_ok=True)
-        make_private(coming)
+        create_private(coming)
         coming.write_text(secrets.token_hex(KEY_BYTES))
-        sync(coming)
-        sync(coming.parent)
+        fsync(coming)
+        fsync(coming.parent)
         keys.keyring.rewrap(load_key(coming, is_new_installation=False))
         _finish_change(settings.key_path, settings.keyring_path)
         if settings.backups_path.is_dir():
@@ -183,7 +183,7 @@ def _finish_change(key_file: Path, keyring: Path) -> None:
     if coming.exists():
         with contextlib.suppress(StartError, KeyringUnusable, FileNotFoundError):
             Keyring.open(keyring, load_key(coming, is_new_installation=False))
-            give_name(coming, key_file)
+            move_into_place(coming, key_file)
 
 
 def _coming(key_file: Path) -> Path:

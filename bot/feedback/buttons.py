@@ -104,8 +104,8 @@ class RatingButtons:
             return
         to = current.delivery
         tally = await ratings.tally(self._db, generation.id)
-        if current.offer is not None:
-            await self._show_elsewhere(current.id, offer_buttons(current.id, current.offer, tally))
+        if current.inline_token is not None:
+            await self._show_elsewhere(current.id, offer_buttons(current.id, current.inline_token, tally))
         if to.message_id is None:
             return
         buttons = rating_buttons(current, tally)
@@ -117,7 +117,7 @@ class RatingButtons:
 
     async def _show_elsewhere(self, take: int, buttons: Keyboard) -> None:
         """Show the buttons under a take of inline mode, in the newest messages that it stands in."""
-        for shown_in in await generations.messages_of_offer(self._db, take, newest=MOST_MESSAGES):
+        for shown_in in await generations.inline_messages_of(self._db, take, newest=MOST_MESSAGES):
             try:
                 await self._messenger.edit_inline_buttons(shown_in, buttons)
             except NotNow:
@@ -133,7 +133,7 @@ class RatingButtons:
         until = self._asking.get(generation.id)
         if until is None:
             return False
-        if until <= loop.time() or not await ratings.is_reason_wanted(self._db, generation.id):
+        if until <= loop.time() or not await ratings.wants_reason(self._db, generation.id):
             del self._asking[generation.id]
             return False
         self._timers[generation.id] = loop.call_at(until, self.refresh_soon, generation)

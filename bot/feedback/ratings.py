@@ -15,7 +15,7 @@ from bot.common.keys import Pseudonyms
 from bot.feedback.buttons import RatingButtons
 from engine.data.rewards import DOWN, REACTION_VALUES, UP, value_of_reactions
 from storage.db.database import Database
-from storage.db.records import Generation, RatingEvent, Reaction, Reason
+from storage.db.records import DislikeReason, Generation, RatingEvent, Reaction
 from storage.tables import generations, people, ratings
 
 
@@ -62,7 +62,7 @@ class Feedback:
             emoji="".join(emojis),
             at=at,
         )
-        generation = await ratings.react(self._db, reaction)
+        generation = await ratings.record_reaction(self._db, reaction)
         if generation is not None:
             self._rating_buttons.refresh_soon(generation)
             self._on_rating()
@@ -72,13 +72,15 @@ class Feedback:
     ) -> None:
         """Count what somebody has changed who reacts as a group or channel, and so is no rater."""
         change = {emoji: (emoji in after) - (emoji in before) for emoji in {*before, *after}}
-        await ratings.record_change(self._db, change, chat_id=chat_id, message_id=message_id, update_id=update_id)
+        await ratings.record_anonymous_reaction(
+            self._db, change, chat_id=chat_id, message_id=message_id, update_id=update_id
+        )
 
     async def count(
         self, *, update_id: int, chat_id: int, message_id: int, totals: Mapping[str, int], at: datetime
     ) -> None:
         """Note how often each emoji stands on a message whose reactions Telegram only counts."""
-        await ratings.record_totals(
+        await ratings.record_reaction_counts(
             self._db, totals, chat_id=chat_id, message_id=message_id, at=at, update_id=update_id
         )
 
@@ -120,11 +122,11 @@ class Feedback:
         Raises:
             Refusal: the button belongs to no take that this message shows.
         """
-        generation = await generations.choose_offer(self._db, token, shown_in=shown_in, at=at)
+        generation = await generations.choose_inline_result(self._db, token, shown_in=shown_in, at=at)
         if generation is None or generation.id != generation_id:
             raise Refusal("generation-unknown")
         rater, home = self._pseudonyms.person(person_id), self._pseudonyms.chat(person_id)
-        await generations.note_home(self._db, rater, home, at=at)
+        await generations.record_private_chat(self._db, rater, home, at=at)
         is_taken_back = await self._press(update_id, generation, rater, button, at)
         return Pressed(taken_back=is_taken_back, consented=await people.has_consented(self._db, rater, home))
 
@@ -132,7 +134,7 @@ class Feedback:
         self, update_id: int, generation: Generation, rater: str, button: Literal["up", "down"], at: datetime
     ) -> bool:
         """Record a press; True: it took the rating back."""
-        recorded = await ratings.press(
+        recorded = await ratings.record_button(
             self._db,
             RatingEvent(
                 update_id=update_id,
@@ -144,13 +146,13 @@ class Feedback:
                 at=at,
             ),
         )
-        asks = button == "down" and recorded.value is not None and generation.offer is None
+        asks = button == "down" and recorded.value is not None and generation.inline_token is None
         self._rating_buttons.refresh_soon(generation, asks=asks and not generation.delivery.is_channel)
         self._on_rating()
         return recorded.value is None
 
     async def explain(
-        self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, reason: Reason, at: datetime
+        self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, reason: DislikeReason, at: datetime
     ) -> None:
         """Record why a person dislikes a text.
 
@@ -171,7 +173,7 @@ class Feedback:
         """
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
         rater = self._pseudonyms.person(person_id)
-        rival = await generations.choose_of_duel(self._db, generation.id, rater, at=at)
+        rival = await generations.choose_in_duel(self._db, generation.id, rater, at=at)
         if rival is None:
             raise Refusal("duel-one-only")
         for text in (generation, rival):

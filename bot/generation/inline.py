@@ -109,7 +109,7 @@ class InlineQueries:
 
     async def chosen(self, token: str, shown_in: str) -> None:
         """Somebody has sent a take: it stands in an inline message."""
-        await generations.choose_offer(self._db, token, shown_in=shown_in, at=datetime.now(UTC))
+        await generations.choose_inline_result(self._db, token, shown_in=shown_in, at=datetime.now(UTC))
 
     async def close(self) -> None:
         """Give up every query; who asked sees nothing, and asks again."""
@@ -131,7 +131,7 @@ class InlineQueries:
             takes = await self._takes(query, kind, topic)
             if takes:
                 await asyncio.wait(takes.values(), timeout=DEADLINE_SECONDS)
-            written = await generations.written_offers(self._db, list(takes))
+            written = await generations.written_inline_results(self._db, list(takes))
             listed = [self._renderer.offer(take, place) for place, take in enumerate(written, start=1)]
             hint = "" if listed else _hint(takes)
         except Refusal as refusal:
@@ -165,7 +165,7 @@ class InlineQueries:
     async def _is_worth_a_look(self, desk: _Desk) -> bool:
         """Whether there are takes, or some are to come; else it is all to be tried again."""
         is_writing = any(not task.done() for task in desk.takes.values())
-        return is_writing or bool(await generations.written_offers(self._db, list(desk.takes)))
+        return is_writing or bool(await generations.written_inline_results(self._db, list(desk.takes)))
 
 
 def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:

@@ -230,7 +230,7 @@ class GenerationPipeline:
             lambda: self._messenger.send(address, f"{kind.emoji} …", stop_button(generation)),
             on_unknown=self._metrics.unknown_sends.inc,
         )
-        if not await ratings.place(self._db, generation.id, message_id=message_id):
+        if not await ratings.record_placeholder(self._db, generation.id, message_id=message_id):
             raise Unwanted(message_id)
         return message_id
 

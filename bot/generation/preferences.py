@@ -37,7 +37,7 @@ _TEMPERATURES: Final[Mapping[str, float]] = {"usual": TEMPERATURE, "low": 0.5, "
 async def choices_of(db: Database, person: str, chat: str) -> dict[str, str]:
     """What holds for a person in a chat (pseudonyms), for every name of `OPTIONS`; a value of before that is no longer
     to be had counts as none."""
-    chosen = await people.preferences_of(db, person, chat)
+    chosen = await people.preferences(db, person, chat)
     return {name: chosen[name] if chosen.get(name) in values else values[0] for name, values in OPTIONS.items()}
 
 
@@ -85,7 +85,7 @@ class Preferences:
     async def language(self, person_id: int, chat_id: int) -> str | None:
         """The language that a person has chosen to be answered in; None: the one that Telegram says."""
         person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
-        chosen = await people.chosen_preference(self._db, person, chat, "language")
+        chosen = await people.preference(self._db, person, chat, "language")
         return chosen if chosen in OPTIONS["language"][1:] else None
 
     async def choose(self, person_id: int, chat_id: int, name: str, value: str, *, owner: str, at: datetime) -> None:
@@ -103,9 +103,9 @@ class Preferences:
         if (name, value) == (OWN_TASTE, "on"):
             await self._check_own_taste(person, chat)
         if value == OPTIONS[name][0]:
-            await people.drop_preference(self._db, person, chat, name)
+            await people.clear_preference(self._db, person, chat, name)
         else:
-            await people.choose_preference(self._db, person, chat, name, value, at=at)
+            await people.set_preference(self._db, person, chat, name, value, at=at)
         if name == OWN_TASTE:
             self._preference_sync.refit_soon()
 

@@ -22,7 +22,7 @@ from bot.generation.pipeline import GenerationPipeline
 from bot.generation.preferences import choices_of, in_manner
 from storage.db.database import Database
 from storage.db.errors import StorageError
-from storage.db.records import Delivery, Generation, NewGeneration, PromptSignal, Turn
+from storage.db.records import ChatMessage, Delivery, Generation, NewGeneration, PromptSignal
 from storage.tables import generations
 
 logger = logging.getLogger(__name__)
@@ -110,14 +110,16 @@ class GenerationService:
         first = self._new(request, kind.name, await self._asked(request, kind, topic))
         new = [(secrets.token_urlsafe(_TOKEN_BYTES), _beside(first, place)) for place in range(1, takes + 1)]
         async with self._admission.room_for(first.author, self._authors.values(), texts=takes):
-            accepted = await generations.accept_offers(self._db, new, home=self._pseudonyms.chat(request.person_id))
+            accepted = await generations.accept_inline_results(
+                self._db, new, home=self._pseudonyms.chat(request.person_id)
+            )
             return {take.id: self._keep(take, self._pipeline.take(take)) for take in accepted}
 
     async def drop(self, takes: Sequence[int]) -> None:
         """Stop writing takes that nobody waits for any more."""
         for take in takes:
             await self._abandon(take)
-        await generations.drop_offers(self._db, takes, at=datetime.now(UTC))
+        await generations.drop_inline_results(self._db, takes, at=datetime.now(UTC))
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another take on the prompt of an earlier generation."""
@@ -141,7 +143,7 @@ class GenerationService:
         wish = await self._admission.checked(
             wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default)
         )
-        thread = (*earlier.messages, Turn("assistant", earlier.text), Turn("user", wish))
+        thread = (*earlier.messages, ChatMessage("assistant", earlier.text), ChatMessage("user", wish))
         await self._accept(self._new(request, earlier.kind, thread, _Origin(earlier.id, "refined")))
         return True
 
@@ -209,13 +211,13 @@ class GenerationService:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _asked(self, request: Request, kind: Kind, topic: str) -> tuple[Turn, ...]:
+    async def _asked(self, request: Request, kind: Kind, topic: str) -> tuple[ChatMessage, ...]:
         """What the model is asked, in the manner that the person has chosen."""
         topic = await self._admission.checked(topic, kind)
         language = language_of_topic(topic)
         person, chat = self._pseudonyms.person(request.person_id), self._pseudonyms.chat(request.chat_id)
         instruction = in_manner(kind.instruction[language], await choices_of(self._db, person, chat), language)
-        return Turn("system", instruction), Turn("user", topic)
+        return ChatMessage("system", instruction), ChatMessage("user", topic)
 
     async def _accept(self, new: NewGeneration) -> None:
         async with self._admission.room_for(new.author, self._authors.values()):
@@ -224,7 +226,7 @@ class GenerationService:
                 self._begin(accepted)
 
     def _new(
-        self, request: Request, kind: str, messages: tuple[Turn, ...], origin: "_Origin | None" = None
+        self, request: Request, kind: str, messages: tuple[ChatMessage, ...], origin: "_Origin | None" = None
     ) -> NewGeneration:
         return NewGeneration(
             update_id=request.update_id,

@@ -22,7 +22,7 @@ from engine.errors import EngineError
 from engine.runs.ab_test import Arm, Decision, Evidence, Opinion, arm_of, compare, decide, ratings_to_go
 from storage.db.database import Database
 from storage.db.errors import StorageError
-from storage.db.records import LiveRating, Trial, TrialEnd, TrialOutcome, Verdict
+from storage.db.records import RunVerdict, Trial, TrialOutcome, TrialRating, TrialResult
 from storage.tables import versions
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _REFERENCE_RATINGS = 1000
 """A former champion is judged by its newest ratings; older ones would no longer be comparable."""
 _ALL = -1
 _FOREVER = datetime.max.replace(tzinfo=UTC)
-_VERDICTS: dict[TrialOutcome, tuple[Verdict, str]] = {
+_VERDICTS: dict[TrialOutcome, tuple[RunVerdict, str]] = {
     "promoted": ("promoted", "live_better"),
     "rolled_back": ("rejected", "live_worse"),
     "inconclusive": ("rejected", "live_unclear"),
@@ -94,10 +94,10 @@ class CanaryMonitor:
     async def look(self) -> None:
         """Decide the open trial, if it can be, and tell of those that have ended."""
         await self._decide(is_over=False)
-        for trial in await versions.untold_trials(self._db):
+        for trial in await versions.unannounced_trials(self._db):
             if self.on_end is not None:
                 await self.on_end(trial)
-            await versions.mark_trial_told(self._db, trial.id)
+            await versions.mark_trial_announced(self._db, trial.id)
 
     async def conclude(self) -> None:
         """A newer version comes: promote the canary if the ratings so far are for it, and end its trial if not.
@@ -108,7 +108,7 @@ class CanaryMonitor:
 
     async def status(self) -> CanaryStatus | None:
         """How the open trial stands; None when there is none."""
-        trial = await versions.present_trial(self._db, self._router.base)
+        trial = await versions.open_trial(self._db, self._router.base)
         if trial is None:
             return None
         version = await self._ratings(trial.version, since=trial.began_at)
@@ -123,10 +123,10 @@ class CanaryMonitor:
 
     async def _ratings(
         self, version: str, *, since: datetime, before: datetime = _FOREVER, most: int = _ALL
-    ) -> list[LiveRating]:
+    ) -> list[TrialRating]:
         return await versions.trial_ratings(self._db, version, since=since, before=before, most=most)
 
-    def _compare(self, trial: Trial, version: Sequence[LiveRating], reference: Sequence[LiveRating]) -> CanaryStatus:
+    def _compare(self, trial: Trial, version: Sequence[TrialRating], reference: Sequence[TrialRating]) -> CanaryStatus:
         """Weigh both arms as for learning: newcomers count little, and nobody holds more than a share of it all."""
         now, both = datetime.now(UTC), [*version, *reference]
         weights = rating_weights([
@@ -153,7 +153,7 @@ class CanaryMonitor:
 
     def _is_before(self, trial: Trial) -> bool:
         """The reference answers no more, so that only what it wrote before can be compared with."""
-        return trial.way == "watch" or self._settings.canary_share == 1
+        return trial.mode == "watch" or self._settings.canary_share == 1
 
     def _margin(self, trial: Trial) -> float:
         return DRIFT if self._is_before(trial) else 0.0
@@ -165,7 +165,7 @@ class CanaryMonitor:
                 return
             trial, settings = status.trial, self._settings
             age = datetime.now(UTC) - trial.began_at
-            is_canary = trial.way == "canary"
+            is_canary = trial.mode == "canary"
             is_exposed = status.version.ratings >= settings.canary_ratings and age >= timedelta(
                 hours=settings.canary_hours
             )
@@ -194,21 +194,21 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.error("the canary is not monitored any more until the next start", exc_info=error)
 
 
-def _ending(status: CanaryStatus, decision: Decision) -> TrialEnd:
+def _ending(status: CanaryStatus, decision: Decision) -> TrialResult:
     trial = status.trial
     outcome: TrialOutcome
     if decision == "roll_back":
         outcome = "rolled_back"
-    elif trial.way == "watch":
+    elif trial.mode == "watch":
         outcome = "kept"
     else:
         outcome = "promoted" if decision == "promote" else "inconclusive"
     verdict, reason = _VERDICTS.get(outcome, (None, None))
-    return TrialEnd(
+    return TrialResult(
         trial=trial.id,
         outcome=outcome,
         verdict=verdict,
         reason=reason,
-        serves=trial.version if outcome in ("promoted", "kept") else trial.reference,
+        champion=trial.version if outcome in ("promoted", "kept") else trial.reference,
         numbers=status.numbers,
     )

@@ -26,7 +26,7 @@ from engine.runs.run_dir import ADAPTER_FOLDER, SKIPPED, Progress, RunReport, re
 from engine.runs.versions import make_card, publish, remove, sweep, write_card
 from storage.db.database import Database
 from storage.db.errors import DatabaseUnusable, StorageError
-from storage.db.records import Run, Verdict, Version
+from storage.db.records import Run, RunVerdict, Version
 from storage.tables import runs, versions
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def run_folder(data_dir: Path, run: int) -> Path:
 class RunOutcome:
     """How a run ended; `reason` is a code for which the locales have a sentence, with `numbers` in it."""
 
-    verdict: Verdict
+    verdict: RunVerdict
     reason: str
     numbers: dict[str, float] = field(default_factory=dict)
 
@@ -169,7 +169,7 @@ class Nightly:
 
     async def _learn(self, run: Run) -> RunOutcome:
         await self._router.retire_tainted()
-        texts = await runs.learn(self._db, run.id, fewest=self._settings.min_ratings)
+        texts = await runs.take_training_data(self._db, run.id, fewest=self._settings.min_ratings)
         have = sum(len(text.ratings) for text in texts)
         if have < self._settings.min_ratings:
             return RunOutcome("skipped", "too_few_ratings", {"have": have, "need": self._settings.min_ratings})
@@ -178,7 +178,7 @@ class Nightly:
         rows = dataset_of(texts, now=datetime.now(UTC), tenure_days=self._settings.tenure_days)
         report = await train(folder, dump_dataset(rows), on_progress=self._on_progress)
         if not report.passed:
-            verdict: Verdict = "skipped" if report.reason.code in SKIPPED else "rejected"
+            verdict: RunVerdict = "skipped" if report.reason.code in SKIPPED else "rejected"
             return RunOutcome(verdict, report.reason.code, {**report.reason.numbers, "ratings": float(have)})
         self._may_cancel = False
         if not await self._publish(run, folder / ADAPTER_FOLDER, report):

@@ -123,7 +123,7 @@ class PreferenceSync:
         name = self._names.get(generation.author)
         if name is None:
             return None
-        chosen = await people.chosen_preference(self._db, generation.author, generation.chat, OWN_TASTE)
+        chosen = await people.preference(self._db, generation.author, generation.chat, OWN_TASTE)
         return name if chosen == "on" else None
 
     def _be_due(self, at: float) -> None:
@@ -164,7 +164,7 @@ class PreferenceSync:
             EngineError: the engine does not learn; what it knew stays in it.
         """
         withdrawals = self._withdrawals
-        wishes = await people.who_chose(self._db, OWN_TASTE, "on")
+        wishes = await people.with_preference(self._db, OWN_TASTE, "on")
         stored = await ratings.consented(self._db, newest=MOST_TEXTS)
         rows = list(dataset_of(stored, now=datetime.now(UTC), tenure_days=self._tenure_days))
         names = {person: self._names.get(person) or secrets.token_hex(8) for person, _ in wishes}

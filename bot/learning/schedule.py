@@ -74,4 +74,4 @@ class Schedule:
             logger.info("the slot of %s is due", slot.isoformat())
             await self._run_slot(slot.strftime("%Y-%m-%d %H:%M"))
         self._since = now
-        await runs.see_slot(self._db, at=now)
+        await runs.record_slot(self._db, at=now)

@@ -38,7 +38,7 @@ class Alarm:
         Raises:
             StorageError: it cannot be buried now.
         """
-        await inbox.bury(self._db, update_id, error=error)
+        await inbox.mark_dead(self._db, update_id, error=error)
         self.dead_letter(update_id, error)
 
     def dead_letter(self, update_id: int, error: str) -> None:
@@ -67,7 +67,7 @@ class Alarm:
 
     async def _tell(self, admin: int, text: str, values: dict[str, str | float]) -> None:
         try:
-            language = await generations.language_in(self._db, admin) or "en"
+            language = await generations.latest_language_in(self._db, admin) or "en"
             await patiently(lambda: self._messenger.send(Address(chat_id=admin), say(language, text, **values)))
         except (DeliveryError, StorageError) as error:
             logger.warning("an admin cannot be told (%s): %s", text, error)

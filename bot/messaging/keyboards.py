@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.common.i18n import CONSENT_TEXT_VERSION, say
-from storage.db.records import Generation, Reason, Tally
+from storage.db.records import DislikeReason, Generation, Tally
 
-REASONS: Mapping[Reason, str] = {
+REASONS: Mapping[DislikeReason, str] = {
     "boring": "why-boring",
     "off_topic": "why-off-topic",
     "too_long": "why-too-long",

@@ -28,10 +28,12 @@ class Renderer:
 
     def offer(self, take: Generation, place: int) -> Offer:
         """A take as it is offered, counted from 1."""
-        assert take.text is not None and take.version is not None and take.offer is not None, "written, and a take"
+        assert take.text is not None and take.version is not None and take.inline_token is not None, (
+            "written, and a take"
+        )
         kind = self._kinds.by_name.get(take.kind, self._kinds.default)
         body, footer = self.parts(take.id, take.text, take.version)
         return Offer(
-            token=take.offer, title=f"{kind.emoji} {kind.name} {place}", body=body, footer=footer,
-            is_markdown=kind.is_markdown, buttons=offer_buttons(take.id, take.offer, Tally()),
+            token=take.inline_token, title=f"{kind.emoji} {kind.name} {place}", body=body, footer=footer,
+            is_markdown=kind.is_markdown, buttons=offer_buttons(take.id, take.inline_token, Tally()),
         )  # fmt: skip

@@ -11,7 +11,7 @@ import time
 
 from engine.safety.near_copy import CopyIndex
 from storage.db.database import Database
-from storage.db.records import Generation, RatedText
+from storage.db.records import ConsentedGeneration, Generation
 from storage.tables import ratings
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class CopyCheck:
                 self._others = others
 
 
-def words_of(texts: list[RatedText]) -> CopyIndex:
+def words_of(texts: list[ConsentedGeneration]) -> CopyIndex:
     """What people wrote themselves, each under their own name."""
     found = CopyIndex()
     for said, author in {

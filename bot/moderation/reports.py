@@ -57,7 +57,7 @@ class Reports:
         if await moderation.count_reports_since(self._db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
             raise Refusal("report-too-many", limit=REPORTS_PER_HOUR)
         is_new = await moderation.record_report(self._db, generation.id, reporter, at=now)
-        is_cleared = generation.standing == "cleared"
+        is_cleared = generation.moderation_state == "cleared"
         if not is_cleared:
             await self._hide(generation)  # again after a crash: showing it already counts as done
             self._on_change()
@@ -71,7 +71,7 @@ class Reports:
         Raises:
             Refusal: there is no such report any more.
         """
-        if not await moderation.settle_report(self._db, generation_id, "cleared" if shows else "hidden"):
+        if not await moderation.resolve_report(self._db, generation_id, "cleared" if shows else "hidden"):
             raise Refusal("generation-unknown")
         generation = await generations.by_id(self._db, generation_id)
         if generation is None:
@@ -95,7 +95,7 @@ class Reports:
 
     async def _tell_admins(self, generation: Generation, sentence: str) -> None:
         for admin in self._admin_ids:
-            language = await generations.language_in(self._db, admin) or "en"
+            language = await generations.latest_language_in(self._db, admin) or "en"
             text = fitting(generation.text or "", _TOLD_UNITS)
             words = say(
                 language, sentence, generation=str(generation.id), version=generation.version or "", written=text

@@ -54,7 +54,7 @@ class Backups:
 
     def _make(self) -> Path:
         settings = self._settings
-        made = backup.back_up(
+        made = backup.create(
             settings.database_path, settings.backups_path, now=datetime.now(UTC), keep=settings.backups_keep
         )
         self._copy_keyring()
@@ -96,7 +96,7 @@ class Cleanup:
     async def clean(self) -> None:
         """Get what was erased out of the free pages, the log and the backups."""
         try:
-            if not await erasure.purge(self._db):
+            if not await erasure.vacuum(self._db):
                 logger.info("somebody is reading; the log is emptied tonight")
             scrubbed = await self._backups.scrub()
         except (StorageError, OSError) as error:

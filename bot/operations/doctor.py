@@ -17,7 +17,7 @@ from bot.operations.machine import Finding, failed, ok, warning
 from engine.errors import ModelError
 from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
-from storage.backup.checkup import Condition, examine
+from storage.backup.checkup import DatabaseReport, examine
 from storage.db.errors import StorageError
 from storage.db.records import Run, Version
 from storage.privacy import tombstones
@@ -115,7 +115,7 @@ def _database(settings: DataSettings) -> Iterator[Finding]:
     yield _last_run(condition.last_run)
 
 
-def _schema(condition: Condition) -> Finding:
+def _schema(condition: DatabaseReport) -> Finding:
     if condition.is_newer:
         return failed("schema", "A newer Ovation made it: upgrade, or restore an older backup.")
     if condition.pending:
@@ -123,7 +123,7 @@ def _schema(condition: Condition) -> Finding:
     return ok("schema", "Up to date.")
 
 
-def _log(condition: Condition) -> Finding:
+def _log(condition: DatabaseReport) -> Finding:
     says = f"{condition.log_bytes // 2**20} MiB"
     if condition.log_bytes > _LONG_LOG_BYTES:
         return warning("log", f"{says}: a program reads the database for very long; end it.")
@@ -149,7 +149,7 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _inbox(condition: Condition) -> Finding:
+def _inbox(condition: DatabaseReport) -> Finding:
     if condition.dead_letters:
         return warning(
             "inbox", f"{condition.dead_letters} updates could not be handled: look for their numbers in the bot's log."

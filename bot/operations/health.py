@@ -123,7 +123,7 @@ class Health:
     async def _disk(self) -> Check:
         try:
             async with asyncio.timeout(_DISK_SECONDS):
-                await inbox.beat(self._db)
+                await inbox.check_writable(self._db)
         except (StorageError, TimeoutError) as error:
             return Check("disk", False, str(error) or "no answer")
         free = self._free_bytes()

@@ -75,7 +75,7 @@ def _safety_copy(settings: DataSettings, now: datetime) -> Path | None:
     if not settings.database_path.exists():
         return None
     try:
-        return backup.back_up(settings.database_path, settings.backups_path, now=now, keep=None)
+        return backup.create(settings.database_path, settings.backups_path, now=now, keep=None)
     except StorageError:
         return None  # it is damaged, which is why it is replaced; the file itself is kept
 
@@ -94,7 +94,7 @@ def _put_unknown_versions_aside(settings: DataSettings, now: datetime) -> tuple[
     """Free the names that coming runs will use; what lies under them was made after the backup."""
     connection = open_for_reading(settings.database_path)
     try:
-        known = versions.names(connection)
+        known = versions.all_names(connection)
     finally:
         connection.close()
     folder = settings.data_dir / "versions"

@@ -56,7 +56,7 @@ class Consent:
         if (
             to.chat_id > 0
             or to.is_channel
-            or not await people.ask_once(self._db, generation.chat, at=datetime.now(UTC))
+            or not await people.mark_asked(self._db, generation.chat, at=datetime.now(UTC))
         ):
             return
         address = Address(chat_id=to.chat_id, thread_id=to.thread_id)
@@ -67,13 +67,13 @@ class Consent:
     async def note_asked(self, chat_id: int) -> None:
         """The question stands in a chat, by somebody's command."""
         if chat_id < 0:
-            await people.ask_once(self._db, self._pseudonyms.chat(chat_id), at=datetime.now(UTC))
+            await people.mark_asked(self._db, self._pseudonyms.chat(chat_id), at=datetime.now(UTC))
 
     async def withdraw(self, person_id: int, chat_id: int, at: datetime) -> str:
         """Opt out, in one chat; all learning does without this person's texts and ratings there from now on."""
         person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
         was_in = await people.revoke(self._db, person, chat, at=at)
-        await people.drop_preference(self._db, person, chat, OWN_TASTE)
+        await people.clear_preference(self._db, person, chat, OWN_TASTE)
         if was_in:
             self._on_no()
         return "optout-done" if was_in else "optout-already"

@@ -133,7 +133,7 @@ async def erase_offline(settings: DataSettings, person: str) -> OfflineErasure:
             tombstone = await _bury(db, settings.tombstones_path, person)
             erased = await _erase(db, keys, settings.tombstones_path, tombstone, strip)
             await moderation.append_audit(db, AuditEntry(datetime.now(UTC), OPERATOR, "forget", person))
-            await erasure.purge(db)
+            await erasure.vacuum(db)
         finally:
             await db.close()
         scrubbed = await Backups(settings, keys).scrub()
@@ -155,7 +155,7 @@ def pseudonym_of(settings: DataSettings, person: str) -> str | None:
 
 async def _bury(db: Database, file: Path, person: str) -> Tombstone:
     """Write down that a person is to be erased, with all that there is of them now."""
-    tombstone = Tombstone(person, await erasure.moment(db, person, datetime.now(UTC)))
+    tombstone = Tombstone(person, await erasure.cutoff(db, person, datetime.now(UTC)))
     await asyncio.to_thread(tombstones.append, file, tombstone)
     return tombstone
 
@@ -171,7 +171,7 @@ async def _erase(
     """Erase what a tombstone names, and mark it as done. `strip` takes people's words out of the folders of runs."""
     person, at = tombstone.person, tombstone.at
     # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
-    await strip(await erasure.learned(db, person, at))
+    await strip(await erasure.runs_trained_on(db, person, at))
     erased = await erasure.forget(db, person, at, names=keys.named_in)
     if learn_anew is not None:
         await learn_anew(erased)

@@ -40,8 +40,8 @@ class Retention:
         """Delete and destroy what is due."""
         now = datetime.now(UTC)
         try:
-            texts, ratings = await retention.purge(self._db, before=now - WITHOUT_CONSENT)
-            old = await retention.expire(self._db, before=now - self._kept)
+            texts, ratings = await retention.purge_unconsented(self._db, before=now - WITHOUT_CONSENT)
+            old = await retention.delete_expired(self._db, before=now - self._kept)
             await self._end_service(now)
             for version in await versions.to_destroy(self._db, old_before=now - self._kept):
                 await self._destroy(version)

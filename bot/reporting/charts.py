@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from storage.tables.statistics import Count, Statistics
+from storage.tables.statistics import RatingCount, Statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,11 +142,11 @@ def statistics_drawings(numbers: Statistics, words: Mapping[str, str]) -> dict[s
     return drawings
 
 
-def _rated(counts: Sequence[Count]) -> list[Count]:
+def _rated(counts: Sequence[RatingCount]) -> list[RatingCount]:
     return [count for count in counts if count.ratings]
 
 
-def _errors(counts: Sequence[Satisfaction | Count]) -> tuple[list[float], tuple[list[float], list[float]]]:
+def _errors(counts: Sequence[Satisfaction | RatingCount]) -> tuple[list[float], tuple[list[float], list[float]]]:
     """Shares in percent, and how far their intervals reach below and above."""
     shares = [100 * (count.share or 0.0) for count in counts]
     bounds = [wilson_interval(count.likes, count.ratings) for count in counts]
@@ -155,7 +155,7 @@ def _errors(counts: Sequence[Satisfaction | Count]) -> tuple[list[float], tuple[
     return shares, (below, above)
 
 
-def _draw_shares(axes: "Axes", counts: Sequence[Satisfaction | Count]) -> None:
+def _draw_shares(axes: "Axes", counts: Sequence[Satisfaction | RatingCount]) -> None:
     """Shares with their 95 % intervals, side by side."""
     shares, errors = _errors(counts)
     places = range(len(counts))
@@ -168,14 +168,14 @@ def _draw_shares(axes: "Axes", counts: Sequence[Satisfaction | Count]) -> None:
     axes.set_ylim(0, 112)
 
 
-def _draw_versions(axes: "Axes", versions: Sequence[Count], words: Mapping[str, str]) -> None:
+def _draw_versions(axes: "Axes", versions: Sequence[RatingCount], words: Mapping[str, str]) -> None:
     _draw_shares(axes, versions)
     axes.set_xticks(range(len(versions)), [f"{version.label}\n{version.ratings}" for version in versions])
     axes.set_xlim(-0.5, len(versions) - 0.3)
     _dress(axes, words["versions"], words["satisfaction-axis"], "y")
 
 
-def _draw_days(axes: "Axes", days: Sequence[Count], words: Mapping[str, str]) -> None:
+def _draw_days(axes: "Axes", days: Sequence[RatingCount], words: Mapping[str, str]) -> None:
     places = range(len(days))
     likes = [day.likes for day in days]
     axes.bar(places, likes, color=_BLUE, label=words["liked"])
@@ -188,7 +188,7 @@ def _draw_days(axes: "Axes", days: Sequence[Count], words: Mapping[str, str]) ->
     _dress(axes, words["days"], words["ratings-axis"], "y")
 
 
-def _draw_kinds(axes: "Axes", kinds: Sequence[Count], words: Mapping[str, str]) -> None:
+def _draw_kinds(axes: "Axes", kinds: Sequence[RatingCount], words: Mapping[str, str]) -> None:
     shares, errors = _errors(kinds)
     places = range(len(kinds))
     axes.barh(places, shares, xerr=errors, color=_BLUE, alpha=0.75, capsize=3, height=0.6)

@@ -70,7 +70,7 @@ def _ratings(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
 
 
 def _generations(connection: sqlite3.Connection, *, producer: str) -> Iterator[dict[str, object]]:
-    for generation in generations.all_delivered(connection):
+    for generation in generations.delivered(connection):
         yield {
             "generation": generation.id,
             "kind": generation.kind,
@@ -87,7 +87,7 @@ def _generations(connection: sqlite3.Connection, *, producer: str) -> Iterator[d
 
 
 def _runs(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
-    for run in runs.everything(connection):
+    for run in runs.ended(connection):
         yield run_object(run)
 
 
@@ -107,8 +107,8 @@ def run_object(run: Run) -> dict[str, object]:
 
 
 def _duels(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
-    texts = {text.id: text for text in generations.all_delivered(connection)}
-    for pair in generations.all_duels(connection):
+    texts = {text.id: text for text in generations.delivered(connection)}
+    for pair in generations.duel_choices(connection):
         chosen, rejected = texts[pair.chosen], texts[pair.rejected]
         yield {
             "prompt": [{"role": turn.role, "content": turn.content} for turn in chosen.messages],

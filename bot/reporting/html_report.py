@@ -23,7 +23,7 @@ from engine.runs.report import percent
 from engine.runs.run_dir import read_curves
 from storage.db.records import Run
 from storage.tables import runs, versions
-from storage.tables.statistics import Count, Statistics, statistics_in
+from storage.tables.statistics import RatingCount, Statistics, read_statistics
 
 MARK = '<meta name="generator" content="ovation report">'
 """Stands near the beginning of every such page, so that it can be told from other files."""
@@ -83,9 +83,9 @@ def overview_in(connection: sqlite3.Connection, data_dir: Path, *, since: dateti
     return Overview(
         since=since,
         until=datetime.now(UTC),
-        champion=versions.any_champion(connection),
-        statistics=statistics_in(connection, since=since),
-        stories=tuple(_story(run, run_folder(data_dir, run.id)) for run in runs.begun_since(connection, since)),
+        champion=versions.latest_champion(connection),
+        statistics=read_statistics(connection, since=since),
+        stories=tuple(_story(run, run_folder(data_dir, run.id)) for run in runs.started_since(connection, since)),
     )
 
 
@@ -140,7 +140,7 @@ def _story(run: Run, folder: Path) -> RunStory:
     return RunStory(run, read_curves(folder), kl_budget)
 
 
-def _rows(counts: Iterable[Count]) -> list[_Row]:
+def _rows(counts: Iterable[RatingCount]) -> list[_Row]:
     return [
         _Row(
             label=count.label,

@@ -23,7 +23,7 @@ from bot.reporting.statistics import StatisticsCharts
 from engine.errors import RunError
 from engine.runs.run_dir import Comparison, Progress, read_report
 from storage.db.database import Database
-from storage.db.records import Announcement, Run, Trial
+from storage.db.records import ProgressMessage, Run, Trial
 from storage.tables import generations, runs
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def reason_sentence(code: str, numbers: Mapping[str, float], language: str, *, c
 def canary_sentence(status: CanaryStatus, language: str) -> str:
     """What is on trial, what people say so far, how sure that is and how many ratings are missing."""
     return _trial_sentence(
-        status.trial.way, status.trial, status.numbers, language, better=status.evidence.better, togo=status.to_go
+        status.trial.mode, status.trial, status.numbers, language, better=status.evidence.better, togo=status.to_go
     )
 
 
@@ -88,7 +88,7 @@ def _trial_sentence(
         f"trial-{what.replace('_', '-')}",
         version=trial.version,
         reference=trial.reference,
-        serves=trial.serves or trial.reference,
+        serves=trial.champion or trial.reference,
         live=_live_ratings(numbers, language),
         better=100 * better,
         togo=togo,
@@ -177,9 +177,9 @@ class RunMessages:
             return progress_sentence(run, self._nightly.progress, language)
         return verdict_sentence(run, language)
 
-    async def follow(self, run: int, message: Announcement) -> None:
+    async def follow(self, run: int, message: ProgressMessage) -> None:
         """Show a run's progress, and at last its verdict, by editing a message."""
-        await runs.announce(self._db, run, message)
+        await runs.add_progress_message(self._db, run, message)
         latest = await runs.latest(self._db)
         if latest is not None and latest.id == run and latest.verdict is not None:
             await self._show(message, verdict_sentence(latest, message.language))
@@ -190,13 +190,13 @@ class RunMessages:
         """Go on showing the progress of a run that was resumed after a restart."""
         run = await self._nightly.running()
         if run is not None:
-            for message in await runs.announcements(self._db, run.id):
+            for message in await runs.progress_messages(self._db, run.id):
                 self._follow(run.id, message)
 
     async def run_ended(self, run: Run) -> None:
         """Show the verdict to those who follow the run, and after a scheduled run the digest to every admin."""
         await self.close()
-        for message in await runs.announcements(self._db, run.id):
+        for message in await runs.progress_messages(self._db, run.id):
             await self._show(message, verdict_sentence(run, message.language))
         if run.slot is not None:
             await self._tell_admins(partial(self._send_digest, run))
@@ -216,12 +216,12 @@ class RunMessages:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _follow(self, run: int, message: Announcement) -> None:
+    def _follow(self, run: int, message: ProgressMessage) -> None:
         task = asyncio.create_task(self._keep_showing(run, message), name=f"progress of run {run}")
         self._followers.add(task)
         task.add_done_callback(self._followers.discard)
 
-    async def _keep_showing(self, run_id: int, message: Announcement) -> None:
+    async def _keep_showing(self, run_id: int, message: ProgressMessage) -> None:
         shown = ""
         while (run := await self._nightly.running()) is not None and run.id == run_id:
             text = progress_sentence(run, self._nightly.progress, message.language)
@@ -233,7 +233,7 @@ class RunMessages:
                     logger.info("run %d: progress not shown: %s", run_id, error)
             await asyncio.sleep(self._refresh_seconds)
 
-    async def _show(self, message: Announcement, text: str) -> None:
+    async def _show(self, message: ProgressMessage, text: str) -> None:
         try:
             await patiently(lambda: self._messenger.edit(message.chat_id, message.message_id, text))
         except DeliveryError as error:
@@ -241,8 +241,8 @@ class RunMessages:
 
     async def _tell_admins(self, tell: Callable[[Address, str], Awaitable[None]]) -> None:
         for admin in self._admin_ids:
-            asked_in = await runs.language_in(self._db, admin)
-            language = asked_in or await generations.language_in(self._db, admin) or "en"
+            asked_in = await runs.latest_language_in(self._db, admin)
+            language = asked_in or await generations.latest_language_in(self._db, admin) or "en"
             try:
                 await tell(Address(chat_id=admin), language)
             except DeliveryError as error:

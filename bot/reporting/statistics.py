@@ -10,7 +10,7 @@ from bot.common.keys import Pseudonyms
 from bot.reporting.charts import WORDS, can_write, draw_statistics
 from storage.db.database import Database
 from storage.tables import statistics
-from storage.tables.statistics import Favourite, statistics_in
+from storage.tables.statistics import TopText, read_statistics
 
 FAVOURITES_PERIOD = timedelta(days=7)
 MOST = 5
@@ -34,14 +34,14 @@ class Favourites:
             Refusal: nobody likes anything yet.
         """
         chat, since = self._pseudonyms.chat(chat_id), datetime.now(UTC) - FAVOURITES_PERIOD
-        best = await statistics.best_loved(self._db, chat, since=since, most=MOST)
+        best = await statistics.top_texts(self._db, chat, since=since, most=MOST)
         if not best:
             raise Refusal("top-empty")
         entries = "\n\n".join(_entry(place, one) for place, one in enumerate(best, start=1))
         return f"{say(language, 'top')}\n\n{entries}\n\n{self._label}"
 
 
-def _entry(place: int, one: Favourite) -> str:
+def _entry(place: int, one: TopText) -> str:
     text = " ".join(one.text.split())
     excerpt = text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1].rstrip()}…"
     counts = f"👍 {one.tally.likes}" + (f" · 👎 {one.tally.dislikes}" if one.tally.dislikes else "")
@@ -87,7 +87,7 @@ class StatisticsCharts:
             Refusal: there is nothing to draw yet.
         """
         since = datetime.now(UTC) - PERIOD
-        numbers = await self._db.read(lambda c: statistics_in(c, since=since, chat=chat))
+        numbers = await self._db.read(lambda c: read_statistics(c, since=since, chat=chat))
         unnamed = _in_words(numbers.counted)
         if not numbers.ratings:
             raise Refusal("stats-only-counted", emoji=unnamed) if unnamed else Refusal("stats-empty")

@@ -21,7 +21,7 @@ from storage.db.database import open_for_reading
 from storage.db.errors import StorageError
 from storage.db.records import Run
 from storage.tables import ratings, runs, versions
-from storage.tables.statistics import statistics_in
+from storage.tables.statistics import read_statistics
 
 _REFRESH_SECONDS = 2.0
 _NEWEST = 5
@@ -59,11 +59,11 @@ class Observer:
         """
         connection = open_for_reading(self.data_dir / "ovation.db")
         try:
-            counted = statistics_in(connection, since=_EVER)
+            counted = read_statistics(connection, since=_EVER)
             newest = nlargest(_NEWEST, ratings.current(connection), key=lambda rating: rating.at)
-            champion = versions.any_champion(connection)
+            champion = versions.latest_champion(connection)
             run = runs.running(connection)
-            ended = runs.everything(connection)
+            ended = runs.ended(connection)
         finally:
             connection.close()
         return {

@@ -19,7 +19,7 @@ from engine.api.models import version_name
 from engine.errors import EngineError, ModelError, NoAdapters
 from engine.runs.versions import verify
 from storage.db.database import Database
-from storage.db.records import TrialEnd
+from storage.db.records import TrialResult
 from storage.tables import versions
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class VersionRouter:
         await self._read()
         return self.champion
 
-    async def end_trial(self, ending: TrialEnd) -> bool:
+    async def end_trial(self, ending: TrialResult) -> bool:
         """End a trial as the ratings say; False if somebody else has ended it meanwhile.
 
         A version that cannot be loaded any more gives way to the base.
@@ -152,9 +152,9 @@ class VersionRouter:
         Raises:
             EngineUnavailable, NoAdapters: nothing has changed; try again.
         """
-        if ending.serves != self.champion and not await self._load(ending.serves):
-            ending = replace(ending, serves=self.base)
-        is_settled = await versions.settle(self._db, self.base, ending, at=datetime.now(UTC))
+        if ending.champion != self.champion and not await self._load(ending.champion):
+            ending = replace(ending, champion=self.base)
+        is_settled = await versions.finish_trial(self._db, self.base, ending, at=datetime.now(UTC))
         await self._read()
         return is_settled
 
@@ -170,7 +170,7 @@ class VersionRouter:
             return
         previous = await versions.previous_champion(self._db, self.base)
         follows = self.base if previous is None or not await self._load(previous.name) else previous.name
-        await versions.retire_tainted(self._db, self.base, follows=follows, at=datetime.now(UTC))
+        await versions.retire_tainted(self._db, self.base, successor=follows, at=datetime.now(UTC))
         await self._read()
         logger.info("tainted versions are retired; version %s serves", self.champion)
 

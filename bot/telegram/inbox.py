@@ -161,9 +161,9 @@ class InboxProcessor(BaseUpdateProcessor):
         number = update.update_id
         if number not in self._claimed:
             claim = await inbox.claim(self._db, number)
-            if claim == "buried":
+            if claim == "dead":
                 self._alarm.dead_letter(number, "cut off too often")
-            if claim != "taken":
+            if claim != "claimed":
                 return
             self._claimed.add(number)
         await coroutine

@@ -26,13 +26,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from storage.backup import checkup
-from storage.db.database import use_keys
+from storage.db.database import add_encryption_functions
 from storage.db.errors import BackupFailed, BackupUnusable, DatabaseUnusable
-from storage.db.files import give_name, make_private, remove_database, sync
+from storage.db.files import create_private, fsync, move_into_place, remove_database
 from storage.db.keyring import Keyring
 from storage.db.schema import migrate, pending
 from storage.privacy import erasure
-from storage.privacy.erasure import Names
+from storage.privacy.erasure import NamedIn
 from storage.privacy.tombstones import Tombstone
 
 _MAGIC = b"SQLite format 3\0"
@@ -99,7 +99,7 @@ class Scrubbed:
     """Damaged ones, which may still hold what is to be forgotten, but cannot be restored either."""
 
 
-def back_up(database: Path, folder: Path, *, now: datetime, keep: int | None) -> Path:
+def create(database: Path, folder: Path, *, now: datetime, keep: int | None) -> Path:
     """Make a backup named after the moment, and keep only the newest `keep`; None removes none.
 
     The one that was just made always stays.
@@ -113,11 +113,11 @@ def back_up(database: Path, folder: Path, *, now: datetime, keep: int | None) ->
         for old in kept(folder)[: -keep or None] if keep is not None else []:
             if old != target:
                 old.unlink()
-        sync(folder)
+        fsync(folder)
     return target
 
 
-def back_up_to(database: Path, target: Path) -> None:
+def create_at(database: Path, target: Path) -> None:
     """Make a backup under a name of one's own, which must be free.
 
     Raises:
@@ -152,7 +152,7 @@ def verify(backup: Path) -> None:
         with closing(_reading(backup)) as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone() is None:
                 raise BackupUnusable(f"{backup} is no backup of Ovation: name a file from the folder backups.")
-            fault = checkup.fault_of(connection)
+            fault = checkup.damage_in(connection)
             if checkup.is_newer(connection):
                 raise BackupUnusable(f"{backup} was made by a newer Ovation: upgrade, or use an older backup.")
     except OSError as error:
@@ -164,7 +164,7 @@ def verify(backup: Path) -> None:
 
 
 def scrub(
-    files: Iterable[Path], tombstones: Sequence[Tombstone], names: Names | None, keyring: Keyring | None = None
+    files: Iterable[Path], tombstones: Sequence[Tombstone], names: NamedIn | None, keyring: Keyring | None = None
 ) -> Scrubbed:
     """Forget people in files that can be restored, each replaced as a whole once its successor is checked.
 
@@ -196,7 +196,7 @@ def copy(source: Path, target: Path, *, is_live: bool) -> None:
     Raises:
         sqlite3.Error, OSError: it could not be written.
     """
-    make_private(target)
+    create_private(target)
     with closing(_reading(source, is_live=is_live)) as connection:
         connection.execute("VACUUM INTO ?", (str(target),))
 
@@ -206,7 +206,7 @@ class Revision:
     """What a copy of a database is brought up to."""
 
     tombstones: Sequence[Tombstone]
-    names: Names | None
+    names: NamedIn | None
     keyring: Keyring | None = None
 
 
@@ -218,7 +218,7 @@ def revise(copied: Path, revision: Revision) -> erasure.Erased:
     """
     with closing(sqlite3.connect(copied, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
-        use_keys(connection, revision.keyring)
+        add_encryption_functions(connection, revision.keyring)
         is_old = bool(pending(connection))
         for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA foreign_keys = ON", *UNSEAL):
             connection.execute(pragma).fetchall()
@@ -238,7 +238,7 @@ def check(copied: Path) -> None:
         DatabaseUnusable: it is damaged.
     """
     with closing(_reading(copied)) as connection:
-        fault = checkup.fault_of(connection)
+        fault = checkup.damage_in(connection)
     if fault is not None:
         raise DatabaseUnusable(f"the copy is damaged ({fault})")
 
@@ -252,7 +252,7 @@ def _make(source: Path, target: Path, revision: Revision | None = None, *, is_li
             revise(attempt, revision)
         check(attempt)
         seal(attempt)
-        give_name(attempt, target)
+        move_into_place(attempt, target)
     finally:
         remove_database(attempt)
 
@@ -265,9 +265,9 @@ def _is_old(file: Path) -> bool:
         return False
 
 
-def _is_touched(file: Path, tombstones: Sequence[Tombstone], names: Names | None) -> bool:
+def _is_touched(file: Path, tombstones: Sequence[Tombstone], names: NamedIn | None) -> bool:
     with closing(_reading(file)) as connection:
-        return bool(pending(connection)) or erasure.is_touched(connection, tombstones, names)
+        return bool(pending(connection)) or erasure.would_erase(connection, tombstones, names)
 
 
 def _reading(file: Path, *, is_live: bool = False) -> sqlite3.Connection:

@@ -14,7 +14,7 @@ from storage.tables import runs, versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class DatabaseReport:
     """What a check has found."""
 
     fault: str | None
@@ -29,7 +29,7 @@ class Condition:
     """Versions that answer, or that one word of an admin would let answer."""
 
 
-def examine(database: Path) -> Condition:
+def examine(database: Path) -> DatabaseReport:
     """Look at a database, beside a running bot or without one.
 
     Raises:
@@ -37,17 +37,17 @@ def examine(database: Path) -> Condition:
     """
     connection = open_for_reading(database)
     try:
-        fault = fault_of(connection)
+        fault = damage_in(connection)
         if fault is not None:
-            return Condition(fault=fault)
+            return DatabaseReport(fault=fault)
         return _condition(connection, database)
     except sqlite3.DatabaseError as error:
-        return Condition(fault=str(error))
+        return DatabaseReport(fault=str(error))
     finally:
         connection.close()
 
 
-def fault_of(connection: sqlite3.Connection) -> str | None:
+def damage_in(connection: sqlite3.Connection) -> str | None:
     """The first damage in a file, or rows that refer to nothing; None where all is well."""
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
@@ -62,18 +62,18 @@ def is_newer(connection: sqlite3.Connection) -> bool:
     return any(name not in known for (name,) in connection.execute("SELECT name FROM migrations"))
 
 
-def _condition(connection: sqlite3.Connection, database: Path) -> Condition:
+def _condition(connection: sqlite3.Connection, database: Path) -> DatabaseReport:
     log = database.with_name(f"{database.name}-wal")
     dead, waiting = connection.execute(
         "SELECT coalesce(sum(state = 'dead'), 0), coalesce(sum(state = 'new'), 0) FROM inbox"
     ).fetchone()
-    return Condition(
+    return DatabaseReport(
         fault=None,
         is_newer=is_newer(connection),
         pending=tuple(pending(connection)),
         log_bytes=log.stat().st_size if log.exists() else 0,
         dead_letters=dead,
         waiting=waiting,
-        last_run=runs.running(connection) or next(reversed(runs.everything(connection)), None),
-        serving=tuple(versions.may_serve(connection)),
+        last_run=runs.running(connection) or next(reversed(runs.ended(connection)), None),
+        serving=tuple(versions.servable(connection)),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from storage.backup import backup as backups
 from storage.backup.backup import Revision, is_database
 from storage.db.errors import BackupFailed, DatabaseUnusable
-from storage.db.files import give_name, give_second_name, remove_database, sync
+from storage.db.files import fsync, give_second_name, move_into_place, remove_database
 from storage.privacy.erasure import Erased
 
 _ASIDE = ".before-restore-"
@@ -46,7 +46,7 @@ def restore(backup: Path, database: Path, revision: Revision, *, now: datetime) 
         backups.copy(backup, attempt, is_live=False)
         erased = backups.revise(attempt, revision)
         backups.check(attempt)
-        sync(attempt)
+        fsync(attempt)
         aside = _replace(database, attempt, now)
     except (OSError, sqlite3.Error, DatabaseUnusable) as error:
         raise BackupFailed(
@@ -77,11 +77,11 @@ def _replace(database: Path, attempt: Path, now: datetime) -> Path | None:
     logs = [(log, other) for log, other in both if log.exists()]
     for log, other in logs:
         give_second_name(log, other)
-    sync(database.parent)
+    fsync(database.parent)
     for suffix in (*_LOGS, "-shm"):
         _beside(database, suffix).unlink(missing_ok=True)  # or SQLite would play the old log into the new database
     try:
-        give_name(attempt, database)
+        move_into_place(attempt, database)
     except OSError:
         for log, other in logs:
             give_second_name(other, log)

@@ -163,7 +163,7 @@ def _in_savepoint(connection: sqlite3.Connection, transaction: Callable[[sqlite3
 
 
 def _prepare(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
-    use_keys(connection, keyring)
+    add_encryption_functions(connection, keyring)
     connection.row_factory = sqlite3.Row
     for pragma in _PRAGMAS:
         connection.execute(pragma)
@@ -173,7 +173,7 @@ def _prepare(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
     migrate(connection)
 
 
-def use_keys(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
+def add_encryption_functions(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
     """Give SQL the functions `encrypted(owner, text)` and `decrypted(value)`, which fail without a keyring."""
     connection.create_function("encrypted", 2, _no_key if keyring is None else keyring.encrypt)
     connection.create_function("decrypted", 1, _no_key if keyring is None else keyring.decrypt)
@@ -194,7 +194,7 @@ def open_for_reading(path: Path, keyring: Keyring | None = None) -> sqlite3.Conn
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         connection.row_factory = sqlite3.Row
-        use_keys(connection, keyring)
+        add_encryption_functions(connection, keyring)
         connection.execute("SELECT name FROM migrations")
     except sqlite3.Error as error:
         if path.exists():

@@ -16,12 +16,12 @@ from pathlib import Path
 _BESIDE = ("", "-journal", "-wal", "-shm")
 
 
-def make_private(path: Path) -> None:
+def create_private(path: Path) -> None:
     """Make an empty file that only its owner can read."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def sync(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Make a file's content, or a folder's entries, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -30,11 +30,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def give_name(attempt: Path, target: Path) -> None:
+def move_into_place(attempt: Path, target: Path) -> None:
     """Put a finished file in its place, in one step that is on disk when this returns."""
-    sync(attempt)
+    fsync(attempt)
     attempt.replace(target)
-    sync(target.parent)
+    fsync(target.parent)
 
 
 def give_second_name(path: Path, other: Path) -> None:
@@ -45,7 +45,7 @@ def give_second_name(path: Path, other: Path) -> None:
         raise
     except OSError:
         shutil.copy2(path, other)
-        sync(other)
+        fsync(other)
 
 
 def remove_database(path: Path) -> None:
@@ -75,7 +75,7 @@ def append(file: Path, line: bytes, is_whole: IsWhole) -> None:
         handle.flush()
         os.fsync(descriptor)
     if is_new:
-        sync(file.parent)
+        fsync(file.parent)
 
 
 def lines(file: Path, is_whole: IsWhole) -> list[bytes]:

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.db import files
 from storage.db.errors import KeyringUnusable
-from storage.db.files import give_name, make_private
+from storage.db.files import create_private, move_into_place
 
-HOUSE = "house"
+INBOX = "house"
 """The name under which lies what belongs to no person yet: updates that wait to be read."""
 PSEUDONYMS = "pseudonyms"
 """The name of the key that turns Telegram's ids into pseudonyms; it outlives every master key."""
@@ -67,14 +67,14 @@ class Keyring:
         return cls(file, master, entries)
 
     @classmethod
-    def make(cls, file: Path, master: bytes, *, pseudonyms: bytes | None = None) -> "Keyring":
+    def create(cls, file: Path, master: bytes, *, pseudonyms: bytes | None = None) -> "Keyring":
         """Begin a keyring; `pseudonyms` is the key of pseudonyms that there are already, else a new one is drawn.
 
         Raises:
             KeyringUnusable: it cannot be written.
         """
         keyring = cls(file, master, {})
-        for name in (HOUSE, FINGERPRINTS, WATERMARK, PSEUDONYMS):  # those of persons come one by one
+        for name in (INBOX, FINGERPRINTS, WATERMARK, PSEUDONYMS):  # those of persons come one by one
             keyring._keys[name] = AESGCM.generate_key(bit_length=256)
         if pseudonyms is not None:
             keyring._keys[PSEUDONYMS] = pseudonyms
@@ -155,9 +155,9 @@ class Keyring:
         attempt = target.with_name(f"{target.name}.attempt")
         try:
             attempt.unlink(missing_ok=True)
-            make_private(attempt)
+            create_private(attempt)
             attempt.write_bytes(b"".join(_line(name, key, master) + b"\n" for name, key in keys.items()))
-            give_name(attempt, target)
+            move_into_place(attempt, target)
         except OSError as error:
             raise _unwritable(target, error) from error
 

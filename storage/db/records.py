@@ -5,19 +5,19 @@ from datetime import datetime
 from typing import Literal
 
 GenerationState = Literal["accepted", "placed", "written", "delivered", "failed"]
-Verdict = Literal["promoted", "canary", "rejected", "skipped", "failed"]
+RunVerdict = Literal["promoted", "canary", "rejected", "skipped", "failed"]
 VersionState = Literal["candidate", "canary", "champion", "retired"]
-Standing = Literal["reported", "hidden", "cleared"]
+ModerationState = Literal["reported", "hidden", "cleared"]
 Source = Literal["reaction", "button"]
 PromptSignal = Literal["another", "refined"]
 SignalKind = PromptSignal | Literal["preferred", "passed_over"]
-Reason = Literal["boring", "off_topic", "too_long", "wrong"]
-TrialWay = Literal["canary", "watch"]
+DislikeReason = Literal["boring", "off_topic", "too_long", "wrong"]
+TrialMode = Literal["canary", "watch"]
 TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "kept", "broken_off"]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ChatMessage:
     """One message of a conversation with the model."""
 
     role: Literal["system", "user", "assistant"]
@@ -45,7 +45,7 @@ class NewGeneration:
     kind: str
     chat: str
     author: str
-    messages: tuple[Turn, ...]
+    messages: tuple[ChatMessage, ...]
     seed: int
     created_at: datetime
     delivery: Delivery
@@ -62,7 +62,7 @@ class Generation:
     kind: str
     chat: str
     author: str
-    messages: tuple[Turn, ...]
+    messages: tuple[ChatMessage, ...]
     seed: int
     state: GenerationState
     created_at: datetime
@@ -72,15 +72,15 @@ class Generation:
     parent: int | None = None
     best_of: int = 1
     """How many texts this one was chosen from."""
-    standing: Standing | None = None
+    moderation_state: ModerationState | None = None
     """What has become of it once somebody has reported it."""
-    offer: str | None = None
+    inline_token: str | None = None
     """The token of a take of inline mode; None for a text that answers a message."""
 
     @property
     def is_hidden(self) -> bool:
         """Nobody sees it, and nothing learns from it."""
-        return self.standing in ("reported", "hidden")
+        return self.moderation_state in ("reported", "hidden")
 
     @property
     def may_be_continued(self) -> bool:
@@ -129,12 +129,12 @@ class Rating:
     consented: bool
     """Both the author and the rater have opted in, in this chat, at this moment."""
     rater_first_seen_at: datetime
-    reason: Reason | None = None
+    reason: DislikeReason | None = None
     """Why they dislike it, if they have said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
+class TextSignal:
     """What a person did with a text; both they and its author have opted in, in its chat."""
 
     generation: int
@@ -155,12 +155,12 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class RatedText:
+class ConsentedGeneration:
     """A generation with its consented ratings and signals: what a run may learn from."""
 
     generation: Generation
     ratings: tuple[Rating, ...]
-    signals: tuple[Signal, ...] = ()
+    signals: tuple[TextSignal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Run:
     slot: str | None
     attempts: int
     started_at: datetime
-    verdict: Verdict | None = None
+    verdict: RunVerdict | None = None
     reason: str | None = None
     numbers: dict[str, float] = field(default_factory=dict)
     ratings: int = 0
@@ -180,7 +180,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+class ProgressMessage:
     """A message that shows a run's progress and will show its end."""
 
     chat_id: int
@@ -210,31 +210,31 @@ class Trial:
     id: int
     version: str
     reference: str
-    way: TrialWay
+    mode: TrialMode
     """canary: both answer at the same time; watch: the version is the champion since then, the reference was before."""
     began_at: datetime
     outcome: TrialOutcome | None = None
-    serves: str | None = None
+    champion: str | None = None
     """The champion after it, where the ratings have ended it."""
     numbers: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialEnd:
+class TrialResult:
     """What the ratings have decided about a trial."""
 
     trial: int
     outcome: TrialOutcome
-    serves: str
+    champion: str
     """The champion from then on."""
     numbers: dict[str, float]
-    verdict: Verdict | None = None
+    verdict: RunVerdict | None = None
     """The last one on the run that made the version; None leaves the one that stands."""
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LiveRating:
+class TrialRating:
     """One person's current, consented verdict on a text of a version on trial, or of its reference."""
 
     generation: int

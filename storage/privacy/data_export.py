@@ -11,7 +11,7 @@ Row = dict[str, str | int | float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dossier:
+class PersonalData:
     """What is stored of a person, oldest first; chats and other people by pseudonym."""
 
     first_seen_at: str | None
@@ -44,14 +44,14 @@ _VERSIONS = f"""
 """  # noqa: S608 - of our own
 
 
-def of_person(connection: sqlite3.Connection, person: str) -> Dossier:
+def of_person(connection: sqlite3.Connection, person: str) -> PersonalData:
     """Read it all, in one moment."""
 
     def rows(statement: str) -> tuple[Row, ...]:
         return tuple(dict(row) for row in connection.execute(statement, {"person": person}))
 
     seen = rows("SELECT first_seen_at FROM people WHERE person = :person")
-    return Dossier(
+    return PersonalData(
         first_seen_at=None if not seen else str(seen[0]["first_seen_at"]),
         is_banned=bool(rows("SELECT 1 FROM bans WHERE person = :person")),
         consents=rows(

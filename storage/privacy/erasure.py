@@ -6,7 +6,7 @@ Erasure: all that a person wrote, rated, chose or agreed to, and every text that
 
 What descends from an erased text goes too, whoever asked for it, because its conversation repeats the erased words.
 Bans stay. The same erasure is repeated on backups from the tombstones (`replay`). Deleting rows is not enough to get
-the words off the disk: SQLite leaves copies in its pages and its log, so `purge` rewrites the file. Knows pseudonyms;
+the words off the disk: SQLite leaves copies in its pages and its log, so `vacuum` rewrites the file. Knows pseudonyms;
 whom an update names is asked of the caller, who holds the key.
 """
 
@@ -21,12 +21,12 @@ from storage.db.errors import DatabaseUnusable
 from storage.privacy.tombstones import Tombstone
 from storage.tables import generations, versions
 
-Names = Callable[[str], Collection[str]]
+NamedIn = Callable[[str], Collection[str]]
 """The pseudonyms of everybody whom an update's body, encrypted as it lies there, names."""
 
 
 def updates_naming(
-    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: Names | None, *, but: int | None = None
+    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: NamedIn | None, *, but: int | None = None
 ) -> list[int]:
     """Updates with a body that came up to the moment of one whom they name, `but` excepted.
 
@@ -42,7 +42,7 @@ def updates_naming(
 
 
 def drop_updates_naming(
-    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: Names | None, *, but: int | None = None
+    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: NamedIn | None, *, but: int | None = None
 ) -> int:
     """Count what `find` finds as handled and drop the bodies; returns how many."""
     found = updates_naming(connection, forgotten, names, but=but)
@@ -145,7 +145,7 @@ def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> E
     return erased
 
 
-def replay(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], names: Names | None) -> Erased:
+def replay(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], names: NamedIn | None) -> Erased:
     """Erase for each tombstone what is older than it, and the updates that wait and name such a person.
 
     Without `names` nobody can tell whom an update names, so every one that is older than a tombstone goes.
@@ -157,7 +157,7 @@ def replay(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], name
     return erased + Erased(updates=drop_updates_naming(connection, latest, names))
 
 
-def is_touched(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], names: Names | None) -> bool:
+def would_erase(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], names: NamedIn | None) -> bool:
     """Whether `replay` would find anything; reads only."""
     latest = _latest(tombstones)
     for person, at in latest.items():
@@ -167,7 +167,7 @@ def is_touched(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], 
     return bool(updates_naming(connection, latest, names))
 
 
-async def moment(db: Database, person: str, now: datetime) -> datetime:
+async def cutoff(db: Database, person: str, now: datetime) -> datetime:
     """The moment up to which all that there is of a person now was made: now, or the latest date on any of it.
 
     Reactions carry Telegram's dates, which may be ahead of our clock.
@@ -176,13 +176,13 @@ async def moment(db: Database, person: str, now: datetime) -> datetime:
     return now if span is None else max(now, span[1])
 
 
-async def learned(db: Database, person: str, at: datetime) -> tuple[int, ...]:
+async def runs_trained_on(db: Database, person: str, at: datetime) -> tuple[int, ...]:
     """The runs that learned from what an erasure would take away."""
     values = {"person": person, "limit": at.astimezone(UTC).isoformat()}
     return await db.read(lambda c: _learned(c, values | {"texts": json.dumps(_texts_of(c, values))}))
 
 
-async def forget(db: Database, person: str, at: datetime, *, names: Names, handling: int | None = None) -> Erased:
+async def forget(db: Database, person: str, at: datetime, *, names: NamedIn, handling: int | None = None) -> Erased:
     """Erase a person, whose tombstone is on disk already, from the live database, and their key from the keyring.
 
     The update that is being handled (`handling`) stays, so that after a crash somebody still gets an answer.
@@ -198,7 +198,7 @@ async def forget(db: Database, person: str, at: datetime, *, names: Names, handl
     return await db.write(everything)
 
 
-async def purge(db: Database) -> bool:
+async def vacuum(db: Database) -> bool:
     """Rewrite the file without the remains of what was deleted, and empty its log.
 
     False: somebody was reading, so the log still holds what it held; try again later.
@@ -213,7 +213,7 @@ async def purge(db: Database) -> bool:
 
 
 def rewrite(connection: sqlite3.Connection) -> bool:
-    """`purge` for a connection of one's own."""
+    """`vacuum` for a connection of one's own."""
     # secure_delete is not enough: SQLite leaves copies of cells that it moved while it balanced pages (3.40, tried).
     connection.execute("VACUUM")
     is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -35,7 +35,7 @@ _OLD = """
 """
 
 
-async def purge(db: Database, *, before: datetime) -> tuple[int, int]:
+async def purge_unconsented(db: Database, *, before: datetime) -> tuple[int, int]:
     """Take the words out of texts that ended up to a moment, and the raters from ratings given until then, where
     somebody concerned has not agreed; returns how many texts and ratings that were. Takes of inline mode that nobody
     has chosen go whole, and count as texts.
@@ -46,7 +46,7 @@ async def purge(db: Database, *, before: datetime) -> tuple[int, int]:
 
     def change(connection: sqlite3.Connection) -> tuple[int, int]:
         texts = (
-            generations.purge_offers(connection, before=before)
+            generations.purge_unchosen_inline_results(connection, before=before)
             + connection.execute(_UNCONSENTED_TEXTS, values).rowcount
         )
         rated = connection.execute(_UNCONSENTED_RATINGS, values).fetchall()
@@ -67,7 +67,7 @@ async def purge(db: Database, *, before: datetime) -> tuple[int, int]:
     return await db.write(change)
 
 
-async def expire(db: Database, *, before: datetime) -> int:
+async def delete_expired(db: Database, *, before: datetime) -> int:
     """Delete texts that were asked for before a moment, with all that was said of them; returns how many.
 
     What a version has learned from stays as long as the version, so that forgetting somebody still finds it.

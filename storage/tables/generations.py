@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.db.records import Delivery, Generation, NewGeneration, PromptSignal, Signal, Turn
+from storage.db.records import ChatMessage, Delivery, Generation, NewGeneration, PromptSignal, TextSignal
 
 _ABOUT_TEXTS = (
     "ratings", "rating_events", "reasons", "signals", "choices", "duels", "lineage", "deliveries", "reports",
@@ -82,7 +82,7 @@ _CLOSEST = """
 
 
 @dataclass(frozen=True, slots=True)
-class Closest:
+class FingerprintMatch:
     """The text that shares most with another."""
 
     generation: int
@@ -97,10 +97,10 @@ def record_fingerprint(connection: sqlite3.Connection, generation: int, marks: S
     )
 
 
-async def closest_fingerprint(db: Database, marks: Sequence[int]) -> Closest | None:
+async def closest_fingerprint(db: Database, marks: Sequence[int]) -> FingerprintMatch | None:
     """The text whose fingerprint has most of these numbers; None where no text has any."""
     row = await db.read(lambda c: c.execute(_CLOSEST, (json.dumps(list(marks)),)).fetchone())
-    return None if row is None else Closest(row["generation"], row["shared"])
+    return None if row is None else FingerprintMatch(row["generation"], row["shared"])
 
 
 _CONSENTED_SIGNALS = f"""
@@ -122,10 +122,10 @@ def record_signal(
     )
 
 
-def consented_signals_since(connection: sqlite3.Connection, first: int) -> list[Signal]:
+def consented_signals_since(connection: sqlite3.Connection, first: int) -> list[TextSignal]:
     """The signals on the generations from a number on; author and person have opted in, in that chat. By generation."""
     return [
-        Signal(
+        TextSignal(
             generation=row["generation"],
             person=row["person"],
             signal=row["signal"],
@@ -280,7 +280,7 @@ async def count_since(db: Database, author: str, *, since: datetime) -> int:
     return int(row[0])
 
 
-async def language_in(db: Database, chat_id: int) -> str | None:
+async def latest_language_in(db: Database, chat_id: int) -> str | None:
     """The language of the last prompt in a chat; None where there was none."""
     row = await db.read(
         lambda c: c.execute(
@@ -290,7 +290,7 @@ async def language_in(db: Database, chat_id: int) -> str | None:
     return None if row is None else str(row["language"])
 
 
-def all_delivered(connection: sqlite3.Connection) -> list[Generation]:
+def delivered(connection: sqlite3.Connection) -> list[Generation]:
     """Every delivered generation, oldest first, for the export."""
     return delivered_since(connection, 0)
 
@@ -327,7 +327,7 @@ def _generation(row: sqlite3.Row) -> Generation:
         kind=row["kind"],
         chat=row["chat"],
         author=row["author"],
-        messages=tuple(Turn(**turn) for turn in json.loads(row["messages"] or "[]")),
+        messages=tuple(ChatMessage(**turn) for turn in json.loads(row["messages"] or "[]")),
         seed=row["seed"],
         state=row["state"],
         created_at=datetime.fromisoformat(row["created_at"]),
@@ -343,8 +343,8 @@ def _generation(row: sqlite3.Row) -> Generation:
         text=row["text"],
         parent=row["parent"],
         best_of=row["best_of"],
-        standing=row["standing"],
-        offer=row["token"],
+        moderation_state=row["standing"],
+        inline_token=row["token"],
     )
 
 
@@ -357,7 +357,7 @@ _PAIRS = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class DuelChoice:
     """A choice: one person likes `chosen` better than `rejected`, both by number."""
 
     chosen: int
@@ -382,7 +382,7 @@ async def accept_duel(db: Database, first: NewGeneration, second: NewGeneration)
     return await db.write(insert)
 
 
-async def choose_of_duel(db: Database, generation: int, rater: str, *, at: datetime) -> Generation | None:
+async def choose_in_duel(db: Database, generation: int, rater: str, *, at: datetime) -> Generation | None:
     """Like a text better than its rival, whatever was chosen before; returns the rival.
 
     None: there is no rival, or one of the two is not written yet, or never will be; nothing is recorded.
@@ -406,9 +406,9 @@ async def choose_of_duel(db: Database, generation: int, rater: str, *, at: datet
     return await db.write(record)
 
 
-def all_duels(connection: sqlite3.Connection) -> list[Pair]:
+def duel_choices(connection: sqlite3.Connection) -> list[DuelChoice]:
     """Every choice that stands, oldest first, for the export."""
-    return [Pair(row[0], row[1], row[2], row[3], bool(row[4])) for row in connection.execute(_PAIRS)]
+    return [DuelChoice(row[0], row[1], row[2], row[3], bool(row[4])) for row in connection.execute(_PAIRS)]
 
 
 _UNCHOSEN = """
@@ -417,7 +417,9 @@ _UNCHOSEN = """
 """
 
 
-async def accept_offers(db: Database, takes: Sequence[tuple[str, NewGeneration]], *, home: str) -> list[Generation]:
+async def accept_inline_results(
+    db: Database, takes: Sequence[tuple[str, NewGeneration]], *, home: str
+) -> list[Generation]:
     """Record prompts whose texts are to be offered, each with its token; `home` is their author's private chat.
 
     None of those whose update was recorded before.
@@ -436,7 +438,7 @@ async def accept_offers(db: Database, takes: Sequence[tuple[str, NewGeneration]]
     return await db.write(insert)
 
 
-async def written_offers(db: Database, numbers: Sequence[int]) -> list[Generation]:
+async def written_inline_results(db: Database, numbers: Sequence[int]) -> list[Generation]:
     """Those of the takes that have their text, in order."""
 
     def read(connection: sqlite3.Connection) -> list[Generation]:
@@ -446,7 +448,7 @@ async def written_offers(db: Database, numbers: Sequence[int]) -> list[Generatio
     return await db.read(read)
 
 
-async def drop_offers(db: Database, numbers: Sequence[int], *, at: datetime) -> None:
+async def drop_inline_results(db: Database, numbers: Sequence[int], *, at: datetime) -> None:
     """Nobody waits for these takes any more: those without a text lose their prompts as well."""
     await db.write(
         lambda c: c.execute(
@@ -457,7 +459,7 @@ async def drop_offers(db: Database, numbers: Sequence[int], *, at: datetime) -> 
     )
 
 
-async def choose_offer(db: Database, token: str, *, shown_in: str, at: datetime) -> Generation | None:
+async def choose_inline_result(db: Database, token: str, *, shown_in: str, at: datetime) -> Generation | None:
     """The take with this token stands in an inline message; None where there is none, or no longer."""
 
     def record(connection: sqlite3.Connection) -> Generation | None:
@@ -473,12 +475,12 @@ async def choose_offer(db: Database, token: str, *, shown_in: str, at: datetime)
             "UPDATE generations SET state = 'delivered', delivered_at = ? WHERE id = ? AND state = 'written'",
             (at.isoformat(), row["id"]),
         )
-        return offers_in_message(connection, shown_in)
+        return by_inline_message(connection, shown_in)
 
     return await db.write(record)
 
 
-def offers_in_message(connection: sqlite3.Connection, inline_message_id: str) -> Generation | None:
+def by_inline_message(connection: sqlite3.Connection, inline_message_id: str) -> Generation | None:
     """The take that an inline message shows, as a part of a transaction."""
     row = connection.execute(
         "SELECT generation FROM inline_messages WHERE inline_message_id = ?", (inline_message_id,)
@@ -486,7 +488,7 @@ def offers_in_message(connection: sqlite3.Connection, inline_message_id: str) ->
     return None if row is None else with_id(connection, row["generation"])
 
 
-async def messages_of_offer(db: Database, generation: int, *, newest: int) -> list[str]:
+async def inline_messages_of(db: Database, generation: int, *, newest: int) -> list[str]:
     """The newest of the inline messages that show a take."""
     rows = await db.read(
         lambda c: c.execute(
@@ -497,17 +499,17 @@ async def messages_of_offer(db: Database, generation: int, *, newest: int) -> li
     return [row["inline_message_id"] for row in rows]
 
 
-async def note_home(db: Database, person: str, home: str, *, at: datetime) -> None:
+async def record_private_chat(db: Database, person: str, home: str, *, at: datetime) -> None:
     """Remember which chat is a person's private one."""
     await db.write(lambda c: note_home_in(c, person, home, at=at))
 
 
 def note_home_in(connection: sqlite3.Connection, person: str, home: str, *, at: datetime) -> None:
-    """`note_home` as a part of a transaction."""
+    """`record_private_chat` as a part of a transaction."""
     connection.execute("INSERT INTO homes VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (person, home, at.isoformat()))
 
 
-def purge_offers(connection: sqlite3.Connection, *, before: datetime) -> int:
+def purge_unchosen_inline_results(connection: sqlite3.Connection, *, before: datetime) -> int:
     """Delete the takes of up to a moment that nobody has chosen, as a part of a transaction; returns how many."""
     unchosen = tuple(number for (number,) in connection.execute(_UNCHOSEN, {"before": before.isoformat()}))
     if unchosen:

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from storage.db.database import Database
-from storage.db.keyring import HOUSE
+from storage.db.keyring import INBOX
 
 MAX_ATTEMPTS = 3
 """An update whose handling was cut off this often is buried, so that it cannot stop the bot at every start."""
 
 _KEEP_IDS = timedelta(days=7)
 
-Claim = Literal["taken", "over", "buried"]
+Claim = Literal["claimed", "done", "dead"]
 
 
 async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: datetime) -> frozenset[int]:
@@ -31,7 +31,7 @@ async def accept(db: Database, updates: Sequence[tuple[int, str]], *, at: dateti
         new = dict(updates)
         for (update_id,) in known.fetchall():
             del new[update_id]
-        rows = [(update_id, at.isoformat(), HOUSE, body) for update_id, body in new.items()]
+        rows = [(update_id, at.isoformat(), INBOX, body) for update_id, body in new.items()]
         connection.executemany("INSERT INTO inbox (update_id, received_at, body) VALUES (?, ?, encrypted(?, ?))", rows)
         return frozenset(new)
 
@@ -47,13 +47,13 @@ async def claim(db: Database, update_id: int) -> Claim:
             (update_id, MAX_ATTEMPTS),
         )
         if taken.rowcount == 1:
-            return "taken"
+            return "claimed"
         buried = connection.execute(
             "UPDATE inbox SET state = 'dead', body = NULL, error = 'cut off too often'"
             " WHERE update_id = ? AND state = 'new'",
             (update_id,),
         )
-        return "buried" if buried.rowcount == 1 else "over"
+        return "dead" if buried.rowcount == 1 else "done"
 
     return await db.write(take)
 
@@ -67,7 +67,7 @@ async def finish(db: Database, update_id: int) -> None:
     )
 
 
-async def bury(db: Database, update_id: int, *, error: str) -> None:
+async def mark_dead(db: Database, update_id: int, *, error: str) -> None:
     """The handler failed: keep the kind of error (never its text) and do not try again."""
     await db.write(
         lambda c: c.execute(
@@ -86,7 +86,7 @@ async def unfinished(db: Database) -> list[tuple[int, str]]:
     return [(row["update_id"], row["body"]) for row in rows]
 
 
-async def forget_old(db: Database, *, now: datetime) -> None:
+async def prune(db: Database, *, now: datetime) -> None:
     """Drop the ids of updates that Telegram can no longer send again."""
     limit = (now - _KEEP_IDS).isoformat()
     await db.write(lambda c: c.execute("DELETE FROM inbox WHERE state <> 'new' AND received_at < ?", (limit,)))
@@ -104,7 +104,7 @@ async def backlog(db: Database, *, now: datetime) -> tuple[int, float, int]:
     return count, age, dead
 
 
-async def beat(db: Database) -> None:
+async def check_writable(db: Database) -> None:
     """Write something small: whether the disk takes writes can only be found out by writing.
 
     Raises:

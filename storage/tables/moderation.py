@@ -7,7 +7,7 @@ import sqlite3
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.db.records import AuditEntry, Standing
+from storage.db.records import AuditEntry, ModerationState
 
 
 async def append_audit(db: Database, entry: AuditEntry) -> None:
@@ -23,7 +23,7 @@ def append_audit_in(connection: sqlite3.Connection, entry: AuditEntry) -> None:
     )
 
 
-async def newest_audit(db: Database, *, limit: int) -> list[AuditEntry]:
+async def latest_audit_entries(db: Database, *, limit: int) -> list[AuditEntry]:
     """The last deeds, newest first."""
     rows = await db.read(lambda c: c.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall())
     return [AuditEntry(datetime.fromisoformat(row["at"]), row["actor"], row["action"], row["detail"]) for row in rows]
@@ -54,7 +54,7 @@ async def count_reports_since(db: Database, reporter: str, *, since: datetime) -
     return int(row[0])
 
 
-async def settle_report(db: Database, generation: int, standing: Standing) -> bool:
+async def resolve_report(db: Database, generation: int, standing: ModerationState) -> bool:
     """What an admin has decided of a reported text; False where nobody has reported it."""
     return await db.write(
         lambda c: (

@@ -33,7 +33,7 @@ async def move_chat(db: Database, old: str, new: str) -> None:
     await db.write(everything)
 
 
-async def choose_preference(db: Database, person: str, chat: str, name: str, value: str, *, at: datetime) -> None:
+async def set_preference(db: Database, person: str, chat: str, name: str, value: str, *, at: datetime) -> None:
     """Set a preference; the last choice stands."""
     await db.write(
         lambda c: c.execute(
@@ -44,14 +44,14 @@ async def choose_preference(db: Database, person: str, chat: str, name: str, val
     )
 
 
-async def drop_preference(db: Database, person: str, chat: str, name: str) -> None:
+async def clear_preference(db: Database, person: str, chat: str, name: str) -> None:
     """Forget a choice; the default holds again."""
     await db.write(
         lambda c: c.execute("DELETE FROM preferences WHERE person = ? AND chat = ? AND name = ?", (person, chat, name))
     )
 
 
-async def chosen_preference(db: Database, person: str, chat: str, name: str) -> str | None:
+async def preference(db: Database, person: str, chat: str, name: str) -> str | None:
     """What a person has chosen; None: nothing."""
     row = await db.read(
         lambda c: c.execute(
@@ -61,7 +61,7 @@ async def chosen_preference(db: Database, person: str, chat: str, name: str) -> 
     return None if row is None else str(row["value"])
 
 
-async def preferences_of(db: Database, person: str, chat: str) -> dict[str, str]:
+async def preferences(db: Database, person: str, chat: str) -> dict[str, str]:
     """All that a person has chosen in a chat, by name."""
     return await db.read(
         lambda c: {
@@ -71,7 +71,7 @@ async def preferences_of(db: Database, person: str, chat: str) -> dict[str, str]
     )
 
 
-async def who_chose(db: Database, name: str, value: str) -> frozenset[tuple[str, str]]:
+async def with_preference(db: Database, name: str, value: str) -> frozenset[tuple[str, str]]:
     """Every (person, chat) with this choice."""
     return await db.read(
         lambda c: frozenset(
@@ -122,7 +122,7 @@ async def has_consented(db: Database, person: str, chat: str) -> bool:
     return row is not None
 
 
-async def ask_once(db: Database, chat: str, *, at: datetime) -> bool:
+async def mark_asked(db: Database, chat: str, *, at: datetime) -> bool:
     """Note that a group is asked for consent; False when it was asked, or somebody there has answered, before."""
 
     def ask(connection: sqlite3.Connection) -> bool:

@@ -29,7 +29,16 @@ from datetime import UTC, datetime, timedelta
 from functools import cmp_to_key
 
 from storage.db.database import Database
-from storage.db.records import Generation, RatedText, Rating, RatingEvent, Reaction, Reason, Signal, Tally
+from storage.db.records import (
+    ConsentedGeneration,
+    DislikeReason,
+    Generation,
+    Rating,
+    RatingEvent,
+    Reaction,
+    Tally,
+    TextSignal,
+)
 from storage.tables import generations
 from storage.tables.generations import agreed
 
@@ -45,7 +54,7 @@ _CHANGE = """
 """
 
 
-async def record_totals(
+async def record_reaction_counts(
     db: Database, totals: Mapping[str, int], *, chat_id: int, message_id: int, at: datetime, update_id: int
 ) -> None:
     """How often each emoji stands on a message of ours; the newest totals stand, and other messages do not matter."""
@@ -56,7 +65,7 @@ async def record_totals(
     await db.write(lambda c: c.execute(_TOTALS, values))
 
 
-async def record_change(
+async def record_anonymous_reaction(
     db: Database, change: Mapping[str, int], *, chat_id: int, message_id: int, update_id: int
 ) -> None:
     """What somebody without a name has put on a message of ours (1) or taken away (-1), each update once."""
@@ -70,7 +79,7 @@ _UNEXPLAINED = """
 """
 
 
-async def record_reason(db: Database, generation: int, rater: str, reason: Reason, *, at: datetime) -> bool:
+async def record_reason(db: Database, generation: int, rater: str, reason: DislikeReason, *, at: datetime) -> bool:
     """Give the reason of a dislike, in place of one that was given before; False where no dislike of theirs stands."""
     return await db.write(
         lambda c: (
@@ -85,7 +94,7 @@ async def record_reason(db: Database, generation: int, rater: str, reason: Reaso
     )
 
 
-async def is_reason_wanted(db: Database, generation: int) -> bool:
+async def wants_reason(db: Database, generation: int) -> bool:
     """Whether a 👎 that was pressed stands without a reason."""
     row = await db.read(lambda c: c.execute(_UNEXPLAINED, (generation,)).fetchone())
     return bool(row[0])
@@ -136,7 +145,7 @@ def record_in(connection: sqlite3.Connection, event: RatingEvent) -> RatingEvent
     return after
 
 
-async def press(db: Database, event: RatingEvent) -> RatingEvent:
+async def record_button(db: Database, event: RatingEvent) -> RatingEvent:
     """Record a button. Returns what stood right after it; no value where it took the rating back.
 
     A press has no date of Telegram's, only ours; so it is never taken for older than what stood when it came.
@@ -154,7 +163,7 @@ async def tally(db: Database, generation: int) -> Tally:
     return await db.read(lambda c: _tally(c, generation))
 
 
-async def consented(db: Database, *, newest: int | None = None) -> list[RatedText]:
+async def consented(db: Database, *, newest: int | None = None) -> list[ConsentedGeneration]:
     """What may be learned from now: its author, everybody whose words it repeats, and everybody who is counted have
     opted in, in that chat. Oldest first.
 
@@ -163,18 +172,18 @@ async def consented(db: Database, *, newest: int | None = None) -> list[RatedTex
     return await db.read(lambda c: consented_in(c, newest=newest))
 
 
-def consented_in(connection: sqlite3.Connection, *, newest: int | None = None) -> list[RatedText]:
+def consented_in(connection: sqlite3.Connection, *, newest: int | None = None) -> list[ConsentedGeneration]:
     """`consented`, for who reads beside the bot."""
     first = 0 if newest is None else _first_of(connection, newest)
     said: dict[int, list[Rating]] = defaultdict(list)
     for rating in current(connection, first):
         if rating.consented:
             said[rating.generation].append(rating)
-    done: dict[int, list[Signal]] = defaultdict(list)
+    done: dict[int, list[TextSignal]] = defaultdict(list)
     for signal in generations.consented_signals_since(connection, first):
         done[signal.generation].append(signal)
     return [
-        RatedText(generation, tuple(said[generation.id]), tuple(done[generation.id]))
+        ConsentedGeneration(generation, tuple(said[generation.id]), tuple(done[generation.id]))
         for generation in generations.delivered_since(connection, first)
         if generation.id in said or generation.id in done
     ]
@@ -265,7 +274,7 @@ _UNPLACED = """
 """
 
 
-async def place(db: Database, generation: int, *, message_id: int) -> bool:
+async def record_placeholder(db: Database, generation: int, *, message_id: int) -> bool:
     """The placeholder stands in the chat; from now on reactions to it find this generation.
 
     False: nobody waits for it any more, because it was stopped or forgotten.
@@ -285,7 +294,7 @@ async def place(db: Database, generation: int, *, message_id: int) -> bool:
     return await db.write(record)
 
 
-async def react(db: Database, reaction: Reaction) -> Generation | None:
+async def record_reaction(db: Database, reaction: Reaction) -> Generation | None:
     """Record a reaction on a message of ours; None, and nothing kept, where the message shows no generation."""
 
     def record(connection: sqlite3.Connection) -> Generation | None:

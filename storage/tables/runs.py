@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.db.records import Announcement, RatedText, Run, Verdict
+from storage.db.records import ConsentedGeneration, ProgressMessage, Run, RunVerdict
 from storage.tables import ratings
 
 
@@ -40,7 +40,7 @@ async def end(
     db: Database,
     run: int,
     *,
-    verdict: Verdict,
+    verdict: RunVerdict,
     reason: str,
     numbers: dict[str, float],
     version: str | None,
@@ -56,14 +56,14 @@ async def end(
     )
 
 
-async def learn(db: Database, run: int, *, fewest: int) -> list[RatedText]:
+async def take_training_data(db: Database, run: int, *, fewest: int) -> list[ConsentedGeneration]:
     """What a run learns from: all that is agreed to now, recorded in the same transaction in the place of what an
     earlier attempt recorded. So whoever is forgotten from then on taints the run.
 
     With fewer ratings than `fewest` nothing is recorded.
     """
 
-    def take(connection: sqlite3.Connection) -> list[RatedText]:
+    def take(connection: sqlite3.Connection) -> list[ConsentedGeneration]:
         texts = ratings.consented_in(connection)
         if sum(len(text.ratings) for text in texts) >= fewest:
             _record_lineage(connection, run, texts)
@@ -72,7 +72,7 @@ async def learn(db: Database, run: int, *, fewest: int) -> list[RatedText]:
     return await db.write(take)
 
 
-def _record_lineage(connection: sqlite3.Connection, run: int, texts: Iterable[RatedText]) -> None:
+def _record_lineage(connection: sqlite3.Connection, run: int, texts: Iterable[ConsentedGeneration]) -> None:
     rated = {(run, rating.generation, rating.rater) for text in texts for rating in text.ratings}
     rows = rated | {(run, signal.generation, signal.person) for text in texts for signal in text.signals}
     connection.execute("DELETE FROM lineage WHERE run = ?", (run,))
@@ -86,7 +86,7 @@ async def latest(db: Database) -> Run | None:
     return None if row is None else _run(row)
 
 
-async def announce(db: Database, run: int, message: Announcement) -> None:
+async def add_progress_message(db: Database, run: int, message: ProgressMessage) -> None:
     """Remember a message that follows this run."""
     await db.write(
         lambda c: c.execute(
@@ -97,15 +97,15 @@ async def announce(db: Database, run: int, message: Announcement) -> None:
     )
 
 
-async def announcements(db: Database, run: int) -> list[Announcement]:
+async def progress_messages(db: Database, run: int) -> list[ProgressMessage]:
     """The messages that follow this run."""
     rows = await db.read(lambda c: c.execute("SELECT * FROM announcements WHERE run = ?", (run,)).fetchall())
     return [
-        Announcement(chat_id=row["chat_id"], message_id=row["message_id"], language=row["language"]) for row in rows
+        ProgressMessage(chat_id=row["chat_id"], message_id=row["message_id"], language=row["language"]) for row in rows
     ]
 
 
-async def language_in(db: Database, chat_id: int) -> str | None:
+async def latest_language_in(db: Database, chat_id: int) -> str | None:
     """The language in which the last run was asked for in a chat; None where none was."""
     row = await db.read(
         lambda c: c.execute(
@@ -126,7 +126,7 @@ async def last_slot(db: Database, *, default: datetime) -> datetime:
     return datetime.fromisoformat(await db.write(ask))
 
 
-async def see_slot(db: Database, *, at: datetime) -> None:
+async def record_slot(db: Database, *, at: datetime) -> None:
     """The schedule has been looked after up to `at`."""
     await db.write(lambda c: c.execute("UPDATE slots SET seen_at = ?", (at.isoformat(),)))
 
@@ -147,12 +147,12 @@ def running(connection: sqlite3.Connection) -> Run | None:
     return None if row is None else _run(row)
 
 
-def everything(connection: sqlite3.Connection) -> list[Run]:
+def ended(connection: sqlite3.Connection) -> list[Run]:
     """Every ended run, oldest first, for the export."""
     return [_run(row) for row in connection.execute("SELECT * FROM runs WHERE state = 'ended' ORDER BY id")]
 
 
-def begun_since(connection: sqlite3.Connection, since: datetime) -> list[Run]:
+def started_since(connection: sqlite3.Connection, since: datetime) -> list[Run]:
     """Every run that began after a moment, also one under way, newest first."""
     rows = connection.execute("SELECT * FROM runs WHERE started_at >= ? ORDER BY id DESC", (since.isoformat(),))
     return [_run(row) for row in rows]

@@ -22,7 +22,7 @@ _BEST = """
 
 
 @dataclass(frozen=True, slots=True)
-class Favourite:
+class TopText:
     """A text that more people like than not, and the message that shows it."""
 
     generation: int
@@ -33,12 +33,12 @@ class Favourite:
     tally: Tally
 
 
-async def best_loved(db: Database, chat: str, *, since: datetime, most: int) -> list[Favourite]:
+async def top_texts(db: Database, chat: str, *, since: datetime, most: int) -> list[TopText]:
     """The texts of a chat (a pseudonym) since a moment, by likes less dislikes, best first; no hidden ones."""
     values = {"chat": chat, "since": since.isoformat(), "most": most}
     rows = await db.read(lambda c: c.execute(_BEST, values).fetchall())
     return [
-        Favourite(row["id"], row["text"], row["chat_id"], row["message_id"], Tally(row["liked"], row["disliked"]))
+        TopText(row["id"], row["text"], row["chat_id"], row["message_id"], Tally(row["liked"], row["disliked"]))
         for row in rows
         if row["text"] is not None
     ]
@@ -70,7 +70,7 @@ _COUNTED = """
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RatingCount:
     """Texts of one version, kind or day, and the verdicts on them; one person has one verdict on a text."""
 
     label: str
@@ -93,11 +93,11 @@ class Count:
 class Statistics:
     """What was delivered since a moment."""
 
-    versions: tuple[Count, ...]
+    versions: tuple[RatingCount, ...]
     """In the order in which they first wrote."""
-    kinds: tuple[Count, ...]
+    kinds: tuple[RatingCount, ...]
     """The most used first."""
-    days: tuple[Count, ...]
+    days: tuple[RatingCount, ...]
     """In UTC, by the day of the text, oldest first; days without a text are left out."""
     emoji: tuple[tuple[str, int], ...]
     """Reactions that stand, the most frequent first."""
@@ -115,17 +115,17 @@ class Statistics:
         return sum(day.ratings for day in self.days)
 
 
-def statistics_in(connection: sqlite3.Connection, *, since: datetime, chat: str | None = None) -> Statistics:
+def read_statistics(connection: sqlite3.Connection, *, since: datetime, chat: str | None = None) -> Statistics:
     """The numbers of one chat (a pseudonym), or of all. Ratings that have become numbers count, but for their emoji."""
     values = {"since": since.isoformat(), "chat": chat}
 
-    def by(column: str, order: str) -> tuple[Count, ...]:
+    def by(column: str, order: str) -> tuple[RatingCount, ...]:
         rows = connection.execute(
             f"{_TALLIED} SELECT {column}, count(*), sum(liked), sum(disliked) FROM tallied"  # noqa: S608 - of our own
             f" GROUP BY {column} ORDER BY {order}",
             values,
         )
-        return tuple(Count(*row) for row in rows)
+        return tuple(RatingCount(*row) for row in rows)
 
     def emoji(statement: str) -> tuple[tuple[str, int], ...]:
         return tuple((row["emoji"], row["times"]) for row in connection.execute(statement, values))

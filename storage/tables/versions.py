@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from storage.db.database import Database
-from storage.db.records import AuditEntry, LiveRating, Trial, TrialEnd, TrialWay, Version, VersionState
+from storage.db.records import AuditEntry, Trial, TrialMode, TrialRating, TrialResult, Version, VersionState
 from storage.tables import moderation
 from storage.tables.generations import agreed
 
@@ -32,19 +32,19 @@ _CONSENTED = f"""
 """  # noqa: S608 - of our own
 
 
-async def present_trial(db: Database, base: str) -> Trial | None:
+async def open_trial(db: Database, base: str) -> Trial | None:
     """The trial of a base that is under way."""
     return await db.read(lambda c: present_trial_in(c, base))
 
 
 async def trial_ratings(
     db: Database, version: str, *, since: datetime, before: datetime, most: int
-) -> list[LiveRating]:
+) -> list[TrialRating]:
     """Consented ratings of the texts that were asked for from `since` until `before`, newest texts first."""
     values = {"version": version, "since": since.isoformat(), "before": before.isoformat(), "most": most}
     rows = await db.read(lambda c: c.execute(_CONSENTED, values).fetchall())
     return [
-        LiveRating(
+        TrialRating(
             generation=row["generation"],
             rater=row["rater"],
             chat=row["chat"],
@@ -56,7 +56,7 @@ async def trial_ratings(
     ]
 
 
-async def untold_trials(db: Database) -> list[Trial]:
+async def unannounced_trials(db: Database) -> list[Trial]:
     """Trials that the ratings have ended and nobody has been told of, oldest first."""
     rows = await db.read(
         lambda c: c.execute("SELECT * FROM trials WHERE outcome IS NOT NULL AND NOT is_told ORDER BY id").fetchall()
@@ -64,7 +64,7 @@ async def untold_trials(db: Database) -> list[Trial]:
     return [_trial(row) for row in rows]
 
 
-async def mark_trial_told(db: Database, trial: int) -> None:
+async def mark_trial_announced(db: Database, trial: int) -> None:
     """The admins have been told how a trial ended."""
     await db.write(lambda c: c.execute("UPDATE trials SET is_told = 1 WHERE id = ?", (trial,)))
 
@@ -76,16 +76,16 @@ def present_trial_in(connection: sqlite3.Connection, base: str) -> Trial | None:
 
 
 def begin_trial(
-    connection: sqlite3.Connection, *, base: str, version: str, reference: str, way: TrialWay, at: datetime
+    connection: sqlite3.Connection, *, base: str, version: str, reference: str, mode: TrialMode, at: datetime
 ) -> None:
     """Open a trial, as a part of a transaction; none may be open."""
     connection.execute(
         "INSERT INTO trials (base, version, reference, way, began_at) VALUES (?, ?, ?, ?, ?)",
-        (base, version, reference, way, at.isoformat()),
+        (base, version, reference, mode, at.isoformat()),
     )
 
 
-def break_off_trial(connection: sqlite3.Connection, base: str, *, at: datetime) -> None:
+def cancel_trial(connection: sqlite3.Connection, base: str, *, at: datetime) -> None:
     """End an open trial without a finding, as a part of a transaction: a person, or a newer version, has decided."""
     connection.execute(
         "UPDATE trials SET outcome = 'broken_off', is_told = 1, ended_at = ? WHERE base = ? AND outcome IS NULL",
@@ -93,18 +93,18 @@ def break_off_trial(connection: sqlite3.Connection, base: str, *, at: datetime) 
     )
 
 
-def end_trial(connection: sqlite3.Connection, trial: Trial, ending: TrialEnd, *, at: datetime) -> None:
+def end_trial(connection: sqlite3.Connection, trial: Trial, ending: TrialResult, *, at: datetime) -> None:
     """End a trial by what the ratings say, as a part of a transaction, on its run and in the audit as well."""
     connection.execute(
         "UPDATE trials SET outcome = ?, serves = ?, numbers = ?, ended_at = ? WHERE id = ?",
-        (ending.outcome, ending.serves, json.dumps(ending.numbers), at.isoformat(), trial.id),
+        (ending.outcome, ending.champion, json.dumps(ending.numbers), at.isoformat(), trial.id),
     )
     moderation.append_audit_in(connection, AuditEntry(at, _RATINGS_ACTOR, ending.outcome, trial.version))
     if ending.verdict is not None:
         connection.execute(
             "UPDATE runs SET verdict = ?, reason = ?, version = ?, numbers = json_patch(numbers, ?)"
             " WHERE state = 'ended' AND id = (SELECT run FROM versions WHERE name = ?)",
-            (ending.verdict, ending.reason, ending.serves, json.dumps(ending.numbers), trial.version),
+            (ending.verdict, ending.reason, ending.champion, json.dumps(ending.numbers), trial.version),
         )
 
 
@@ -113,10 +113,10 @@ def _trial(row: sqlite3.Row) -> Trial:
         id=row["id"],
         version=row["version"],
         reference=row["reference"],
-        way=row["way"],
+        mode=row["way"],
         began_at=datetime.fromisoformat(row["began_at"]),
         outcome=row["outcome"],
-        serves=row["serves"],
+        champion=row["serves"],
         numbers=json.loads(row["numbers"]),
     )
 
@@ -168,10 +168,10 @@ async def promote(db: Database, name: str, *, at: datetime) -> None:
     def change(connection: sqlite3.Connection) -> None:
         base, served_at = connection.execute("SELECT base, served_at FROM versions WHERE name = ?", (name,)).fetchone()
         before = _in_state(connection, base, "champion")
-        break_off_trial(connection, base, at=at)
+        cancel_trial(connection, base, at=at)
         promote_in(connection, name, at)
         if served_at is None and before is not None and name not in (base, before.name):
-            begin_trial(connection, base=base, version=name, reference=before.name, way="watch", at=at)
+            begin_trial(connection, base=base, version=name, reference=before.name, mode="watch", at=at)
 
     await db.write(change)
 
@@ -182,11 +182,11 @@ async def make_canary(db: Database, name: str, *, at: datetime) -> None:
     def change(connection: sqlite3.Connection) -> None:
         (base,) = connection.execute("SELECT base FROM versions WHERE name = ?", (name,)).fetchone()
         champion = _in_state(connection, base, "champion")
-        break_off_trial(connection, base, at=at)
+        cancel_trial(connection, base, at=at)
         connection.execute("UPDATE versions SET state = 'retired' WHERE state = 'canary' AND base = ?", (base,))
         _set_state(connection, name, "canary", at)
         if champion is not None and champion.name != name:
-            begin_trial(connection, base=base, version=name, reference=champion.name, way="canary", at=at)
+            begin_trial(connection, base=base, version=name, reference=champion.name, mode="canary", at=at)
 
     await db.write(change)
 
@@ -200,12 +200,12 @@ async def retire(db: Database, name: str, *, at: datetime) -> None:
         ).fetchone()
         trial = None if retired is None else present_trial_in(connection, retired["base"])
         if trial is not None and trial.version == name:
-            break_off_trial(connection, retired["base"], at=at)
+            cancel_trial(connection, retired["base"], at=at)
 
     await db.write(change)
 
 
-async def settle(db: Database, base: str, ending: TrialEnd, *, at: datetime) -> bool:
+async def finish_trial(db: Database, base: str, ending: TrialResult, *, at: datetime) -> bool:
     """End the trial of a base as the ratings say, and let serve who is to; False when it is not open any more."""
 
     def change(connection: sqlite3.Connection) -> bool:
@@ -262,7 +262,7 @@ def all_of(connection: sqlite3.Connection, base: str | None) -> list[Version]:
     return [_version(row) for row in rows]
 
 
-def any_champion(connection: sqlite3.Connection) -> str | None:
+def latest_champion(connection: sqlite3.Connection) -> str | None:
     """The champion that was promoted last, of whatever base."""
     row = connection.execute(
         "SELECT name FROM versions WHERE state = 'champion' ORDER BY served_at DESC LIMIT 1"
@@ -270,12 +270,12 @@ def any_champion(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row["name"])
 
 
-def names(connection: sqlite3.Connection) -> frozenset[str]:
+def all_names(connection: sqlite3.Connection) -> frozenset[str]:
     """The names of all versions there have been."""
     return frozenset(row["name"] for row in connection.execute("SELECT name FROM versions"))
 
 
-def may_serve(connection: sqlite3.Connection) -> list[Version]:
+def servable(connection: sqlite3.Connection) -> list[Version]:
     """Versions that serve, wait for it, or can be gone back to, newest first."""
     rows = connection.execute(
         f"{_COLUMNS} WHERE (v.state <> 'retired' OR v.served_at IS NOT NULL) AND {_CLEAN}"
@@ -284,10 +284,10 @@ def may_serve(connection: sqlite3.Connection) -> list[Version]:
     return [_version(row) for row in rows]
 
 
-def _change_service(connection: sqlite3.Connection, trial: Trial, ending: TrialEnd, at: datetime) -> None:
+def _change_service(connection: sqlite3.Connection, trial: Trial, ending: TrialResult, at: datetime) -> None:
     champion = _in_state(connection, _base_of(connection, trial.version), "champion")
-    if champion is None or champion.name != ending.serves:
-        promote_in(connection, ending.serves, at)
+    if champion is None or champion.name != ending.champion:
+        promote_in(connection, ending.champion, at)
     if ending.outcome in ("rolled_back", "inconclusive"):  # and nobody goes back to what people liked less
         connection.execute("UPDATE versions SET state = 'retired', served_at = NULL WHERE name = ?", (trial.version,))
 
@@ -366,17 +366,17 @@ async def tainted_serving(db: Database, base: str) -> list[Version]:
     return [v for v in await of_base(db, base) if v.tainted_at and v.state in ("champion", "canary")]
 
 
-async def retire_tainted(db: Database, base: str, *, follows: str, at: datetime) -> None:
-    """Take the tainted versions of a base out of service, in one transaction; `follows` is champion where one was."""
+async def retire_tainted(db: Database, base: str, *, successor: str, at: datetime) -> None:
+    """Take the tainted versions of a base out of service, in one transaction; `successor` is champion where one was."""
 
     def change(connection: sqlite3.Connection) -> None:
         tainted = [version for version in all_of(connection, base) if version.tainted_at]
         for version in tainted:
             if version.state not in ("champion", "canary"):
                 continue
-            break_off_trial(connection, base, at=at)
+            cancel_trial(connection, base, at=at)
             if version.state == "champion":
-                promote_in(connection, follows, at)
+                promote_in(connection, successor, at)
             connection.execute(
                 "UPDATE versions SET state = 'retired', served_at = NULL WHERE name = ?", (version.name,)
             )

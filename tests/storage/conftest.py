@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.db.database import Database
-from storage.db.records import Delivery, Generation, NewGeneration, Turn
+from storage.db.records import ChatMessage, Delivery, Generation, NewGeneration
 from storage.tables import generations, ratings
 from tests.support.stored.keys import keyring_in
 
@@ -27,7 +27,7 @@ def new_generation(update_id: int, *, author: str = "ada", chat: str = "tea") ->
         kind="slogan",
         chat=chat,
         author=author,
-        messages=(Turn("user", f"green tea {update_id}"),),
+        messages=(ChatMessage("user", f"green tea {update_id}"),),
         seed=1,
         created_at=NOON + timedelta(seconds=update_id),
         delivery=Delivery(chat_id=-100, reply_to=update_id, language="en"),
@@ -37,7 +37,7 @@ def new_generation(update_id: int, *, author: str = "ada", chat: str = "tea") ->
 async def delivered(db: Database, update_id: int, *, author: str = "ada", chat: str = "tea") -> Generation:
     accepted = await generations.accept(db, new_generation(update_id, author=author, chat=chat))
     assert accepted is not None
-    await ratings.place(db, accepted.id, message_id=1000 + update_id)
+    await ratings.record_placeholder(db, accepted.id, message_id=1000 + update_id)
     await generations.write_text(db, accepted.id, text=f"Tea, greener by {update_id}.", version="starter")
     await generations.end(db, accepted.id, delivered=True, at=NOON)
     finished = await generations.by_id(db, accepted.id)

@@ -19,7 +19,7 @@ from bot.sandbox.bot_process import BotChild
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import Chat, Person, SeenMessage
 from storage.db.database import open_for_reading
-from storage.tables.statistics import Statistics, statistics_in
+from storage.tables.statistics import Statistics, read_statistics
 
 METHOD_TABLE = Path(__file__).parents[3] / "shared" / "telegram" / "bot-api-10.1.json"
 ADMIN_ID = 4242
@@ -88,7 +88,7 @@ class BotProcess(BotChild):
     def statistics(self) -> Statistics:
         """What `ovation stats` prints, of all time."""
         with self._opened() as connection:
-            return statistics_in(connection, since=datetime.min.replace(tzinfo=UTC))
+            return read_statistics(connection, since=datetime.min.replace(tzinfo=UTC))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What a query finds in the bot's database now."""

@@ -33,7 +33,7 @@ from bot.telegram.message import Incoming, answer, ask_first, incoming, reply, t
 from bot.telegram.sender import Delivery
 from storage.db.database import Database
 from storage.db.errors import StorageError
-from storage.db.records import Announcement, AuditEntry
+from storage.db.records import AuditEntry, ProgressMessage
 from storage.tables import moderation
 
 Command = Callable[[Incoming], Awaitable[str | None]]
@@ -197,7 +197,7 @@ class AdminCommands:
         shown_in = await answer(self._delivery, message, "retrain-begun", run=run.id)
         chat_id = message.request.chat_id
         await self._messages.follow(
-            run.id, Announcement(chat_id=chat_id, message_id=shown_in, language=message.language)
+            run.id, ProgressMessage(chat_id=chat_id, message_id=shown_in, language=message.language)
         )
         return f"run {run.id}"
 
@@ -257,7 +257,7 @@ class OperatorCommands:
 
     async def audit(self, message: Incoming) -> None:
         """/audit."""
-        entries = await moderation.newest_audit(self._db, limit=_ENTRIES_SHOWN)
+        entries = await moderation.latest_audit_entries(self._db, limit=_ENTRIES_SHOWN)
         lines = [
             f"{entry.at:%Y-%m-%d %H:%M} · {entry.actor[:_SHORT]} · {entry.action} {entry.detail}".rstrip()
             for entry in entries

@@ -32,7 +32,7 @@ async def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataSetti
 
 def text_in(settings: DataSettings) -> str | None:
     connection = open_for_reading(settings.database_path, open_keys(settings).keyring)
-    (text,) = generations.all_delivered(connection)
+    (text,) = generations.delivered(connection)
     connection.close()
     return text.text
 
@@ -50,7 +50,7 @@ def test_a_rotation_changes_the_master_key_and_neither_texts_nor_pseudonyms(sett
         open_keys(settings)
 
 
-@pytest.mark.parametrize("step", ["rewrap", "give_name"])
+@pytest.mark.parametrize("step", ["rewrap", "move_into_place"])
 def test_a_rotation_that_is_killed_leaves_keys_that_fit(
     settings: DataSettings, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +58,7 @@ def test_a_rotation_that_is_killed_leaves_keys_that_fit(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((keys.Keyring, "rewrap") if step == "rewrap" else (keys, "give_name")), die)
+        patch.setattr(*((keys.Keyring, "rewrap") if step == "rewrap" else (keys, "move_into_place")), die)
         with pytest.raises(KeyboardInterrupt):
             change_master(settings)
     assert text_in(settings) == "Tea, greener by 1."

@@ -13,7 +13,7 @@ from bot.generation.preferences import OPTIONS
 from bot.messaging.keyboards import WISHES
 from bot.reporting.charts import WORDS
 from engine.runs.run_dir import ReasonCode, Stage
-from storage.db.records import TrialOutcome, TrialWay, Verdict, VersionState
+from storage.db.records import RunVerdict, TrialMode, TrialOutcome, VersionState
 
 BOT = Path(__file__).parents[3] / "bot"
 
@@ -47,9 +47,9 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
     families = {
         *(f"reason-{code}" for code in get_args(ReasonCode)),
         *(f"stage-{stage}" for stage in (*get_args(Stage), "starting")),
-        *(f"verdict-{verdict}" for verdict in get_args(Verdict)),
+        *(f"verdict-{verdict}" for verdict in get_args(RunVerdict)),
         *(f"state-{state}" for state in get_args(VersionState)),
-        *(f"trial-{way}" for way in get_args(TrialWay)),
+        *(f"trial-{way}" for way in get_args(TrialMode)),
         *(f"trial-{outcome.replace('_', '-')}" for outcome in get_args(TrialOutcome) if outcome != "broken_off"),
         *(f"menu-{name}" for name in (*MENU, *ADMIN_MENU)),
         *(f"chart-{name}" for name in WORDS),

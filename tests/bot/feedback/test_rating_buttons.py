@@ -45,7 +45,7 @@ async def disliked(db: Database, update_id: int = 10) -> Generation:
     event = RatingEvent(
         update_id=update_id + 1, generation=text.id, rater="bob", source="button", value=-1.0, emoji="👎", at=NOON
     )
-    await ratings.press(db, event)
+    await ratings.record_button(db, event)
     return text
 
 

@@ -16,7 +16,7 @@ from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 from storage.db.database import Database
-from storage.db.records import RatingEvent, Trial, TrialEnd, Version
+from storage.db.records import RatingEvent, Trial, TrialResult, Version
 from storage.tables import generations, moderation, people, ratings, runs, versions
 from tests.storage.conftest import new_generation
 from tests.support.stored.reign import open_reign
@@ -54,7 +54,7 @@ class Stage:
             new = replace(new_generation(self.number), created_at=at or datetime.now(UTC))
             generation = await generations.accept(self.db, new)
             assert generation is not None
-            await ratings.place(self.db, generation.id, message_id=1000 + self.number)
+            await ratings.record_placeholder(self.db, generation.id, message_id=1000 + self.number)
             await generations.write_text(self.db, generation.id, text="Tea.", version=version)
             event = RatingEvent(
                 update_id=100_000 + self.number, generation=generation.id, rater=rater or ("ada", "bob")[count % 2],
@@ -98,9 +98,9 @@ async def test_a_canary_that_people_dislike_is_rolled_back_by_itself(stage: Stag
     await stage.canary.look()
     assert stage.serving == ("v1", None)
     (trial,) = stage.ended
-    assert (trial.version, trial.outcome, trial.serves) == ("v2", "rolled_back", "v1")
+    assert (trial.version, trial.outcome, trial.champion) == ("v2", "rolled_back", "v1")
     assert "8 of 44 ratings (18 %)" in ending_sentence(trial, "en") and "回退" in ending_sentence(trial, "zh")
-    entry = (await moderation.newest_audit(stage.db, limit=1))[0]
+    entry = (await moderation.latest_audit_entries(stage.db, limit=1))[0]
     assert (entry.actor, entry.action, entry.detail) == ("ratings", "rolled_back", "v2")
 
 
@@ -117,7 +117,7 @@ async def test_a_canary_that_people_like_is_promoted_after_its_exposure(stage: S
     stage.settings = SETTINGS
     await stage.canary.look()
     assert stage.serving == ("v2", None)
-    assert [(trial.outcome, trial.serves) for trial in stage.ended] == [("promoted", "v2")]
+    assert [(trial.outcome, trial.champion) for trial in stage.ended] == [("promoted", "v2")]
     assert await stage.canary.status() is None, "what live ratings have promoted is not watched as well"
 
 
@@ -181,7 +181,7 @@ async def test_a_champion_crowned_at_once_is_watched_and_gives_way_if_people_lik
     await stage.rate("v2", 10, 65)
     await stage.canary.look()
     assert stage.serving == ("v1", None)
-    assert [(trial.way, trial.outcome) for trial in stage.ended] == [("watch", "rolled_back")]
+    assert [(trial.mode, trial.outcome) for trial in stage.ended] == [("watch", "rolled_back")]
     before = await versions.previous_champion(stage.db, "starter")
     assert before is not None and before.name == "starter", "nobody goes back to what was rolled back"
 
@@ -236,7 +236,7 @@ async def test_a_reference_that_is_damaged_gives_way_to_the_base(stage: Stage, t
     (tmp_path / "versions" / "v1" / "adapter_model.safetensors").write_bytes(b"damaged")
     await stage.canary.look()
     assert stage.serving == ("starter", None)
-    assert stage.ended[0].serves == "starter"
+    assert stage.ended[0].champion == "starter"
 
 
 async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage) -> None:
@@ -264,9 +264,14 @@ async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage)
 
 async def test_a_trial_that_somebody_has_ended_meanwhile_is_not_settled(stage: Stage) -> None:
     await stage.router.start_canary("v2")
-    trial = await versions.present_trial(stage.db, "starter")
+    trial = await versions.open_trial(stage.db, "starter")
     assert trial is not None
     await stage.router.promote("v2")
+<<<<<<< HEAD
     ending = TrialEnd(trial=trial.id, outcome="rolled_back", serves="v1", numbers={})
     assert not await stage.router.end_trial(ending)
+=======
+    ending = TrialResult(trial=trial.id, outcome="rolled_back", champion="v1", numbers={})
+    assert await stage.router.end_trial(ending) is None
+>>>>>>> 1147328 (Call what storage keeps by the field's words: audit entries, trials, inline results, the inbox's key)
     assert stage.serving == ("v2", None)

@@ -81,26 +81,26 @@ async def test_a_canary_begins_a_trial_and_the_admin_reads_of_its_share(night: N
     assert (run.verdict, run.version, night.concluded) == ("canary", "v1", [None])
     assert "v1 is on trial: it writes 25 % of the texts" in verdict_sentence(run, "en")
     assert "25 %" in verdict_sentence(run, "zh")
-    trial = await versions.present_trial(night.db, "starter")
-    assert trial is not None and (trial.version, trial.reference, trial.way) == ("v1", "old", "canary")
+    trial = await versions.open_trial(night.db, "starter")
+    assert trial is not None and (trial.version, trial.reference, trial.mode) == ("v1", "old", "canary")
 
 
 async def test_a_canary_that_answers_already_keeps_its_trial_when_its_run_is_taken_up_again(night: Night) -> None:
     await versions.make_canary(night.db, "v1", at=NOW)
-    before = await versions.present_trial(night.db, "starter")
+    before = await versions.open_trial(night.db, "starter")
     assert (await night.take_up(share=0.25)).verdict == "canary"
     assert night.concluded == [], "its own trial is not over"
-    assert await versions.present_trial(night.db, "starter") == before
+    assert await versions.open_trial(night.db, "starter") == before
 
 
 async def test_a_champion_that_was_crowned_already_is_still_watched_when_its_run_is_taken_up_again(
     night: Night,
 ) -> None:
     await versions.promote(night.db, "v1", at=NOW)
-    before = await versions.present_trial(night.db, "starter")
-    assert before is not None and before.way == "watch"
+    before = await versions.open_trial(night.db, "starter")
+    assert before is not None and before.mode == "watch"
     assert (await night.take_up(share=0)).verdict == "promoted"
-    assert await versions.present_trial(night.db, "starter") == before
+    assert await versions.open_trial(night.db, "starter") == before
 
 
 async def test_the_canary_before_it_is_concluded_first(night: Night) -> None:

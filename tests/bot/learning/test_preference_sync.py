@@ -211,8 +211,8 @@ async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_
 ) -> None:
     (generation, *_) = await rated(db, 12)
     generation = replace(generation, seed=next(seed for seed in range(99) if not is_control(seed)))
-    await people.choose_preference(db, "ada", "tea", OWN_TASTE, "on", at=NOW)
-    await people.choose_preference(db, "bob", "elsewhere", OWN_TASTE, "on", at=NOW)
+    await people.set_preference(db, "ada", "tea", OWN_TASTE, "on", at=NOW)
+    await people.set_preference(db, "bob", "elsewhere", OWN_TASTE, "on", at=NOW)
     sync.refit_soon()
     await until(lambda: sync.fitted)
     ((name, said),) = engine.fits[-1][1].items()
@@ -221,7 +221,7 @@ async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_
     assert (await sync.choosing_for(generation)).person == name
     assert (await sync.choosing_for(replace(generation, author="bob"))).person is None
     assert (await sync.choosing_for(replace(generation, chat="elsewhere"))).person is None
-    await people.choose_preference(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
+    await people.set_preference(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
     assert (await sync.choosing_for(generation)).person is None, "from that moment on"
 
 

@@ -34,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     open_keys(DataSettings(), may_make=True)
     write_history(tmp_path / "data" / "ovation.db", texts=8, seed=1)
-    backup.back_up(tmp_path / "data" / "ovation.db", tmp_path / "data" / "backups", now=NOW, keep=7)
+    backup.create(tmp_path / "data" / "ovation.db", tmp_path / "data" / "backups", now=NOW, keep=7)
     return tmp_path
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bot.reporting import charts
 from bot.reporting.charts import WORDS, Satisfaction, can_write, draw_satisfaction, draw_statistics, wilson_interval
-from storage.tables.statistics import Count, Statistics
+from storage.tables.statistics import RatingCount, Statistics
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_a_chart_is_drawn_also_of_an_evening_without_ratings(tmp_path: Path) -> 
 
 def test_statistics_are_drawn_for_a_phone() -> None:
     numbers = Statistics(
-        versions=(Count("starter", 80, 60, 50), Count("v1", 70, 80, 40), Count("v2", 3, 0, 0)),
-        kinds=(Count("slogan", 90, 90, 40), Count("poem", 40, 30, 40), Count("story", 3, 0, 0)),
-        days=tuple(Count(f"2026-11-{day:02}", 9, day, 20 - day) for day in range(1, 20)),
+        versions=(RatingCount("starter", 80, 60, 50), RatingCount("v1", 70, 80, 40), RatingCount("v2", 3, 0, 0)),
+        kinds=(RatingCount("slogan", 90, 90, 40), RatingCount("poem", 40, 30, 40), RatingCount("story", 3, 0, 0)),
+        days=tuple(RatingCount(f"2026-11-{day:02}", 9, day, 20 - day) for day in range(1, 20)),
         emoji=(("👍", 3),),
         counted=(),
     )

@@ -170,7 +170,7 @@ class Stage:
             await self._confirm(self._admin, "/rollback", cut)
         await self._taken()
         with self._database() as database:
-            champion = versions.any_champion(database)
+            champion = versions.latest_champion(database)
         assert champion in {self.model.champion, VERSION, BASE} and (cut is not None or champion != self.model.champion)
         self.model.promote(champion, unfinished)
         self.model.ask(self._admin, self._world.say(self._admin, office, "/slogan a new broom"))

@@ -24,9 +24,9 @@ BACK_UP = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from storage.backup.backup import back_up
+from storage.backup.backup import create
 
-back_up(Path(sys.argv[1]), Path(sys.argv[2]), now=datetime(2026, 11, 25, 3, 30, tzinfo=UTC), keep=1)
+create(Path(sys.argv[1]), Path(sys.argv[2]), now=datetime(2026, 11, 25, 3, 30, tzinfo=UTC), keep=1)
 """
 
 RESTORE = """
@@ -92,13 +92,13 @@ def test_a_backup_killed_at_any_point_leaves_the_newest_one_restorable_and_the_n
     whole = rows_of(live, "ada")
     for step in steps():
         shutil.rmtree(folder, ignore_errors=True)
-        backup.back_up(live, folder, now=NIGHT, keep=1)
+        backup.create(live, folder, now=NIGHT, keep=1)
         was_killed = killed_at_syscall(step, syscall, BACK_UP, live, folder)
         for made in backup.kept(folder):
             backup.verify(made)
         assert restores_to(backup.kept(folder)[-1], tmp_path / f"{step}" / "ovation.db") == whole
         assert checkup.examine(live).fault is None
-        last = backup.back_up(live, folder, now=NIGHT + timedelta(days=2), keep=1)
+        last = backup.create(live, folder, now=NIGHT + timedelta(days=2), keep=1)
         assert list(folder.iterdir()) == [last], "the attempt was cleared away"
         if not was_killed:
             break
@@ -110,7 +110,7 @@ def test_a_restore_killed_at_any_point_leaves_the_old_database_or_the_new_one_wh
     live: Path, tmp_path: Path, syscall: str
 ) -> None:
     need_strace()
-    made = backup.back_up(live, tmp_path / "backups", now=NIGHT, keep=1)
+    made = backup.create(live, tmp_path / "backups", now=NIGHT, keep=1)
     with opened(live) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.execute("INSERT INTO people VALUES ('old', 'only in the log')")
@@ -141,7 +141,7 @@ def test_forgetting_in_backups_killed_at_any_rename_leaves_each_whole_and_a_reru
     for step in steps():
         folder = tmp_path / f"{step}"
         for night in range(2):
-            backup.back_up(live, folder, now=NIGHT + timedelta(days=night), keep=2)
+            backup.create(live, folder, now=NIGHT + timedelta(days=night), keep=2)
         was_killed = killed_at_syscall(step, "rename", SCRUB, folder)
         for made in backup.kept(folder):
             backup.verify(made)
@@ -161,7 +161,7 @@ def test_backups_under_write_load_are_each_one_moment_and_no_acknowledged_commit
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
-        made = [backup.back_up(live, folder, now=NIGHT + timedelta(days=night), keep=None) for night in range(8)]
+        made = [backup.create(live, folder, now=NIGHT + timedelta(days=night), keep=None) for night in range(8)]
         writer.kill()
         acknowledged = int(writer.stdout.read().split()[-1])
     for file in made:
@@ -182,7 +182,7 @@ def test_backups_under_write_load_are_each_one_moment_and_no_acknowledged_commit
 async def test_a_damaged_live_database_is_refused_with_a_sentence_and_a_restore_repairs_it(
     live: Path, tmp_path: Path
 ) -> None:
-    made = backup.back_up(live, tmp_path / "backups", now=NIGHT, keep=1)
+    made = backup.create(live, tmp_path / "backups", now=NIGHT, keep=1)
     whole = rows_of(live, "ada")
     content = live.read_bytes()
     for offset in range(4096, len(content), 4096):
@@ -209,7 +209,7 @@ def test_reading_backups_and_the_live_database_leaves_the_live_file_unopened(
         return real_open(self, *arguments, **more)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", noted)
-    made = backup.back_up(live, tmp_path / "backups", now=NIGHT, keep=1)
+    made = backup.create(live, tmp_path / "backups", now=NIGHT, keep=1)
     checkup.examine(live)
     backup.scrub([made], [Tombstone("ada", NIGHT)], None)
     assert paths and not [path for path in paths if path.startswith(str(live))]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.backup.checkup import fault_of
-from storage.db.database import Database, open_for_reading, use_keys
+from storage.backup.checkup import damage_in
+from storage.db.database import Database, add_encryption_functions, open_for_reading
 from storage.db.errors import DatabaseUnusable
 from storage.db.schema import MIGRATIONS, migrate, pending
 from storage.privacy import erasure
@@ -45,7 +45,7 @@ def schema(connection: sqlite3.Connection) -> list[str]:
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    use_keys(connection, None)
+    add_encryption_functions(connection, None)
     migrate(connection)
 
 
@@ -59,7 +59,7 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_schema_or_the_new_on
             pytest.MonkeyPatch.context() as p,
         ):
             p.setattr("storage.db.schema.MIGRATIONS", MIGRATIONS[:count])
-            use_keys(connection, None)
+            add_encryption_functions(connection, None)
             migrate(connection)
             known.append(schema(connection))
     seen = set()
@@ -72,7 +72,7 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_schema_or_the_new_on
                 assert schema(connection) == known[len(MIGRATIONS) - left]
                 seen.add(left)
             migrate(connection)
-            assert schema(connection) == known[-1] and fault_of(connection) is None
+            assert schema(connection) == known[-1] and damage_in(connection) is None
         if not was_killed:
             break
     assert not was_killed and seen == set(range(len(MIGRATIONS) + 1)), "every state in between was met"
@@ -102,7 +102,7 @@ def test_an_erasure_killed_at_any_statement_leaves_everything_or_nothing_and_a_r
         assert after["ada"] == 0 or after == before
         with opened(file) as connection:
             erase(connection)
-            assert fault_of(connection) is None
+            assert damage_in(connection) is None
         assert rows_of(file, "ada") == 0
         if not was_killed:
             break
@@ -129,7 +129,7 @@ async def test_readers_inside_the_bot_and_programs_beside_it_lose_no_acknowledge
     for left in (file, crashed):
         with closing(open_for_reading(left)) as connection:
             assert connection.execute("SELECT count(*) FROM people").fetchone()[0] == acknowledged
-            assert fault_of(connection) is None
+            assert damage_in(connection) is None
 
 
 async def test_a_program_that_holds_the_database_delays_a_write_and_loses_none(tmp_path: Path) -> None:

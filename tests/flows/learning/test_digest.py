@@ -39,7 +39,7 @@ async def miss_nights(bot: BotProcess) -> None:
     """Let the bot find, at its next start, that it was away when a run was due."""
     data = bot.folder / "data"
     db = await Database.open(data / "ovation.db", open_keys(DataSettings(data_dir=data)).keyring)
-    await runs.see_slot(db, at=datetime.now(UTC) - timedelta(days=2))
+    await runs.record_slot(db, at=datetime.now(UTC) - timedelta(days=2))
     await db.close()
 
 

@@ -50,7 +50,7 @@ async def version_that_learned(bot: BotProcess) -> None:
     now = datetime.now(UTC)
     run = await runs.start(db, slot=None, at=now)
     assert run is not None
-    assert await runs.learn(db, run.id, fewest=1)
+    assert await runs.take_training_data(db, run.id, fewest=1)
     await runs.end(db, run.id, verdict="promoted", reason="better", numbers={}, version=VERSION, at=now)
     version = Version(name=VERSION, base="starter", run=run.id, state="candidate", created_at=now)
     assert await versions.add(db, version)

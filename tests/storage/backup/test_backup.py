@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def back_up(live: Path, folder: Path, *, now: datetime = NIGHT, keep: int | None = 7) -> Path:
-    return backup.back_up(live, folder, now=now, keep=keep)
+    return backup.create(live, folder, now=now, keep=keep)
 
 
 def bring_back(file: Path, live: Path, *tombstones: Tombstone, now: datetime = NIGHT) -> Restored:
@@ -51,7 +51,7 @@ def dump(path: Path) -> list[str]:
 async def test_a_backup_is_taken_while_the_bot_has_the_database_open(tmp_path: Path) -> None:
     db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     await delivered(db, 1)
-    made = backup.back_up(tmp_path / "ovation.db", tmp_path / "backups", now=NIGHT, keep=7)
+    made = backup.create(tmp_path / "ovation.db", tmp_path / "backups", now=NIGHT, keep=7)
     await delivered(db, 2)
     backup.verify(made)
     assert rows_of(made, "ada") == 2 and made.name == "ovation-20261124T033000Z.db"
@@ -88,10 +88,10 @@ def test_what_killed_attempts_left_is_removed(live: Path, folder: Path) -> None:
 
 
 def test_a_backup_under_ones_own_name_never_replaces_a_file(live: Path, tmp_path: Path) -> None:
-    backup.back_up_to(live, tmp_path / "mine.db")
+    backup.create_at(live, tmp_path / "mine.db")
     backup.verify(tmp_path / "mine.db")
     with pytest.raises(BackupFailed, match="exists already"):
-        backup.back_up_to(live, tmp_path / "mine.db")
+        backup.create_at(live, tmp_path / "mine.db")
 
 
 def test_a_database_that_is_not_there_or_damaged_gives_no_backup_and_costs_none(live: Path, folder: Path) -> None:
@@ -288,7 +288,7 @@ def test_the_log_of_a_lost_database_is_not_played_into_the_restored_one(
     assert dump(crashed) == before
 
 
-@pytest.mark.parametrize("step", ["copy", "revise", "check", "sync", "give_second_name", "give_name"])
+@pytest.mark.parametrize("step", ["copy", "revise", "check", "fsync", "give_second_name", "move_into_place"])
 def test_a_restore_that_fails_at_any_step_leaves_the_database_as_it_was(
     live: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -317,7 +317,7 @@ def test_a_failing_last_step_gives_a_damaged_database_its_log_back(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(restore, "give_name", full)
+    monkeypatch.setattr(restore, "move_into_place", full)
     with pytest.raises(BackupFailed):
         bring_back(made, crashed)
     assert log.read_bytes() == whole_log

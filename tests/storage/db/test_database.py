@@ -10,7 +10,7 @@ import aiosqlite
 import pytest
 
 from storage.db import schema
-from storage.db.database import Database, open_for_reading, use_keys
+from storage.db.database import Database, add_encryption_functions, open_for_reading
 from storage.db.errors import DatabaseClosed, DatabaseUnusable
 from tests.support.stored.keys import keyring_in
 
@@ -107,7 +107,7 @@ async def test_durability_settings_hold(db: Database) -> None:
 
 def test_a_failing_migration_rolls_back_and_stays_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
-    use_keys(connection, None)
+    add_encryption_functions(connection, None)
     schema.migrate(connection)
     broken = ("0002 broken", ("CREATE TABLE fine (a TEXT) STRICT", "CREATE TABLE broken ("))
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))

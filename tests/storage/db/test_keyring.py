@@ -83,13 +83,13 @@ def test_a_keyring_that_is_not_there_is_missed(tmp_path: Path) -> None:
 async def test_no_word_of_anybody_lies_in_any_file_while_the_bot_has_it_open(db: Database, tmp_path: Path) -> None:
     await inbox.accept(db, [(7, '{"text": "waiting words"}')], at=NOON)
     hers = await delivered(db, 1)
-    backup.back_up(tmp_path / "ovation.db", tmp_path / "backups", now=NOON, keep=7)
+    backup.create(tmp_path / "ovation.db", tmp_path / "backups", now=NOON, keep=7)
     for words in (b"waiting words", b"green tea", b"Tea, greener"):
         assert files_with(tmp_path, words) == []
     assert (await generations.by_id(db, hers.id)) == hers and hers.text == "Tea, greener by 1."
     assert await inbox.unfinished(db) == [(7, '{"text": "waiting words"}')]
     with pytest.raises(Exception, match="user-defined function"):  # a connection without keys reads no text
-        generations.all_delivered(open_for_reading(tmp_path / "ovation.db"))
+        generations.delivered(open_for_reading(tmp_path / "ovation.db"))
 
 
 async def test_a_backup_that_nobody_could_reach_is_unreadable_once_the_person_is_forgotten(
@@ -102,9 +102,9 @@ async def test_a_backup_that_nobody_could_reach_is_unreadable_once_the_person_is
     await db.write(lambda c: c.execute("UPDATE generations SET state = 'delivered' WHERE id = 3"))
     far_away = tmp_path / "far" / "copy.db"
     far_away.parent.mkdir()
-    backup.back_up_to(tmp_path / "ovation.db", far_away)
+    backup.create_at(tmp_path / "ovation.db", far_away)
     await forget(db, "ada", NOON.replace(year=2027), names=lambda _: ())
-    texts = generations.all_delivered(open_for_reading(far_away, keyring_in(tmp_path)))
+    texts = generations.delivered(open_for_reading(far_away, keyring_in(tmp_path)))
     assert [(text.author, text.text, text.messages == ()) for text in texts] == [
         ("ada", None, True), ("bob", "Tea, greener by 2.", False), ("bob", None, True),
     ]  # fmt: skip
@@ -117,14 +117,14 @@ async def test_a_database_of_before_and_its_backups_are_encrypted_without_a_word
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:5])
         write_history(live, texts=40, seed=3)
-        backup.back_up(live, tmp_path / "backups", now=NOON, keep=7)
+        backup.create(live, tmp_path / "backups", now=NOON, keep=7)
     assert files_with(tmp_path, b"ada-said-so") == ["ovation-20261123T120000Z.db", "ovation.db"]
     db = await Database.open(live, keyring_in(tmp_path))
-    texts = await db.read(generations.all_delivered)
+    texts = await db.read(generations.delivered)
     assert texts and all(f"{text.author}-said-so" in (text.text or "") for text in texts)
-    assert await erasure.purge(db)
+    assert await erasure.vacuum(db)
     await db.close()
     (made,) = backup.kept(tmp_path / "backups")
     assert backup.scrub([made], [], None, keyring_in(tmp_path)).rewritten == (made,)
     assert files_with(tmp_path, b"ada-said-so") == []
-    assert generations.all_delivered(open_for_reading(made, keyring_in(tmp_path))) == texts
+    assert generations.delivered(open_for_reading(made, keyring_in(tmp_path))) == texts

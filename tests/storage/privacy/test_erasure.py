@@ -60,14 +60,14 @@ async def test_everything_of_a_person_goes_and_everything_of_others_stays(db: Da
         await people.grant(db, rater, "tea", text_version=1, at=NOON)
     run = await runs.start(db, slot=None, at=NOON)
     assert run is not None
-    await runs.learn(db, run.id, fewest=1)
+    await runs.take_training_data(db, run.id, fewest=1)
     await people.ban(db, "ada", at=NOON)
     await moderation.append_audit(db, AuditEntry(NOON, "ada", "forget"))
     erased = await forget(db)
     assert erased == Erased(generations=(hers.id,), ratings=3, consents=1, runs=(run.id,))
     assert [rating.rater for rating in await db.read(ratings.current)] == ["bob"]
     assert await generations.by_id(db, hers.id) is None and await generations.by_id(db, his.id) == his
-    assert await people.banned(db) == {"ada"} and len(await moderation.newest_audit(db, limit=9)) == 1
+    assert await people.banned(db) == {"ada"} and len(await moderation.latest_audit_entries(db, limit=9)) == 1
     assert await db.read(lambda c: c.execute("PRAGMA foreign_key_check").fetchall()) == []
     assert await left(db, tmp_path) == 0 and rows_of(tmp_path / "ovation.db", "bob") == 6
 
@@ -94,7 +94,7 @@ async def test_placeholders_of_unfinished_texts_are_told(db: Database) -> None:
     accepted = await generations.accept(db, new_generation(2))
     placed = await generations.accept(db, new_generation(3))
     assert accepted is not None and placed is not None
-    await ratings.place(db, placed.id, message_id=77)
+    await ratings.record_placeholder(db, placed.id, message_id=77)
     assert (await forget(db)).placeholders == ((-100, 77),)
 
 
@@ -127,15 +127,15 @@ async def test_the_number_of_an_erased_text_is_never_given_to_another(db: Databa
 async def test_reactions_that_are_dated_ahead_of_our_clock_go_too(db: Database, tmp_path: Path) -> None:
     his = await delivered(db, 1, author="bob")
     await rate(db, his, "ada", update_id=10, seconds=7200)
-    at = await erasure.moment(db, "ada", LATER)
-    assert at == NOON + timedelta(seconds=7200) and await erasure.moment(db, "bob", LATER) == LATER
+    at = await erasure.cutoff(db, "ada", LATER)
+    assert at == NOON + timedelta(seconds=7200) and await erasure.cutoff(db, "bob", LATER) == LATER
     await erasure.forget(db, "ada", at, names=named_in)
     assert await left(db, tmp_path) == 0
 
 
 async def test_early_reactions_go_too(db: Database, tmp_path: Path) -> None:
     await generations.accept(db, new_generation(1, author="bob"))
-    await ratings.react(
+    await ratings.record_reaction(
         db, Reaction(update_id=9, chat_id=-100, message_id=5, rater="ada", value=1.0, emoji="❤", at=NOON)
     )
     await forget(db)
@@ -157,18 +157,18 @@ async def test_where_nobody_can_tell_whom_an_update_names_all_that_are_old_enoug
     await inbox.accept(db, [(1, "unreadable")], at=NOON)
     await inbox.accept(db, [(2, "unreadable")], at=LATER + timedelta(seconds=1))
     stones = [Tombstone("ada", LATER)]
-    assert await db.read(lambda c: erasure.is_touched(c, stones, None))
+    assert await db.read(lambda c: erasure.would_erase(c, stones, None))
     assert await db.write(lambda c: erasure.replay(c, stones, None)) == Erased(updates=1)
-    assert not await db.read(lambda c: erasure.is_touched(c, stones, None))
+    assert not await db.read(lambda c: erasure.would_erase(c, stones, None))
 
 
 async def test_replaying_takes_each_persons_latest_wish(db: Database, tmp_path: Path) -> None:
     for update_id, author in enumerate(("ada", "bob", "ada", "cyd"), start=1):
         await delivered(db, update_id, author=author)
     stones = [Tombstone("ada", LATER), Tombstone("ada", NOON), Tombstone("cyd", NOON)]
-    assert await db.read(lambda c: erasure.is_touched(c, stones, named_in))
+    assert await db.read(lambda c: erasure.would_erase(c, stones, named_in))
     assert len((await db.write(lambda c: erasure.replay(c, stones, named_in))).generations) == 2
-    assert not await db.read(lambda c: erasure.is_touched(c, stones, named_in))
+    assert not await db.read(lambda c: erasure.would_erase(c, stones, named_in))
     assert await left(db, tmp_path, "cyd") == 2, "what came after the wish stays"
 
 
@@ -181,7 +181,7 @@ async def test_a_failing_erasure_erases_nothing(db: Database, tmp_path: Path) ->
     )
     with pytest.raises(sqlite3.IntegrityError):
         await forget(db)
-    assert len(await db.read(generations.all_delivered)) == 1
+    assert len(await db.read(generations.delivered)) == 1
 
 
 @pytest.mark.parametrize("seed", [1, 5])  # with 5, deleting alone leaves 20 copies in SQLite 3.40
@@ -189,7 +189,7 @@ async def test_no_byte_of_an_erased_person_is_left_in_any_file(tmp_path: Path, s
     write_history(tmp_path / "ovation.db", texts=400, seed=seed)
     db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     await erasure.forget(db, "ada", LATER, names=named_in)
-    assert await erasure.purge(db)
+    assert await erasure.vacuum(db)
     await db.close()
     assert files_with(tmp_path, words_of("ada")) == [] and files_with(tmp_path, b"ada") == []
     for person in PEOPLE[1:]:
@@ -202,6 +202,6 @@ async def test_purging_waits_for_nobody_who_reads(db: Database, tmp_path: Path) 
     with opened(tmp_path / "ovation.db") as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM people").fetchone()
-        assert not await erasure.purge(db)
+        assert not await erasure.vacuum(db)
         reader.execute("COMMIT")
-        assert await erasure.purge(db)
+        assert await erasure.vacuum(db)

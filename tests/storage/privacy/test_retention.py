@@ -41,7 +41,7 @@ async def trained_on(db: Database, name: str) -> int:
     """A version that has learned from everything that is agreed to; returns its run."""
     run = await runs.start(db, slot=None, at=NOON)
     assert run is not None
-    await runs.learn(db, run.id, fewest=1)
+    await runs.take_training_data(db, run.id, fewest=1)
     await runs.end(db, run.id, verdict="promoted", reason="better", numbers={}, version=name, at=NOON)
     version = Version(name=name, base="starter", run=run.id, state="candidate", created_at=NOON)
     assert await versions.add(db, version)
@@ -52,8 +52,10 @@ async def test_words_without_consent_go_after_a_day_and_those_with_consent_stay(
     hers, his = await delivered(db, 1, author="ada"), await delivered(db, 2, author="bob")
     quoting = await refined(db, his, 3, author="ada")
     await agree(db, "ada")
-    assert await retention.purge(db, before=NOON - timedelta(seconds=1)) == (0, 0), "too early for all of them"
-    assert await retention.purge(db, before=LATER) == (2, 0)
+    assert await retention.purge_unconsented(db, before=NOON - timedelta(seconds=1)) == (0, 0), (
+        "too early for all of them"
+    )
+    assert await retention.purge_unconsented(db, before=LATER) == (2, 0)
     assert await generations.by_id(db, hers.id) == hers
     for number in (his.id, quoting.id):  # she agrees, but her text repeats his words
         purged = await generations.by_id(db, number)
@@ -69,11 +71,11 @@ async def test_ratings_without_consent_become_numbers(db: Database) -> None:
     for update_id, (rater, value) in enumerate([("bob", 1.0), ("cyd", 1.0), ("dee", -1.0), ("eve", 1.0)], start=10):
         await rate(db, text, rater, update_id, value)
     assert await ratings.tally(db, text.id) == Tally(3, 1)
-    assert await retention.purge(db, before=LATER) == (0, 3)
+    assert await retention.purge_unconsented(db, before=LATER) == (0, 3)
     assert await ratings.tally(db, text.id) == Tally(3, 1)
     assert [rating.rater for rating in await db.read(ratings.current)] == ["cyd"]
     assert (await db.read(lambda c: of_person(c, "bob"))).rating_events == ()
-    assert await retention.purge(db, before=LATER) == (0, 0)
+    assert await retention.purge_unconsented(db, before=LATER) == (0, 0)
 
 
 async def test_a_text_that_repeats_words_of_somebody_who_disagrees_teaches_nothing(db: Database) -> None:
@@ -98,7 +100,7 @@ async def test_a_hundred_people_agree_and_one_withdraws_between_capture_and_trai
     await people.revoke(db, "person 42", "tea", at=NOON)
     run = await runs.start(db, slot=None, at=NOON)
     assert run is not None
-    dataset = await runs.learn(db, run.id, fewest=1)
+    dataset = await runs.take_training_data(db, run.id, fewest=1)
     raters = {rating.rater for text in dataset for rating in text.ratings}
     assert "person 42" not in {text.generation.author for text in dataset} | raters
     assert len({text.generation.author for text in dataset}) == 99 == len(raters)
@@ -110,11 +112,11 @@ async def test_old_texts_go_with_all_that_was_said_of_them_unless_a_version_has_
     await rate(db, taught, "ada", 10)
     await trained_on(db, "v1")
     child = await refined(db, old, 7201, author="ada")
-    assert await retention.expire(db, before=NOON + timedelta(hours=1)) == 1
+    assert await retention.delete_expired(db, before=NOON + timedelta(hours=1)) == 1
     assert await generations.by_id(db, old.id) is None
     left = await generations.by_id(db, child.id)
     assert left is not None and left.parent is None
     assert await generations.by_id(db, new.id) == new and await generations.by_id(db, taught.id) == taught
     await versions.mark_destroyed(db, "v1", at=NOON)
-    assert await retention.expire(db, before=NOON + timedelta(hours=1)) == 1
+    assert await retention.delete_expired(db, before=NOON + timedelta(hours=1)) == 1
     assert await db.read(lambda c: c.execute("PRAGMA foreign_key_check").fetchall()) == []

@@ -5,7 +5,7 @@ from datetime import timedelta
 from storage.db.database import Database
 from storage.privacy import erasure
 from storage.tables import ratings
-from storage.tables.statistics import statistics_in
+from storage.tables.statistics import read_statistics
 from tests.storage.conftest import NOON, delivered
 
 LATER = NOON + timedelta(hours=1)
@@ -15,15 +15,15 @@ async def totals(
     db: Database, update_id: int, counts: dict[str, int], *, minutes: int = 0, message_id: int = 1001
 ) -> None:
     at = NOON + timedelta(minutes=minutes)
-    await ratings.record_totals(db, counts, chat_id=-100, message_id=message_id, at=at, update_id=update_id)
+    await ratings.record_reaction_counts(db, counts, chat_id=-100, message_id=message_id, at=at, update_id=update_id)
 
 
 async def change(db: Database, update_id: int, by: dict[str, int], *, message_id: int = 1001) -> None:
-    await ratings.record_change(db, by, chat_id=-100, message_id=message_id, update_id=update_id)
+    await ratings.record_anonymous_reaction(db, by, chat_id=-100, message_id=message_id, update_id=update_id)
 
 
 async def shown(db: Database, chat: str | None = None) -> dict[str, int]:
-    numbers = await db.read(lambda c: statistics_in(c, since=NOON - timedelta(days=1), chat=chat))
+    numbers = await db.read(lambda c: read_statistics(c, since=NOON - timedelta(days=1), chat=chat))
     assert (numbers.ratings, numbers.emoji) == (0, ())
     return dict(numbers.counted)
 

@@ -13,7 +13,7 @@ LATER = NOON + timedelta(hours=30)
 
 
 async def deliver(db: Database, text: Generation) -> None:
-    await ratings.place(db, text.id, message_id=1000 + text.id)
+    await ratings.record_placeholder(db, text.id, message_id=1000 + text.id)
     await generations.write_text(db, text.id, text=f"Tea {text.id}.", version="starter")
     await generations.end(db, text.id, delivered=True, at=NOON)
 
@@ -38,14 +38,14 @@ async def test_both_texts_are_recorded_once(db: Database) -> None:
 async def test_there_is_a_choice_once_both_are_there_and_the_last_one_stands(db: Database) -> None:
     first, second = await pair(db)
     await deliver(db, first)
-    assert await generations.choose_of_duel(db, first.id, "bob", at=NOON) is None, "the other is still being written"
+    assert await generations.choose_in_duel(db, first.id, "bob", at=NOON) is None, "the other is still being written"
     assert await ratings.tally(db, first.id) == Tally(chosen=0)
     await deliver(db, second)
     for chosen, rival in ((first, second), (second, first), (second, first)):
-        beside = await generations.choose_of_duel(db, chosen.id, "bob", at=NOON)
+        beside = await generations.choose_in_duel(db, chosen.id, "bob", at=NOON)
         assert beside is not None and beside.id == rival.id
     assert [await ratings.tally(db, text.id) for text in (first, second)] == [Tally(chosen=0), Tally(chosen=1)]
-    (only,) = await db.read(generations.all_duels)
+    (only,) = await db.read(generations.duel_choices)
     assert (only.chosen, only.rejected, only.rater, only.consented) == (second.id, first.id, "bob", False)
 
 
@@ -53,12 +53,12 @@ async def test_a_text_without_a_rival_cannot_be_chosen(db: Database) -> None:
     accepted = await generations.accept(db, new_generation(1))
     assert accepted is not None
     await deliver(db, accepted)
-    assert await generations.choose_of_duel(db, accepted.id, "bob", at=NOON) is None
+    assert await generations.choose_in_duel(db, accepted.id, "bob", at=NOON) is None
     assert (await ratings.tally(db, accepted.id)).chosen is None
     failed, other = await pair(db, 2)
     await generations.end(db, failed.id, delivered=False, at=NOON)
     await deliver(db, other)
-    assert await generations.choose_of_duel(db, other.id, "bob", at=NOON) is None
+    assert await generations.choose_in_duel(db, other.id, "bob", at=NOON) is None
     assert (await ratings.tally(db, other.id)).chosen is None
 
 
@@ -66,7 +66,7 @@ async def test_a_choice_says_something_of_both_texts_where_all_agree(db: Databas
     first, second = await pair(db)
     for text in (first, second):
         await deliver(db, text)
-    await generations.choose_of_duel(db, first.id, "bob", at=NOON)
+    await generations.choose_in_duel(db, first.id, "bob", at=NOON)
     await people.grant(db, "ada", "tea", text_version=1, at=NOON)
     assert await signals_of(db) == set(), "the author agrees, the chooser does not"
     await people.grant(db, "bob", "tea", text_version=1, at=NOON)
@@ -79,8 +79,8 @@ async def test_a_choice_without_consent_goes_after_a_day(db: Database) -> None:
         await deliver(db, text)
     await people.grant(db, "bob", "tea", text_version=1, at=NOON)
     for rater in ("bob", "cyd"):
-        await generations.choose_of_duel(db, first.id, rater, at=NOON)
-    await retention.purge(db, before=LATER)
+        await generations.choose_in_duel(db, first.id, rater, at=NOON)
+    await retention.purge_unconsented(db, before=LATER)
     assert (await ratings.tally(db, first.id)).chosen == 1
 
 
@@ -89,8 +89,8 @@ async def test_forgetting_the_chooser_takes_the_choice_and_forgetting_the_author
     for text in (first, second):
         await deliver(db, text)
     for rater in ("bob", "cyd"):
-        await generations.choose_of_duel(db, first.id, rater, at=NOON)
-    at = await erasure.moment(db, "bob", LATER)
+        await generations.choose_in_duel(db, first.id, rater, at=NOON)
+    at = await erasure.cutoff(db, "bob", LATER)
     await db.write(lambda c: erasure.erase(c, "bob", before=at))
     assert (await ratings.tally(db, first.id)).chosen == 1
     await db.write(lambda c: erasure.erase(c, "ada", before=LATER))

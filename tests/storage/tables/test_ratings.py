@@ -59,14 +59,14 @@ async def test_a_repeated_update_changes_nothing(db: Database) -> None:
     generation = await delivered(db, 1)
     up = event(generation.id, 1.0, source="button")
     for _ in range(3):
-        await ratings.press(db, up)
+        await ratings.record_button(db, up)
     assert await current(db) == [1.0]
 
 
 async def test_the_same_button_again_takes_the_rating_back(db: Database) -> None:
     generation = await delivered(db, 1)
-    await ratings.press(db, event(generation.id, 1.0, source="button"))
-    recorded = await ratings.press(db, event(generation.id, 1.0, source="button", seconds=1))
+    await ratings.record_button(db, event(generation.id, 1.0, source="button"))
+    recorded = await ratings.record_button(db, event(generation.id, 1.0, source="button", seconds=1))
     tally = await ratings.tally(db, generation.id)
     assert recorded.value is None and tally == Tally() and await current(db) == []
 
@@ -78,8 +78,8 @@ async def test_reactions_that_overtake_a_press_leave_what_it_took_back(db: Datab
         reactions = [event(generation.id, None, seconds=1), event(generation.id, None, seconds=1)]
         said = down + reactions
         for index in order:
-            await (ratings.press if said[index].source == "button" else ratings.record)(db, said[index])
-        again = await ratings.press(db, event(generation.id, -1.0, source="button", seconds=2))
+            await (ratings.record_button if said[index].source == "button" else ratings.record)(db, said[index])
+        again = await ratings.record_button(db, event(generation.id, -1.0, source="button", seconds=2))
         assert again.value is None
     assert await current(db) == []
 
@@ -87,13 +87,13 @@ async def test_reactions_that_overtake_a_press_leave_what_it_took_back(db: Datab
 async def test_a_repeated_press_is_answered_as_it_was(db: Database) -> None:
     generation = await delivered(db, 1)
     up = event(generation.id, 1.0, source="button")
-    assert [(await ratings.press(db, up)).value for _ in range(2)] == [1.0, 1.0]
+    assert [(await ratings.record_button(db, up)).value for _ in range(2)] == [1.0, 1.0]
 
 
 async def test_taking_a_reaction_back_leaves_a_later_button(db: Database) -> None:
     generation = await delivered(db, 1)
     await ratings.record(db, event(generation.id, -1.0))
-    await ratings.press(db, event(generation.id, 1.0, source="button", seconds=1))
+    await ratings.record_button(db, event(generation.id, 1.0, source="button", seconds=1))
     await ratings.record(db, event(generation.id, None, seconds=2))
     tally = await ratings.tally(db, generation.id)
     assert await current(db) == [1.0] and tally == Tally(likes=1)
@@ -141,14 +141,14 @@ async def test_a_new_consent_text_asks_anew_and_keeps_the_history(db: Database) 
 
 async def test_a_reaction_right_after_a_press_stands_even_if_our_clock_is_ahead(db: Database) -> None:
     generation = await delivered(db, 1)
-    await ratings.press(db, event(generation.id, 1.0, source="button", seconds=20))
+    await ratings.record_button(db, event(generation.id, 1.0, source="button", seconds=20))
     await ratings.record(db, event(generation.id, -1.0, seconds=0))
     assert await current(db) == [-1.0]
 
 
 async def test_dates_decide_when_telegram_starts_its_ids_anew(db: Database) -> None:
     generation = await delivered(db, 1)
-    await ratings.press(db, event(generation.id, 1.0, source="button", update_id=900_000))
+    await ratings.record_button(db, event(generation.id, 1.0, source="button", update_id=900_000))
     await ratings.record(db, event(generation.id, -1.0, seconds=8 * 86_400, update_id=17))
     assert await current(db) == [-1.0]
 
@@ -156,7 +156,7 @@ async def test_dates_decide_when_telegram_starts_its_ids_anew(db: Database) -> N
 async def test_a_button_counts_even_if_our_clock_is_behind_telegrams(db: Database) -> None:
     generation = await delivered(db, 1)
     await ratings.record(db, event(generation.id, -1.0, seconds=300))
-    await ratings.press(db, event(generation.id, 1.0, source="button", seconds=0))
+    await ratings.record_button(db, event(generation.id, 1.0, source="button", seconds=0))
     assert await current(db) == [1.0]
     await ratings.record(db, event(generation.id, -0.5, seconds=301))
     assert await current(db) == [-0.5]

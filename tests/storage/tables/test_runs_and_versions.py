@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from storage.db.database import Database
-from storage.db.records import Announcement, Version
+from storage.db.records import ProgressMessage, Version
 from storage.tables import runs, versions
 from tests.storage.conftest import NOON
 
@@ -31,9 +31,9 @@ async def test_a_cut_off_run_is_resumed_and_counted(db: Database) -> None:
 async def test_an_announcement_follows_its_run(db: Database) -> None:
     run = await runs.start(db, slot=None, at=NOON)
     assert run is not None
-    message = Announcement(chat_id=7, message_id=8, language="zh")
-    await runs.announce(db, run.id, message)
-    assert await runs.announcements(db, run.id) == [message]
+    message = ProgressMessage(chat_id=7, message_id=8, language="zh")
+    await runs.add_progress_message(db, run.id, message)
+    assert await runs.progress_messages(db, run.id) == [message]
 
 
 def version(name: str, minutes: int) -> Version:

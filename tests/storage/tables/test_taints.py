@@ -34,7 +34,7 @@ async def test_forgetting_taints_what_has_learned_from_the_person_and_nothing_el
     assert [version.name for version in await versions.tainted_serving(reign, "starter")] == ["v2"]
     previous = await versions.previous_champion(reign, "starter")
     assert previous is not None and previous.name == "v1"
-    await versions.retire_tainted(reign, "starter", follows="v1", at=LATER)
+    await versions.retire_tainted(reign, "starter", successor="v1", at=LATER)
     champion = await versions.in_state(reign, "starter", "champion")
     assert champion is not None and champion.name == "v1"
     assert await versions.tainted_serving(reign, "starter") == []
@@ -42,7 +42,7 @@ async def test_forgetting_taints_what_has_learned_from_the_person_and_nothing_el
     assert due.name == "v2"
     await versions.mark_destroyed(reign, "v2", at=LATER)
     assert await versions.to_destroy(reign, old_before=NOON - timedelta(days=180)) == []
-    assert {entry.action for entry in await moderation.newest_audit(reign, limit=9)} == {
+    assert {entry.action for entry in await moderation.latest_audit_entries(reign, limit=9)} == {
         "took out of service",
         "destroyed",
     }
@@ -60,11 +60,11 @@ async def test_a_run_in_flight_publishes_nothing_that_a_forget_has_tainted_and_a
 ) -> None:
     run = await runs.start(reign, slot=None, at=NOON)
     assert run is not None
-    await runs.learn(reign, run.id, fewest=1)
+    await runs.take_training_data(reign, run.id, fewest=1)
     await erasure.forget(reign, "ada", LATER, names=lambda _: ())
     version = Version(name="v3", base="starter", run=run.id, state="candidate", created_at=LATER)
     assert not await versions.add(reign, version) and await versions.by_name(reign, "v3") is None
-    learned = await runs.learn(reign, run.id, fewest=1)
+    learned = await runs.take_training_data(reign, run.id, fewest=1)
     assert {rating.rater for text in learned for rating in text.ratings} == {"bob"}
     assert await versions.add(reign, version)
 

@@ -14,7 +14,7 @@ LATER = NOON + timedelta(hours=1)
 
 async def press(db: Database, generation: Generation, value: float, *, update_id: int, rater: str = "bob") -> None:
     emoji = "👍" if value > 0 else "👎"
-    await ratings.press(
+    await ratings.record_button(
         db,
         RatingEvent(
             update_id=update_id, generation=generation.id, rater=rater, source="button", value=value, emoji=emoji,
@@ -46,15 +46,15 @@ async def test_a_reason_stands_as_long_as_the_dislike_that_it_explains(db: Datab
     await press(db, text, 1.0, update_id=10)
     assert not await ratings.record_reason(db, text.id, "bob", "boring", at=NOON)
     await press(db, text, -1.0, update_id=11)
-    assert await ratings.is_reason_wanted(db, text.id)
+    assert await ratings.wants_reason(db, text.id)
     assert await ratings.record_reason(db, text.id, "bob", "boring", at=NOON)
     assert await ratings.record_reason(db, text.id, "bob", "too_long", at=NOON)
-    assert (await only_rating(db)).reason == "too_long" and not await ratings.is_reason_wanted(db, text.id)
+    assert (await only_rating(db)).reason == "too_long" and not await ratings.wants_reason(db, text.id)
     await press(db, text, 1.0, update_id=12)
     assert (await only_rating(db)).reason is None
     await press(db, text, -1.0, update_id=13)
     assert (await only_rating(db)).reason is None, "a new dislike has a reason of its own"
-    assert await ratings.is_reason_wanted(db, text.id)
+    assert await ratings.wants_reason(db, text.id)
 
 
 async def test_a_reaction_asks_for_no_reason_but_may_have_one(db: Database) -> None:
@@ -63,7 +63,7 @@ async def test_a_reaction_asks_for_no_reason_but_may_have_one(db: Database) -> N
         db,
         RatingEvent(update_id=9, generation=text.id, rater="bob", source="reaction", value=-1.0, emoji="💩", at=NOON),
     )
-    assert not await ratings.is_reason_wanted(db, text.id)
+    assert not await ratings.wants_reason(db, text.id)
     assert await ratings.record_reason(db, text.id, "bob", "wrong", at=NOON)
     assert (await only_rating(db)).reason == "wrong"
 
@@ -114,13 +114,13 @@ async def test_how_many_were_compared_is_kept(db: Database) -> None:
 
 
 async def test_the_last_choice_stands_until_it_is_dropped(db: Database) -> None:
-    await people.choose_preference(db, "ada", "tea", "own_taste", "on", at=NOON)
-    await people.choose_preference(db, "bob", "tea", "own_taste", "on", at=NOON)
-    await people.choose_preference(db, "bob", "tea", "own_taste", "off", at=NOON)
-    assert await people.who_chose(db, "own_taste", "on") == {("ada", "tea")}
-    assert await people.chosen_preference(db, "bob", "tea", "own_taste") == "off"
-    await people.drop_preference(db, "ada", "tea", "own_taste")
-    assert await people.chosen_preference(db, "ada", "tea", "own_taste") is None
+    await people.set_preference(db, "ada", "tea", "own_taste", "on", at=NOON)
+    await people.set_preference(db, "bob", "tea", "own_taste", "on", at=NOON)
+    await people.set_preference(db, "bob", "tea", "own_taste", "off", at=NOON)
+    assert await people.with_preference(db, "own_taste", "on") == {("ada", "tea")}
+    assert await people.preference(db, "bob", "tea", "own_taste") == "off"
+    await people.clear_preference(db, "ada", "tea", "own_taste")
+    assert await people.preference(db, "ada", "tea", "own_taste") is None
 
 
 async def test_reasons_signals_and_choices_are_forgotten_with_their_person_and_no_others(db: Database) -> None:
@@ -132,7 +132,7 @@ async def test_reasons_signals_and_choices_are_forgotten_with_their_person_and_n
     await ask_again(db, his, 21, author="ada")
     await ask_again(db, his, 22, author="bob")
     for person in ("ada", "bob"):
-        await people.choose_preference(db, person, "tea", "own_taste", "on", at=NOON)
+        await people.set_preference(db, person, "tea", "own_taste", "on", at=NOON)
     await erasure.forget(db, "ada", LATER, names=lambda _: ())
 
     left = {

@@ -9,4 +9,4 @@ MASTER = bytes(range(32))
 
 def keyring_in(folder: Path) -> Keyring:
     file = folder / "keyring.jsonl"
-    return Keyring.open(file, MASTER) if file.exists() else Keyring.make(file, MASTER)
+    return Keyring.open(file, MASTER) if file.exists() else Keyring.create(file, MASTER)
