@@ -267,11 +267,6 @@ async def test_a_trial_that_somebody_has_ended_meanwhile_is_not_settled(stage: S
     trial = await versions.open_trial(stage.db, "starter")
     assert trial is not None
     await stage.router.promote("v2")
-<<<<<<< HEAD
-    ending = TrialEnd(trial=trial.id, outcome="rolled_back", serves="v1", numbers={})
-    assert not await stage.router.end_trial(ending)
-=======
     ending = TrialResult(trial=trial.id, outcome="rolled_back", champion="v1", numbers={})
-    assert await stage.router.end_trial(ending) is None
->>>>>>> 1147328 (Call what storage keeps by the field's words: audit entries, trials, inline results, the inbox's key)
+    assert not await stage.router.end_trial(ending)
     assert stage.serving == ("v2", None)
