@@ -78,9 +78,14 @@ from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.serving.engine_process import EngineProcess
 from bot.serving.version_router import VersionRouter
 from bot.telegram.application import TelegramApplication, build_application, build_bot, install, publish_menu
-from bot.telegram.handlers import access, admin, info, inline, membership, privacy, prompts, ratings
+from bot.telegram.handlers import access, membership
 from bot.telegram.handlers.access import ErrorHandler
-from bot.telegram.handlers.admin import AdminCommands, Guard, OperatorCommands
+from bot.telegram.handlers.admin import AdminHandlers, AdminOnly
+from bot.telegram.handlers.info import InfoHandlers
+from bot.telegram.handlers.inline import InlineHandlers
+from bot.telegram.handlers.privacy import PrivacyHandlers
+from bot.telegram.handlers.prompts import PromptHandlers
+from bot.telegram.handlers.ratings import RatingHandlers
 from bot.telegram.inbox import ALLOWED_UPDATES, InboxProcessor, Intake
 from bot.telegram.polling import Poller
 from bot.telegram.rate_limiter import Pacer
@@ -415,14 +420,7 @@ async def furnish(
     bans = Bans(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
     await bans.open()
     confirmations = Confirmations()
-    guard = Guard(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
-    school = AdminCommands(
-        nightly=learning.nightly, versions=VersionAdmin(db=db, router=router, canary=learning.canary),
-        messages=learning.messages, delivery=delivery, confirmations=confirmations,
-    )  # fmt: skip
-    house = OperatorCommands(
-        db=db, delivery=delivery, confirmations=confirmations, bans=bans, health=health, backups=ground.backups
-    )
+    admin_only = AdminOnly(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
     cleanup = Cleanup(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
     erasure = Erasure(
         db=db, keys=ground.keys, service=service, nightly=learning.nightly, messenger=delivery,
@@ -450,32 +448,28 @@ async def furnish(
     stack.push_async_callback(elsewhere.close)
     errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, metrics=ground.metrics)
     parts = [
-        prompts.anonymous_handlers(kinds),
-        prompts.generate_handlers(service, kinds),
-        prompts.channel_handlers(service, kinds),
-        ratings.reaction_handlers(feedback, reaction_test),
-        ratings.button_handlers(feedback),
-        inline.handlers(elsewhere, feedback),
-        prompts.rework_handlers(service, rating_buttons),
-        prompts.duel_handlers(service, feedback, kinds),
-        prompts.stop_handlers(service, delivery),
-        privacy.consent_handlers(
-            consent, delivery, contact=ground.settings.privacy_contact, days=ground.settings.retention_days
-        ),
-        privacy.own_data_handlers(my_data, erasure, confirmations, delivery),
-        privacy.report_handlers(reports, delivery, guard),
-        info.check_handlers(trust.provenance, reaction_test, delivery),
-        info.about_handlers(_cards(ground, router), delivery),
-        info.top_handlers(Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label), delivery),
-        info.settings_handlers(wishes, delivery),
-        info.stats_handlers(statistics, delivery),
-        admin.confirmation_handlers(confirmations, delivery, db, pseudonyms),
-        membership.joined_handlers(delivery),
-        membership.moved_handlers(db, pseudonyms),
-        admin.learning_handlers(school, guard),
-        admin.operator_handlers(house, guard),
-        info.start_handlers(kinds, delivery, consent),
-    ]
+        PromptHandlers(
+            service=service, feedback=feedback, rating_buttons=rating_buttons, kinds=kinds, delivery=delivery
+        ).handlers(),
+        RatingHandlers(feedback=feedback, reaction_test=reaction_test).handlers(),
+        InlineHandlers(inline=elsewhere, feedback=feedback).handlers(),
+        PrivacyHandlers(
+            consent=consent, my_data=my_data, erasure=erasure, confirmations=confirmations, reports=reports,
+            admin_only=admin_only, delivery=delivery, contact=ground.settings.privacy_contact,
+            retention_days=ground.settings.retention_days,
+        ).handlers(),
+        AdminHandlers(
+            admin_only=admin_only, nightly=learning.nightly, messages=learning.messages, bans=bans,
+            versions=VersionAdmin(db=db, router=router, canary=learning.canary), health=health,
+            backups=ground.backups, confirmations=confirmations, delivery=delivery,
+        ).handlers(),
+        membership.handlers(delivery, db, pseudonyms),
+        InfoHandlers(
+            kinds=kinds, consent=consent, preferences=wishes, statistics=statistics,
+            favourites=Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label),
+            cards=_cards(ground, router), provenance=trust.provenance, reaction_test=reaction_test, delivery=delivery,
+        ).handlers(),
+    ]  # fmt: skip
     install(application, access.handlers(bans, wishes, errors), parts, on_error=errors)
     retention = Retention(
         db=db, router=router, data_dir=ground.settings.data_dir, days=ground.settings.retention_days,

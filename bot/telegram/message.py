@@ -1,12 +1,15 @@
-"""Reading an update: who speaks, where, in which language, and answering there. Knows Telegram's types, no service."""
+"""What an update says (who speaks, where, in which language), and answers to it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
-from telegram import CallbackQuery, MaybeInaccessibleMessage, Message, Update
+from telegram import Bot, CallbackQuery, MaybeInaccessibleMessage, Message, Update
 from telegram.error import TelegramError
+from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
+from bot.common.errors import Refusal
 from bot.common.i18n import language_of, say
 from bot.generation.service import Request
 from bot.messaging.confirmations import Confirmations, Done
@@ -16,21 +19,27 @@ from bot.telegram.sender import Delivery
 
 logger = logging.getLogger(__name__)
 
+Handler = BaseHandler[Any, Any, Any]
+Callback = Callable[[Update, ContextTypes.DEFAULT_TYPE], Coroutine[Any, Any, None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message from a person, taken apart."""
+    """A message from a person."""
 
+    bot: Bot
     request: Request
     text: str
     is_private: bool
-    replies_to: int | None
-    """The message it replies to, if that one is ours."""
     is_forwarded: bool
+    replied: Message | None
+    """The message it replies to."""
+    replies_to: int | None
+    """The id of that message, if it is ours."""
 
     @property
     def language(self) -> str:
-        """The person's language, as far as we speak it."""
+        """The person's language, or English if it has no locale."""
         return self.request.language
 
     @property
@@ -39,34 +48,108 @@ class Incoming:
         words = self.text.split(maxsplit=1)
         return words[1] if len(words) > 1 else ""
 
+    @property
+    def address(self) -> Address:
+        """Where a reply goes."""
+        to = self.request
+        return Address(chat_id=to.chat_id, reply_to=to.message_id, thread_id=to.thread_id)
 
-def incoming(update: Update, *, bot_id: int) -> Incoming | None:
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A press of a button under a message of ours. Its data is the button's name and values, with colons between."""
+
+    query: CallbackQuery
+    by: Request
+    """The person, as if they had asked by the message that has the button."""
+    name: str
+    values: tuple[str, ...]
+
+    @property
+    def generation(self) -> int:
+        """The generation that the button belongs to; the handler's pattern has checked the form."""
+        return int(self.values[0])
+
+    async def toast(self, text: str, *, show_alert: bool = False, **values: str | float) -> None:
+        """Answer with the sentence `text` of the locales."""
+        await toast(self.query, text, show_alert=show_alert, **values)
+
+
+def incoming(update: Update, bot: Bot) -> Incoming | None:
     """The person's message in an update; None for anonymous senders, channels, bots, and texts of ours sent inline."""
     message, person = update.message, update.effective_user
     if message is None or person is None or person.is_bot or message.sender_chat is not None:
         return None
-    if message.via_bot is not None and message.via_bot.id == bot_id:
+    if message.via_bot is not None and message.via_bot.id == bot.id:
         return None
-    replied = replied_to(message)
+    replied = message.reply_to_message
+    if replied is not None and replied.forum_topic_created is not None:
+        replied = None  # every first message in a topic replies to the notice of its opening
     return Incoming(
+        bot=bot,
         request=Request(
             update_id=update.update_id,
             person_id=person.id,
             chat_id=message.chat_id,
             message_id=message.message_id,
             language=language_of(person.language_code),
-            thread_id=topic_of(message),
+            thread_id=_topic_of(message),
         ),
         text=message.text or "",
         is_private=message.chat.type == "private",
-        replies_to=replied.message_id if replied is not None and is_ours(replied, bot_id=bot_id) else None,
         is_forwarded=message.forward_origin is not None,
+        replied=replied,
+        replies_to=replied.message_id if replied is not None and is_ours(replied, bot) else None,
     )
+
+
+def unpacked(handle: Callable[[Incoming], Awaitable[object]]) -> Callback:
+    """A callback that passes people's messages to `handle` and ignores everything else."""
+
+    async def on_message(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        message = incoming(update, context.bot)
+        if message is not None:
+            await handle(message)
+
+    return on_message
+
+
+def command(name: str, handle: Callable[[Incoming], Awaitable[object]]) -> Handler:
+    """A handler for a command in a new message; an edited one asks for nothing."""
+    return CommandHandler(name, unpacked(handle), filters=filters.UpdateType.MESSAGE)
+
+
+def button(pattern: str, handle: Callable[[Press], Awaitable[object]]) -> Handler:
+    """A handler for presses under messages that the bot has sent. Data can be forged, even under inline messages."""
+
+    async def on_press(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        query = update.callback_query
+        if query is None or query.data is None:
+            return
+        if query.message is None:
+            raise Refusal("generation-unknown")
+        by = Request(
+            update_id=update.update_id,
+            person_id=query.from_user.id,
+            chat_id=query.message.chat.id,
+            message_id=query.message.message_id,
+            language=language_of(query.from_user.language_code),
+            thread_id=_topic_of(query.message),
+        )
+        name, *values = query.data.split(":")
+        await handle(Press(query, by, name, tuple(values)))
+
+    return CallbackQueryHandler(on_press, pattern=pattern)
 
 
 async def answer(delivery: Delivery, to: Incoming, text: str, *, buttons: Keyboard = (), **values: str | float) -> int:
     """Reply to a message with the sentence `text` of the locales; returns the reply's id."""
     return await reply(delivery, to, say(to.language, text, **values), buttons)
+
+
+async def reply(delivery: Delivery, to: Incoming, words: str, buttons: Keyboard = ()) -> int:
+    """Reply to a message with a finished text; returns the reply's id."""
+    return await patiently(lambda: delivery.send(to.address, words, buttons))
 
 
 async def ask_first(
@@ -77,28 +160,10 @@ async def ask_first(
     question: str,
     **values: str | float,
 ) -> None:
-    """Ask the sender whether something is really to be done; the buttons do it, or drop it."""
+    """Ask the sender to confirm; the buttons under the question run `do` or drop it."""
     request = message.request
     nonce = confirmations.ask(do, person_id=request.person_id, chat_id=request.chat_id)
     await answer(delivery, message, question, buttons=confirm_buttons(message.language, nonce), **values)
-
-
-async def reply(delivery: Delivery, to: Incoming, words: str, buttons: Keyboard = ()) -> int:
-    """Reply to a message with words that are finished already; returns the reply's id."""
-    return await patiently(lambda: delivery.send(address_of(to), words, buttons))
-
-
-def address_of(message: Incoming) -> Address:
-    """Where a reply to a message goes."""
-    request = message.request
-    return Address(chat_id=request.chat_id, reply_to=request.message_id, thread_id=request.thread_id)
-
-
-def pressed(update: Update) -> tuple[CallbackQuery, int]:
-    """The query, and the generation that its button names; the handler's pattern has checked the form."""
-    query = update.callback_query
-    assert query is not None and query.data is not None, "a callback handler gets callback queries with data"
-    return query, int(query.data.partition(":")[2])
 
 
 async def toast(query: CallbackQuery, text: str, *, show_alert: bool = False, **values: str | float) -> None:
@@ -109,14 +174,14 @@ async def toast(query: CallbackQuery, text: str, *, show_alert: bool = False, **
         logger.info("a press could not be answered: %s", type(error).__name__)
 
 
-def topic_of(message: MaybeInaccessibleMessage) -> int | None:
-    """The topic of a forum that a message stands in; replies elsewhere name a thread that nobody can write into."""
-    return message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
+def address_of(message: Message) -> Address:
+    """Where a reply to a message goes."""
+    return Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=_topic_of(message))
 
 
-def is_ours(message: Message | None, *, bot_id: int) -> bool:
-    """Whether there is a message, and we have sent it."""
-    return message is not None and message.from_user is not None and message.from_user.id == bot_id
+def is_ours(message: Message | None, bot: Bot) -> bool:
+    """Whether there is a message, and the bot has sent it."""
+    return message is not None and message.from_user is not None and message.from_user.id == bot.id
 
 
 def without_mention(username: str, text: str) -> tuple[str, bool]:
@@ -126,7 +191,6 @@ def without_mention(username: str, text: str) -> tuple[str, bool]:
     return (text, False) if at < 0 else (f"{text[:at]}{text[at + len(mention) :]}", True)
 
 
-def replied_to(message: Message) -> Message | None:
-    """The message that a person replies to; every first message in a topic replies to the notice of its opening."""
-    replied = message.reply_to_message
-    return None if replied is None or replied.forum_topic_created is not None else replied
+def _topic_of(message: MaybeInaccessibleMessage) -> int | None:
+    """The topic of a forum that a message stands in; replies elsewhere name a thread that nobody can write into."""
+    return message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None

@@ -1,19 +1,15 @@
-"""The one error handler. A refusal is answered with its sentence; what the disk refused is put off; anything else is
-logged, buried, and apologised for.
+"""What comes before and after every other handler: bans and the chosen language first; what a handler raises last.
 
-No exception's own words ever reach a person, and nobody is told the same thing again and again.
-
-The door, before every other handler: who is shut out gets no further, with prompts, presses and reactions alike; who
-has chosen a language is answered in it.
+A refusal is answered with its sentence; what the disk refused is put off; anything else is logged, buried, and
+apologised for. No exception's own words ever reach a person, and nobody is told the same thing again and again.
 """
 
 import logging
 from contextlib import suppress
-from typing import Any
 
 from cachetools import TTLCache
 from telegram import Update
-from telegram.ext import ApplicationHandlerStop, BaseHandler, ContextTypes, TypeHandler
+from telegram.ext import ApplicationHandlerStop, ContextTypes, TypeHandler
 
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import language_of, say, speak
@@ -21,10 +17,9 @@ from bot.common.kinds import language_of_topic
 from bot.common.metrics import BotMetrics
 from bot.generation.preferences import Preferences
 from bot.messaging.alerts import Alarm
-from bot.messaging.messenger import Address
 from bot.moderation.bans import Bans
 from bot.telegram.inbox import InboxProcessor
-from bot.telegram.message import toast, topic_of
+from bot.telegram.message import Handler, address_of, toast
 from bot.telegram.sender import Delivery
 from storage.db.errors import StorageError
 
@@ -35,6 +30,26 @@ HUSH_AFTER = 2
 """A person who floods a chat reads the same refusal so often in so long; the rest are dropped without a word."""
 
 _REMEMBERED = 10_000
+
+
+def handlers(bans: Bans, preferences: Preferences, errors: "ErrorHandler") -> list[Handler]:
+    """One handler for every update; install it in a group before all others."""
+
+    async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        person, chat = update.effective_user, update.effective_chat
+        if person is not None and chat is not None and update.message_reaction is None:
+            speak(await preferences.language(person.id, chat.id))
+        sender = update.effective_sender  # a person, or a channel that posts
+        if sender is None or not bans.is_banned(sender.id):
+            return
+        is_private = update.message is not None and update.message.chat.type == "private"
+        if update.inline_query is not None:
+            await errors.refuse(update, Refusal("inline-banned"))
+        elif is_private or update.callback_query is not None:
+            await errors.refuse(update, Refusal("banned"))
+        raise ApplicationHandlerStop
+
+    return [TypeHandler(Update, on_any)]
 
 
 class ErrorHandler:
@@ -60,7 +75,12 @@ class ErrorHandler:
         elif isinstance(error, DeliveryError):
             logger.warning("the answer to update %d cannot be shown: %s", update.update_id, error)
         else:
-            await self._bury(update, error)
+            logger.error("update %d could not be handled", update.update_id, exc_info=error)
+            try:
+                await self._alarm.bury(update.update_id, type(error).__name__)
+            except StorageError:
+                self._processor.defer(update)
+            await self._say(update, "error", {})
 
     async def refuse(self, update: Update, refusal: Refusal) -> None:
         """Say why not, unless the same person has just read the same here again and again."""
@@ -73,14 +93,6 @@ class ErrorHandler:
             return
         self._said[key] = times + 1
         await self._say(update, refusal.text, refusal.values)
-
-    async def _bury(self, update: Update, error: Exception | None) -> None:
-        logger.error("update %d could not be handled", update.update_id, exc_info=error)
-        try:
-            await self._alarm.bury(update.update_id, type(error).__name__)
-        except StorageError:
-            self._processor.defer(update)
-        await self._say(update, "error", {})
 
     async def _say(self, update: Update, text: str, values: dict[str, str | int]) -> None:
         user, message, query = update.effective_user, update.message or update.channel_post, update.callback_query
@@ -95,28 +107,7 @@ class ErrorHandler:
             with suppress(DeliveryError):
                 await self._delivery.offer(update.inline_query.id, (), sentence)
         elif message is not None:
-            address = Address(chat_id=message.chat_id, reply_to=message.message_id, thread_id=topic_of(message))
             try:
-                await self._delivery.send(address, sentence)
+                await self._delivery.send(address_of(message), sentence)
             except DeliveryError as again:
                 logger.warning("a sentence could not be shown: %s", type(again).__name__)
-
-
-def handlers(bans: Bans, preferences: Preferences, errors: ErrorHandler) -> list[BaseHandler[Any, Any, Any]]:
-    """One handler for every update; install it in a group before all others."""
-
-    async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        person, chat = update.effective_user, update.effective_chat
-        if person is not None and chat is not None and update.message_reaction is None:
-            speak(await preferences.language(person.id, chat.id))
-        sender = update.effective_sender  # a person, or a channel that posts
-        if sender is None or not bans.is_banned(sender.id):
-            return
-        is_private = update.message is not None and update.message.chat.type == "private"
-        if update.inline_query is not None:
-            await errors.refuse(update, Refusal("inline-banned"))
-        elif is_private or update.callback_query is not None:
-            await errors.refuse(update, Refusal("banned"))
-        raise ApplicationHandlerStop
-
-    return [TypeHandler(Update, on_any)]

@@ -1,23 +1,10 @@
-"""/about, as a reply to a text: what wrote it; alone: what writes now. Unpacks and calls the service.
+"""What people look up or set (/start, /help, /settings, /stats, /top, /about, /check), and answers to the rest."""
 
-/check with a text, or as a reply to one: did this bot write it? Alone: do reactions and presses reach it?
-
-Unpacks, calls the services and answers. The reactions of the test come by `react`, like all others.
-
-The small commands: /start, /help, and a sentence for commands and buttons that do not exist (any more).
-
-/settings and its buttons, which change in place. Unpacks, calls the service, shows what holds now.
-
-/stats: the picture of what is learned here. Unpacks and calls the service.
-
-/top: the best-loved texts of the week in this chat. Unpacks and calls the service.
-"""
-
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from telegram import Bot, Update
-from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, MessageHandler, filters
+from telegram import Update
+from telegram.ext import CallbackQueryHandler, ContextTypes, MessageHandler, filters
 
 from bot.common.errors import Refusal
 from bot.common.i18n import language_of, say, speak
@@ -31,171 +18,121 @@ from bot.moderation.provenance import ProvenanceCheck
 from bot.privacy.consent import Consent
 from bot.reporting.model_cards import Cards
 from bot.reporting.statistics import Favourites, StatisticsCharts
-from bot.telegram.message import Incoming, address_of, answer, incoming, replied_to, reply, toast
+from bot.telegram.message import Handler, Incoming, Press, answer, button, command, reply, toast, unpacked
 from bot.telegram.sender import Delivery
 
 
-def about_handlers(cards: Cards, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for the command."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfoHandlers:
+    """Install these last: some answer whatever no other handler has taken."""
 
-    async def on_about(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is None:
-            return
+    kinds: Kinds
+    consent: Consent
+    preferences: Preferences
+    statistics: StatisticsCharts
+    favourites: Favourites
+    cards: Cards
+    provenance: ProvenanceCheck
+    reaction_test: ReactionTest
+    delivery: Delivery
+
+    def handlers(self) -> list[Handler]:
+        """In order; the last three take what is left."""
+        new = filters.UpdateType.MESSAGE
+        other = new & filters.ChatType.PRIVATE & ~filters.TEXT & ~filters.StatusUpdate.ALL
+        return [
+            command("start", self._start),
+            command("help", self._help),
+            command("settings", self._settings),
+            button(r"^set:[a-z_]{1,16}:[a-z]{1,12}:[0-9a-f]{12}$", self._set),
+            command("stats", self._stats),
+            command("top", self._top),
+            command("about", self._about),
+            command("check", self._check),
+            button(r"^live$", self._live_pressed),
+            MessageHandler(new & filters.COMMAND, unpacked(self._unknown_command)),
+            CallbackQueryHandler(self._old_button),
+            MessageHandler(other, unpacked(self._no_text)),
+        ]
+
+    async def _start(self, message: Incoming) -> None:
+        buttons = consent_buttons(message.language)
+        await answer(self.delivery, message, "start", buttons=buttons, kinds=self._menu(message.language))
+        await self.consent.note_asked(message.request.chat_id)
+
+    async def _help(self, message: Incoming) -> None:
+        words = say(message.language, "help", kinds=self._menu(message.language))
+        if message.bot.supports_inline_queries:
+            words += "\n\n" + say(message.language, "help-inline", name=message.bot.username)
+        await reply(self.delivery, message, words)
+
+    def _menu(self, language: str) -> str:
+        return "\n".join(f"/{kind.name} — {kind.description[language]}" for kind in self.kinds.by_name.values())
+
+    async def _settings(self, message: Incoming) -> None:
+        request = message.request
+        buttons = await self.preferences.buttons(request.person_id, request.chat_id, message.language)
+        await answer(self.delivery, message, "settings", buttons=buttons)
+
+    async def _set(self, press: Press) -> None:
+        """A button of /settings; the message changes in place, and in the language that was chosen."""
+        by, (name, value, owner) = press.by, press.values
+        await self.preferences.choose(by.person_id, by.chat_id, name, value, owner=owner, at=datetime.now(UTC))
+        speak(await self.preferences.language(by.person_id, by.chat_id))
+        await press.toast(f"settings-own-taste-{value}" if name == OWN_TASTE else "settings-changed")
+        language = language_of(press.query.from_user.language_code)
+        buttons = await self.preferences.buttons(by.person_id, by.chat_id, language)
+        await patiently(lambda: self.delivery.edit(by.chat_id, by.message_id, say(language, "settings"), buttons))
+
+    async def _stats(self, message: Incoming) -> None:
+        picture = await self.statistics.picture(
+            chat_id=message.request.chat_id,
+            person_id=message.request.person_id,
+            is_private=message.is_private,
+            language=message.language,
+        )
+        await patiently(lambda: self.delivery.send_picture(message.address, picture.png, caption=picture.caption))
+
+    async def _top(self, message: Incoming) -> None:
+        await reply(self.delivery, message, await self.favourites.of_chat(message.request.chat_id, message.language))
+
+    async def _about(self, message: Incoming) -> None:
+        """/about, as a reply to a text: what wrote it; alone: what writes now."""
         if message.replies_to is None:
-            words = await cards.of_champion(message.language)
+            words = await self.cards.of_champion(message.language)
         else:
-            words = await cards.of_text(message.request.chat_id, message.replies_to, message.language)
-        await reply(delivery, message, words)
+            words = await self.cards.of_text(message.request.chat_id, message.replies_to, message.language)
+        await reply(self.delivery, message, words)
 
-    return [CommandHandler("about", on_about, filters=filters.UpdateType.MESSAGE)]
-
-
-def check_handlers(
-    provenance: ProvenanceCheck, reaction_test: ReactionTest, delivery: Delivery
-) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the command and the button of the test."""
-
-    async def on_check(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is None or update.message is None:
-            return
-        replied = replied_to(update.message)
-        text = message.argument.strip() or (replied.text if replied is not None else None)
-        if not text and replied is None:
-            await reaction_test.begin(address_of(message), message.language)
+    async def _check(self, message: Incoming) -> None:
+        """/check, with a text or as a reply to one: did this bot write it? Alone: do reactions and presses reach it?"""
+        text = message.argument.strip() or (message.replied.text if message.replied is not None else None)
+        if not text and message.replied is None:
+            await self.reaction_test.begin(message.address, message.language)
             return
         if not text:
             raise Refusal("check-usage")
         request = message.request
-        sentence, number = await provenance.verdict(text, person_id=request.person_id, chat_id=request.chat_id)
+        sentence, number = await self.provenance.verdict(text, person_id=request.person_id, chat_id=request.chat_id)
         if number is None:
-            await answer(delivery, message, sentence)
+            await answer(self.delivery, message, sentence)
         else:
-            await answer(delivery, message, sentence, generation=str(number))
+            await answer(self.delivery, message, sentence, generation=str(number))
 
-    async def on_press(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query = update.callback_query
-        if query is not None and query.message is not None:
-            reaction_test.pressed(chat_id=query.message.chat.id, message_id=query.message.message_id)
-            await toast(query, "check-live-pressed")
+    async def _live_pressed(self, press: Press) -> None:
+        """The button of /check's test; its reactions come as all others do, to `RatingHandlers`."""
+        self.reaction_test.pressed(chat_id=press.by.chat_id, message_id=press.by.message_id)
+        await press.toast("check-live-pressed")
 
-    return [
-        CommandHandler("check", on_check, filters=filters.UpdateType.MESSAGE),
-        CallbackQueryHandler(on_press, pattern=r"^live$"),
-    ]
+    async def _unknown_command(self, message: Incoming) -> None:
+        """In a group, a command without our name may be meant for another bot."""
+        word = message.text.split(maxsplit=1)[0]
+        if message.is_private or word.lower().endswith(f"@{message.bot.username.lower()}"):
+            await answer(self.delivery, message, "command-unknown", command=word.partition("@")[0])
 
+    async def _old_button(self, update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        if update.callback_query is not None:
+            await toast(update.callback_query, "button-old", show_alert=True)
 
-def start_handlers(kinds: Kinds, delivery: Delivery, consent: Consent) -> list[BaseHandler[Any, Any, Any]]:
-    """/start and /help; in private chats also the answer to any other command. Install this module last."""
-
-    async def on_start(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            await answer(
-                delivery, message, "start", buttons=consent_buttons(message.language), kinds=_menu(message, kinds)
-            )
-            await consent.note_asked(message.request.chat_id)
-
-    async def on_help(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            await reply(delivery, message, _help(message, kinds, context.bot))
-
-    async def on_unknown(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is None:
-            return
-        command = message.text.split(maxsplit=1)[0]
-        is_ours = command.lower().endswith(f"@{context.bot.username.lower()}")
-        if message.is_private or is_ours:  # in a group, a command without our name may be meant for another bot
-            await answer(delivery, message, "command-unknown", command=command.partition("@")[0])
-
-    async def on_other(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            await answer(delivery, message, "text-only")
-
-    only_new = filters.UpdateType.MESSAGE
-    return [
-        CommandHandler("start", on_start, filters=only_new),
-        CommandHandler("help", on_help, filters=only_new),
-        MessageHandler(only_new & filters.COMMAND, on_unknown),
-        CallbackQueryHandler(_on_old_button),
-        MessageHandler(only_new & filters.ChatType.PRIVATE & ~filters.TEXT & ~filters.StatusUpdate.ALL, on_other),
-    ]
-
-
-async def _on_old_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-    query = update.callback_query
-    if query is not None:
-        await toast(query, "button-old", show_alert=True)
-
-
-def _help(message: Incoming, kinds: Kinds, bot: Bot) -> str:
-    words = say(message.language, "help", kinds=_menu(message, kinds))
-    if not bot.supports_inline_queries:
-        return words
-    inline = say(message.language, "help-inline", name=bot.username)
-    return f"{words}\n\n{inline}"
-
-
-def _menu(message: Incoming, kinds: Kinds) -> str:
-    return "\n".join(f"/{kind.name} — {kind.description[message.language]}" for kind in kinds.by_name.values())
-
-
-def settings_handlers(preferences: Preferences, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the command and its buttons."""
-
-    async def on_settings(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            request = message.request
-            buttons = await preferences.buttons(request.person_id, request.chat_id, message.language)
-            await answer(delivery, message, "settings", buttons=buttons)
-
-    async def on_choice(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query = update.callback_query
-        if query is None or query.message is None or query.data is None:
-            return
-        chat_id, message_id, person_id = query.message.chat.id, query.message.message_id, query.from_user.id
-        _set, name, value, owner = query.data.split(":")
-        await preferences.choose(person_id, chat_id, name, value, owner=owner, at=datetime.now(UTC))
-        speak(await preferences.language(person_id, chat_id))
-        await toast(query, f"settings-own-taste-{value}" if name == OWN_TASTE else "settings-changed")
-        language = language_of(query.from_user.language_code)
-        buttons = await preferences.buttons(person_id, chat_id, language)
-        await patiently(lambda: delivery.edit(chat_id, message_id, say(language, "settings"), buttons))
-
-    return [
-        CommandHandler("settings", on_settings, filters=filters.UpdateType.MESSAGE),
-        CallbackQueryHandler(on_choice, pattern=r"^set:[a-z_]{1,16}:[a-z]{1,12}:[0-9a-f]{12}$"),
-    ]
-
-
-def stats_handlers(charts: StatisticsCharts, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for the command."""
-
-    async def on_stats(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is None:
-            return
-        request = message.request
-        picture = await charts.picture(
-            chat_id=request.chat_id, person_id=request.person_id, is_private=message.is_private,
-            language=message.language,
-        )  # fmt: skip
-        await patiently(lambda: delivery.send_picture(address_of(message), picture.png, caption=picture.caption))
-
-    return [CommandHandler("stats", on_stats, filters=filters.UpdateType.MESSAGE)]
-
-
-def top_handlers(favourites: Favourites, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for the command."""
-
-    async def on_top(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            await reply(delivery, message, await favourites.of_chat(message.request.chat_id, message.language))
-
-    return [CommandHandler("top", on_top, filters=filters.UpdateType.MESSAGE)]
+    async def _no_text(self, message: Incoming) -> None:
+        await answer(self.delivery, message, "text-only")

@@ -1,22 +1,20 @@
-"""The bot is brought into a group or channel, or its standing there changes: one message says what it sees and lacks.
+"""The bot is added to a group or channel, or its rights there change: one message says what it sees and lacks.
 
-Not in a channel itself, for all its subscribers would read it; whoever brought the bot there is told in private, as far
-as they have a chat with it. Unpacks and answers; nothing is stored.
-
-A group becomes a supergroup, with another id: Telegram says so in both. Unpacks and lets the storage follow.
+Not in a channel itself, for all its subscribers would read it: whoever added the bot is told in private, if they have a
+chat with it. Also: a group becomes a supergroup with another id, which Telegram announces in both.
 """
 
 import contextlib
-from typing import Any
 
 from telegram import ChatMember, ChatMemberAdministrator, Update
 from telegram.constants import ChatMemberStatus, ChatType
-from telegram.ext import BaseHandler, ChatMemberHandler, ContextTypes, MessageHandler, filters
+from telegram.ext import ChatMemberHandler, ContextTypes, MessageHandler, filters
 
 from bot.common.errors import DeliveryError
 from bot.common.i18n import language_of, say
 from bot.common.keys import Pseudonyms
 from bot.messaging.messenger import Address, patiently
+from bot.telegram.message import Handler
 from bot.telegram.sender import Delivery
 from storage.db.database import Database
 from storage.tables import people
@@ -24,15 +22,15 @@ from storage.tables import people
 _OUTSIDE = (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
 
 
-def joined_handlers(delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for every change of the bot's standing."""
+def handlers(delivery: Delivery, db: Database, pseudonyms: Pseudonyms) -> list[Handler]:
+    """For every change of the bot's own membership, and for the two service messages about a new id."""
 
     async def on_change(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         change = update.my_chat_member
         if change is None or change.chat.type == ChatType.PRIVATE:
             return
         is_channel = change.chat.type == ChatType.CHANNEL
-        text = _text(change.old_chat_member, change.new_chat_member, is_channel=is_channel)
+        text = _sentence_for(change.old_chat_member, change.new_chat_member, is_channel=is_channel)
         if text is None:
             return
         to = Address(chat_id=change.from_user.id if is_channel else change.chat.id)
@@ -43,10 +41,20 @@ def joined_handlers(delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
         with contextlib.suppress(DeliveryError):  # it may not write there, or not yet
             await patiently(lambda: delivery.send(to, words))
 
-    return [ChatMemberHandler(on_change, ChatMemberHandler.MY_CHAT_MEMBER)]
+    async def on_migration(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        message = update.message
+        if message is not None:
+            old = message.migrate_from_chat_id or message.chat_id
+            new = message.migrate_to_chat_id or message.chat_id
+            await people.move_chat(db, pseudonyms.chat(old), pseudonyms.chat(new))
+
+    return [
+        ChatMemberHandler(on_change, ChatMemberHandler.MY_CHAT_MEMBER),
+        MessageHandler(filters.StatusUpdate.MIGRATE, on_migration),
+    ]
 
 
-def _text(before: ChatMember, now: ChatMember, *, is_channel: bool) -> str | None:
+def _sentence_for(before: ChatMember, now: ChatMember, *, is_channel: bool) -> str | None:
     """The id of the sentence that the change calls for; None where there is nothing to say, or nobody to say it to."""
     if now.status in _OUTSIDE:
         return None
@@ -58,17 +66,3 @@ def _text(before: ChatMember, now: ChatMember, *, is_channel: bool) -> str | Non
     if is_admin != was_admin:
         return "promoted" if is_admin else "demoted"
     return None
-
-
-def moved_handlers(db: Database, pseudonyms: Pseudonyms) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for the two service messages."""
-
-    async def on_move(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        message = update.message
-        if message is None:
-            return
-        old = message.migrate_from_chat_id or message.chat_id
-        new = message.migrate_to_chat_id or message.chat_id
-        await people.move_chat(db, pseudonyms.chat(old), pseudonyms.chat(new))
-
-    return [MessageHandler(filters.StatusUpdate.MIGRATE, on_move)]

@@ -1,20 +1,13 @@
-"""What people do with their own data: /mydata and /forget. Unpacks and calls the services.
+"""Consent, people's own data, and reports: /optin, /optout, /privacy, /mydata, /forget, /report and their buttons."""
 
-Consent: /optin, /optout, /privacy and the buttons. A consent is for one person and chat.
-
-/report, and the buttons by which admins decide. Unpacks and calls the service; decisions go into the audit.
-"""
-
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
-from telegram import Update
-from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
+from telegram.ext import CommandHandler, filters
 
 from bot.common.errors import Refusal
-from bot.common.i18n import CONSENT_TEXT_VERSION, language_of, say
+from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.messaging.confirmations import Confirmations
 from bot.messaging.keyboards import consent_buttons
 from bot.messaging.messenger import patiently
@@ -22,116 +15,86 @@ from bot.moderation.reports import Reports
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure
-from bot.telegram.handlers.admin import Guard
-from bot.telegram.message import address_of, answer, ask_first, incoming, pressed, toast
+from bot.telegram.handlers.admin import AdminOnly
+from bot.telegram.message import Handler, Incoming, Press, answer, ask_first, button, command, unpacked
 from bot.telegram.sender import Delivery
 
 
-def own_data_handlers(
-    my_data: MyData, erasure: Erasure, confirmations: Confirmations, delivery: Delivery
-) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the two commands."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyHandlers:
+    """A consent is for one person and chat; `contact` answers for the bot ("": its admins do)."""
 
-    async def on_my_data(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is None:
-            return
+    consent: Consent
+    my_data: MyData
+    erasure: Erasure
+    confirmations: Confirmations
+    reports: Reports
+    admin_only: AdminOnly
+    delivery: Delivery
+    contact: str
+    retention_days: int
+
+    def handlers(self) -> list[Handler]:
+        """In any order."""
+        return [
+            command("optin", self._opt_in),
+            command("optout", self._opt_out),
+            CommandHandler(["privacy", "developer_info"], unpacked(self._privacy), filters=filters.UpdateType.MESSAGE),
+            button(r"^(optin|optout):\d{1,9}$", self._choose),
+            command("mydata", self._export),
+            command("forget", self._forget),
+            command("report", self._report),
+            button(r"^(clear|hide):\d{1,18}$", self._decide),
+        ]
+
+    async def _opt_in(self, message: Incoming) -> None:
+        request = message.request
+        text = await self.consent.give(request.person_id, request.chat_id, datetime.now(UTC))
+        await answer(self.delivery, message, text)
+
+    async def _opt_out(self, message: Incoming) -> None:
+        request = message.request
+        text = await self.consent.withdraw(request.person_id, request.chat_id, datetime.now(UTC))
+        await answer(self.delivery, message, text)
+
+    async def _privacy(self, message: Incoming) -> None:
+        who = self.contact or say(message.language, "privacy-admins")
+        buttons = consent_buttons(message.language)
+        await answer(self.delivery, message, "privacy", buttons=buttons, contact=who, days=self.retention_days)
+        await self.consent.note_asked(message.request.chat_id)
+
+    async def _choose(self, press: Press) -> None:
+        """A button of the consent text, perhaps of an earlier version of it."""
+        person_id, chat_id, now = press.by.person_id, press.by.chat_id, datetime.now(UTC)
+        if press.name == "optin":
+            version = min(int(press.values[0]), CONSENT_TEXT_VERSION)
+            text = await self.consent.give(person_id, chat_id, now, text_version=version)
+        else:
+            text = await self.consent.withdraw(person_id, chat_id, now)
+        await press.toast(text, show_alert=True)
+
+    async def _export(self, message: Incoming) -> None:
         if not message.is_private:
             raise Refusal("mydata-private")
-        document = await my_data.document(message.request.person_id)
+        document = await self.my_data.document(message.request.person_id)
         caption = say(message.language, "mydata-done")
-        await patiently(lambda: delivery.send_file(address_of(message), document, name="mydata.json", caption=caption))
+        await patiently(lambda: self.delivery.send_file(message.address, document, name="mydata.json", caption=caption))
 
-    async def on_forget(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            forget = partial(erasure.forget, message.request.person_id)
-            await ask_first(delivery, confirmations, message, forget, "forget-confirm")
+    async def _forget(self, message: Incoming) -> None:
+        forget = partial(self.erasure.forget, message.request.person_id)
+        await ask_first(self.delivery, self.confirmations, message, forget, "forget-confirm")
 
-    return [
-        CommandHandler("mydata", on_my_data, filters=filters.UpdateType.MESSAGE),
-        CommandHandler("forget", on_forget, filters=filters.UpdateType.MESSAGE),
-    ]
+    async def _report(self, message: Incoming) -> None:
+        request = message.request
+        text = await self.reports.report(request.person_id, request.chat_id, message.replies_to)
+        await answer(self.delivery, message, text)
 
-
-Choice = Callable[[int, int, datetime], Awaitable[str]]
-"""A person's id, a chat's id and the moment; returns the id of the sentence to answer with."""
-
-
-def consent_handlers(
-    consent: Consent, delivery: Delivery, *, contact: str, days: int
-) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the commands and the buttons. `contact` answers for the bot ("": its admins), which keeps texts for
-    `days` at most."""
-
-    def command(name: str, choose: Choice) -> CommandHandler[Any, Any]:
-        async def on_command(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-            message = incoming(update, bot_id=context.bot.id)
-            if message is not None:
-                request = message.request
-                text = await choose(request.person_id, request.chat_id, datetime.now(UTC))
-                await answer(delivery, message, text)
-
-        return CommandHandler(name, on_command, filters=filters.UpdateType.MESSAGE)
-
-    async def on_privacy(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            who = contact or say(message.language, "privacy-admins")
-            buttons = consent_buttons(message.language)
-            await answer(delivery, message, "privacy", buttons=buttons, contact=who, days=days)
-            await consent.note_asked(message.request.chat_id)
-
-    async def on_button(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query = update.callback_query
-        if query is None or query.message is None or query.data is None:
-            return
-        said, version = query.data.split(":")
-        person_id, chat_id, now = query.from_user.id, query.message.chat.id, datetime.now(UTC)
-        if said == "optin":
-            text = await consent.give(person_id, chat_id, now, text_version=min(int(version), CONSENT_TEXT_VERSION))
-        else:
-            text = await consent.withdraw(person_id, chat_id, now)
-        await toast(query, text, show_alert=True)
-
-    return [
-        command("optin", consent.give),
-        command("optout", consent.withdraw),
-        CommandHandler(["privacy", "developer_info"], on_privacy, filters=filters.UpdateType.MESSAGE),
-        CallbackQueryHandler(on_button, pattern=r"^(optin|optout):\d{1,9}$"),
-    ]
-
-
-def report_handlers(reports: Reports, delivery: Delivery, guard: Guard) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the command and the admins' buttons."""
-
-    async def on_report(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            request = message.request
-            await answer(
-                delivery, message, await reports.report(request.person_id, request.chat_id, message.replies_to)
-            )
-
-    async def on_decision(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query, generation = pressed(update)
-        if query.message is None or query.data is None:
-            return
-        if not guard.knows(query.from_user.id):
+    async def _decide(self, press: Press) -> None:
+        if not self.admin_only.is_admin(press.by.person_id):
             raise Refusal("admin-only")
-        shows = query.data.startswith("clear:")
-        await reports.decide(generation, shows=shows)
-        await guard.record(query.from_user.id, "clear" if shows else "hide", f"#{generation}")
-        words = say(
-            language_of(query.from_user.language_code),
-            "report-cleared" if shows else "report-kept",
-            generation=str(generation),
-        )
-        chat_id, message_id = query.message.chat.id, query.message.message_id
-        await toast(query, "confirm-heard")
-        await patiently(lambda: delivery.edit(chat_id, message_id, words))
-
-    return [
-        CommandHandler("report", on_report, filters=filters.UpdateType.MESSAGE),
-        CallbackQueryHandler(on_decision, pattern=r"^(clear|hide):\d{1,18}$"),
-    ]
+        shows, generation = press.name == "clear", press.generation
+        await self.reports.decide(generation, shows=shows)
+        await self.admin_only.record(press.by.person_id, press.name, f"#{generation}")
+        words = say(press.by.language, "report-cleared" if shows else "report-kept", generation=str(generation))
+        await press.toast("confirm-heard")
+        await patiently(lambda: self.delivery.edit(press.by.chat_id, press.by.message_id, words))

@@ -1,214 +1,142 @@
-"""Those who write in a group as the group itself, or as a channel of theirs: who addresses the bot so is told why not.
+"""Prompts: the kinds' commands, addressed text, /duel, the buttons for another or a changed text, and stopping."""
 
-Nobody can tell them apart, so limits, consent and /forget could not be theirs. What Telegram brings from the group's
-channel is addressed to nobody. Install it before all that answers people.
-
-A channel's post that is a kind's command, answered by a post with the text. Unpacks and calls the service.
-
-Telegram does not say which of the editors wrote it: the channel asks as itself, with limits of its own, and as it
-cannot agree to anything, nothing learns from it. All other posts are nobody's business here.
-
-/duel: two texts for one prompt, and 🏆 under the better one. Unpacks and calls the services.
-
-Prompts: the kinds' commands, plain text, mentions and replies in words. Unpacks and calls the service.
-
-The buttons that ask for another text or a changed one: 🔁, and ✏️ with its wishes. Unpacks and calls the services.
-
-Stopping what is being written: ⏹ for one text, /cancel for all of a person's. Unpacks and calls the service.
-"""
-
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
-from telegram import CallbackQuery, Update
-from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, MessageHandler, filters
+from telegram import Update
+from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot.common.errors import Refusal
-from bot.common.i18n import language_of, say
+from bot.common.i18n import say
 from bot.common.kinds import TAKEN, Kind, Kinds, language_of_topic
 from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
 from bot.generation.service import GenerationService, Request
 from bot.messaging.keyboards import WISHES
-from bot.telegram.message import answer, incoming, is_ours, pressed, toast, topic_of, without_mention
+from bot.telegram.message import Handler, Incoming, Press, answer, button, command, is_ours, unpacked, without_mention
 from bot.telegram.sender import Delivery
 
 _FROM_A_CHAT = filters.UpdateType.MESSAGE & filters.SenderChat.ALL & ~filters.IS_AUTOMATIC_FORWARD
+"""Written in a group as the group itself, or as a channel; what Telegram brings from the group's channel is not."""
 
 
-def anonymous_handlers(kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for the commands, and one for mentions and replies."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptHandlers:
+    """What asks for a text, and what stops one."""
 
-    async def on_command(_update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+    service: GenerationService
+    feedback: Feedback
+    rating_buttons: RatingButtons
+    kinds: Kinds
+    delivery: Delivery
+
+    def handlers(self) -> list[Handler]:
+        """In order; those for anonymous senders come before all that answers people."""
+        kinds = self.kinds.by_name
+        addressed = filters.UpdateType.MESSAGE & filters.TEXT & ~filters.COMMAND
+        posted = filters.UpdateType.CHANNEL_POST
+        return [
+            CommandHandler([*kinds, *TAKEN], self._refuse_as_chat, filters=_FROM_A_CHAT),
+            MessageHandler(_FROM_A_CHAT & filters.TEXT, self._refuse_text_as_chat),
+            *(command(name, partial(self._write, kind)) for name, kind in kinds.items()),
+            MessageHandler(addressed, unpacked(self._write_or_refine)),
+            *(CommandHandler(name, partial(self._write_post, kind), filters=posted) for name, kind in kinds.items()),
+            command("duel", self._duel),
+            button(r"^better:\d{1,18}$", self._choose),
+            button(r"^again:\d{1,18}$", self._again),
+            button(r"^refine:\d{1,18}$", self._offer_wishes),
+            button(rf"^wish:\d{{1,18}}:({'|'.join(WISHES)})$", self._wish),
+            button(r"^stop:\d{1,18}$", self._stop),
+            command("cancel", self._cancel),
+        ]
+
+    async def _refuse_as_chat(self, _update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        """Nobody can tell anonymous senders apart, so limits, consent and /forget could not be theirs."""
         raise Refusal("written-as-chat")
 
-    async def on_text(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+    async def _refuse_text_as_chat(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        """The same for a mention of the bot or a reply to it; all other text is none of its business."""
         message = update.message
         if message is None or message.text is None:
             return
         _, is_mentioned = without_mention(context.bot.username, message.text)
-        if is_mentioned or is_ours(message.reply_to_message, bot_id=context.bot.id):
+        if is_mentioned or is_ours(message.reply_to_message, context.bot):
             raise Refusal("written-as-chat")
 
-    return [
-        CommandHandler([*kinds.by_name, *TAKEN], on_command, filters=_FROM_A_CHAT),
-        MessageHandler(_FROM_A_CHAT & filters.TEXT, on_text),
-    ]
+    async def _write(self, kind: Kind, message: Incoming) -> None:
+        await self.service.write(message.request, kind, message.argument)
 
-
-def channel_handlers(service: GenerationService, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for each kind's command."""
-
-    def command(kind: Kind) -> CommandHandler[Any, Any]:
-        async def on_post(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-            post = update.channel_post
-            if post is None or post.text is None:
-                return
-            topic = "".join(post.text.split(maxsplit=1)[1:])
-            request = Request(
-                update_id=update.update_id,
-                person_id=post.chat_id,
-                chat_id=post.chat_id,
-                message_id=post.message_id,
-                language=language_of_topic(topic),
-                is_channel=True,
-            )
-            await service.write(request, kind, topic)
-
-        return CommandHandler(kind.name, on_post, filters=filters.UpdateType.CHANNEL_POST)
-
-    return [command(kind) for kind in kinds.by_name.values()]
-
-
-def duel_handlers(service: GenerationService, feedback: Feedback, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the command and the button."""
-
-    async def on_duel(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is None:
+    async def _write_or_refine(self, message: Incoming) -> None:
+        """Text without a command: a reply to a text changes it; in a group, any other must mention the bot."""
+        request, replies_to = message.request, message.replies_to
+        if replies_to is not None and await self.service.refine(request, replies_to, lambda _: message.text):
             return
-        kind, topic = kinds.named_first(message.argument)
+        topic, is_mentioned = without_mention(message.bot.username, message.text)
+        if message.is_private or is_mentioned:
+            await self.service.write(message.request, self.kinds.default, topic)
+
+    async def _write_post(self, kind: Kind, update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        """A kind's command as a channel's post; all other posts are ignored.
+
+        Telegram does not say which of the editors wrote it: the channel asks as itself, with limits of its own, and as
+        it cannot agree to anything, nothing learns from it.
+        """
+        post = update.channel_post
+        if post is None or post.text is None:
+            return
+        topic = "".join(post.text.split(maxsplit=1)[1:])
+        request = Request(
+            update_id=update.update_id,
+            person_id=post.chat_id,
+            chat_id=post.chat_id,
+            message_id=post.message_id,
+            language=language_of_topic(topic),
+            is_channel=True,
+        )
+        await self.service.write(request, kind, topic)
+
+    async def _duel(self, message: Incoming) -> None:
+        kind, topic = self.kinds.named_first(message.argument)
         if not topic.strip():
             raise Refusal("duel-usage")
-        await service.write(message.request, kind, topic, texts=2)
+        await self.service.write(message.request, kind, topic, texts=2)
 
-    async def on_better(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query, generation = pressed(update)
-        if query.message is None:
-            return
-        consented = await feedback.choose(
-            chat_id=query.message.chat.id,
-            message_id=query.message.message_id,
-            person_id=query.from_user.id,
-            generation_id=generation,
+    async def _choose(self, press: Press) -> None:
+        consented = await self.feedback.choose(
+            chat_id=press.by.chat_id,
+            message_id=press.by.message_id,
+            person_id=press.by.person_id,
+            generation_id=press.generation,
             at=datetime.now(UTC),
         )
-        await toast(query, "duel-thanks" if consented else "duel-thanks-no-consent")
+        await press.toast("duel-thanks" if consented else "duel-thanks-no-consent")
 
-    return [
-        CommandHandler("duel", on_duel, filters=filters.UpdateType.MESSAGE),
-        CallbackQueryHandler(on_better, pattern=r"^better:\d{1,18}$"),
-    ]
+    async def _again(self, press: Press) -> None:
+        await self.service.again(press.by, press.generation)
+        await press.toast("again-coming")
 
+    async def _offer_wishes(self, press: Press) -> None:
+        await self.rating_buttons.offer_wishes(press.generation, chat_id=press.by.chat_id, shown_in=press.by.message_id)
+        await press.toast("refine-how")
 
-def generate_handlers(service: GenerationService, kinds: Kinds) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for each kind's command, and one for addressed text."""
+    async def _wish(self, press: Press) -> None:
+        def words(text: str) -> str:
+            return say(language_of_topic(text), f"wish-{press.values[1]}-words")
 
-    def command(kind: Kind) -> CommandHandler[Any, Any]:
-        async def on_command(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-            message = incoming(update, bot_id=context.bot.id)
-            if message is not None:
-                await service.write(message.request, kind, message.argument)
-
-        return CommandHandler(kind.name, on_command, filters=filters.UpdateType.MESSAGE)
-
-    async def on_text(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is None:
-            return
-        words = message.text
-        if message.replies_to is not None and await service.refine(
-            message.request, message.replies_to, lambda _: words
-        ):
-            return
-        topic, is_mentioned = without_mention(context.bot.username, message.text)
-        if message.is_private or is_mentioned:
-            await service.write(message.request, kinds.default, topic)
-
-    text = MessageHandler(filters.UpdateType.MESSAGE & filters.TEXT & ~filters.COMMAND, on_text)
-    return [*(command(kind) for kind in kinds.by_name.values()), text]
-
-
-def rework_handlers(service: GenerationService, rating_buttons: RatingButtons) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the buttons."""
-
-    async def on_again(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query, generation = pressed(update)
-        if (request := _request(update, query)) is not None:
-            await service.again(request, generation)
-            await toast(query, "again-coming")
-
-    async def on_refine(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query, generation = pressed(update)
-        if (request := _request(update, query)) is not None:
-            await rating_buttons.offer_wishes(generation, chat_id=request.chat_id, shown_in=request.message_id)
-            await toast(query, "refine-how")
-
-    async def on_wish(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query = update.callback_query
-        if query is None or query.data is None or (request := _request(update, query)) is None:
-            return
-        _wish, generation, name = query.data.split(":")
-
-        def wish(text: str) -> str:
-            return say(language_of_topic(text), f"wish-{name}-words")
-
-        if not await service.refine(request, request.message_id, wish, generation=int(generation)):
+        if not await self.service.refine(press.by, press.by.message_id, words, generation=press.generation):
             raise Refusal("generation-unknown")
-        await toast(query, "wish-coming")
+        await press.toast("wish-coming")
 
-    return [
-        CallbackQueryHandler(on_again, pattern=r"^again:\d{1,18}$"),
-        CallbackQueryHandler(on_refine, pattern=r"^refine:\d{1,18}$"),
-        CallbackQueryHandler(on_wish, pattern=rf"^wish:\d{{1,18}}:({'|'.join(WISHES)})$"),
-    ]
+    async def _stop(self, press: Press) -> None:
+        is_stopped = await self.service.stop(
+            press.generation,
+            shown_in=press.by.message_id,
+            chat_id=press.by.chat_id,
+            person_id=press.by.person_id,
+        )
+        await press.toast("stopped" if is_stopped else "orphan-removed")
 
-
-def _request(update: Update, query: CallbackQuery) -> Request | None:
-    """Who presses, as one who asks by the message that shows the text."""
-    if query.message is None:
-        return None
-    return Request(
-        update_id=update.update_id,
-        person_id=query.from_user.id,
-        chat_id=query.message.chat.id,
-        message_id=query.message.message_id,
-        language=language_of(query.from_user.language_code),
-        thread_id=topic_of(query.message),
-    )
-
-
-def stop_handlers(service: GenerationService, delivery: Delivery) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the button and the command."""
-
-    async def on_stop(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query, generation = pressed(update)
-        if query.message is not None:
-            is_stopped = await service.stop(
-                generation,
-                shown_in=query.message.message_id,
-                chat_id=query.message.chat.id,
-                person_id=query.from_user.id,
-            )
-            await toast(query, "stopped" if is_stopped else "orphan-removed")
-
-    async def on_cancel(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
-        message = incoming(update, bot_id=context.bot.id)
-        if message is not None:
-            stopped = await service.cancel(message.request.chat_id, message.request.person_id)
-            await answer(delivery, message, "cancel-done" if stopped else "cancel-nothing", texts=stopped)
-
-    return [
-        CallbackQueryHandler(on_stop, pattern=r"^stop:\d{1,18}$"),
-        CommandHandler("cancel", on_cancel, filters=filters.UpdateType.MESSAGE),
-    ]
+    async def _cancel(self, message: Incoming) -> None:
+        stopped = await self.service.cancel(message.request.chat_id, message.request.person_id)
+        await answer(self.delivery, message, "cancel-done" if stopped else "cancel-nothing", texts=stopped)

@@ -1,105 +1,89 @@
-"""Ratings by button: 👍 and 👎 under a generation, and why a 👎. Unpacks, calls the service, answers.
-
-Emoji reactions: a person's, somebody's without a name, and those that Telegram only counts.
-
-Reactions on the message of a /check are for that one, and no ratings. Unpacks and calls the services.
-"""
+"""Ratings: 👍 and 👎 under a generation, why a 👎, and emoji reactions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import get_args
 
 from telegram import ReactionType, ReactionTypeEmoji, Update
-from telegram.ext import BaseHandler, CallbackQueryHandler, ContextTypes, MessageReactionHandler
+from telegram.ext import ContextTypes, MessageReactionHandler
 
-from bot.common.errors import Refusal
 from bot.feedback.ratings import Feedback
 from bot.feedback.reaction_test import ReactionTest
-from bot.messaging.keyboards import REASONS
-from bot.telegram.message import pressed, toast
+from bot.telegram.message import Handler, Press, button
+from storage.db.records import DislikeReason
 
-_REASON_OF = {str(reason): reason for reason in REASONS}
+_REASONS: dict[str, DislikeReason] = {reason: reason for reason in get_args(DislikeReason)}
 
 
-def button_handlers(feedback: Feedback) -> list[BaseHandler[Any, Any, Any]]:
-    """Handlers for the buttons."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingHandlers:
+    """Presses of the rating buttons; reactions of people and of unnamed senders; totals of reactions."""
 
-    async def rate(update: Update, button: Literal["up", "down"]) -> None:
-        query, generation = pressed(update)
-        if query.message is None:
-            raise Refusal("generation-unknown")
-        result = await feedback.press(
-            update_id=update.update_id,
-            chat_id=query.message.chat.id,
-            message_id=query.message.message_id,
-            person_id=query.from_user.id,
-            generation_id=generation,
-            button=button,
+    feedback: Feedback
+    reaction_test: ReactionTest
+
+    def handlers(self) -> list[Handler]:
+        """In any order."""
+        return [
+            button(r"^(up|down):\d{1,18}$", self._rate),
+            button(rf"^why:\d{{1,18}}:({'|'.join(_REASONS)})$", self._explain),
+            MessageReactionHandler(self._react, message_reaction_types=MessageReactionHandler.MESSAGE_REACTION_UPDATED),
+            MessageReactionHandler(
+                self._count, message_reaction_types=MessageReactionHandler.MESSAGE_REACTION_COUNT_UPDATED
+            ),
+        ]
+
+    async def _rate(self, press: Press) -> None:
+        result = await self.feedback.press(
+            update_id=press.by.update_id,
+            chat_id=press.by.chat_id,
+            message_id=press.by.message_id,
+            person_id=press.by.person_id,
+            generation_id=press.generation,
+            button="up" if press.name == "up" else "down",
             at=datetime.now(UTC),
         )
         thanks = "rating-thanks" if result.consented else "rating-thanks-no-consent"
         if not result.may_teach:
             thanks = "rating-thanks-channel"
-        await toast(query, "rating-taken-back" if result.taken_back else thanks)
+        await press.toast("rating-taken-back" if result.taken_back else thanks)
 
-    async def on_up(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        await rate(update, "up")
-
-    async def on_down(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        await rate(update, "down")
-
-    async def on_why(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
-        query = update.callback_query
-        if query is None or query.message is None or query.data is None:
-            return
-        _why, number, reason = query.data.split(":")
-        await feedback.explain(
-            chat_id=query.message.chat.id,
-            message_id=query.message.message_id,
-            person_id=query.from_user.id,
-            generation_id=int(number),
-            reason=_REASON_OF[reason],
+    async def _explain(self, press: Press) -> None:
+        await self.feedback.explain(
+            chat_id=press.by.chat_id,
+            message_id=press.by.message_id,
+            person_id=press.by.person_id,
+            generation_id=press.generation,
+            reason=_REASONS[press.values[1]],
             at=datetime.now(UTC),
         )
-        await toast(query, "why-thanks")
+        await press.toast("why-thanks")
 
-    return [
-        CallbackQueryHandler(on_up, pattern=r"^up:\d{1,18}$"),
-        CallbackQueryHandler(on_down, pattern=r"^down:\d{1,18}$"),
-        CallbackQueryHandler(on_why, pattern=rf"^why:\d{{1,18}}:({'|'.join(_REASON_OF)})$"),
-    ]
-
-
-def reaction_handlers(feedback: Feedback, reaction_test: ReactionTest) -> list[BaseHandler[Any, Any, Any]]:
-    """A handler for reactions, and one for their totals."""
-
-    async def on_reaction(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+    async def _react(self, update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        """A change of somebody's reactions; on the message of a /check they are for that test, and no ratings."""
         reaction = update.message_reaction
-        if reaction is None or reaction_test.reacted(chat_id=reaction.chat.id, message_id=reaction.message_id):
+        if reaction is None or self.reaction_test.reacted(chat_id=reaction.chat.id, message_id=reaction.message_id):
             return
         where = {"update_id": update.update_id, "chat_id": reaction.chat.id, "message_id": reaction.message_id}
         old, new = _emojis(reaction.old_reaction), _emojis(reaction.new_reaction)
         if reaction.user is None:
-            await feedback.react_unnamed(**where, before=old, after=new)
+            await self.feedback.react_unnamed(**where, before=old, after=new)
         elif not reaction.user.is_bot:
-            await feedback.react(**where, person_id=reaction.user.id, emojis=new, at=reaction.date)
+            await self.feedback.react(**where, person_id=reaction.user.id, emojis=new, at=reaction.date)
 
-    async def on_count(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+    async def _count(self, update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
+        """The totals under a message in a chat where Telegram does not say who reacts."""
         count = update.message_reaction_count
         if count is not None:
             kinds = [(each.type, each.total_count) for each in count.reactions]
-            await feedback.count(
+            await self.feedback.count(
                 update_id=update.update_id,
                 chat_id=count.chat.id,
                 message_id=count.message_id,
                 totals={kind.emoji: times for kind, times in kinds if isinstance(kind, ReactionTypeEmoji)},
                 at=count.date,
             )
-
-    return [
-        MessageReactionHandler(on_reaction, message_reaction_types=MessageReactionHandler.MESSAGE_REACTION_UPDATED),
-        MessageReactionHandler(on_count, message_reaction_types=MessageReactionHandler.MESSAGE_REACTION_COUNT_UPDATED),
-    ]
 
 
 def _emojis(reactions: Sequence[ReactionType]) -> tuple[str, ...]:
