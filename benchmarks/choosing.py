@@ -12,7 +12,7 @@ from benchmarks.tables import Row, Table, middle, number, percentile
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
 from bot.sandbox.people.tastes import TASTES, Taste
 from bot.sandbox.people.topics import KINDS, TOPICS
-from engine.api.types import Message, RatedText, Reply, Sampling
+from engine.api.types import Message, RatedText, Reply, Sampling, Selection
 
 REPETITIONS = 5
 COUNTS = (1, 4, 8)
@@ -124,7 +124,9 @@ def _asked(number: int) -> tuple[tuple[Message, ...], Sampling]:
 async def _ask(engine: Served, count: int, number: int) -> Answer:
     messages, sampling = _asked(number)
     began = time.perf_counter()
-    stream = engine.client.stream(messages, sampling, model=engine.model, best_of=count, taste=_HOUSE)
+    stream = engine.client.stream(
+        messages, sampling, model=engine.model, selection=Selection(best_of=count, taste=_HOUSE)
+    )
     async for piece in stream:
         if isinstance(piece, Reply):
             return Answer(time.perf_counter() - began, piece.text, piece.best_of)

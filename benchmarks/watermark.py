@@ -12,7 +12,7 @@ from benchmarks.tables import Table
 from bot.sandbox.people.tastes import TASTES
 from engine.api.types import Sampling
 from engine.inference.batch import Batch, Row
-from engine.inference.watermark import FEWEST_TOKENS, Watermark
+from engine.inference.watermark import MIN_TOKENS, Watermark
 from engine.models.chat_template import ChatTemplate
 
 LENGTHS = (50, 100, 200)
@@ -46,7 +46,7 @@ def measure() -> list[Table]:
     detection = Table(
         "Watermark",
         f"SynthID-Text on {_TEXTS} texts of the starter, written past their end to the length; p is the chance that an"
-        f" unmarked text shows as much, 1 where fewer than {FEWEST_TOKENS} tokens can be scored.",
+        f" unmarked text shows as much, 1 where fewer than {MIN_TOKENS} tokens can be scored.",
         ("texts", "found at 1 % false, measured", "found at p < .01", "unmarked with p < .01", "median p"),
         rows,
     )  # fmt: skip

@@ -1,15 +1,4 @@
-"""The engine's exceptions. Every message is one sentence that a person can act on.
-
-EngineError
-├── ModelError          a model, tokenizer or adapter cannot be loaded, or a manifest does not match
-│   └── NoAdapters      the server was started so that it loads none; the adapter may be good
-├── RequestError        the caller asked for something impossible (HTTP 400; 404 for an unknown model)
-│   └── NoTaste         the server is of another make and learns no taste
-├── EngineBusy          the queue is full; try again after `retry_after_seconds` (HTTP 429)
-├── EngineUnavailable   the engine cannot be reached or broke off in the middle
-├── DeadlineExceeded    the answer was not complete in the time that the caller gave (HTTP 504)
-└── RunError            a training run cannot go on; the run folder says why
-"""
+"""The engine's exceptions. Every message is one sentence that a person can act on."""
 
 
 class EngineError(Exception):
@@ -17,7 +6,7 @@ class EngineError(Exception):
 
 
 class ModelError(EngineError):
-    """A model or adapter cannot be loaded."""
+    """A model, tokenizer or adapter cannot be loaded, or a manifest does not match."""
 
 
 class NoAdapters(ModelError):
@@ -25,7 +14,7 @@ class NoAdapters(ModelError):
 
 
 class RequestError(EngineError):
-    """The caller asked for something impossible."""
+    """The caller asked for something impossible (HTTP 400 unless `status` says otherwise; 404 for an unknown model)."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -37,7 +26,7 @@ class NoTaste(RequestError):
 
 
 class EngineBusy(EngineError):
-    """The queue is full."""
+    """The queue is full (HTTP 429)."""
 
     def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
@@ -45,12 +34,12 @@ class EngineBusy(EngineError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot be reached or broke off in the middle of an answer."""
+    """The engine cannot be reached or broke off in the middle of an answer (HTTP 503)."""
 
 
 class DeadlineExceeded(EngineError):
-    """The answer was not complete in the time that the caller gave."""
+    """The answer was not complete in the time that the caller gave (HTTP 504)."""
 
 
 class RunError(EngineError):
-    """A training run cannot go on."""
+    """A training run cannot go on; the run folder says why."""

@@ -1,13 +1,5 @@
-"""Memory: how to tell that it ran out, and two words to the C library's allocator.
-
-Knows the words of Python, torch, numpy and the C library for it, and glibc; elsewhere the allocator is left alone.
-
-A child's end with its parent: it ends soon after the process that started it, even one that was killed.
-
-Knows process ids and signals. Knows nothing of what the process does. It asks again and again who its parent is,
-because Linux's own signal for this comes when the parent's thread ends, not the parent, and not at all to a child
-that asked too late.
-"""
+"""What the engine's and the trainer's process have in common: running out of memory, glibc's allocator, and ending
+with the parent."""
 
 import ctypes
 import os
@@ -21,7 +13,8 @@ OUT_OF_MEMORY: Final = 3
 """The exit status of the engine or the trainer when memory ran out."""
 NO_MEMORY: Final = "The machine ran out of memory: free some, or choose a smaller model."
 
-_WORDS = (
+_SIGNS_OF_NO_MEMORY = (
+    NO_MEMORY,
     "MemoryError",
     "out of memory",  # CUDA
     "can't allocate memory",  # torch on the CPU
@@ -31,6 +24,7 @@ _WORDS = (
     "can't start new thread",  # no room for its stack
 )
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+_PARENT_POLL_SECONDS = 0.5
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -40,7 +34,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def tells_of_no_memory(line: str) -> bool:
     """Whether a last line on stderr says that memory ran out."""
-    return any(words in line for words in (*_WORDS, NO_MEMORY))
+    return any(words in line for words in _SIGNS_OF_NO_MEMORY)
 
 
 def limit_memory(mib: int) -> None:
@@ -56,7 +50,7 @@ def limit_memory(mib: int) -> None:
 
 
 def return_memory() -> None:
-    """Give what is free back to the kernel: after much has been loaded and replaced, glibc would hold on to it."""
+    """Give free memory back to the kernel: after much was loaded and replaced, glibc would hold on to it."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
@@ -70,20 +64,18 @@ def keep_memory() -> None:
         libc.mallopt(_MMAP_MAX, 0)
 
 
-_POLL_SECONDS = 0.5
-
-
 def end_with_parent(pid: int, *, grace_seconds: float = 0.0) -> None:
-    """From now on, end this process when its parent, process `pid`, is no more, or is not its parent at all.
+    """From now on, end this process when its parent, process `pid`, has ended, even by SIGKILL, or is another one.
 
-    It gets SIGTERM, and `grace_seconds` later it ends whatever it does.
+    It gets SIGTERM, and is ended `grace_seconds` later whatever it does. The parent is polled because Linux's own
+    signal for this comes when the parent's thread ends, not the parent, and never to a child that asked too late.
     """
     threading.Thread(target=_watch, args=(pid, grace_seconds), name="parent-watch", daemon=True).start()
 
 
 def _watch(pid: int, grace_seconds: float) -> None:
     while os.getppid() == pid:
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_PARENT_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_seconds)
     os._exit(1)

@@ -1,7 +1,7 @@
 """The program `python -m engine.serve`: one model behind an OpenAI-compatible HTTP API.
 
-Knows the command line, the socket and the parent process. Wrong use ends with one sentence and status 2
-before torch is imported, which takes seconds; the socket is bound by then and listens when the model is loaded.
+Wrong use ends with one sentence and status 2 before torch is imported, which takes seconds; the socket is bound by then
+and listens when the model is loaded.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from engine.errors import ModelError
 from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory
 
 _GRACE_SECONDS = 5
-"""So long after its parent's end it may still write: longer than `server` gives its answers."""
-_SPINS = "1000"
+"""How long it may go on after its parent's end: longer than `engine.server` gives its answers."""
+_SPIN_COUNT = "1000"
 """How long GNU's OpenMP waits in a loop for its other threads. By default so long that two processes on two cores slow
 each other down by a factor of ten and more."""
 
@@ -105,7 +105,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
     """What needs torch."""
-    os.putenv("GOMP_SPINCOUNT", _SPINS)  # read when torch loads OpenMP
+    os.putenv("GOMP_SPINCOUNT", _SPIN_COUNT)  # read when torch loads OpenMP
     gc.disable()  # of what is imported nothing is garbage, and looking for it takes a tenth of the time
     from engine.server.main import load_and_serve  # noqa: PLC0415 - the errors above must not wait for it
 

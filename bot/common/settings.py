@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bot.common import validators as check
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
-from engine.api.types import MOST_TEXTS
+from engine.api.types import MAX_BEST_OF
 
 DEFAULT_LABEL = "AI-generated / AI 生成"
 
@@ -92,7 +92,7 @@ class Settings(DataSettings):
     retention_days: int = Field(180, ge=1, le=3650)
     tainted_days: float = Field(30.0, gt=0, le=365)
     reactions_file: Annotated[Path | None, AfterValidator(check.opinions)] = None
-    best_of: int = Field(8, ge=1, le=MOST_TEXTS)
+    best_of: int = Field(8, ge=1, le=MAX_BEST_OF)
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"

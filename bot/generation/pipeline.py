@@ -288,7 +288,7 @@ class GenerationPipeline:
 
     async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Growing) -> Written:
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
-        choosing = await self._preference_sync.choosing_for(generation)
+        selection = await self._preference_sync.selection_for(generation)
         temperature = temperature_of(await choices_of(self._db, generation.author, generation.chat))
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
@@ -303,8 +303,8 @@ class GenerationPipeline:
                 seed=generation.seed + attempt,
             )
             stream = self._router.engine.stream(
-                messages, sampling, model=version, user=ticket.name, on_queued=lambda ahead: ticket.wait(queued=ahead),
-                best_of=choosing.best_of, taste=choosing.taste, taste_user=choosing.person, explore=choosing.explore,
+                messages, sampling, model=version, user=ticket.name, selection=selection,
+                on_queued=lambda ahead: ticket.wait(queued=ahead),
             )  # fmt: skip
             async with aclosing(stream) as pieces:
                 async for piece in pieces:

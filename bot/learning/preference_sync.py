@@ -18,7 +18,7 @@ from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
 from bot.learning.dataset import dataset_of
 from engine.api.client import EngineClient
-from engine.api.types import ONE_TEXT, Choosing, PersonalRating, RatedText, TasteFitted, group_of
+from engine.api.types import ONE_TEXT, PersonalRating, RatedText, Selection, TasteFit, group_of
 from engine.data.dataset import RatedGeneration, examples_of
 from engine.errors import EngineError, NoTaste, RequestError
 from storage.db.database import Database
@@ -72,7 +72,7 @@ class PreferenceSync:
         self._withdrawals = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.fitted: TasteFitted | None = None
+        self.fitted: TasteFit | None = None
         """The model that chooses now, if there is one."""
 
     @property
@@ -110,11 +110,11 @@ class PreferenceSync:
         self._is_supported = True
         self.reset()
 
-    async def choosing_for(self, generation: Generation) -> Choosing:
+    async def selection_for(self, generation: Generation) -> Selection:
         """How the text of a generation is to be chosen; the same after a crash, as long as the model is."""
         if self.fitted is None or is_control(generation.seed):
             return ONE_TEXT
-        return Choosing(
+        return Selection(
             best_of=self._best_of, taste=self._name, person=await self._person_of(generation), explore=EXPLORE
         )
 

@@ -1,4 +1,4 @@
-"""Whose turn is it? A queue that is fair between people and first come, first served within what one person asks.
+"""A queue that is fair between people and first come, first served within what one person asks; and how long it takes.
 
 Deficit round robin (Shreedhar and Varghese, "Efficient Fair Queueing Using Deficit Round Robin", SIGCOMM 1995), in its
 surplus form, where the debt is paid afterwards (Adiseshu, Parulkar and Varghese, SIGCOMM 1996): people stand in a ring.
@@ -6,16 +6,10 @@ Each visit brings a person a quantum of tokens; whoever is not in debt gets the 
 So over any time all who wait get alike many tokens, to within one request each; nobody starves, because everybody
 ahead in the ring is visited only once before you are; and whoever asks once waits for one visit and no more. Who has
 nothing waiting is forgotten, debts included: what did not hold up anybody is not held against anybody.
-
-Knows people as keys and costs as numbers. Knows nothing of models, clocks or threads. Torch-free.
-
-How fast requests finish, measured, and so how long a queue will take.
-
-Knows moments in seconds, of any clock that only goes forward. Knows nothing of requests. Torch-free.
 """
 
 import math
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
@@ -35,7 +29,7 @@ class _Person(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Items of many people. `peek` names the next, `pop` takes it."""
+    """Items of many people, who are told apart by any keys. `peek` names the next, `pop` takes it."""
 
     def __init__(self) -> None:
         self._returned: deque[T] = deque()
@@ -59,12 +53,12 @@ class FairQueue(Generic[T]):
         if not self._ring:
             return None
         while (first := next(iter(self._ring.values()))).balance <= 0:
-            self._pass_on()
+            self._to_the_end()
         return first.waiting[0][0]
 
     def pop(self) -> T:
         """Take the item that `peek` names; the queue must not be empty."""
-        assert self.peek() is not None, "whoever takes has looked first"
+        assert self.peek() is not None, "only called after `peek` named one"
         if self._returned:
             return self._returned.popleft()
         key, person = next(iter(self._ring.items()))
@@ -73,7 +67,7 @@ class FairQueue(Generic[T]):
         if not person.waiting:
             del self._ring[key]
         elif person.balance <= 0:
-            self._pass_on()
+            self._to_the_end()
         return item
 
     def remove(self, is_gone: Callable[[T], bool]) -> list[T]:
@@ -93,7 +87,7 @@ class FairQueue(Generic[T]):
         """Everything that waits, in no order that matters."""
         return [*self._returned, *(item for person in self._ring.values() for item, _ in person.waiting)]
 
-    def _pass_on(self) -> None:
+    def _to_the_end(self) -> None:
         """Send the first in the ring to its end, with the quantum of the next visit."""
         key, person = next(iter(self._ring.items()))
         person.balance += QUANTUM
@@ -110,27 +104,24 @@ def ahead(people: Sequence[Hashable], place: int) -> int:
     """
     person, earlier = people[place], people[:place]
     turn = earlier.count(person)  # so many rounds of the ring pass without it
-    asked: dict[Hashable, int] = {}
-    for other in people:
-        asked[other] = asked.get(other, 0) + 1
-    first_asked = people.index(person)
-    before = set(people[:first_asked])
-    return turn + sum(min(count, turn + (key in before)) for key, count in asked.items() if key != person)
+    before = set(people[: people.index(person)])
+    return turn + sum(min(count, turn + (key in before)) for key, count in Counter(people).items() if key != person)
 
 
-_REMEMBERED = 64
+_WINDOW = 64
 """Recent enough to follow a change of load, many enough that one long text does not decide."""
-_LEAST_SECONDS, _MOST_SECONDS = 1, 60
+_MIN_SECONDS, _MAX_SECONDS = 1, 60
 """The official OpenAI client obeys a Retry-After of up to a minute and makes up its own where it is longer."""
 
 
-class Pace:
-    """The moments at which the last requests finished while there was work; idle time does not count."""
+class FinishRate:
+    """How fast requests finish: the moments, in seconds of any clock that only goes forward, at which the last of them
+    did while there was work; idle time does not count."""
 
     def __init__(self) -> None:
-        self._moments: deque[float] = deque(maxlen=_REMEMBERED)
+        self._moments: deque[float] = deque(maxlen=_WINDOW)
 
-    def begin(self, now: float) -> None:
+    def start(self, now: float) -> None:
         """Work begins after a time without any."""
         self._moments.clear()
         self._moments.append(now)
@@ -140,13 +131,12 @@ class Pace:
         self._moments.append(now)
 
     def seconds_for(self, requests: int, now: float) -> int:
-        """How long so many requests will take to finish: whole seconds, from 1 to 60.
+        """How long so many requests will take to finish: whole seconds, from 1 to 60; 1 as long as none has finished.
 
-        requests / rate, where the rate is the number of those that finished lately over the time they took. As long
-        as none has finished nothing is known, and the answer is the least.
+        requests / rate, where the rate is the number of those that finished lately over the time they took.
         """
         finished = len(self._moments) - 1
         if finished < 1:
-            return _LEAST_SECONDS
+            return _MIN_SECONDS
         seconds = requests * (now - self._moments[0]) / finished
-        return min(max(math.ceil(seconds), _LEAST_SECONDS), _MOST_SECONDS)
+        return min(max(math.ceil(seconds), _MIN_SECONDS), _MAX_SECONDS)

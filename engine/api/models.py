@@ -1,8 +1,6 @@
-"""Where a base model comes from: shipped, a folder, or a hub id; and what it is called.
+"""Base models by name: where one comes from (shipped, a folder, or a hub id), what it is called, and how large it is.
 
-Knows names and folders. Torch-free, so that a wrong name is told at once. Knows nothing of what is in a model.
-
-How large a model is, by the headers of its safetensors files. Torch-free; reads no weights.
+Torch-free, so that a wrong name is reported at once.
 """
 
 import math

@@ -1,22 +1,7 @@
-"""How a stream that waits for its turn is told how many are before it: by a comment among its server-sent events.
+"""The HTTP API's wire format: OpenAI's chat completions and moderations, vLLM's extras and adapter calls, and ours.
 
-Every reader of events skips comments, the official OpenAI client too, so only those hear it who listen. Knows bytes,
-in the server to be written and in the client to be heard. Torch-free.
-
-Request bodies: JSON checked against a pydantic model, and conversations in OpenAI's form.
-
-Knows JSON and how a wrong field is told. Knows nothing of endpoints. Fields that a body does not know are ignored, as
-OpenAI's server ignores them; fields that it knows must have the right type.
-
-The wire format of OpenAI's moderations: `POST /v1/moderations`. Knows field names; judges nothing.
-
-`POST /v1/taste`, our own addition to OpenAI's API: rated texts in, what a fit of them found out.
-
-Knows field names and bounds. Knows nothing of tastes or of the engine.
-
-The OpenAI-compatible wire format: request bodies checked and translated, answers and errors as JSON.
-
-Knows field names, defaults, vLLM's extras and ours. Knows nothing of models, HTTP servers or the engine.
+Request bodies are pydantic models: fields that they do not know are ignored, as OpenAI's server does, and fields that
+they know must have the right type. What the server writes and the client reads stands side by side.
 """
 
 import json
@@ -25,46 +10,46 @@ import re
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from engine.api.types import (
     MAX_NEW_TOKENS,
-    Choosing,
     FinishReason,
     Message,
     PersonalRating,
     RatedText,
     Role,
     Sampling,
-    TasteFitted,
+    Selection,
+    TasteFit,
 )
 from engine.errors import RequestError
 
-AT_WORK: Final = b": writing\n\n"
-"""The comment of a stream that has its turn and nothing to show yet, so that nobody takes it for dead."""
-
-_QUEUED = re.compile(rb"^: queued (\d{1,9})$", re.MULTILINE)
-
-
-def queued(ahead: int) -> bytes:
-    """The comment: so many requests get their turn before this one."""
-    return b": queued %d\n\n" % ahead
-
-
-def heard(part: bytes) -> Iterator[int]:
-    """The numbers in a part of a stream."""
-    return (int(found[1]) for found in _QUEUED.finditer(part))
-
-
-MAX_NAME_CHARACTERS = 256
-
-Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
-"""Somebody or something, in the caller's words."""
-
+_MAX_STOP_STRINGS = 16
+_MAX_TIMEOUT_SECONDS = 86_400.0
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_SAMPLING_FIELDS = tuple(each.name for each in fields(Sampling))
+_ERROR_TYPES = {
+    404: "not_found_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    503: "server_error",
+    504: "timeout_error",
+}
+
+
+def clean(text: str) -> str:
+    """Replace lone surrogates, which JSON can carry and UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+Name = Annotated[str, Field(max_length=256)]
+"""Somebody or something, in the caller's words."""
+_Text = Annotated[str, AfterValidator(clean)]
+_Value = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
 
 
 class Body(BaseModel):
@@ -76,33 +61,14 @@ class Body(BaseModel):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-class _Part(Body):
-    type: str
-    text: str = ""
-
-
-class Turn(Body):
-    """One turn of a conversation."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part] | None = None
-
-    def message(self) -> Message:
-        """The turn as a message; RequestError if it holds anything but text."""
-        parts = self.content if isinstance(self.content, list) else [_Part(type="text", text=self.content or "")]
-        if any(part.type != "text" for part in parts):
-            raise RequestError("messages: this model reads text only; leave out parts of other types.")
-        return Message(_ROLES[self.role], clean("".join(part.text for part in parts)))
-
-
-def parsed(body: bytes, kind: type[AnyBody]) -> AnyBody:
+def parse(body: bytes, kind: type[AnyBody]) -> AnyBody:
     """Read a body.
 
     Raises:
         RequestError: it is not JSON, or a field is missing or of the wrong type; the sentence names it.
     """
     try:
-        value = json.loads(body)
+        value = json.loads(body)  # not pydantic's JSON reader, which refuses lone surrogates
     except (ValueError, RecursionError) as error:
         raise RequestError(f"The body is not JSON: {error}.") from error
     if not isinstance(value, dict):
@@ -115,141 +81,28 @@ def parsed(body: bytes, kind: type[AnyBody]) -> AnyBody:
         raise RequestError(f"{path}: {problem['msg']}.") from error
 
 
-def clean(text: str) -> str:
-    """Replace lone surrogates, which JSON can carry and UTF-8 cannot."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+# Chat completions
 
 
-class _ModerationBody(Body):
-    input: str
+class _Part(Body):
+    type: str
+    text: str = ""
 
 
-def parse_moderation(body: bytes) -> str:
-    """The text to judge.
-
-    Raises:
-        RequestError: the body has none.
-    """
-    return clean(parsed(body, _ModerationBody).input)
+class _Turn(Body):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[_Part] | None = None
 
 
-def moderation_object(model: str, found: Collection[str]) -> dict[str, Any]:
-    """The answer: what was found, as categories that are true."""
-    result = {
-        "flagged": bool(found),
-        "categories": dict.fromkeys(sorted(found), True),
-        "category_scores": dict.fromkeys(sorted(found), 1.0),
-    }
-    return {"id": f"modr-{uuid.uuid4().hex}", "model": model, "results": [result]}
-
-
-def read_moderation(answer: Mapping[str, Any]) -> frozenset[str]:
-    """The answer, as a client reads it; KeyError, TypeError, IndexError or AttributeError if it is something else."""
-    result = answer["results"][0]
-    found = frozenset(str(name) for name, is_found in result["categories"].items() if is_found)
-    return found or frozenset({"flagged"} if result["flagged"] else ())
-
-
-_Value = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
-
-
-class _Text(Body):
-    messages: list[Turn] = Field(min_length=1)
-    text: str
-    value: _Value
-    weight: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-
-
-class _Rating(Body):
-    text: Annotated[int, Field(ge=0)]
-    value: _Value
-
-
-class _TasteBody(Body):
-    name: Annotated[Name, Field(min_length=1)]
-    texts: list[_Text]
-    people: dict[Name, list[_Rating]] = Field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TasteRequest:
-    """A taste to fit; without texts, one to remove."""
-
-    name: str
-    texts: tuple[RatedText, ...]
-    people: Mapping[str, Sequence[PersonalRating]]
-
-
-def parse_taste(body: bytes) -> TasteRequest:
-    """Read the body of `POST /v1/taste`; RequestError if it is malformed."""
-    taste = parsed(body, _TasteBody)
-    return TasteRequest(
-        name=taste.name,
-        texts=tuple(
-            RatedText(tuple(turn.message() for turn in text.messages), clean(text.text), text.value, text.weight)
-            for text in taste.texts
-        ),
-        people={
-            person: tuple(PersonalRating(rating.text, rating.value) for rating in ratings)
-            for person, ratings in taste.people.items()
-        },
-    )
-
-
-def taste_object(
-    name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
-) -> dict[str, Any]:
-    """The body of `POST /v1/taste`, as a client writes it."""
-    return {
-        "name": name,
-        "texts": [
-            {
-                "messages": [{"role": message.role, "content": message.content} for message in text.messages],
-                "text": text.text,
-                "value": text.value,
-                "weight": text.weight,
-            }
-            for text in texts
-        ],
-        "people": {
-            person: [{"text": rating.text_index, "value": rating.value} for rating in ratings]
-            for person, ratings in people.items()
-        },
-    }
-
-
-def fitted_object(name: str, fitted: TasteFitted) -> dict[str, Any]:
-    """The answer to it."""
-    return {
-        "name": name,
-        "texts": fitted.texts,
-        "people": fitted.people,
-        "auroc": fitted.auroc,
-        "seconds": fitted.seconds,
-    }
-
-
-def read_fitted(answer: Mapping[str, Any]) -> TasteFitted:
-    """The answer, as a client reads it; KeyError, TypeError or ValueError if it is something else."""
-    auroc = answer["auroc"]
-    return TasteFitted(
-        texts=int(answer["texts"]),
-        people=int(answer["people"]),
-        auroc=None if auroc is None else float(auroc),
-        seconds=float(answer["seconds"]),
-    )
-
-
-MAX_STOP_STRINGS = 16
-MAX_TIMEOUT_SECONDS = 86_400.0
-
-_ERROR_TYPES = {
-    404: "not_found_error",
-    429: "rate_limit_error",
-    500: "server_error",
-    503: "server_error",
-    504: "timeout_error",
-}
+def _conversation(turns: Sequence[_Turn]) -> tuple[Message, ...]:
+    """The turns as messages; RequestError if one holds anything but text."""
+    messages = []
+    for turn in turns:
+        parts = turn.content if isinstance(turn.content, list) else [_Part(type="text", text=turn.content or "")]
+        if any(part.type != "text" for part in parts):
+            raise RequestError("messages: this model reads text only; leave out parts of other types.")
+        messages.append(Message(_ROLES[turn.role], clean("".join(part.text for part in parts))))
+    return tuple(messages)
 
 
 class _StreamOptions(Body):
@@ -260,11 +113,11 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class _ChatBody(Body):
-    """Every optional field may also be null, which means its default."""
+class ChatRequest(Body):
+    """The body of `POST /v1/chat/completions`. Every optional field may also be null, which means its default."""
 
     model: str
-    messages: list[Turn] = Field(min_length=1)
+    messages: list[_Turn] = Field(min_length=1)
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
@@ -274,7 +127,7 @@ class _ChatBody(Body):
     repetition_penalty: float | None = None
     seed: int | None = None
     stop: Annotated[list[Annotated[str, Field(min_length=1)]] | None, BeforeValidator(_as_list)] = Field(
-        default=None, max_length=MAX_STOP_STRINGS
+        default=None, max_length=_MAX_STOP_STRINGS
     )
     ignore_eos: bool | None = None
     stream: bool | None = None
@@ -287,75 +140,39 @@ class _ChatBody(Body):
     taste_user: Name | None = None
     explore: float | None = None
 
+    def conversation(self) -> tuple[Message, ...]:
+        """The messages; RequestError if one holds anything but text."""
+        return _conversation(self.messages)
 
-class _LoadBody(Body):
-    lora_name: str
-    lora_path: Annotated[str, Field(pattern=r"^[^\x00]*$")]
+    @property
+    def fills_context(self) -> bool:
+        """No number of tokens was given: the answer may take what the prompt leaves of the context."""
+        return self.max_tokens is None and self.max_completion_tokens is None
 
+    def sampling(self) -> Sampling:
+        """RequestError if a value is out of range."""
+        limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        given: dict[str, Any] = {name: getattr(self, name) for name in _SAMPLING_FIELDS} | {
+            "max_tokens": MAX_NEW_TOKENS if limit is None else limit,
+            "top_k": 0 if self.top_k == -1 else self.top_k,
+            "stop": None if self.stop is None else tuple(map(clean, self.stop)),
+        }
+        return Sampling(**{name: value for name, value in given.items() if value is not None})
 
-class _UnloadBody(Body):
-    lora_name: str
+    def selection(self) -> Selection:
+        """RequestError if a value is out of range."""
+        best_of = 1 if self.best_of is None else self.best_of
+        return Selection(best_of=best_of, taste=self.taste, person=self.taste_user, explore=self.explore or 0.0)
 
+    @property
+    def on_behalf_of(self) -> str | None:
+        """For whom it is asked, in the caller's words; OpenAI's newer name for `user` is `safety_identifier`."""
+        return self.safety_identifier or self.user or None
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
-    """A chat completion as asked for."""
-
-    model: str
-    messages: tuple[Message, ...]
-    sampling: Sampling
-    fills_context: bool
-    """No number of tokens was given: the answer may take what the prompt leaves of the context."""
-    is_stream: bool
-    includes_usage: bool
-    user: str | None = None
-    """For whom it is asked, in the caller's words; OpenAI's newer name for it is `safety_identifier`."""
-    choosing: Choosing
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterRequest:
-    """An adapter to load (with its folder) or to unload."""
-
-    name: str
-    path: str = ""
-
-
-def parse_chat(body: bytes) -> ChatRequest:
-    """Read the body of `POST /v1/chat/completions`.
-
-    Raises:
-        RequestError: it is not JSON, or a field is missing, of the wrong type or out of range.
-    """
-    chat = parsed(body, _ChatBody)
-    max_tokens = chat.max_tokens if chat.max_completion_tokens is None else chat.max_completion_tokens
-    given = {
-        "max_tokens": MAX_NEW_TOKENS if max_tokens is None else max_tokens,
-        "temperature": chat.temperature,
-        "top_p": chat.top_p,
-        "top_k": 0 if chat.top_k == -1 else chat.top_k,
-        "min_p": chat.min_p,
-        "repetition_penalty": chat.repetition_penalty,
-        "seed": chat.seed,
-        "stop": None if chat.stop is None else tuple(map(clean, chat.stop)),
-        "ignore_eos": chat.ignore_eos,
-    }
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return ChatRequest(
-        model=chat.model,
-        messages=tuple(turn.message() for turn in chat.messages),
-        sampling=Sampling(**options),
-        fills_context=max_tokens is None,
-        is_stream=bool(chat.stream),
-        includes_usage=chat.stream_options is not None and chat.stream_options.include_usage,
-        user=chat.safety_identifier or chat.user or None,
-        choosing=Choosing(
-            best_of=1 if chat.best_of is None else chat.best_of,
-            taste=chat.taste,
-            person=chat.taste_user,
-            explore=chat.explore or 0.0,
-        ),
-    )
+    @property
+    def includes_usage(self) -> bool:
+        """Whether a stream ends with its usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
 
 def parse_timeout(header: str | None) -> float | None:
@@ -370,20 +187,9 @@ def parse_timeout(header: str | None) -> float | None:
         seconds = float(header)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+    if not 0 < seconds <= _MAX_TIMEOUT_SECONDS:
         raise RequestError(f"X-Server-Timeout is {header!r}, but it must be a number of seconds, at most a day's.")
     return seconds
-
-
-def parse_load(body: bytes) -> AdapterRequest:
-    """Read the body of `POST /v1/load_lora_adapter`; RequestError if it is malformed."""
-    load = parsed(body, _LoadBody)
-    return AdapterRequest(load.lora_name, load.lora_path)
-
-
-def parse_unload(body: bytes) -> AdapterRequest:
-    """Read the body of `POST /v1/unload_lora_adapter`; RequestError if it is malformed."""
-    return AdapterRequest(parsed(body, _UnloadBody).lora_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +199,7 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     best_of: int = 1
-    """How many texts the answer was chosen from."""
+    """How many texts the answer was selected from."""
 
     def json(self) -> dict[str, int]:
         """OpenAI's usage object."""
@@ -427,7 +233,7 @@ class Completion:
         return self._chunk({"content": text})
 
     def last_chunk(self, finish_reason: FinishReason, best_of: int) -> bytes:
-        """The event that says why the text ends, and how many it was chosen from."""
+        """The event that says why the text ends, and how many it was selected from."""
         return self._chunk({}, finish_reason, best_of=best_of)
 
     def usage_chunk(self, usage: Usage) -> bytes:
@@ -442,7 +248,10 @@ class Completion:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices} | more
 
 
-SSE_DONE = b"data: [DONE]\n\n"
+SSE_DONE: Final = b"data: [DONE]\n\n"
+SSE_WORKING: Final = b": writing\n\n"
+"""The comment of a stream that has its turn and nothing to show yet, so that nobody takes it for dead."""
+_QUEUED = re.compile(rb"^: queued (\d{1,9})$", re.MULTILINE)
 
 
 def sse(value: dict[str, Any]) -> bytes:
@@ -450,8 +259,121 @@ def sse(value: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
-def error_object(message: str, *, status: int, param: str | None = None) -> dict[str, Any]:
+def sse_queued(ahead: int) -> bytes:
+    """The comment of a stream that waits: so many requests get their turn before this one.
+
+    Every reader of events skips comments, the official OpenAI client too; ours listens.
+    """
+    return b": queued %d\n\n" % ahead
+
+
+def queue_positions(part: bytes) -> Iterator[int]:
+    """The numbers of the `sse_queued` comments in a part of a stream."""
+    return (int(found[1]) for found in _QUEUED.finditer(part))
+
+
+def error_object(message: str, *, status: int) -> dict[str, Any]:
     """OpenAI's error object."""
     kind = _ERROR_TYPES.get(status, "invalid_request_error")
     code = "model_not_found" if status == 404 else None
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+# Adapters
+
+
+class LoadRequest(Body):
+    """The body of `POST /v1/load_lora_adapter`."""
+
+    lora_name: str
+    lora_path: Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
+
+class UnloadRequest(Body):
+    """The body of `POST /v1/unload_lora_adapter`."""
+
+    lora_name: str
+
+
+# Moderations and the watermark
+
+
+class TextRequest(Body):
+    """The body of `POST /v1/moderations` and of our `POST /v1/watermark`: a text to judge."""
+
+    input: _Text
+
+
+def moderation_object(model: str, found: Collection[str]) -> dict[str, Any]:
+    """The answer: what was found, as categories that are true."""
+    result = {
+        "flagged": bool(found),
+        "categories": dict.fromkeys(sorted(found), True),
+        "category_scores": dict.fromkeys(sorted(found), 1.0),
+    }
+    return {"id": f"modr-{uuid.uuid4().hex}", "model": model, "results": [result]}
+
+
+def read_moderation(answer: Mapping[str, Any]) -> frozenset[str]:
+    """The answer, as a client reads it; KeyError, TypeError, IndexError or AttributeError if it is something else."""
+    result = answer["results"][0]
+    found = frozenset(str(name) for name, is_found in result["categories"].items() if is_found)
+    return found or frozenset({"flagged"} if result["flagged"] else ())
+
+
+# Tastes, our own addition to OpenAI's API: rated texts in, what a fit of them found out
+
+
+class _RatedText(Body):
+    messages: list[_Turn] = Field(min_length=1)
+    text: _Text
+    value: _Value
+    weight: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class _Rating(Body):
+    text: Annotated[int, Field(ge=0)]
+    value: _Value
+
+
+class TasteRequest(Body):
+    """The body of `POST /v1/taste`: a taste to fit; without texts, one to remove."""
+
+    name: Annotated[Name, Field(min_length=1)]
+    texts: list[_RatedText]
+    people: dict[Name, list[_Rating]] = Field(default_factory=dict)
+
+    def rated_texts(self) -> list[RatedText]:
+        """RequestError if a message holds anything but text."""
+        return [RatedText(_conversation(each.messages), each.text, each.value, each.weight) for each in self.texts]
+
+    def ratings(self) -> dict[str, list[PersonalRating]]:
+        """What single persons think of some of the texts."""
+        return {
+            person: [PersonalRating(rating.text, rating.value) for rating in ratings]
+            for person, ratings in self.people.items()
+        }
+
+
+def taste_object(
+    name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
+) -> dict[str, Any]:
+    """The body of `POST /v1/taste`, as a client writes it."""
+    return {
+        "name": name,
+        "texts": [asdict(text) for text in texts],
+        "people": {
+            person: [{"text": rating.text_index, "value": rating.value} for rating in ratings]
+            for person, ratings in people.items()
+        },
+    }
+
+
+def fit_object(name: str, fit: TasteFit) -> dict[str, Any]:
+    """The answer to it."""
+    return {"name": name} | asdict(fit)
+
+
+def read_fit(answer: Mapping[str, Any]) -> TasteFit:
+    """The answer, as a client reads it; ValueError if it is something else."""
+    return TypeAdapter(TasteFit).validate_python(answer)

@@ -1,11 +1,4 @@
-"""What is said to a model and what comes back: the words that the bot, the client and the server share.
-
-Knows tokens only by number, never by id. Knows nothing of torch, HTTP, chats or people.
-
-A taste in words: texts that were rated, what a fit of them found, and how one text of several is to be chosen.
-
-Knows texts, numbers and people as opaque names. Knows nothing of torch, HTTP or of how a taste is computed.
-"""
+"""What is said to a model and what comes back: the types that the bot, the client, the server and the engine share."""
 
 import hashlib
 import random
@@ -20,6 +13,10 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 MAX_NEW_TOKENS = 4096
 """No request may ask for more new tokens than this."""
+MAX_BEST_OF = 16
+"""No request may have more texts compared than this."""
+MIN_PERSONAL_RATINGS = 6
+"""With fewer ratings nobody has a taste of their own, only everybody's."""
 
 _GREEDY_BELOW = 1e-4
 """Colder than this, dividing by the temperature may overflow, and the likeliest token wins anyway."""
@@ -77,6 +74,49 @@ class Sampling:
                 raise RequestError(f"{field} is {getattr(self, field)}, but it must be {allowed}.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """How many texts may be written for one answer, and by whose taste one of them is selected.
+
+    Raises:
+        RequestError: a value is outside its range; the sentence names the field.
+    """
+
+    best_of: int = 1
+    """At most so many; fewer where others would have to wait for it."""
+    taste: str | None = None
+    person: str | None = None
+    """Whose taste within it; None, or somebody it does not know: everybody's."""
+    explore: float = 0.0
+    """How often a draw from what the taste may be decides, instead of its mean: Thompson sampling (Thompson,
+    Biometrika 25, 1933; Russo et al., "A Tutorial on Thompson Sampling", 2018). So texts are also shown whose worth is
+    not known yet, and the ratings do not only confirm what they already say."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.best_of <= MAX_BEST_OF:
+            raise RequestError(f"best_of is {self.best_of}, but it must be from 1 to {MAX_BEST_OF}.")
+        if not 0.0 <= self.explore <= 1.0:
+            raise RequestError(f"explore is {self.explore}, but it must be from 0 to 1.")
+
+    def draw(self, seed: int | None) -> int | None:
+        """The number of the draw that decides, or None: the mean does. The same for the same seed."""
+        luck = random.Random(None if seed is None else f"{seed} explores")
+        return luck.getrandbits(63) if luck.random() < self.explore else None
+
+
+ONE_TEXT = Selection()
+
+
+def seed_of(seed: int | None, number: int) -> int | None:
+    """The seed of the text with this number among those of one request, whose own is `seed`; the first has just that.
+
+    Without a seed there is none for the others either.
+    """
+    if seed is None or number == 0:
+        return seed
+    return int.from_bytes(hashlib.blake2b(f"{seed} {number}".encode(), digest_size=7).digest(), "big")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A finished text and what it cost."""
@@ -85,16 +125,10 @@ class Reply:
     model: str
     prompt_tokens: int
     completion_tokens: int
-    """Those of all texts that were written for it, also of those that were not chosen."""
+    """Those of all texts that were written for it, also of those that were not selected."""
     finish_reason: FinishReason
     best_of: int = 1
-    """How many texts this one was chosen from."""
-
-
-MOST_TEXTS = 16
-"""No request may have more texts compared than this."""
-FEWEST_RATINGS = 6
-"""With fewer ratings nobody has a taste of their own, only the house's."""
+    """How many texts this one was selected from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +140,7 @@ class RatedText:
     value: float
     """In [-1, 1]; above 0 it is liked."""
     weight: float
-    """In [0, 1]: how much the votes outweigh the prior. A text of weight 0 teaches the house nothing."""
+    """In [0, 1]: how much the votes outweigh the prior. A text of weight 0 teaches nothing about everybody's taste."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +153,7 @@ class PersonalRating:
 
 
 @dataclass(frozen=True, slots=True)
-class TasteFitted:
+class TasteFit:
     """What came of fitting a taste."""
 
     texts: int
@@ -129,46 +163,3 @@ class TasteFitted:
     """Chance that a liked text scores above a disliked one, cross-validated by prompt; None where there is too little
     to tell."""
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choosing:
-    """How many texts may be written for one answer, and by whose taste one of them is chosen.
-
-    Raises:
-        RequestError: a value is outside its range; the sentence names the field.
-    """
-
-    best_of: int = 1
-    """At most so many; fewer where others would have to wait for it."""
-    taste: str | None = None
-    person: str | None = None
-    """Whose taste within it; None, or somebody it does not know: the house's."""
-    explore: float = 0.0
-    """How often a draw from what the taste may be decides, instead of its mean: Thompson sampling (Thompson,
-    Biometrika 25, 1933; Russo et al., "A Tutorial on Thompson Sampling", 2018). So texts are also shown whose worth is
-    not known yet, and the ratings do not only confirm what they already say."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.best_of <= MOST_TEXTS:
-            raise RequestError(f"best_of is {self.best_of}, but it must be from 1 to {MOST_TEXTS}.")
-        if not 0.0 <= self.explore <= 1.0:
-            raise RequestError(f"explore is {self.explore}, but it must be from 0 to 1.")
-
-    def draw(self, seed: int | None) -> int | None:
-        """The number of the draw that decides, or None: the mean does. The same for the same seed."""
-        luck = random.Random(None if seed is None else f"{seed} explores")
-        return luck.getrandbits(63) if luck.random() < self.explore else None
-
-
-ONE_TEXT = Choosing()
-
-
-def seed_of(seed: int | None, number: int) -> int | None:
-    """The seed of the text with this number among those of one request, whose own is `seed`; the first has just that.
-
-    Without a seed there is none for the others either.
-    """
-    if seed is None or number == 0:
-        return seed
-    return int.from_bytes(hashlib.blake2b(f"{seed} {number}".encode(), digest_size=7).digest(), "big")

@@ -24,7 +24,7 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor
 
-from engine.api.types import FEWEST_RATINGS, Choosing, PersonalRating, RatedText, TasteFitted, group_of
+from engine.api.types import MIN_PERSONAL_RATINGS, PersonalRating, RatedText, Selection, TasteFit, group_of
 from engine.errors import EngineError, RequestError
 from engine.inference.feature_reader import Reading
 from engine.inference.request import Job, Take
@@ -105,7 +105,7 @@ class Tastes:
 
     async def fit(
         self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
-    ) -> TasteFitted:
+    ) -> TasteFit:
         """Fit a taste anew; it replaces the one of this name at once, when it is there. Without texts it is removed.
 
         Raises:
@@ -118,31 +118,31 @@ class Tastes:
         async with self._fitting:
             if not texts:
                 self._palates.pop(name, None)
-                return TasteFitted(0, 0, None, time.perf_counter() - began)
+                return TasteFit(0, 0, None, time.perf_counter() - began)
             if name not in self and len(self) >= MOST_NAMES:
                 raise RequestError(f"There are {MOST_NAMES} tastes already; remove one first.")
             features = await self._features_of([await self._encoded(text) for text in texts])
             palate, auroc = await asyncio.to_thread(_fitted, features, texts, people)
             self._palates[name] = palate
         self.fits += 1
-        return TasteFitted(len(texts), len(palate.people), auroc, time.perf_counter() - began)
+        return TasteFit(len(texts), len(palate.people), auroc, time.perf_counter() - began)
 
-    async def choose(self, job: Job, takes: Sequence[Take], choosing: Choosing) -> tuple[Take, int]:
+    async def choose(self, job: Job, takes: Sequence[Take], selection: Selection) -> tuple[Take, int]:
         """The newest of one job's texts that please nearly most, and how many it was chosen from.
 
         The first, from one, where there is nothing to choose by: the taste is gone, or it or the model cannot compute.
         """
-        palate = self._palates.get(choosing.taste or "")
+        palate = self._palates.get(selection.taste or "")
         if palate is None or len(takes) < 2:
             return takes[0], 1
         rows = [self._row(job.prompt, job.family.as_written(take.text, job.messages)) for take in takes]
-        draw = choosing.draw(job.sampling.seed)
+        draw = selection.draw(job.sampling.seed)
         try:
             features = await asyncio.wrap_future(self._worker.read(Reading(rows, is_urgent=True)))
         except EngineError as error:
             logger.warning("The first of %d texts is taken unseen: %s", len(takes), error)
             return takes[0], 1
-        scores = await asyncio.to_thread(palate.scores, features, person=choosing.person, draw=draw)
+        scores = await asyncio.to_thread(palate.scores, features, person=selection.person, draw=draw)
         is_eligible = scores.isfinite() & torch.tensor([bool(take.text.strip()) for take in takes])
         if not is_eligible.any():
             return takes[0], 1
@@ -207,7 +207,7 @@ def _fitted(
             torch.tensor([(1.0 + rating.value) / 2.0 for rating in ratings], dtype=torch.float64),
         )
         for person, ratings in people.items()
-        if len(ratings) >= FEWEST_RATINGS
+        if len(ratings) >= MIN_PERSONAL_RATINGS
     }
     palate = fit_palate(features, labels, verdicts)
     sides = [text.value > 0.0 for text in texts if text.weight > 0.0 and text.value]

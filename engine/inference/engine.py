@@ -20,14 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from engine.api.fair_queue import Pace, ahead
-from engine.api.types import ONE_TEXT, Choosing, Message, Sampling
+from engine.api.fair_queue import FinishRate, ahead
+from engine.api.types import ONE_TEXT, Message, Sampling, Selection
 from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, ModelError, RequestError
 from engine.inference.chooser import Tastes
 from engine.inference.kv_cache import default_kv_tokens
 from engine.inference.request import Generation, Job, Progress, Take
 from engine.inference.scheduler import Scheduler
-from engine.inference.watermark import Evidence, Watermark, strongest
+from engine.inference.watermark import Detection, Watermark, strongest
 from engine.inference.worker import Worker
 from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
@@ -145,13 +145,13 @@ class Engine:
         self.tastes = Tastes(base, template=self._template, worker=self._worker)
         self._generations: dict[Job, Generation] = {}
         self._choices: set[asyncio.Task[None]] = set()
-        self._pace = Pace()
+        self._finish_rate = FinishRate()
         self._is_closing = False
         self._is_idle = asyncio.Event()
         self.ended = asyncio.Event()
         """Set when the thread has ended, whether asked to or by a fault."""
 
-    async def look_for_watermark(self, text: str) -> Evidence:
+    async def look_for_watermark(self, text: str) -> Detection:
         """What a text shows of a watermark: any of the engine's.
 
         Raises:
@@ -229,13 +229,13 @@ class Engine:
         model: str,
         fills_context: bool = False,
         user: str | None = None,
-        choosing: Choosing = ONE_TEXT,
+        selection: Selection = ONE_TEXT,
         timeout_seconds: float | None = None,
     ) -> Generation:
         """Queue a request for the version `model`.
 
         With `fills_context`, `max_tokens` is lowered to what the prompt leaves of the context. Rows are dealt out
-        fairly between users. By `choosing`, several texts may be written and one of them chosen. After
+        fairly between users. By `selection`, several texts may be written and one of them selected. After
         `timeout_seconds` the answer ends with `DeadlineExceeded`, wherever it stands.
 
         Raises:
@@ -251,12 +251,12 @@ class Engine:
         prompt = self._template.encode(messages)
         sampling = self._fitted(sampling, len(prompt), fills_context=fills_context)
         # Greedy texts are all the same, and without a taste there is nothing to choose by.
-        best_of = 1 if sampling.is_greedy or choosing.taste not in self.tastes else choosing.best_of
+        best_of = 1 if sampling.is_greedy or selection.taste not in self.tastes else selection.best_of
         job = Job(prompt, sampling, adapter, user, best_of, messages, self._family)
         loop = asyncio.get_running_loop()
         if not self._generations:
-            self._pace.begin(loop.time())
-        generation = self._generations[job] = Generation(job, model, choosing)
+            self._finish_rate.start(loop.time())
+        generation = self._generations[job] = Generation(job, model, selection)
         if timeout_seconds is not None:
             generation.timer = loop.call_later(timeout_seconds, self._expire, job, timeout_seconds)
         self._is_idle.clear()
@@ -284,7 +284,7 @@ class Engine:
         of_user = 0 if user is None else sum(job.user == user for job in waiting)
         if of_user < self._capacity - len(self._generations):
             return
-        seconds = self._pace.seconds_for(of_user or len(waiting), asyncio.get_running_loop().time())
+        seconds = self._finish_rate.seconds_for(of_user or len(waiting), asyncio.get_running_loop().time())
         theirs = f", {of_user} of them for the same user" if of_user else ""
         raise EngineBusy(
             f"{len(waiting)} requests are waiting already{theirs}; try again in {seconds} s.",
@@ -324,7 +324,7 @@ class Engine:
                     choice.add_done_callback(self._choices.discard)
                 if step.is_last:
                     del self._generations[step.job]
-                    self._pace.finish(now)
+                    self._finish_rate.finish(now)
         if not self._generations:
             self._is_idle.set()
 
@@ -332,7 +332,7 @@ class Engine:
         """End an answer of several texts with the one that pleases most; whatever happens, it ends."""
         last = Progress(generation.job, takes[0].text, finish_reason=takes[0].finish_reason)
         try:
-            take, compared = await self.tastes.choose(generation.job, takes, generation.choosing)
+            take, compared = await self.tastes.choose(generation.job, takes, generation.selection)
             last = Progress(generation.job, take.text, finish_reason=take.finish_reason, compared=compared)
         finally:
             self._deliver([last])

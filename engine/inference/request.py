@@ -18,7 +18,7 @@ from typing import Final
 
 from tokenizers import Tokenizer
 
-from engine.api.types import Choosing, FinishReason, Message, Sampling, seed_of
+from engine.api.types import FinishReason, Message, Sampling, Selection, seed_of
 from engine.errors import EngineError, EngineUnavailable, ModelError
 from engine.inference.batch import Row
 from engine.inference.detokenizer import TextStream
@@ -145,9 +145,9 @@ SILENCE_SECONDS: Final = 600.0
 class Generation:
     """One answer being written. Iterate `deltas`; `cancel` when nobody wants the rest."""
 
-    def __init__(self, job: Job, version: str, choosing: Choosing) -> None:
+    def __init__(self, job: Job, version: str, selection: Selection) -> None:
         self.version = version
-        self.choosing = choosing
+        self.selection = selection
         self.prompt_tokens = len(job.prompt)
         self.completion_tokens = 0
         """Those of all texts that were written."""

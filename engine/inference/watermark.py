@@ -5,14 +5,11 @@ candidate token has 30 random bits, g-values, drawn from a secret key and the fo
 rounds prefers tokens with ones (for two competitors: p <- p (1 + g - sum of g p)). Averaged over keys no token becomes
 likelier, so texts keep their quality; a context that has come before in the same text is left alone, or texts would
 repeat themselves. Without a watermark the g-values of a text are fair coins; so their weighted mean, with weights that
-fall from 10 to 1 over the rounds, has a known distribution, and a p-value. The hashing is transformers'. Knows token
-ids and probabilities. Knows no text.
+fall from 10 to 1 over the rounds, has a known distribution, and a p-value. The hashing is transformers'.
 
-The program `python -m engine.inference.watermark`: does a text carry the watermark? JSON in, JSON out, through its
-pipes.
-
-In: `{"model": ..., "keys": [hex, ...], "text": ...}`; out: `{"tokens": n, "p_value": p or null}`. Through a pipe, for a
-key belongs into no command line and no environment. Only the model's tokenizer is loaded.
+`python -m engine.inference.watermark` tells whether a text carries the watermark: JSON in, JSON out, through its pipes,
+since a key belongs into no command line and no environment. In: `{"model": ..., "keys": [hex, ...], "text": ...}`; out:
+`{"tokens": n, "p_value": p or null}`. Only the model's tokenizer is loaded.
 """
 
 import hashlib
@@ -22,6 +19,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,14 +32,14 @@ from engine.errors import ModelError
 
 CONTEXT_TOKENS = 4
 DEPTH = 30
-FEWEST_TOKENS = 20
+MIN_TOKENS = 20
 """Scored tokens below which nothing can be told."""
 _TABLE_SIZE, _TABLE_SEED, _HISTORY = 2**16, 0, 1024
 _KEY_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Detection:
     """What a text shows of the watermark."""
 
     tokens: int
@@ -86,25 +84,25 @@ class Watermark:
             marked = marked * (1.0 + bits - (bits * marked).sum(dim=-1, keepdim=True))
         return probs.index_copy(0, torch.tensor(places, device=probs.device), marked)
 
-    def look_for(self, ids: Sequence[int]) -> Evidence:
+    def look_for(self, ids: Sequence[int]) -> Detection:
         """How likely a text's token ids carry the watermark."""
         if len(ids) <= CONTEXT_TOKENS:
-            return Evidence(0, None)
+            return Detection(0, None)
         text = torch.tensor([list(ids)], device=self._device)
         g_values = self._processor.compute_g_values(text)[0].double().cpu()  # (T - 4, DEPTH)
         is_new = self._processor.compute_context_repetition_mask(text)[0].cpu()
         count = int(is_new.sum())
-        if count < FEWEST_TOKENS:
-            return Evidence(count, None)
+        if count < MIN_TOKENS:
+            return Detection(count, None)
         excess = ((g_values[is_new] - 0.5) * self._weights).sum().item()
         z = excess / math.sqrt(count * 0.25 * float((self._weights**2).sum()))
-        return Evidence(count, 0.5 * math.erfc(z / math.sqrt(2.0)))
+        return Detection(count, 0.5 * math.erfc(z / math.sqrt(2.0)))
 
 
-def strongest(found: Sequence[Evidence]) -> Evidence:
+def strongest(found: Sequence[Detection]) -> Detection:
     """The best evidence among several keys; its p-value is corrected for their number (Bonferroni)."""
     best = min(found, key=lambda each: 1.0 if each.p_value is None else each.p_value)
-    return best if best.p_value is None else Evidence(best.tokens, min(1.0, best.p_value * len(found)))
+    return best if best.p_value is None else Detection(best.tokens, min(1.0, best.p_value * len(found)))
 
 
 def read_secret(line: str) -> bytes:
@@ -124,6 +122,21 @@ def read_secret(line: str) -> bytes:
     return secret
 
 
+def read_secrets(file: Path) -> list[bytes]:
+    """The keys of a file, one a line.
+
+    Raises:
+        ModelError: it cannot be read, has none, or a line is none.
+    """
+    try:
+        lines = [line for line in file.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"The watermark's key {file} cannot be read: name a file with a key in hex.") from error
+    if not lines:
+        raise ModelError(f"The watermark's key {file} is empty: write a key in hex into it.")
+    return list(map(read_secret, lines))
+
+
 def _keys(secret: bytes) -> list[int]:
     """One key a round, by HMAC-SHA-256 in counter mode."""
     digests = (hmac.new(secret, f"synthid {depth}".encode(), hashlib.sha256).digest() for depth in range(DEPTH))
@@ -131,7 +144,7 @@ def _keys(secret: bytes) -> list[int]:
 
 
 def main() -> int:
-    """Read the question, answer it; returns the exit status."""
+    """Answer the question on stdin; returns the exit status."""
     try:
         asked: dict[str, Any] = json.loads(sys.stdin.read())
         tokenizer = AutoTokenizer.from_pretrained(find_source(asked["model"]), trust_remote_code=False)

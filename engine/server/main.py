@@ -1,7 +1,4 @@
-"""The server behind `engine.serve`: a model, loaded, and served at a socket until a signal comes.
-
-Knows the socket, signals, and what the command line asked for. Knows nothing of requests.
-"""
+"""The part of `engine.serve` that needs torch: load the model, and serve it until a signal comes."""
 
 import argparse
 import asyncio
@@ -12,16 +9,14 @@ import signal
 import socket
 import sys
 from collections.abc import Generator
-from pathlib import Path
 
 import torch
 import uvicorn
 from starlette.applications import Starlette
 from transformers.utils.logging import disable_progress_bar
 
-from engine.errors import ModelError
 from engine.inference.engine import Engine
-from engine.inference.watermark import Watermark, read_secret
+from engine.inference.watermark import Watermark, read_secrets
 from engine.models.guard import Guard
 from engine.models.loader import load_to_serve
 from engine.server.app import build_app
@@ -53,8 +48,8 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
     disable_progress_bar()
     base = load_to_serve(options.model, in_int8=options.quantize == "int8")
     guard = None if options.guard is None else Guard(options.guard)
-    secrets = _lines(options.watermark_key)
-    watermarks = [Watermark(read_secret(line), base.model.device) for line in secrets]
+    secrets = [] if options.watermark_key is None else read_secrets(options.watermark_key)
+    watermarks = [Watermark(secret, base.model.device) for secret in secrets]
 
     async def run() -> int:
         async with Engine(
@@ -68,19 +63,6 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
             return await _serve(engine, build_app(engine, versions_dir=options.versions, guard=guard), listener)
 
     return asyncio.run(run())
-
-
-def _lines(file: Path | None) -> list[str]:
-    """The lines of a file of keys; ModelError if it cannot be read or has none."""
-    if file is None:
-        return []
-    try:
-        lines = [line for line in file.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"The watermark's key {file} cannot be read: name a file with a key in hex.") from error
-    if not lines:
-        raise ModelError(f"The watermark's key {file} is empty: write a key in hex into it.")
-    return lines
 
 
 class _Server(uvicorn.Server):

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from bot.common.http_server import listen, serving
-from engine.api.protocol import AT_WORK, SSE_DONE, Completion, Usage, queued
+from engine.api.protocol import SSE_DONE, SSE_WORKING, Completion, Usage, sse_queued
 
 BASE = "starter"
 _PATIENCE_SECONDS = 0.5
@@ -116,7 +116,7 @@ class FakeEngine:
         completion = Completion(body["model"])
         yield completion.first_chunk()
         while self.is_held:
-            yield AT_WORK if self.ahead is None else queued(self.ahead)
+            yield SSE_WORKING if self.ahead is None else sse_queued(self.ahead)
             try:
                 await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)
             except TimeoutError:

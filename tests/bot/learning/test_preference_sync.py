@@ -11,7 +11,7 @@ from bot.common.metrics import BotMetrics
 from bot.common.timing import Timing
 from bot.learning import preference_sync
 from bot.learning.preference_sync import CONTROL_SHARE, OWN_TASTE, PreferenceSync, is_control, training_texts
-from engine.api.types import ONE_TEXT, Message, PersonalRating, RatedText, TasteFitted
+from engine.api.types import ONE_TEXT, Message, PersonalRating, RatedText, TasteFit
 from engine.data.dataset import RatedGeneration, Rating
 from engine.errors import EngineUnavailable, NoTaste
 from storage.db.database import Database
@@ -35,7 +35,7 @@ class Engine:
 
     async def fit_taste(
         self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
-    ) -> TasteFitted:
+    ) -> TasteFit:
         assert name == "house"
         self.began.append(asyncio.get_running_loop().time())
         self.at_once += 1
@@ -45,7 +45,7 @@ class Engine:
         self.fits.append((texts, people))
         if self.error is not None:
             raise self.error
-        return TasteFitted(len(texts), len(people), 0.7 if texts else None, self.seconds)
+        return TasteFit(len(texts), len(people), 0.7 if texts else None, self.seconds)
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -147,7 +147,7 @@ async def test_without_consent_or_with_too_few_or_one_sided_ratings_there_is_no_
     sync.refit_soon()
     await until(lambda: engine.fits)
     assert engine.fits[-1] == ([], {}) and sync.fitted is None
-    assert await sync.choosing_for(generation) == ONE_TEXT
+    assert await sync.selection_for(generation) == ONE_TEXT
     await rated(db, 3, first=50)
     sync.refit_soon()
     await until(lambda: sync.fitted)
@@ -200,9 +200,9 @@ async def test_a_tenth_of_the_texts_is_control_and_always_the_same_ones(
     await until(lambda: sync.fitted)
     plain = [seed for seed in range(10_000) if is_control(seed)]
     assert abs(len(plain) / 10_000 - CONTROL_SHARE) < 0.01
-    assert await sync.choosing_for(replace(generation, seed=plain[0])) == ONE_TEXT
+    assert await sync.selection_for(replace(generation, seed=plain[0])) == ONE_TEXT
     other = next(seed for seed in range(99) if seed not in plain)
-    chosen = await sync.choosing_for(replace(generation, seed=other))
+    chosen = await sync.selection_for(replace(generation, seed=other))
     assert (chosen.best_of, chosen.taste, chosen.person, chosen.explore) == (8, "house", None, 0.25)
 
 
@@ -218,11 +218,11 @@ async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_
     ((name, said),) = engine.fits[-1][1].items()
     assert name not in ("ada", "bob") and len(said) == 12
     assert {rating.value for rating in said} == {1.0, -1.0}
-    assert (await sync.choosing_for(generation)).person == name
-    assert (await sync.choosing_for(replace(generation, author="bob"))).person is None
-    assert (await sync.choosing_for(replace(generation, chat="elsewhere"))).person is None
+    assert (await sync.selection_for(generation)).person == name
+    assert (await sync.selection_for(replace(generation, author="bob"))).person is None
+    assert (await sync.selection_for(replace(generation, chat="elsewhere"))).person is None
     await people.set_preference(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
-    assert (await sync.choosing_for(generation)).person is None, "from that moment on"
+    assert (await sync.selection_for(generation)).person is None, "from that moment on"
 
 
 def row(number: int, *ratings: Rating) -> RatedGeneration:

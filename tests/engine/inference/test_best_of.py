@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.api.types import Choosing, Message, RatedText, Sampling, seed_of
+from engine.api.types import Message, RatedText, Sampling, Selection, seed_of
 from engine.errors import DeadlineExceeded
 from engine.inference.engine import Engine
 from engine.models.loader import Base, load_base
@@ -113,7 +113,7 @@ async def test_the_base_judges_what_a_version_writes(
 
         rated = [RatedText((*asked,), await write_one(number), (-1.0) ** number, 0.3) for number in range(16)]
         await engine.tastes.fit("house", rated, {})
-        text = await text_of(engine.submit(asked, replace(drawn, seed=50), model="first", choosing=HOUSE))
+        text = await text_of(engine.submit(asked, replace(drawn, seed=50), model="first", selection=HOUSE))
         texts = [await write_one(seed_of(50, place)) for place in range(6)]
         liked = scores(engine, load_base(str(tiny_model_folder)), asked, texts)
     assert text in [t for t, chance in zip(texts, liked, strict=True) if chance >= max(liked) - CLOSE_ENOUGH]
@@ -149,19 +149,19 @@ async def test_all_tokens_count_and_the_text_comes_in_one_piece(starter: Base, r
 
 
 @pytest.mark.parametrize(
-    ("sampling", "choosing"),
+    ("sampling", "selection"),
     [
-        (replace(DRAWN, seed=1), Choosing(best_of=4, taste="nobody's")),
-        (replace(DRAWN, seed=1), Choosing(best_of=4)),
-        (replace(DRAWN, seed=1), Choosing(taste="house")),
+        (replace(DRAWN, seed=1), Selection(best_of=4, taste="nobody's")),
+        (replace(DRAWN, seed=1), Selection(best_of=4)),
+        (replace(DRAWN, seed=1), Selection(taste="house")),
         (replace(DRAWN, temperature=0.0), HOUSE),
     ],
 )
 async def test_where_there_is_nothing_to_choose_one_text_is_streamed(
-    starter: Base, rated: list[RatedText], sampling: Sampling, choosing: Choosing
+    starter: Base, rated: list[RatedText], sampling: Sampling, selection: Selection
 ) -> None:
     async with tasting(starter, rated) as engine:
-        generation = ask(engine, 0, sampling, choosing)
+        generation = ask(engine, 0, sampling, selection)
         pieces = [delta async for delta in generation.deltas()]
         assert generation.best_of == 1
         assert len(pieces) > 1
@@ -309,8 +309,8 @@ async def test_exploring_is_repeated_by_the_seed_and_chooses_otherwise_now_and_t
     unsure = replace(HOUSE, explore=1.0)
     async with tasting(starter, rated[:12]) as engine:
 
-        async def choices(choosing: Choosing) -> list[str]:
-            return [await text_of(ask(engine, 0, replace(DRAWN, seed=seed), choosing)) for seed in range(6)]
+        async def choices(selection: Selection) -> list[str]:
+            return [await text_of(ask(engine, 0, replace(DRAWN, seed=seed), selection)) for seed in range(6)]
 
         explored = await choices(unsure)
         assert explored == await choices(unsure)

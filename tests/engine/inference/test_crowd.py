@@ -17,7 +17,7 @@ from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, Reque
 from engine.inference.engine import Engine
 from engine.inference.request import Generation
 from engine.models.loader import Base, load_base
-from engine.server import streaming
+from engine.server import app
 from engine.server.app import build_app
 
 ASK = [Message("user", "Write a slogan on green tea")]
@@ -254,8 +254,8 @@ async def test_a_deadline_is_a_504_or_the_last_event_and_openais_client_does_not
 
 
 async def test_a_stream_that_waits_hears_how_many_are_before_it(starter: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "QUEUE_NEWS_SECONDS", 0.01)
-    monkeypatch.setattr(streaming, "QUEUE_NEWS_PER_SECOND", 10_000)
+    monkeypatch.setattr(app, "QUEUE_UPDATE_SECONDS", 0.01)
+    monkeypatch.setattr(app, "QUEUE_UPDATES_PER_SECOND", 10_000)
     heard: list[int] = []
     async with served(Engine(starter, max_batch=1)) as http:
         client = EngineClient("http://engine", http=http)

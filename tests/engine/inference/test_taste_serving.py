@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engine.api.client import EngineClient
-from engine.api.types import Choosing, Message, PersonalRating, RatedText, Reply, Sampling, TasteFitted, seed_of
+from engine.api.types import Message, PersonalRating, RatedText, Reply, Sampling, Selection, TasteFit, seed_of
 from engine.errors import EngineUnavailable, NoTaste, RequestError
 from engine.inference.engine import Engine
 from engine.inference.feature_reader import Reading, Readings
@@ -241,9 +241,11 @@ async def test_the_client_teaches_a_real_server_and_gets_the_best_of_its_texts(s
         ]  # fmt: skip
         people = {"ann": [PersonalRating(number, -text.value) for number, text in enumerate(rated)]}
         fitted = await client.fit_taste("house", rated, people)
-        assert isinstance(fitted, TasteFitted)
+        assert isinstance(fitted, TasteFit)
         assert (fitted.texts, fitted.people) == (12, 1)
-        asked = client.stream(messages, drawn, model="tiny", best_of=4, taste="house", taste_user="ann", explore=0.5)
+        asked = client.stream(
+            messages, drawn, model="tiny", selection=Selection(best_of=4, taste="house", person="ann", explore=0.5)
+        )
         *pieces, reply = [piece async for piece in asked]
         assert isinstance(reply, Reply)
         assert 1 <= reply.best_of <= 4
@@ -256,7 +258,9 @@ async def test_the_client_teaches_a_real_server_and_gets_the_best_of_its_texts(s
             await client.fit_taste("house", [replace(text, value=1.0) for text in rated], {})
         assert not isinstance(refusal.value, NoTaste)
         assert (await client.fit_taste("house", [], {})).texts == 0
-        *_, reply = [piece async for piece in client.stream(messages, drawn, model="tiny", best_of=4, taste="house")]
+        *_, reply = [
+            piece async for piece in client.stream(messages, drawn, model="tiny", selection=replace(HOUSE, best_of=4))
+        ]
         assert isinstance(reply, Reply) and reply.best_of == 1
 
 
@@ -290,13 +294,15 @@ async def test_a_strict_server_is_asked_without_a_choice_from_then_on(unknown: s
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         client = EngineClient("http://elsewhere", http=http)
         for _ in range(2):
-            wish = client.stream([Message("user", "hi")], DRAWN, model="m", best_of=4, taste="house", taste_user="ann")
+            wish = client.stream(
+                [Message("user", "hi")], DRAWN, model="m", selection=Selection(best_of=4, taste="house", person="ann")
+            )
             *_, reply = [piece async for piece in wish]
             assert isinstance(reply, Reply) and reply.best_of == 1
-        [_ async for _ in client.stream([Message("user", "hi")], DRAWN, model="m", taste="house")]
+        [_ async for _ in client.stream([Message("user", "hi")], DRAWN, model="m", selection=Selection(taste="house"))]
     fields = {"best_of", "taste", "taste_user", "explore"}
     assert [sorted(fields & body.keys()) for body in asked] == [["best_of", "taste", "taste_user"], [], [], []]
 
 
 def test_a_choice_is_nothing_by_default() -> None:
-    assert Choosing() == Choosing(best_of=1, taste=None, person=None, explore=0.0)
+    assert Selection() == Selection(best_of=1, taste=None, person=None, explore=0.0)

@@ -67,13 +67,13 @@ async def test_health_is_503_while_the_model_is_stuck_and_200_before_and_after(
         writing = asyncio.create_task(write(engine))
         await asyncio.to_thread(hang.hanging.wait)
         assert await status(engine) == (200, "ok"), "a long round is none that is stuck"
-        monkeypatch.setattr(engine, "STUCK_SECONDS", 0.05)
+        monkeypatch.setattr("engine.inference.engine.STUCK_SECONDS", 0.05)
         await asyncio.sleep(0.1)
         assert await status(engine) == (503, "stuck")
-        monkeypatch.setattr(engine, "STUCK_SECONDS", 60.0)
+        monkeypatch.setattr("engine.inference.engine.STUCK_SECONDS", 60.0)
         hang.end()
         assert await writing
-        monkeypatch.setattr(engine, "STUCK_SECONDS", 0.0)
+        monkeypatch.setattr("engine.inference.engine.STUCK_SECONDS", 0.0)
         while await status(engine) != (200, "ok"):  # an idle engine is not stuck, however long it waits
             await asyncio.sleep(0.01)
     assert await status(engine) == (503, "stopped")

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from engine.api.types import ONE_TEXT, Choosing, Message, RatedText, Sampling
+from engine.api.types import ONE_TEXT, Message, RatedText, Sampling, Selection
 from engine.inference.engine import Engine
 from engine.inference.request import Generation
 from engine.server.app import build_app
 
 TOPICS = ("green tea", "a night train", "my cat", "the rain", "fresh bread", "an old bike", "winter", "a lighthouse")
 DRAWN = Sampling(max_tokens=32, temperature=1.0, top_p=0.95)
-HOUSE = Choosing(best_of=6, taste="house")
+HOUSE = Selection(best_of=6, taste="house")
 
 
 def likes_long(text: str) -> bool:
@@ -29,9 +29,9 @@ def prompt(number: int) -> tuple[Message, ...]:
 
 
 def ask(
-    engine: Engine, number: int = 0, sampling: Sampling = DRAWN, choosing: Choosing = ONE_TEXT, **more: object
+    engine: Engine, number: int = 0, sampling: Sampling = DRAWN, selection: Selection = ONE_TEXT, **more: object
 ) -> Generation:
-    return engine.submit(prompt(number), sampling, model="starter", choosing=choosing, **more)  # type: ignore[arg-type]
+    return engine.submit(prompt(number), sampling, model="starter", selection=selection, **more)  # type: ignore[arg-type]
 
 
 async def text_of(generation: Generation) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.api.types import ONE_TEXT, Choosing, seed_of
+from engine.api.types import ONE_TEXT, Selection, seed_of
 from engine.errors import RequestError
 from engine.inference.engine import Engine
 from engine.models.loader import Base
@@ -12,12 +12,12 @@ from tests.support.learning.rated import served
 
 
 def test_how_often_and_what_is_drawn_depends_on_the_seed_alone() -> None:
-    choosing = Choosing(best_of=2, taste="house", explore=0.3)
-    draws = [choosing.draw(seed) for seed in range(1000)]
-    assert draws == [choosing.draw(seed) for seed in range(1000)]
+    selection = Selection(best_of=2, taste="house", explore=0.3)
+    draws = [selection.draw(seed) for seed in range(1000)]
+    assert draws == [selection.draw(seed) for seed in range(1000)]
     assert 250 < sum(draw is not None for draw in draws) < 350
     assert len({draw for draw in draws if draw is not None}) > 240
-    assert ONE_TEXT.draw(1) is None and replace(choosing, explore=1.0).draw(None) is not None
+    assert ONE_TEXT.draw(1) is None and replace(selection, explore=1.0).draw(None) is not None
 
 
 def test_the_first_sibling_has_the_requests_seed_and_the_others_their_own() -> None:
@@ -28,7 +28,7 @@ def test_the_first_sibling_has_the_requests_seed_and_the_others_their_own() -> N
 
 def test_a_wish_is_checked_wherever_it_is_made() -> None:
     with pytest.raises(RequestError, match="best_of is 17"):
-        Choosing(best_of=17)
+        Selection(best_of=17)
 
 
 @pytest.mark.parametrize(
