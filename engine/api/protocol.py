@@ -89,12 +89,14 @@ class _Part(Body):
     text: str = ""
 
 
-class _Turn(Body):
+class Turn(Body):
+    """One turn of a conversation, as OpenAI has it."""
+
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[_Part] | None = None
 
 
-def _conversation(turns: Sequence[_Turn]) -> tuple[Message, ...]:
+def _conversation(turns: Sequence[Turn]) -> tuple[Message, ...]:
     """The turns as messages; RequestError if one holds anything but text."""
     messages = []
     for turn in turns:
@@ -117,7 +119,7 @@ class ChatRequest(Body):
     """The body of `POST /v1/chat/completions`. Every optional field may also be null, which means its default."""
 
     model: str
-    messages: list[_Turn] = Field(min_length=1)
+    messages: list[Turn] = Field(min_length=1)
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
@@ -325,7 +327,7 @@ def read_moderation(answer: Mapping[str, Any]) -> frozenset[str]:
 
 
 class _RatedText(Body):
-    messages: list[_Turn] = Field(min_length=1)
+    messages: list[Turn] = Field(min_length=1)
     text: _Text
     value: _Value
     weight: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]

@@ -285,7 +285,7 @@ async def test_without_scores_the_first_text_is_taken(
             def fail(*_: object, **__: object) -> None:
                 raise RuntimeError("no luck")
 
-            monkeypatch.setattr("engine.preference.features.text_features", fail)
+            monkeypatch.setattr("engine.inference.feature_reader.text_features", fail)
         group = ask(engine, 0, replace(DRAWN, seed=5), HOUSE)
         assert await text_of(group) == first
         assert group.best_of == 1
