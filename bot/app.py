@@ -56,7 +56,7 @@ from bot.learning.canary import CanaryMonitor
 from bot.learning.nightly import Nightly
 from bot.learning.preference_sync import PreferenceSync
 from bot.learning.schedule import Schedule
-from bot.messaging.alerts import Alarm
+from bot.messaging.alerts import AdminAlerts
 from bot.messaging.confirmations import Confirmations
 from bot.messaging.messenger import Messenger, Urgency
 from bot.messaging.render import Renderer
@@ -86,10 +86,10 @@ from bot.telegram.handlers.inline import InlineHandlers
 from bot.telegram.handlers.privacy import PrivacyHandlers
 from bot.telegram.handlers.prompts import PromptHandlers
 from bot.telegram.handlers.ratings import RatingHandlers
-from bot.telegram.inbox import ALLOWED_UPDATES, InboxProcessor, Intake
+from bot.telegram.inbox import ALLOWED_UPDATES, Inbox, InboxProcessor
 from bot.telegram.polling import Poller
-from bot.telegram.rate_limiter import Pacer
-from bot.telegram.sender import Delivery
+from bot.telegram.rate_limiter import RateLimiter
+from bot.telegram.sender import Sender
 from bot.telegram.webhook import Webhook
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
@@ -111,8 +111,8 @@ class Ground:
     keys: Keys
     metrics: BotMetrics
     bot: ExtBot[Urgency]
-    delivery: Delivery
-    alarm: Alarm
+    sender: Sender
+    alerts: AdminAlerts
     backups: Backups
 
 
@@ -120,14 +120,14 @@ def lay_ground(settings: Settings, stack: AsyncExitStack, keys: Keys, db: Databa
     """Make what needs no network."""
     token = settings.telegram_bot_token.get_secret_value()
     metrics = BotMetrics()
-    pacer = Pacer(limits=settings.pacing == "on", on_flood=metrics.floods.inc)
-    bot = build_bot(token=token, api_url=str(settings.telegram_api_url), pacer=pacer)
-    delivery = Delivery(bot)
-    alarm = Alarm(db=db, messenger=delivery, metrics=metrics, admin_ids=settings.admin_ids)
-    stack.push_async_callback(alarm.close)
+    rate_limiter = RateLimiter(limits=settings.pacing == "on", on_flood=metrics.floods.inc)
+    bot = build_bot(token=token, api_url=str(settings.telegram_api_url), rate_limiter=rate_limiter)
+    sender = Sender(bot)
+    alerts = AdminAlerts(db=db, messenger=sender, metrics=metrics, admin_ids=settings.admin_ids)
+    stack.push_async_callback(alerts.close)
     return Ground(
-        settings=settings, timing=timing, stack=stack, db=db, keys=keys, metrics=metrics, bot=bot, delivery=delivery,
-        alarm=alarm, backups=Backups(settings, keys),
+        settings=settings, timing=timing, stack=stack, db=db, keys=keys, metrics=metrics, bot=bot, sender=sender,
+        alerts=alerts, backups=Backups(settings, keys),
     )  # fmt: skip
 
 
@@ -299,23 +299,23 @@ async def receive(
     stack: AsyncExitStack,
     application: TelegramApplication,
     processor: InboxProcessor,
-    intake: Intake,
+    inbox: Inbox,
     metrics: BotMetrics,
     timing: Timing,
 ) -> asyncio.Task[None]:
     """Take up what was accepted before, then let Telegram send more; the task ends only if that cannot go on."""
-    await intake.take_up()
+    await inbox.take_up()
     await application.start()
     stack.push_async_callback(_stop, application, processor)
     if settings.webhook_url is not None and settings.webhook_secret is not None:
         await _open_webhook(settings, stack, application, Webhook(
-            intake=intake, processor=processor, secret=settings.webhook_secret.get_secret_value(), metrics=metrics
+            inbox=inbox, processor=processor, secret=settings.webhook_secret.get_secret_value(), metrics=metrics
         ))  # fmt: skip
         work = asyncio.create_task(_for_ever(), name="webhook")
     else:
         http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{application.bot.base_url}/getUpdates"
-        poller = Poller(url=url, http=http, intake=intake, processor=processor, metrics=metrics, timing=timing)
+        poller = Poller(url=url, http=http, inbox=inbox, processor=processor, metrics=metrics, timing=timing)
         work = asyncio.create_task(_poll(application, poller, timing), name="polling")
     stack.push_async_callback(_end, work)
     return work
@@ -386,17 +386,17 @@ async def furnish(
     health: Health,
 ) -> GenerationService:
     """Make the services, install their handlers, and start the clock."""
-    db, stack, pseudonyms, delivery = ground.db, ground.stack, ground.keys.pseudonyms, ground.delivery
+    db, stack, pseudonyms, sender = ground.db, ground.stack, ground.keys.pseudonyms, ground.sender
     trust = open_trust(ground.settings, db, ground.keys, router, preference_sync)
-    consent = Consent(db=db, pseudonyms=pseudonyms, messenger=delivery, on_yes=trust.note, on_no=trust.renew)
+    consent = Consent(db=db, pseudonyms=pseudonyms, messenger=sender, on_yes=trust.note, on_no=trust.renew)
     rules = trust.rules()
     pipeline = GenerationPipeline(
-        db=db, messenger=delivery, router=router, preference_sync=preference_sync, rules=rules, metrics=ground.metrics
+        db=db, messenger=sender, router=router, preference_sync=preference_sync, rules=rules, metrics=ground.metrics
     )
-    rating_buttons = RatingButtons(db=db, messenger=delivery, timing=ground.timing)
+    rating_buttons = RatingButtons(db=db, messenger=sender, timing=ground.timing)
     stack.push_async_callback(rating_buttons.close)
     reports = Reports(
-        db=db, pseudonyms=pseudonyms, messenger=delivery, show_again=pipeline.show_again,
+        db=db, pseudonyms=pseudonyms, messenger=sender, show_again=pipeline.show_again,
         admin_ids=ground.settings.admin_ids, on_change=trust.renew,
     )  # fmt: skip
 
@@ -416,14 +416,14 @@ async def furnish(
         values=ground.settings.reaction_values,
     )
     statistics = StatisticsCharts(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(ground.settings.admin_ids))
-    learning = open_learning(ground.settings, stack, db, router, delivery, statistics, ground.timing)
+    learning = open_learning(ground.settings, stack, db, router, sender, statistics, ground.timing)
     bans = Bans(db=db, pseudonyms=pseudonyms, on_change=trust.renew, admin_ids=ground.settings.admin_ids)
     await bans.open()
     confirmations = Confirmations()
     admin_only = AdminOnly(db=db, pseudonyms=pseudonyms, admin_ids=ground.settings.admin_ids)
-    cleanup = Cleanup(db=db, backups=ground.backups, alarm=ground.alarm, keep=ground.settings.backups_keep)
+    cleanup = Cleanup(db=db, backups=ground.backups, alerts=ground.alerts, keep=ground.settings.backups_keep)
     erasure = Erasure(
-        db=db, keys=ground.keys, service=service, nightly=learning.nightly, messenger=delivery,
+        db=db, keys=ground.keys, service=service, nightly=learning.nightly, messenger=sender,
         tombstones_file=ground.settings.tombstones_path, cleanup=cleanup, on_erased=trust.renew,
     )  # fmt: skip
     stack.push_async_callback(erasure.close)
@@ -432,7 +432,10 @@ async def furnish(
         db=db, pseudonyms=pseudonyms, label=ground.settings.label, producer=ground.settings.content_producer
     )
     reaction_test = ReactionTest(
-        messenger=delivery, sight=delivery.sight, values=ground.settings.reaction_values, timing=ground.timing
+        messenger=sender,
+        reaction_access=sender.reaction_access,
+        values=ground.settings.reaction_values,
+        timing=ground.timing,
     )
     stack.push_async_callback(reaction_test.close)
     kinds = ground.settings.kinds
@@ -442,32 +445,32 @@ async def furnish(
         service=service,
         renderer=Renderer(kinds, rules.label),
         kinds=kinds,
-        messenger=delivery,
+        messenger=sender,
         timing=ground.timing,
     )
     stack.push_async_callback(elsewhere.close)
-    errors = ErrorHandler(processor=processor, delivery=delivery, alarm=ground.alarm, metrics=ground.metrics)
+    errors = ErrorHandler(processor=processor, sender=sender, alerts=ground.alerts, metrics=ground.metrics)
     parts = [
         PromptHandlers(
-            service=service, feedback=feedback, rating_buttons=rating_buttons, kinds=kinds, delivery=delivery
+            service=service, feedback=feedback, rating_buttons=rating_buttons, kinds=kinds, sender=sender
         ).handlers(),
         RatingHandlers(feedback=feedback, reaction_test=reaction_test).handlers(),
         InlineHandlers(inline=elsewhere, feedback=feedback).handlers(),
         PrivacyHandlers(
             consent=consent, my_data=my_data, erasure=erasure, confirmations=confirmations, reports=reports,
-            admin_only=admin_only, delivery=delivery, contact=ground.settings.privacy_contact,
+            admin_only=admin_only, sender=sender, contact=ground.settings.privacy_contact,
             retention_days=ground.settings.retention_days,
         ).handlers(),
         AdminHandlers(
             admin_only=admin_only, nightly=learning.nightly, messages=learning.messages, bans=bans,
             versions=VersionAdmin(db=db, router=router, canary=learning.canary), health=health,
-            backups=ground.backups, confirmations=confirmations, delivery=delivery,
+            backups=ground.backups, confirmations=confirmations, sender=sender,
         ).handlers(),
-        membership.handlers(delivery, db, pseudonyms),
+        membership.handlers(sender, db, pseudonyms),
         InfoHandlers(
             kinds=kinds, consent=consent, preferences=wishes, statistics=statistics,
             favourites=Favourites(db=db, pseudonyms=pseudonyms, label=ground.settings.label),
-            cards=_cards(ground, router), provenance=trust.provenance, reaction_test=reaction_test, delivery=delivery,
+            cards=_cards(ground, router), provenance=trust.provenance, reaction_test=reaction_test, sender=sender,
         ).handlers(),
     ]  # fmt: skip
     install(application, access.handlers(bans, wishes, errors), parts, on_error=errors)
@@ -516,7 +519,7 @@ async def live(
     """
     ground = lay_ground(settings, stack, keys, db, timing)
     queue: asyncio.Queue[object] = asyncio.Queue()
-    processor = InboxProcessor(ground.db, queue, ground.alarm)
+    processor = InboxProcessor(ground.db, queue, ground.alerts)
     application = build_application(ground.bot, processor, queue)
     await introduce(application, timing)
     stack.push_async_callback(application.shutdown)
@@ -527,8 +530,8 @@ async def live(
     service = await furnish(ground, application, processor, router, preference_sync, health)
     await publish_menu(ground.bot, settings.kinds, settings.admin_ids)
     await service.resume()
-    intake = Intake(db=ground.db, bot=ground.bot, queue=queue, metrics=ground.metrics, alarm=ground.alarm)
-    receiving = await receive(settings, stack, application, processor, intake, ground.metrics, timing)
+    inbox = Inbox(db=ground.db, bot=ground.bot, queue=queue, metrics=ground.metrics, alerts=ground.alerts)
+    receiving = await receive(settings, stack, application, processor, inbox, ground.metrics, timing)
     address = await open_health(settings, stack, health)
     logger.info("ready: @%s answers with %s; health at %s", ground.bot.username, router.champion, address)
     await receiving

@@ -39,9 +39,9 @@ async def run(settings: Settings, timing: Timing = USUAL) -> None:
 async def _run(settings: Settings, timing: Timing) -> None:
     async with AsyncExitStack() as stack:
         _look_at_machine(settings)
-        stack.enter_context(lock.held(settings.data_dir))
+        stack.enter_context(lock.hold_data_dir(settings.data_dir))
         token = settings.telegram_bot_token.get_secret_value()
-        stack.enter_context(lock.token_held(token, str(settings.telegram_api_url)))
+        stack.enter_context(lock.hold_token(token, str(settings.telegram_api_url)))
         keys = open_keys(settings, may_make=True)
         db = await Database.open(settings.database_path, keys.keyring)
         stack.push_async_callback(db.close)

@@ -39,7 +39,7 @@ import httpx
 from bot.common.child_process import describe_end, stop_child
 from bot.common.errors import StartError
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic, load_kinds
-from bot.common.text import plain
+from bot.common.text import sanitize
 from bot.learning.trainer import run_config, train
 from bot.reporting.run_messages import share_done
 from bot.sandbox.people.judges import Temper, make_judges
@@ -167,7 +167,7 @@ async def answers(
             reply = await client.complete(ask.messages, sampling, model=version)
         written += 1
         on_done(written / len(asks))
-        return plain(reply.text), reply.completion_tokens
+        return sanitize(reply.text), reply.completion_tokens
 
     began = time.perf_counter()
     replies = await asyncio.gather(*map(answer, asks))

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from bot.cli.terminal import busy, give_up, or_give_up
-from bot.common.keys import keys_of_data
+from bot.common.keys import open_existing_keys
 from bot.common.settings import data_settings
 from bot.reporting.charts import wilson_interval
 from bot.reporting.export import Format, What, kto, lines
@@ -44,7 +44,7 @@ def export(
     if format is Format.KTO and what is not What.RATINGS:
         give_up(f"Only ratings can be had as kto: use --format jsonl for {what}.", status=2)
     settings = or_give_up(data_settings)
-    keys = or_give_up(lambda: keys_of_data(settings))
+    keys = or_give_up(lambda: open_existing_keys(settings))
     connection = or_give_up(lambda: open_for_reading(settings.database_path, keys.keyring))
     try:
         with busy("" if sys.stdout.isatty() else f"Exporting {what} …"):

@@ -21,10 +21,10 @@ import typer
 from bot.cli.completion import kind_names, model_names, version_names
 from bot.cli.terminal import busy, give_up, or_give_up, say_on_stderr
 from bot.common.i18n import say
-from bot.common.keys import keys_of_data
-from bot.common.kinds import SHIPPED, TEMPERATURE, KindsUnusable, load_kinds
+from bot.common.keys import open_existing_keys
+from bot.common.kinds import SHIPPED, TEMPERATURE, InvalidKinds, load_kinds
 from bot.common.settings import Settings, data_settings, writing_settings
-from bot.common.text import plain
+from bot.common.text import sanitize
 from bot.generation.limits import MAX_TOPIC_CHARACTERS
 from bot.generation.offline import OfflineWriter, Wish, Withheld, Written, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
@@ -90,7 +90,7 @@ def generate(
 def _wish(settings: Settings, topic: str, kind: str | None) -> Wish:
     """The wish, once it is one."""
     kinds = settings.kinds
-    topic = plain(topic)
+    topic = sanitize(topic)
     if not topic:
         give_up('What about? Write it behind the command: ovation generate "green tea".', status=2)
     if len(topic) > MAX_TOPIC_CHARACTERS:
@@ -170,7 +170,7 @@ def detect(
     except (OSError, UnicodeDecodeError):
         give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
     settings = or_give_up(data_settings)
-    key = or_give_up(lambda: keys_of_data(settings)).keyring.key(WATERMARK).hex()
+    key = or_give_up(lambda: open_existing_keys(settings)).keyring.key(WATERMARK).hex()
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
     with busy("" if as_json else "Looking for the watermark …"):
         done = subprocess.run(
@@ -205,7 +205,7 @@ def check(
     """Say what is wrong in a file of kinds, with lines; nothing is changed."""
     try:
         read = load_kinds(file)
-    except KindsUnusable as error:
+    except InvalidKinds as error:
         give_up("\n".join(error.faults), status=1)
     names = ", ".join(f"/{name}" for name in read.by_name)
     typer.echo(f"{file} is right: {names}. Plain text is for /{read.default.name}.")

@@ -23,7 +23,7 @@ _LOCALES = Path(__file__).parents[1] / "locales"
 _chosen: ContextVar[str | None] = ContextVar("the language that this person has chosen", default=None)
 
 
-def speak(language: str | None) -> None:
+def set_language(language: str | None) -> None:
     """Answer in this language as long as the present update is handled; None: in the one of Telegram's tag."""
     _chosen.set(language)
 

@@ -133,7 +133,7 @@ def open_keys(settings: DataSettings, *, may_make: bool = False) -> Keys:
     return Keys(keyring, Pseudonyms(keyring.key(PSEUDONYMS)))
 
 
-def keys_of_data(settings: DataSettings) -> Keys:
+def open_existing_keys(settings: DataSettings) -> Keys:
     """The keys of data that is there.
 
     Raises:
@@ -144,7 +144,7 @@ def keys_of_data(settings: DataSettings) -> Keys:
     return open_keys(settings)
 
 
-def bring_keyring(settings: DataSettings, backup: Path) -> None:
+def restore_keyring(settings: DataSettings, backup: Path) -> None:
     """Where there is no keyring, put the copy in its place that lies beside a backup."""
     copy = backup.with_name(settings.keyring_path.name)
     if copy.exists() and not settings.keyring_path.exists():
@@ -155,7 +155,7 @@ def bring_keyring(settings: DataSettings, backup: Path) -> None:
         move_into_place(attempt, settings.keyring_path)
 
 
-def change_master(settings: DataSettings) -> None:
+def replace_master_key(settings: DataSettings) -> None:
     """Draw a new master key and wrap every key by it; a kill at any moment leaves the old pair or the new one.
 
     Raises:

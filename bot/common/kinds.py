@@ -78,7 +78,7 @@ class Kinds:
         return max(kind.max_tokens for kind in self.by_name.values())
 
 
-class KindsUnusable(ValueError):
+class InvalidKinds(ValueError):
     """A file of kinds has mistakes; `faults` has a sentence for each, with its line."""
 
     def __init__(self, faults: list[str]) -> None:
@@ -90,19 +90,19 @@ def load_kinds(file: Path | None = None) -> Kinds:
     """Read and check a file of kinds; without one, those that are shipped.
 
     Raises:
-        KindsUnusable: it cannot be read, or a kind lacks a field or a language, or cannot be a command.
+        InvalidKinds: it cannot be read, or a kind lacks a field or a language, or cannot be a command.
     """
     file = file or SHIPPED
     try:
         text = file.read_text(encoding="utf-8")
         tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise KindsUnusable([f"{file} cannot be read as UTF-8 text: write one table for each kind there."]) from error
+        raise InvalidKinds([f"{file} cannot be read as UTF-8 text: write one table for each kind there."]) from error
     except tomllib.TOMLDecodeError as error:
-        raise KindsUnusable([f"{file} is not TOML: {error}."]) from error
+        raise InvalidKinds([f"{file} is not TOML: {error}."]) from error
     faults = [f"{file}:{_line_of(text, name, field)}: {sentence}" for name, field, sentence in _faults(tables)]
     if faults:
-        raise KindsUnusable(faults)
+        raise InvalidKinds(faults)
     return Kinds({name: _kind(name, table) for name, table in tables.items()})
 
 

@@ -17,7 +17,7 @@ from bot.common.errors import StartError
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def hold_data_dir(folder: Path) -> Iterator[None]:
     """Make the folder if need be and hold it.
 
     Raises:
@@ -34,7 +34,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def token_held(token: str, api_url: str, *, folder: Path | None = None) -> Iterator[None]:
+def hold_token(token: str, api_url: str, *, folder: Path | None = None) -> Iterator[None]:
     """Hold a bot token, as known to one Bot API, on this machine, by a file in `folder` that goes with the hold.
 
     `folder` is the one for temporary files, unless another is named.

@@ -19,7 +19,7 @@ _SPEAKABLE = (OvationError, StorageError, EngineError, OSError, sqlite3.Error)
 _QUIET_LIBRARIES = ("httpx", "httpcore", "telegram", "apscheduler", "aiosqlite", "asyncio", "markdown_it", "matplotlib")
 
 
-class Discretion(logging.Filter):
+class RedactingFilter(logging.Filter):
     """Rewrites every record before it is written."""
 
     def __init__(self, token: str) -> None:
@@ -52,7 +52,7 @@ def set_up_logging(level: str, *, token: str) -> None:
     """Send everything from `level` up to stderr; libraries that log URLs or bodies speak from WARNING up only."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(Discretion(token))
+    handler.addFilter(RedactingFilter(token))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -30,7 +30,7 @@ class Span:
     length: int
 
 
-def rendered(markdown: str) -> tuple[str, tuple[Span, ...]]:
+def parse_markdown(markdown: str) -> tuple[str, tuple[Span, ...]]:
     """The text without its marks, and what the marks meant."""
     text, entities = convert(markdown, latex_escape=False, config=_LOOK)
     spans = tuple(Span(each.type, each.offset, each.length) for each in entities if each.type in _KEPT)
@@ -51,7 +51,7 @@ _DECEPTIVE = frozenset(
 )
 
 
-def plain(text: str) -> str:
+def sanitize(text: str) -> str:
     """Drop lone surrogates, controls but line breaks and tabs, characters that hide or turn others, and outer blanks.
 
     The joiners that emoji, Persian and Hindi need stay.
@@ -66,7 +66,7 @@ def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def fitting(text: str, limit: int) -> str:
+def truncate(text: str, limit: int) -> str:
     """The longest beginning of `text` within `limit` UTF-16 units, with an ellipsis where something was cut."""
     if utf16_length(text) <= limit:
         return text

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import SecretStr
 
-from bot.common.kinds import KindsUnusable, load_kinds
+from bot.common.kinds import InvalidKinds, load_kinds
 from engine.data.rewards import REACTION_VALUES, read_reaction_values
 from engine.errors import RunError
 from engine.safety.filter import load_filter
@@ -126,7 +126,7 @@ def kinds(value: Path | None) -> Path | None:
     """A file of kinds."""
     try:
         load_kinds(value)
-    except KindsUnusable as error:
+    except InvalidKinds as error:
         raise ValueError(str(error).rstrip(".")) from error
     return value
 

@@ -15,7 +15,7 @@ from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.timing import USUAL, Timing
 from bot.messaging.keyboards import reaction_test_button
-from bot.messaging.messenger import Address, Messenger, Sight, patiently
+from bot.messaging.messenger import Address, Messenger, ReactionAccess, with_retries
 from engine.data.rewards import REACTION_VALUES, value_of_reactions
 
 logger = logging.getLogger(__name__)
@@ -41,18 +41,18 @@ class _Test:
 
 
 class ReactionTest:
-    """Runs the tests. `sight` says what of a chat reaches the bot, `values` what each reaction is worth."""
+    """Runs the tests. `reaction_access` says what of a chat reaches the bot, `values` what each reaction is worth."""
 
     def __init__(
         self,
         *,
         messenger: Messenger,
-        sight: Callable[[int], Awaitable[Sight]],
+        reaction_access: Callable[[int], Awaitable[ReactionAccess]],
         values: Mapping[str, float | None] = REACTION_VALUES,
         timing: Timing = USUAL,
     ) -> None:
         self._messenger = messenger
-        self._sight = sight
+        self._reaction_access = reaction_access
         self._values = values
         self._patience_seconds = timing.reaction_test
         self._tests: dict[int, tuple[_Test, asyncio.Task[None]]] = {}
@@ -60,7 +60,7 @@ class ReactionTest:
 
     async def begin(self, to: Address, language: str) -> None:
         """Begin a test; an earlier one in the chat is over."""
-        message_id = await patiently(lambda: self._messenger.send(to, say(language, "confirm-heard")))
+        message_id = await with_retries(lambda: self._messenger.send(to, say(language, "confirm-heard")))
         test = _Test(to.chat_id, message_id, language)
         task = asyncio.create_task(self._accompany(test), name=f"live check in message {message_id}")
         _, earlier = self._tests.get(to.chat_id, (None, None))
@@ -135,23 +135,23 @@ class ReactionTest:
         if test.is_late or test.is_whole:
             words += f"\n\n{await self._advice(test)}"
         buttons = reaction_test_button(test.language) if is_open and not test.is_whole else ()
-        await patiently(lambda: self._messenger.edit(test.chat_id, test.message_id, words, buttons))
+        await with_retries(lambda: self._messenger.edit(test.chat_id, test.message_id, words, buttons))
 
     async def _advice(self, test: _Test) -> str:
         """What is to be done, as far as it can be told."""
-        sight = await patiently(lambda: self._sight(test.chat_id))
+        reaction_access = await with_retries(lambda: self._reaction_access(test.chat_id))
         if test.is_whole:
             name = "check-live-well"
         elif test.is_reacted:
             name = "check-live-press"
         elif test.chat_id > 0:
             name = "check-live-private"
-        elif sight.reactions == ():
+        elif reaction_access.reactions == ():
             name = "check-live-off"
         else:
-            name = "check-live-admin" if sight.is_admin else "check-live-member"
+            name = "check-live-admin" if reaction_access.is_admin else "check-live-member"
         parts = [say(test.language, name)]
-        if sight.reactions and (lacks := self._lacking(sight.reactions)):
+        if reaction_access.reactions and (lacks := self._lacking(reaction_access.reactions)):
             parts.append(say(test.language, "check-live-few", lacks=lacks))
         return "\n\n".join(parts)
 

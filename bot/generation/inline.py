@@ -17,7 +17,7 @@ from cachetools import TTLCache
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.kinds import Kind, Kinds
-from bot.common.text import plain
+from bot.common.text import sanitize
 from bot.common.timing import USUAL, Timing
 from bot.generation.service import GenerationService, Request, Writing
 from bot.messaging.messenger import Offer
@@ -170,7 +170,7 @@ class InlineQueries:
 
 def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:
     """What kind of text is asked for, and about what: "" as long as nobody can tell."""
-    text = plain(text)
+    text = sanitize(text)
     kind, topic = kinds.named_first(text)
     is_one_word = kind is kinds.default and len(text.split()) == 1
     is_half_a_name = is_one_word and any(name.startswith(text.removeprefix("/").lower()) for name in kinds.by_name)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.common.errors import Refusal
 from bot.common.kinds import Kind
-from bot.common.text import plain
+from bot.common.text import sanitize
 from bot.moderation.text_checks import SafetyCheck
 from storage.db.database import Database
 from storage.tables import generations
@@ -40,7 +40,7 @@ class Admission:
         Raises:
             Refusal: it is empty, too long or unsafe.
         """
-        topic = plain(topic)
+        topic = sanitize(topic)
         if not topic:
             raise Refusal("prompt-empty", command=kind.name)
         if len(topic) > MAX_TOPIC_CHARACTERS:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.common.errors import OvationError, StartError
-from bot.common.keys import keys_of_data
+from bot.common.keys import open_existing_keys
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic
 from bot.common.settings import Settings
-from bot.common.text import plain
+from bot.common.text import sanitize
 from bot.moderation.copy_check import NEWEST, words_of
 from bot.moderation.text_checks import SafetyCheck
 from bot.serving.engine_process import engine_http, own_engine
@@ -88,11 +88,11 @@ class OfflineWriter:
                     reply = piece
                     continue
                 growing += piece
-                text = plain(growing)
+                text = sanitize(growing)
                 if len(text) > len(shown) and self._safety.may_show(text):
                     show(text[len(shown) :])
                     shown = text
-        written = Written(plain(reply.text), reply.completion_tokens, reply.finish_reason)
+        written = Written(sanitize(reply.text), reply.completion_tokens, reply.finish_reason)
         await self._inspect(written.text, told=wish.topic)
         return written
 
@@ -119,7 +119,7 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
         http = await stack.enter_async_context(engine_http(settings))
         if settings.engine_url is None:
             _chosen(settings, version_name(settings.model), wanted)  # what is wrong is told before a model is loaded
-            process = own_engine(settings, http, lambda: keys_of_data(settings))
+            process = own_engine(settings, http, lambda: open_existing_keys(settings))
             stack.push_async_callback(process.stop)
             await process.start()
             client = process.client
@@ -185,5 +185,5 @@ def _words_of_people(settings: Settings) -> CopyIndex:
     """What people wrote who have agreed to learning: it teaches, and is not to be repeated."""
     if not settings.database_path.exists():
         return CopyIndex()
-    with closing(open_for_reading(settings.database_path, keys_of_data(settings).keyring)) as connection:
+    with closing(open_for_reading(settings.database_path, open_existing_keys(settings).keyring)) as connection:
         return words_of(ratings.consented_in(connection, newest=NEWEST))

@@ -26,12 +26,12 @@ from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.kinds import MIN_P, TOP_P
 from bot.common.metrics import BotMetrics
-from bot.common.text import plain
+from bot.common.text import sanitize
 from bot.generation.preferences import choices_of, temperature_of
 from bot.learning.preference_sync import PreferenceSync
 from bot.messaging.keyboards import rating_buttons, stop_button
-from bot.messaging.messenger import Address, Messenger, patiently
-from bot.messaging.preview import Growing, Preview, Unseen
+from bot.messaging.messenger import Address, Messenger, with_retries
+from bot.messaging.preview import NoPreview, Preview, TextSink
 from bot.messaging.render import Renderer
 from bot.moderation.text_checks import Rules
 from bot.serving.version_router import VersionRouter
@@ -212,7 +212,7 @@ class GenerationPipeline:
         try:
             with self._line.place(generation.author) as ticket:
                 await ticket.turn.wait()
-                await self._commit(generation, await self._composed(generation, ticket, Unseen(), patience=0.0))
+                await self._commit(generation, await self._composed(generation, ticket, NoPreview(), patience=0.0))
         except FAILURES as error:
             await self._end(generation, delivered=False)
             return Refusal(why(generation.id, error))
@@ -226,7 +226,7 @@ class GenerationPipeline:
         kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
         address = Address(chat_id=to.chat_id, reply_to=to.reply_to, thread_id=to.thread_id)
         self._metrics.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
-        message_id = await patiently(
+        message_id = await with_retries(
             lambda: self._messenger.send(address, f"{kind.emoji} …", stop_button(generation)),
             on_unknown=self._metrics.unknown_sends.inc,
         )
@@ -262,7 +262,7 @@ class GenerationPipeline:
         return "" if ahead is None else say(language, "queue-ahead", ahead=ahead)
 
     async def _composed(
-        self, generation: Generation, ticket: Ticket, preview: Growing, *, patience: float = ENGINE_PATIENCE_SECONDS
+        self, generation: Generation, ticket: Ticket, preview: TextSink, *, patience: float = ENGINE_PATIENCE_SECONDS
     ) -> Written:
         """The text from the engine, however often it has to be asked."""
         clock = asyncio.get_running_loop().time
@@ -286,7 +286,7 @@ class GenerationPipeline:
                 raise EngineUnavailable("The engine did not answer in time.")
             await asyncio.sleep(pause)
 
-    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: Growing) -> Written:
+    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: TextSink) -> Written:
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
         selection = await self._preference_sync.selection_for(generation)
         temperature = temperature_of(await choices_of(self._db, generation.author, generation.chat))
@@ -310,7 +310,7 @@ class GenerationPipeline:
                 async for piece in pieces:
                     ticket.queued = None
                     if isinstance(piece, Reply):
-                        written = Written(plain(piece.text), version, piece.best_of)
+                        written = Written(sanitize(piece.text), version, piece.best_of)
                         self._metrics.tokens.inc(piece.completion_tokens)
                     else:
                         preview.add(piece)
@@ -353,7 +353,7 @@ class GenerationPipeline:
             else:
                 await self._messenger.edit(to.chat_id, message_id, f"{body}\n\n{footer}", buttons)
 
-        await patiently(show)
+        await with_retries(show)
 
     async def fail(self, generation: Generation, sentence: str = "error") -> None:
         """End a generation without a text, with a sentence in its place."""
@@ -376,13 +376,13 @@ class GenerationPipeline:
 
     async def _say_instead(self, chat_id: int, message_id: int, words: str) -> None:
         try:
-            await patiently(lambda: self._messenger.edit(chat_id, message_id, words))
+            await with_retries(lambda: self._messenger.edit(chat_id, message_id, words))
         except DeliveryError as error:
             logger.warning("a sentence in place of a text cannot be shown: %s", error)
 
     async def _delete(self, chat_id: int, message_id: int) -> None:
         with contextlib.suppress(DeliveryError):
-            await patiently(lambda: self._messenger.delete(chat_id, message_id))
+            await with_retries(lambda: self._messenger.delete(chat_id, message_id))
 
     async def _end(self, generation: Generation, *, delivered: bool) -> None:
         (self._metrics.delivered if delivered else self._metrics.failed).inc()

@@ -1,4 +1,4 @@
-"""The alarm: what has to reach an admin before anybody asks, by message and at most once in a while of each sort.
+"""The alerts: what has to reach an admin before anybody asks, by message and at most once in a while of each sort.
 
 Also the one place that buries an update, so that none is buried silently. Knows sentences and admins, no Telegram type.
 """
@@ -10,7 +10,7 @@ import time
 from bot.common.errors import DeliveryError
 from bot.common.i18n import say
 from bot.common.metrics import BotMetrics
-from bot.messaging.messenger import Address, Messenger, patiently
+from bot.messaging.messenger import Address, Messenger, with_retries
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import generations, inbox
@@ -18,10 +18,10 @@ from storage.tables import generations, inbox
 logger = logging.getLogger(__name__)
 
 QUIET_SECONDS = 600.0
-"""An alarm of one sort is not repeated for so long; the counts on /metrics and in /health go on."""
+"""An alert of one sort is not repeated for so long; the counts on /metrics and in /health go on."""
 
 
-class Alarm:
+class AdminAlerts:
     """Tells the admins."""
 
     def __init__(self, *, db: Database, messenger: Messenger, metrics: BotMetrics, admin_ids: tuple[int, ...]) -> None:
@@ -68,6 +68,6 @@ class Alarm:
     async def _tell(self, admin: int, text: str, values: dict[str, str | float]) -> None:
         try:
             language = await generations.latest_language_in(self._db, admin) or "en"
-            await patiently(lambda: self._messenger.send(Address(chat_id=admin), say(language, text, **values)))
+            await with_retries(lambda: self._messenger.send(Address(chat_id=admin), say(language, text, **values)))
         except (DeliveryError, StorageError) as error:
             logger.warning("an admin cannot be told (%s): %s", text, error)

@@ -26,7 +26,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ReactionAccess:
     """What of the reactions in a chat reaches the bot."""
 
     is_admin: bool
@@ -98,7 +98,7 @@ class Messenger(Protocol):
         """Take a message away; one that is gone already counts as done."""
 
 
-async def patiently(action: Callable[[], Awaitable[T]], *, on_unknown: Callable[[], object] = lambda: None) -> T:
+async def with_retries(action: Callable[[], Awaitable[T]], *, on_unknown: Callable[[], object] = lambda: None) -> T:
     """Do `action`, waiting as long as Telegram asks between tries, for an hour at most.
 
     `on_unknown` is called when a try failed in a way that leaves open whether it took effect.

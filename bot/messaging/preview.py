@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from bot.common.errors import DeliveryError, NotNow
-from bot.common.text import TELEGRAM_LIMIT, fitting, plain
+from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
 from bot.messaging.keyboards import Keyboard
 from bot.messaging.messenger import Messenger, Urgency
 
@@ -25,7 +25,7 @@ NEWS_INTERVALS = 10
 """So many intervals lie between two words on how long it may still be."""
 
 
-class Growing(Protocol):
+class TextSink(Protocol):
     """Hears of a text as it grows."""
 
     def add(self, piece: str) -> None:
@@ -35,7 +35,7 @@ class Growing(Protocol):
         """What has arrived is not to be; another text begins."""
 
 
-class Unseen:
+class NoPreview:
     """Shows nothing."""
 
     def add(self, piece: str) -> None:
@@ -99,10 +99,10 @@ class Preview:
         shown, has_words, pause, news_at = "", False, FIRST_WORDS_SECONDS, clock() + PATIENCE_SECONDS
         while not await self._over_within(pause):
             pause = interval if has_words else FIRST_WORDS_SECONDS
-            if text := plain(self._text):
+            if text := sanitize(self._text):
                 if not self._may_show(text):
                     continue
-                words = fitting(text, TELEGRAM_LIMIT - 2) + " …"
+                words = truncate(text, TELEGRAM_LIMIT - 2) + " …"
             elif clock() >= news_at:
                 words, news_at = self.meanwhile(), clock() + NEWS_INTERVALS * interval
             else:

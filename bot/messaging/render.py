@@ -4,7 +4,7 @@ Knows labels, kinds and what fits into a message. Knows no chat.
 """
 
 from bot.common.kinds import Kinds
-from bot.common.text import TELEGRAM_LIMIT, fitting, utf16_length
+from bot.common.text import TELEGRAM_LIMIT, truncate, utf16_length
 from bot.messaging.keyboards import offer_buttons
 from bot.messaging.messenger import Offer
 from storage.db.records import Generation, Tally
@@ -24,7 +24,7 @@ class Renderer:
     def parts(self, number: int, text: str, version: str, *, has_details: bool = True) -> tuple[str, str]:
         """As much of a text as fits, and the footer: a machine wrote it, and in detail which one, and its number."""
         footer = f"{self._label} · {version} · #{number}" if has_details else self._label
-        return fitting(text, TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
+        return truncate(text, TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
 
     def offer(self, take: Generation, place: int) -> Offer:
         """A take as it is offered, counted from 1."""

@@ -8,7 +8,7 @@ Knows keys, sentences and whom a number may be told. Knows no Telegram type.
 import logging
 
 from bot.common.keys import Keys
-from bot.common.text import plain
+from bot.common.text import sanitize
 from engine.api.client import EngineClient
 from engine.errors import EngineError
 from engine.safety.near_copy import fingerprint, is_alike
@@ -54,7 +54,7 @@ class ProvenanceCheck:
 
     async def verdict(self, text: str, *, person_id: int, chat_id: int) -> tuple[str, int | None]:
         """The id of the sentence that answers, and the number of the text if the asker may know it."""
-        text = self._without_footer(plain(text))
+        text = self._without_footer(sanitize(text))
         marks = self.fingerprint_of(text)
         found = await generations.closest_fingerprint(self._db, marks)
         if found is not None and is_alike(found.shared, marks):

@@ -8,9 +8,9 @@ from functools import partial
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.keys import Pseudonyms
-from bot.common.text import fitting
+from bot.common.text import truncate
 from bot.messaging.keyboards import report_buttons
-from bot.messaging.messenger import Address, Messenger, patiently
+from bot.messaging.messenger import Address, Messenger, with_retries
 from storage.db.database import Database
 from storage.db.records import Generation
 from storage.tables import generations, moderation
@@ -91,15 +91,15 @@ class Reports:
         if to.message_id is not None:
             message_id, words = to.message_id, say(to.language, "report-hidden")
             with contextlib.suppress(DeliveryError):
-                await patiently(lambda: self._messenger.edit(to.chat_id, message_id, words))
+                await with_retries(lambda: self._messenger.edit(to.chat_id, message_id, words))
 
     async def _tell_admins(self, generation: Generation, sentence: str) -> None:
         for admin in self._admin_ids:
             language = await generations.latest_language_in(self._db, admin) or "en"
-            text = fitting(generation.text or "", _TOLD_UNITS)
+            text = truncate(generation.text or "", _TOLD_UNITS)
             words = say(
                 language, sentence, generation=str(generation.id), version=generation.version or "", written=text
             )
             address, buttons = Address(chat_id=admin), report_buttons(language, generation.id)
             with contextlib.suppress(DeliveryError):
-                await patiently(partial(self._messenger.send, address, words, buttons))
+                await with_retries(partial(self._messenger.send, address, words, buttons))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.common.keys import Keys
 from bot.common.settings import DataSettings
-from bot.messaging.alerts import Alarm
+from bot.messaging.alerts import AdminAlerts
 from storage.backup import backup
 from storage.backup.backup import Scrubbed
 from storage.backup.restore import put_aside
@@ -74,10 +74,10 @@ class Backups:
 class Cleanup:
     """Gets what was erased off the disk, each night and after a /forget. 0 for `keep` makes no backups at night."""
 
-    def __init__(self, *, db: Database, backups: Backups, alarm: Alarm, keep: int) -> None:
+    def __init__(self, *, db: Database, backups: Backups, alerts: AdminAlerts, keep: int) -> None:
         self._db = db
         self._backups = backups
-        self._alarm = alarm
+        self._alerts = alerts
         self._keep = keep
 
     async def nightly(self) -> None:
@@ -89,7 +89,7 @@ class Cleanup:
             made = await self._backups.make()
         except (StorageError, OSError) as error:
             logger.error("no backup tonight: %s", error)
-            self._alarm.tell("alarm-backup")
+            self._alerts.tell("alarm-backup")
         else:
             logger.info("backup %s is made and verified", made.name)
 
@@ -103,4 +103,4 @@ class Cleanup:
             logger.error("what was erased is not yet off the disk; trying again tonight: %s", error)
             return
         if scrubbed.unreadable:
-            self._alarm.tell("alarm-unreadable-backup", name=scrubbed.unreadable[0].name)
+            self._alerts.tell("alarm-unreadable-backup", name=scrubbed.unreadable[0].name)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.common.errors import StartError
-from bot.common.keys import bring_keyring, change_master, open_keys
-from bot.common.lock import held
+from bot.common.keys import open_keys, replace_master_key, restore_keyring
+from bot.common.lock import hold_data_dir
 from bot.common.settings import DataSettings
 from storage.backup import backup, restore
 from storage.backup.backup import Revision
@@ -47,8 +47,8 @@ async def restore_backup(settings: DataSettings, file: Path) -> RestoreResult:
         StorageError: the backup cannot be used; the database is as it was.
     """
     now = datetime.now(UTC)
-    with held(settings.data_dir):
-        bring_keyring(settings, file)
+    with hold_data_dir(settings.data_dir):
+        restore_keyring(settings, file)
         safety_copy = _safety_copy(settings, now)
         restored = restore.restore(file, settings.database_path, _revision(settings), now=now)
         aside = _put_unknown_versions_aside(settings, now)
@@ -65,9 +65,9 @@ async def rotate_master_key(settings: DataSettings) -> None:
         StartError: a bot runs on the data folder, or the keys cannot be opened or written.
         StorageError: there is no database.
     """
-    with held(settings.data_dir):
+    with hold_data_dir(settings.data_dir):
         open_for_reading(settings.database_path).close()
-        change_master(settings)
+        replace_master_key(settings)
         await _record(settings, AuditEntry(datetime.now(UTC), OPERATOR, "rotate keys"))
 
 

@@ -9,7 +9,7 @@ from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.common.keys import Pseudonyms
 from bot.learning.preference_sync import OWN_TASTE
 from bot.messaging.keyboards import consent_buttons
-from bot.messaging.messenger import Address, Messenger, patiently
+from bot.messaging.messenger import Address, Messenger, with_retries
 from storage.db.database import Database
 from storage.db.records import Generation
 from storage.tables import people
@@ -62,7 +62,7 @@ class Consent:
         address = Address(chat_id=to.chat_id, thread_id=to.thread_id)
         question, buttons = say(to.language, "consent-question"), consent_buttons(to.language)
         with contextlib.suppress(DeliveryError):  # /optin is there all the same
-            await patiently(lambda: self._messenger.send(address, question, buttons))
+            await with_retries(lambda: self._messenger.send(address, question, buttons))
 
     async def note_asked(self, chat_id: int) -> None:
         """The question stands in a chat, by somebody's command."""

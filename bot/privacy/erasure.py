@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.common.errors import DeliveryError
-from bot.common.keys import Keys, Pseudonyms, keys_of_data, open_keys
-from bot.common.lock import held
+from bot.common.keys import Keys, Pseudonyms, open_existing_keys, open_keys
+from bot.common.lock import hold_data_dir
 from bot.common.settings import DataSettings
 from bot.generation.service import GenerationService
 from bot.learning.nightly import Nightly, run_folder
@@ -126,8 +126,8 @@ async def erase_offline(settings: DataSettings, person: str) -> OfflineErasure:
         for run in runs:
             strip_run(run_folder(settings.data_dir, run))
 
-    with held(settings.data_dir):
-        keys = keys_of_data(settings)
+    with hold_data_dir(settings.data_dir):
+        keys = open_existing_keys(settings)
         db = await Database.open(settings.database_path, keys.keyring)
         try:
             tombstone = await _bury(db, settings.tombstones_path, person)

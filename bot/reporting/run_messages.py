@@ -13,12 +13,12 @@ from pathlib import Path
 
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
-from bot.common.text import fitting
+from bot.common.text import truncate
 from bot.common.timing import USUAL, Timing
 from bot.learning.canary import CanaryStatus
 from bot.learning.nightly import Nightly, run_folder
 from bot.messaging.keyboards import Keyboard, undo_button
-from bot.messaging.messenger import Address, Messenger, Urgency, patiently
+from bot.messaging.messenger import Address, Messenger, Urgency, with_retries
 from bot.reporting.statistics import StatisticsCharts
 from engine.errors import RunError
 from engine.runs.run_dir import Comparison, Progress, read_report
@@ -205,7 +205,7 @@ class RunMessages:
         """Tell every admin that the ratings have ended a trial."""
 
         async def tell(to: Address, language: str) -> None:
-            await patiently(partial(self._messenger.send, to, ending_sentence(trial, language)))
+            await with_retries(partial(self._messenger.send, to, ending_sentence(trial, language)))
 
         await self._tell_admins(tell)
 
@@ -235,7 +235,7 @@ class RunMessages:
 
     async def _show(self, message: ProgressMessage, text: str) -> None:
         try:
-            await patiently(lambda: self._messenger.edit(message.chat_id, message.message_id, text))
+            await with_retries(lambda: self._messenger.edit(message.chat_id, message.message_id, text))
         except DeliveryError as error:
             logger.warning("a run's verdict cannot be shown: %s", error)
 
@@ -257,16 +257,16 @@ class RunMessages:
         buttons: Keyboard = ()
         if run.version is not None and run.verdict in ("promoted", "canary"):
             for example in await asyncio.to_thread(self._examples, run.id):
-                before, after = (fitting(text, _EXAMPLE_UNITS) for text in (example.before, example.after))
+                before, after = (truncate(text, _EXAMPLE_UNITS) for text in (example.before, example.after))
                 parts.append(say(language, "digest-example", prompt=example.prompt, before=before, after=after))
             if run.reason != "approval":
                 buttons = undo_button(language, run.version)
-        await patiently(partial(self._messenger.send, to, "\n\n".join(parts), buttons))
+        await with_retries(partial(self._messenger.send, to, "\n\n".join(parts), buttons))
         try:
             picture = await self._statistics.picture_of(None, language)
         except Refusal:  # nobody has rated anything
             return
-        await patiently(partial(self._messenger.send_picture, to, picture.png, caption=picture.caption))
+        await with_retries(partial(self._messenger.send_picture, to, picture.png, caption=picture.caption))
 
     def _examples(self, run: int) -> Sequence[Comparison]:
         """Where the new version pleases more than the old one, by the gate's judge; none where the report is gone."""

@@ -24,7 +24,7 @@ from bot.common.kinds import ADMIN_MENU, MENU, PRIVATE_ONLY, Kinds
 from bot.messaging.messenger import Urgency
 from bot.telegram.handlers.access import ErrorHandler
 from bot.telegram.inbox import InboxProcessor
-from bot.telegram.rate_limiter import Pacer
+from bot.telegram.rate_limiter import RateLimiter
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +62,8 @@ _TIMEOUT_SECONDS = 15.0
 _CONNECTIONS = 64
 
 
-def build_bot(*, token: str, api_url: str, pacer: Pacer) -> ExtBot[Urgency]:
-    """A bot that speaks to the Bot API at `api_url`, at the pacer's pace."""
+def build_bot(*, token: str, api_url: str, rate_limiter: RateLimiter) -> ExtBot[Urgency]:
+    """A bot that speaks to the Bot API at `api_url`, at the rate limiter's pace."""
     root = api_url.rstrip("/")
     return ExtBot(
         token=token,
@@ -76,7 +76,7 @@ def build_bot(*, token: str, api_url: str, pacer: Pacer) -> ExtBot[Urgency]:
             connect_timeout=_TIMEOUT_SECONDS,
             pool_timeout=_TIMEOUT_SECONDS,
         ),
-        rate_limiter=pacer,
+        rate_limiter=rate_limiter,
     )
 
 

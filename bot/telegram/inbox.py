@@ -1,6 +1,6 @@
-"""Intake: an update is committed to the inbox before Telegram may forget it, and handled once, in order per chat.
+"""Inbox: an update is committed to the inbox before Telegram may forget it, and handled once, in order per chat.
 
-`Intake` is where polling and webhook bring what they got; `InboxProcessor` runs the handlers and marks the update as
+`Inbox` is where polling and webhook bring what they got; `InboxProcessor` runs the handlers and marks the update as
 done. What a crash leaves behind is queued again at the next start, and what the disk refuses a little later. An
 update that cannot be read, or whose handling ends the process again and again, is buried and the admins are told.
 Knows updates only by id and chat.
@@ -19,7 +19,7 @@ from telegram import Update
 from telegram.ext import BaseUpdateProcessor, ExtBot
 
 from bot.common.metrics import BotMetrics
-from bot.messaging.alerts import Alarm
+from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Urgency
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -44,7 +44,7 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError,
 """What the library raises over updates that are not as Telegram's are."""
 
 
-class Intake:
+class Inbox:
     """Takes updates as Telegram sent them."""
 
     def __init__(
@@ -54,13 +54,13 @@ class Intake:
         bot: ExtBot[Urgency],
         queue: "asyncio.Queue[object]",
         metrics: BotMetrics,
-        alarm: Alarm,
+        alerts: AdminAlerts,
     ) -> None:
         self._db = db
         self._bot = bot
         self._queue = queue
         self._metrics = metrics
-        self._alarm = alarm
+        self._alerts = alerts
 
     async def take(self, raws: Sequence[object]) -> None:
         """Commit a batch of updates, all or none, and queue what is new; nothing that is no update is kept.
@@ -88,7 +88,7 @@ class Intake:
             if update.update_id != update_id:
                 raise ValueError("the body is another update's")
         except _UNREADABLE as error:
-            await self._alarm.bury(update_id, f"unreadable: {type(error).__name__}")
+            await self._alerts.bury(update_id, f"unreadable: {type(error).__name__}")
         else:
             await self._queue.put(update)
 
@@ -107,13 +107,13 @@ class InboxProcessor(BaseUpdateProcessor):
     Reactions wait for nobody: their order is decided by their dates, in the database.
     """
 
-    __slots__ = ("_alarm", "_chats", "_claimed", "_db", "_deferred", "_is_closing", "_queue", "_room", "_tasks")
+    __slots__ = ("_alerts", "_chats", "_claimed", "_db", "_deferred", "_is_closing", "_queue", "_room", "_tasks")
 
-    def __init__(self, db: Database, queue: "asyncio.Queue[object]", alarm: Alarm) -> None:
+    def __init__(self, db: Database, queue: "asyncio.Queue[object]", alerts: AdminAlerts) -> None:
         super().__init__(_EVERYBODY)  # who waits for a chat's turn must not take up room; `_room` is the bound
         self._db = db
         self._queue = queue
-        self._alarm = alarm
+        self._alerts = alerts
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._chats: dict[int, tuple[asyncio.Lock, int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -162,7 +162,7 @@ class InboxProcessor(BaseUpdateProcessor):
         if number not in self._claimed:
             claim = await inbox.claim(self._db, number)
             if claim == "dead":
-                self._alarm.dead_letter(number, "cut off too often")
+                self._alerts.dead_letter(number, "cut off too often")
             if claim != "claimed":
                 return
             self._claimed.add(number)

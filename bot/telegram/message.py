@@ -14,8 +14,8 @@ from bot.common.i18n import language_of, say
 from bot.generation.service import Request
 from bot.messaging.confirmations import Confirmations, Done
 from bot.messaging.keyboards import Keyboard, confirm_buttons
-from bot.messaging.messenger import Address, patiently
-from bot.telegram.sender import Delivery
+from bot.messaging.messenger import Address, with_retries
+from bot.telegram.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -142,18 +142,18 @@ def button(pattern: str, handle: Callable[[Press], Awaitable[object]]) -> Handle
     return CallbackQueryHandler(on_press, pattern=pattern)
 
 
-async def answer(delivery: Delivery, to: Incoming, text: str, *, buttons: Keyboard = (), **values: str | float) -> int:
+async def answer(sender: Sender, to: Incoming, text: str, *, buttons: Keyboard = (), **values: str | float) -> int:
     """Reply to a message with the sentence `text` of the locales; returns the reply's id."""
-    return await reply(delivery, to, say(to.language, text, **values), buttons)
+    return await reply(sender, to, say(to.language, text, **values), buttons)
 
 
-async def reply(delivery: Delivery, to: Incoming, words: str, buttons: Keyboard = ()) -> int:
+async def reply(sender: Sender, to: Incoming, words: str, buttons: Keyboard = ()) -> int:
     """Reply to a message with a finished text; returns the reply's id."""
-    return await patiently(lambda: delivery.send(to.address, words, buttons))
+    return await with_retries(lambda: sender.send(to.address, words, buttons))
 
 
 async def ask_first(
-    delivery: Delivery,
+    sender: Sender,
     confirmations: Confirmations,
     message: Incoming,
     do: Callable[[], Awaitable[Done]],
@@ -163,7 +163,7 @@ async def ask_first(
     """Ask the sender to confirm; the buttons under the question run `do` or drop it."""
     request = message.request
     nonce = confirmations.ask(do, person_id=request.person_id, chat_id=request.chat_id)
-    await answer(delivery, message, question, buttons=confirm_buttons(message.language, nonce), **values)
+    await answer(sender, message, question, buttons=confirm_buttons(message.language, nonce), **values)
 
 
 async def toast(query: CallbackQuery, text: str, *, show_alert: bool = False, **values: str | float) -> None:

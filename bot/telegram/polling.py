@@ -2,7 +2,7 @@
 
 Replaces the library's updater, which confirms what is only in memory, ends silently over an update that it cannot
 read, and waits ever longer (to half a minute) while the network is away. Each offset is sent once: after a quiet week
-Telegram starts its numbers anew, perhaps below the last one. Knows HTTP and the intake, nothing of what updates say.
+Telegram starts its numbers anew, perhaps below the last one. Knows HTTP and the inbox, nothing of what updates say.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import httpx
 from bot.common.errors import StartError
 from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
-from bot.telegram.inbox import ALLOWED_UPDATES, MAX_PENDING, InboxProcessor, Intake, id_of
+from bot.telegram.inbox import ALLOWED_UPDATES, MAX_PENDING, Inbox, InboxProcessor, id_of
 from storage.db.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -40,14 +40,14 @@ class NotFetched(Exception):
 
 
 class Poller:
-    """Brings updates to the intake until it is cancelled. `http` is the caller's, who closes it."""
+    """Brings updates to the inbox until it is cancelled. `http` is the caller's, who closes it."""
 
     def __init__(
         self,
         *,
         url: str,
         http: httpx.AsyncClient,
-        intake: Intake,
+        inbox: Inbox,
         processor: InboxProcessor,
         metrics: BotMetrics,
         timing: Timing = USUAL,
@@ -55,7 +55,7 @@ class Poller:
         self._conflict_seconds = timing.conflict
         self._url = url
         self._http = http
-        self._intake = intake
+        self._inbox = inbox
         self._processor = processor
         self._metrics = metrics
 
@@ -74,7 +74,7 @@ class Poller:
                 continue
             try:
                 raws = await self._fetch(offset)
-                await self._intake.take(raws)
+                await self._inbox.take(raws)
             except (NotFetched, StorageError) as error:
                 logger.warning("no updates: %s", error)
                 self._metrics.polling_errors.inc()

@@ -158,7 +158,7 @@ class _Gate:
                 turn.set_result(None)
 
 
-class Pacer(BaseRateLimiter[Urgency]):
+class RateLimiter(BaseRateLimiter[Urgency]):
     """The library's rate limiter: every call of the bot but its asking for updates goes through here.
 
     Without `limits`, calls wait only where Telegram asks for it; that is for a stand-in, which holds nobody back.

@@ -26,9 +26,9 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, Re
 from telegram.ext import ExtBot
 
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
-from bot.common.text import TELEGRAM_LIMIT, Span, fitting, rendered, utf16_length
+from bot.common.text import TELEGRAM_LIMIT, Span, parse_markdown, truncate, utf16_length
 from bot.messaging.keyboards import Keyboard
-from bot.messaging.messenger import Address, Offer, Sight, Urgency
+from bot.messaging.messenger import Address, Offer, ReactionAccess, Urgency
 from bot.telegram.rate_limiter import seconds_of
 
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -41,7 +41,7 @@ _DESCRIPTION = 120
 """UTF-16 units of a text that stand in the list of offers."""
 
 
-class Delivery:
+class Sender:
     """Sends and edits messages."""
 
     def __init__(self, bot: ExtBot[Urgency]) -> None:
@@ -128,7 +128,7 @@ class Delivery:
         with _translated():
             await self._bot.delete_message(chat_id, message_id)
 
-    async def sight(self, chat_id: int) -> Sight:
+    async def reaction_access(self, chat_id: int) -> ReactionAccess:
         """What of the reactions in a chat reaches us."""
         is_admin = False
         with _translated():
@@ -138,7 +138,7 @@ class Delivery:
                 member = await self._bot.get_chat_member(chat_id, self._bot.id)
                 is_admin = isinstance(member, ChatMemberAdministrator)
         allowed = chat.get("available_reactions")
-        return Sight(is_admin, None if allowed is None else tuple(kind.get("emoji", "") for kind in allowed))
+        return ReactionAccess(is_admin, None if allowed is None else tuple(kind.get("emoji", "") for kind in allowed))
 
     async def _offer(self, query_id: str, articles: Sequence[InlineQueryResultArticle], hint: str) -> None:
         button = InlineQueryResultsButton(hint, start_parameter=_START) if hint else None
@@ -170,7 +170,7 @@ def _marked_up(body: str, footer: str) -> tuple[str, tuple[Span, ...]]:
     Raises:
         _Refused: it cannot be shown so.
     """
-    text, spans = rendered(body)
+    text, spans = parse_markdown(body)
     shown = f"{text}\n\n{footer}"
     if not text.strip() or utf16_length(shown) > TELEGRAM_LIMIT:
         raise _Refused("The markup is all there is, or it makes the text too long.")
@@ -187,7 +187,7 @@ def _article(offer: Offer, *, as_it_stands: bool = False) -> InlineQueryResultAr
         with suppress(_Refused):
             text, spans = _marked_up(offer.body, offer.footer)
     content = InputTextMessageContent(text, entities=_entities(spans), link_preview_options=_NO_PREVIEW)
-    begins = fitting(" ".join(text.removesuffix(offer.footer).split()), _DESCRIPTION)
+    begins = truncate(" ".join(text.removesuffix(offer.footer).split()), _DESCRIPTION)
     return InlineQueryResultArticle(
         offer.token, offer.title, content, reply_markup=_markup(offer.buttons), description=begins
     )

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.common.metrics import BotMetrics
-from bot.telegram.inbox import MAX_PENDING, InboxProcessor, Intake, id_of
+from bot.telegram.inbox import MAX_PENDING, Inbox, InboxProcessor, id_of
 from storage.db.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ _RETRY_AFTER = {"Retry-After": "5"}
 class Webhook:
     """The application that Telegram posts to."""
 
-    def __init__(self, *, intake: Intake, processor: InboxProcessor, secret: str, metrics: BotMetrics) -> None:
-        self._intake = intake
+    def __init__(self, *, inbox: Inbox, processor: InboxProcessor, secret: str, metrics: BotMetrics) -> None:
+        self._inbox = inbox
         self._processor = processor
         self._secret = secret.encode()
         self._metrics = metrics
@@ -58,7 +58,7 @@ class Webhook:
         if self._processor.pending > MAX_PENDING:
             return _not_now()
         try:
-            await self._intake.take([raw])
+            await self._inbox.take([raw])
         except StorageError:
             logger.exception("an update cannot be stored; Telegram sends it again")
             return _not_now()

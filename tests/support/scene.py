@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.common.keys import keys_of_data
+from bot.common.keys import open_existing_keys
 from bot.common.settings import DataSettings
 from bot.reporting.export import What, lines
 from bot.sandbox.bot_process import BotChild
@@ -101,7 +101,7 @@ class BotProcess(BotChild):
 
     def _opened(self) -> closing[sqlite3.Connection]:
         settings = DataSettings(data_dir=self.folder / "data")
-        return closing(open_for_reading(settings.database_path, keys_of_data(settings).keyring))
+        return closing(open_for_reading(settings.database_path, open_existing_keys(settings).keyring))
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from telegram import Update
 from telegram.ext import ApplicationHandlerStop, ContextTypes, TypeHandler
 
 from bot.common.errors import DeliveryError, Refusal
-from bot.common.i18n import language_of, say, speak
+from bot.common.i18n import language_of, say, set_language
 from bot.common.kinds import language_of_topic
 from bot.common.metrics import BotMetrics
 from bot.generation.preferences import Preferences
-from bot.messaging.alerts import Alarm
+from bot.messaging.alerts import AdminAlerts
 from bot.moderation.bans import Bans
 from bot.telegram.inbox import InboxProcessor
 from bot.telegram.message import Handler, address_of, toast
-from bot.telegram.sender import Delivery
+from bot.telegram.sender import Sender
 from storage.db.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def handlers(bans: Bans, preferences: Preferences, errors: "ErrorHandler") -> li
     async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         person, chat = update.effective_user, update.effective_chat
         if person is not None and chat is not None and update.message_reaction is None:
-            speak(await preferences.language(person.id, chat.id))
+            set_language(await preferences.language(person.id, chat.id))
         sender = update.effective_sender  # a person, or a channel that posts
         if sender is None or not bans.is_banned(sender.id):
             return
@@ -55,10 +55,10 @@ def handlers(bans: Bans, preferences: Preferences, errors: "ErrorHandler") -> li
 class ErrorHandler:
     """Awaited by python-telegram-bot with every exception that a handler lets out."""
 
-    def __init__(self, *, processor: InboxProcessor, delivery: Delivery, alarm: Alarm, metrics: BotMetrics) -> None:
+    def __init__(self, *, processor: InboxProcessor, sender: Sender, alerts: AdminAlerts, metrics: BotMetrics) -> None:
         self._processor = processor
-        self._delivery = delivery
-        self._alarm = alarm
+        self._sender = sender
+        self._alerts = alerts
         self._metrics = metrics
         self._said: TTLCache[tuple[int, int, str], int] = TTLCache(_REMEMBERED, HUSH_SECONDS)
 
@@ -77,7 +77,7 @@ class ErrorHandler:
         else:
             logger.error("update %d could not be handled", update.update_id, exc_info=error)
             try:
-                await self._alarm.bury(update.update_id, type(error).__name__)
+                await self._alerts.bury(update.update_id, type(error).__name__)
             except StorageError:
                 self._processor.defer(update)
             await self._say(update, "error", {})
@@ -105,9 +105,9 @@ class ErrorHandler:
         sentence = say(language, text, **values)
         if update.inline_query is not None:
             with suppress(DeliveryError):
-                await self._delivery.offer(update.inline_query.id, (), sentence)
+                await self._sender.offer(update.inline_query.id, (), sentence)
         elif message is not None:
             try:
-                await self._delivery.send(address_of(message), sentence)
+                await self._sender.send(address_of(message), sentence)
             except DeliveryError as again:
                 logger.warning("a sentence could not be shown: %s", type(again).__name__)

@@ -11,14 +11,14 @@ from bot.common.i18n import say
 from bot.common.keys import Pseudonyms
 from bot.learning.nightly import Nightly
 from bot.messaging.confirmations import Confirmations, Done
-from bot.messaging.messenger import patiently
+from bot.messaging.messenger import with_retries
 from bot.moderation.bans import Bans
 from bot.operations.backups import Backups
 from bot.operations.health import Health
 from bot.operations.version_admin import VersionAdmin
 from bot.reporting.run_messages import RunMessages
 from bot.telegram.message import Handler, Incoming, Press, answer, ask_first, button, command, reply
-from bot.telegram.sender import Delivery
+from bot.telegram.sender import Sender
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.db.records import AuditEntry, ProgressMessage
@@ -80,7 +80,7 @@ class AdminHandlers:
     health: Health
     backups: Backups
     confirmations: Confirmations
-    delivery: Delivery
+    sender: Sender
 
     def handlers(self) -> list[Handler]:
         """In any order."""
@@ -103,28 +103,28 @@ class AdminHandlers:
     async def _retrain(self, message: Incoming) -> str | None:
         wish = message.argument.strip().lower()
         if wish == "status":
-            await reply(self.delivery, message, await self.messages.status(message.language))
+            await reply(self.sender, message, await self.messages.status(message.language))
             return None
         if wish == "cancel":
             text = "retrain-cancelling" if self.nightly.cancel() else "retrain-none"
-            await answer(self.delivery, message, text)
+            await answer(self.sender, message, text)
             return wish
         if wish:
             raise Refusal("retrain-usage")
         run = await self.nightly.begin()
         if run is None:
             raise Refusal("retrain-running")
-        shown_in = await answer(self.delivery, message, "retrain-begun", run=run.id)
+        shown_in = await answer(self.sender, message, "retrain-begun", run=run.id)
         chat_id, language = message.request.chat_id, message.language
         await self.messages.follow(run.id, ProgressMessage(chat_id=chat_id, message_id=shown_in, language=language))
         return f"run {run.id}"
 
     async def _show_models(self, message: Incoming) -> None:
-        await answer(self.delivery, message, "models", list=await self.versions.listing(message.language))
+        await answer(self.sender, message, "models", list=await self.versions.listing(message.language))
 
     async def _promote(self, message: Incoming, *, otherwise: str) -> str:
         name = await self.versions.promote(message.argument.strip().lower(), otherwise=otherwise)
-        await answer(self.delivery, message, "promote-done", version=name)
+        await answer(self.sender, message, "promote-done", version=name)
         return name
 
     async def _roll_back(self, message: Incoming) -> None:
@@ -133,7 +133,7 @@ class AdminHandlers:
             return Done("rollback-done", {"version": version}, "rollback", version)
 
         leaves, comes = await self.versions.planned_rollback()
-        await ask_first(self.delivery, self.confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes)
+        await ask_first(self.sender, self.confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes)
 
     async def _undo(self, press: Press) -> None:
         if not self.admin_only.is_admin(press.by.person_id):
@@ -141,11 +141,11 @@ class AdminHandlers:
         (version,) = press.values
         serving = await self.versions.undo(version)
         await press.toast("rollback-done", show_alert=True, version=serving)
-        await patiently(lambda: self.delivery.edit_buttons(press.by.chat_id, press.by.message_id, ()))
+        await with_retries(lambda: self.sender.edit_buttons(press.by.chat_id, press.by.message_id, ()))
         await self.admin_only.record(press.by.person_id, press.name, version)
 
     async def _show_health(self, message: Incoming) -> None:
-        await reply(self.delivery, message, await self.health.told(message.language))
+        await reply(self.sender, message, await self.health.told(message.language))
 
     async def _back_up(self, message: Incoming) -> str:
         try:
@@ -153,13 +153,13 @@ class AdminHandlers:
         except (StorageError, OSError) as error:
             logger.error("no backup: %s", error)
             raise Refusal("backup-failed") from error
-        await answer(self.delivery, message, "backup-done", name=made.name)
+        await answer(self.sender, message, "backup-done", name=made.name)
         return made.name
 
     async def _show_audit(self, message: Incoming) -> None:
         entries = await moderation.latest_audit_entries(self.admin_only.db, limit=_ENTRIES_SHOWN)
         lines = [f"{it.at:%Y-%m-%d %H:%M} · {it.actor[:_SHORT]} · {it.action} {it.detail}".rstrip() for it in entries]
-        await answer(self.delivery, message, "audit" if lines else "audit-empty", list="\n".join(lines))
+        await answer(self.sender, message, "audit" if lines else "audit-empty", list="\n".join(lines))
 
     async def _ban(self, message: Incoming) -> None:
         person = await self.bans.whom(message.argument.strip())
@@ -169,13 +169,13 @@ class AdminHandlers:
                 raise Refusal("ban-already")
             return Done("ban-done", {"person": person[:_SHORT]}, "ban", person)
 
-        await ask_first(self.delivery, self.confirmations, message, do, "ban-confirm", person=person[:_SHORT])
+        await ask_first(self.sender, self.confirmations, message, do, "ban-confirm", person=person[:_SHORT])
 
     async def _unban(self, message: Incoming) -> str:
         person = await self.bans.whom(message.argument.strip())
         if not await self.bans.unban(person):
             raise Refusal("unban-nobody")
-        await answer(self.delivery, message, "unban-done", person=person[:_SHORT])
+        await answer(self.sender, message, "unban-done", person=person[:_SHORT])
         return person
 
     async def _confirm(self, press: Press) -> None:
@@ -190,4 +190,4 @@ class AdminHandlers:
             await self.admin_only.record(by.person_id, done.action, done.detail, is_nameless=done.is_nameless)
             words = say(by.language, done.text, **done.values)
         await press.toast("confirm-heard")
-        await patiently(lambda: self.delivery.edit(by.chat_id, by.message_id, words))
+        await with_retries(lambda: self.sender.edit(by.chat_id, by.message_id, words))

@@ -7,19 +7,19 @@ from telegram import Update
 from telegram.ext import CallbackQueryHandler, ContextTypes, MessageHandler, filters
 
 from bot.common.errors import Refusal
-from bot.common.i18n import language_of, say, speak
+from bot.common.i18n import language_of, say, set_language
 from bot.common.kinds import Kinds
 from bot.feedback.reaction_test import ReactionTest
 from bot.generation.preferences import Preferences
 from bot.learning.preference_sync import OWN_TASTE
 from bot.messaging.keyboards import consent_buttons
-from bot.messaging.messenger import patiently
+from bot.messaging.messenger import with_retries
 from bot.moderation.provenance import ProvenanceCheck
 from bot.privacy.consent import Consent
 from bot.reporting.model_cards import Cards
 from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, reply, toast, unpacked
-from bot.telegram.sender import Delivery
+from bot.telegram.sender import Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class InfoHandlers:
     cards: Cards
     provenance: ProvenanceCheck
     reaction_test: ReactionTest
-    delivery: Delivery
+    sender: Sender
 
     def handlers(self) -> list[Handler]:
         """In order; the last three take what is left."""
@@ -57,14 +57,14 @@ class InfoHandlers:
 
     async def _start(self, message: Incoming) -> None:
         buttons = consent_buttons(message.language)
-        await answer(self.delivery, message, "start", buttons=buttons, kinds=self._menu(message.language))
+        await answer(self.sender, message, "start", buttons=buttons, kinds=self._menu(message.language))
         await self.consent.note_asked(message.request.chat_id)
 
     async def _help(self, message: Incoming) -> None:
         words = say(message.language, "help", kinds=self._menu(message.language))
         if message.bot.supports_inline_queries:
             words += "\n\n" + say(message.language, "help-inline", name=message.bot.username)
-        await reply(self.delivery, message, words)
+        await reply(self.sender, message, words)
 
     def _menu(self, language: str) -> str:
         return "\n".join(f"/{kind.name} — {kind.description[language]}" for kind in self.kinds.by_name.values())
@@ -72,17 +72,17 @@ class InfoHandlers:
     async def _settings(self, message: Incoming) -> None:
         request = message.request
         buttons = await self.preferences.buttons(request.person_id, request.chat_id, message.language)
-        await answer(self.delivery, message, "settings", buttons=buttons)
+        await answer(self.sender, message, "settings", buttons=buttons)
 
     async def _set(self, press: Press) -> None:
         """A button of /settings; the message changes in place, and in the language that was chosen."""
         by, (name, value, owner) = press.by, press.values
         await self.preferences.choose(by.person_id, by.chat_id, name, value, owner=owner, at=datetime.now(UTC))
-        speak(await self.preferences.language(by.person_id, by.chat_id))
+        set_language(await self.preferences.language(by.person_id, by.chat_id))
         await press.toast(f"settings-own-taste-{value}" if name == OWN_TASTE else "settings-changed")
         language = language_of(press.query.from_user.language_code)
         buttons = await self.preferences.buttons(by.person_id, by.chat_id, language)
-        await patiently(lambda: self.delivery.edit(by.chat_id, by.message_id, say(language, "settings"), buttons))
+        await with_retries(lambda: self.sender.edit(by.chat_id, by.message_id, say(language, "settings"), buttons))
 
     async def _stats(self, message: Incoming) -> None:
         picture = await self.statistics.picture(
@@ -91,10 +91,10 @@ class InfoHandlers:
             is_private=message.is_private,
             language=message.language,
         )
-        await patiently(lambda: self.delivery.send_picture(message.address, picture.png, caption=picture.caption))
+        await with_retries(lambda: self.sender.send_picture(message.address, picture.png, caption=picture.caption))
 
     async def _top(self, message: Incoming) -> None:
-        await reply(self.delivery, message, await self.favourites.of_chat(message.request.chat_id, message.language))
+        await reply(self.sender, message, await self.favourites.of_chat(message.request.chat_id, message.language))
 
     async def _about(self, message: Incoming) -> None:
         """/about, as a reply to a text: what wrote it; alone: what writes now."""
@@ -102,7 +102,7 @@ class InfoHandlers:
             words = await self.cards.of_champion(message.language)
         else:
             words = await self.cards.of_text(message.request.chat_id, message.replies_to, message.language)
-        await reply(self.delivery, message, words)
+        await reply(self.sender, message, words)
 
     async def _check(self, message: Incoming) -> None:
         """/check, with a text or as a reply to one: did this bot write it? Alone: do reactions and presses reach it?"""
@@ -115,9 +115,9 @@ class InfoHandlers:
         request = message.request
         sentence, number = await self.provenance.verdict(text, person_id=request.person_id, chat_id=request.chat_id)
         if number is None:
-            await answer(self.delivery, message, sentence)
+            await answer(self.sender, message, sentence)
         else:
-            await answer(self.delivery, message, sentence, generation=str(number))
+            await answer(self.sender, message, sentence, generation=str(number))
 
     async def _live_pressed(self, press: Press) -> None:
         """The button of /check's test; its reactions come as all others do, to `RatingHandlers`."""
@@ -128,11 +128,11 @@ class InfoHandlers:
         """In a group, a command without our name may be meant for another bot."""
         word = message.text.split(maxsplit=1)[0]
         if message.is_private or word.lower().endswith(f"@{message.bot.username.lower()}"):
-            await answer(self.delivery, message, "command-unknown", command=word.partition("@")[0])
+            await answer(self.sender, message, "command-unknown", command=word.partition("@")[0])
 
     async def _old_button(self, update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         if update.callback_query is not None:
             await toast(update.callback_query, "button-old", show_alert=True)
 
     async def _no_text(self, message: Incoming) -> None:
-        await answer(self.delivery, message, "text-only")
+        await answer(self.sender, message, "text-only")

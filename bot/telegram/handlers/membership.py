@@ -13,16 +13,16 @@ from telegram.ext import ChatMemberHandler, ContextTypes, MessageHandler, filter
 from bot.common.errors import DeliveryError
 from bot.common.i18n import language_of, say
 from bot.common.keys import Pseudonyms
-from bot.messaging.messenger import Address, patiently
+from bot.messaging.messenger import Address, with_retries
 from bot.telegram.message import Handler
-from bot.telegram.sender import Delivery
+from bot.telegram.sender import Sender
 from storage.db.database import Database
 from storage.tables import people
 
 _OUTSIDE = (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
 
 
-def handlers(delivery: Delivery, db: Database, pseudonyms: Pseudonyms) -> list[Handler]:
+def handlers(sender: Sender, db: Database, pseudonyms: Pseudonyms) -> list[Handler]:
     """For every change of the bot's own membership, and for the two service messages about a new id."""
 
     async def on_change(update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -39,7 +39,7 @@ def handlers(delivery: Delivery, db: Database, pseudonyms: Pseudonyms) -> list[H
         language, title = language_of(change.from_user.language_code), change.chat.title or ""
         words = say(language, text, chat=title, reads=reads, posts=posts)
         with contextlib.suppress(DeliveryError):  # it may not write there, or not yet
-            await patiently(lambda: delivery.send(to, words))
+            await with_retries(lambda: sender.send(to, words))
 
     async def on_migration(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         message = update.message

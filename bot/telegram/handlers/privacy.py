@@ -10,14 +10,14 @@ from bot.common.errors import Refusal
 from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.messaging.confirmations import Confirmations
 from bot.messaging.keyboards import consent_buttons
-from bot.messaging.messenger import patiently
+from bot.messaging.messenger import with_retries
 from bot.moderation.reports import Reports
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure
 from bot.telegram.handlers.admin import AdminOnly
 from bot.telegram.message import Handler, Incoming, Press, answer, ask_first, button, command, unpacked
-from bot.telegram.sender import Delivery
+from bot.telegram.sender import Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class PrivacyHandlers:
     confirmations: Confirmations
     reports: Reports
     admin_only: AdminOnly
-    delivery: Delivery
+    sender: Sender
     contact: str
     retention_days: int
 
@@ -50,17 +50,17 @@ class PrivacyHandlers:
     async def _opt_in(self, message: Incoming) -> None:
         request = message.request
         text = await self.consent.give(request.person_id, request.chat_id, datetime.now(UTC))
-        await answer(self.delivery, message, text)
+        await answer(self.sender, message, text)
 
     async def _opt_out(self, message: Incoming) -> None:
         request = message.request
         text = await self.consent.withdraw(request.person_id, request.chat_id, datetime.now(UTC))
-        await answer(self.delivery, message, text)
+        await answer(self.sender, message, text)
 
     async def _privacy(self, message: Incoming) -> None:
         who = self.contact or say(message.language, "privacy-admins")
         buttons = consent_buttons(message.language)
-        await answer(self.delivery, message, "privacy", buttons=buttons, contact=who, days=self.retention_days)
+        await answer(self.sender, message, "privacy", buttons=buttons, contact=who, days=self.retention_days)
         await self.consent.note_asked(message.request.chat_id)
 
     async def _choose(self, press: Press) -> None:
@@ -78,16 +78,18 @@ class PrivacyHandlers:
             raise Refusal("mydata-private")
         document = await self.my_data.document(message.request.person_id)
         caption = say(message.language, "mydata-done")
-        await patiently(lambda: self.delivery.send_file(message.address, document, name="mydata.json", caption=caption))
+        await with_retries(
+            lambda: self.sender.send_file(message.address, document, name="mydata.json", caption=caption)
+        )
 
     async def _forget(self, message: Incoming) -> None:
         forget = partial(self.erasure.forget, message.request.person_id)
-        await ask_first(self.delivery, self.confirmations, message, forget, "forget-confirm")
+        await ask_first(self.sender, self.confirmations, message, forget, "forget-confirm")
 
     async def _report(self, message: Incoming) -> None:
         request = message.request
         text = await self.reports.report(request.person_id, request.chat_id, message.replies_to)
-        await answer(self.delivery, message, text)
+        await answer(self.sender, message, text)
 
     async def _decide(self, press: Press) -> None:
         if not self.admin_only.is_admin(press.by.person_id):
@@ -97,4 +99,4 @@ class PrivacyHandlers:
         await self.admin_only.record(press.by.person_id, press.name, f"#{generation}")
         words = say(press.by.language, "report-cleared" if shows else "report-kept", generation=str(generation))
         await press.toast("confirm-heard")
-        await patiently(lambda: self.delivery.edit(press.by.chat_id, press.by.message_id, words))
+        await with_retries(lambda: self.sender.edit(press.by.chat_id, press.by.message_id, words))

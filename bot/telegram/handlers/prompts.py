@@ -15,7 +15,7 @@ from bot.feedback.ratings import Feedback
 from bot.generation.service import GenerationService, Request
 from bot.messaging.keyboards import WISHES
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, is_ours, unpacked, without_mention
-from bot.telegram.sender import Delivery
+from bot.telegram.sender import Sender
 
 _FROM_A_CHAT = filters.UpdateType.MESSAGE & filters.SenderChat.ALL & ~filters.IS_AUTOMATIC_FORWARD
 """Written in a group as the group itself, or as a channel; what Telegram brings from the group's channel is not."""
@@ -29,7 +29,7 @@ class PromptHandlers:
     feedback: Feedback
     rating_buttons: RatingButtons
     kinds: Kinds
-    delivery: Delivery
+    sender: Sender
 
     def handlers(self) -> list[Handler]:
         """In order; those for anonymous senders come before all that answers people."""
@@ -139,4 +139,4 @@ class PromptHandlers:
 
     async def _cancel(self, message: Incoming) -> None:
         stopped = await self.service.cancel(message.request.chat_id, message.request.person_id)
-        await answer(self.delivery, message, "cancel-done" if stopped else "cancel-nothing", texts=stopped)
+        await answer(self.sender, message, "cancel-done" if stopped else "cancel-nothing", texts=stopped)

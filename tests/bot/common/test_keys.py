@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from bot.cli.__main__ import app
 from bot.common import keys
 from bot.common.errors import StartError
-from bot.common.keys import change_master, open_keys
+from bot.common.keys import open_keys, replace_master_key
 from bot.common.settings import DataSettings, Settings
 from storage.db.database import Database, open_for_reading
 from storage.tables import generations
@@ -60,9 +60,9 @@ def test_a_rotation_that_is_killed_leaves_keys_that_fit(
     with monkeypatch.context() as patch:
         patch.setattr(*((keys.Keyring, "rewrap") if step == "rewrap" else (keys, "move_into_place")), die)
         with pytest.raises(KeyboardInterrupt):
-            change_master(settings)
+            replace_master_key(settings)
     assert text_in(settings) == "Tea, greener by 1."
-    change_master(settings)
+    replace_master_key(settings)
     assert text_in(settings) == "Tea, greener by 1." and not settings.key_path.with_name("data.key.new").exists()
 
 
@@ -71,7 +71,7 @@ def test_a_lost_keyring_is_never_replaced_by_a_new_one_but_by_its_copy(settings:
     settings.keyring_path.unlink()
     with pytest.raises(StartError, match="put back the copy in data/backups"):
         open_keys(settings, may_make=True)
-    keys.bring_keyring(settings, settings.backups_path / "ovation-20261124T033000Z.db")
+    keys.restore_keyring(settings, settings.backups_path / "ovation-20261124T033000Z.db")
     assert text_in(settings) == "Tea, greener by 1."
 
 

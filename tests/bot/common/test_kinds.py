@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli.__main__ import app
-from bot.common.kinds import SHIPPED, TAKEN, KindsUnusable, language_of_topic, load_kinds
+from bot.common.kinds import SHIPPED, TAKEN, InvalidKinds, language_of_topic, load_kinds
 
 
 def test_the_shipped_kinds_are_complete() -> None:
@@ -56,7 +56,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, before: str, after: st
     file = tmp_path / "kinds.toml"
     assert before in GOOD
     file.write_text(GOOD.replace(before, after))
-    with pytest.raises(KindsUnusable) as caught:
+    with pytest.raises(InvalidKinds) as caught:
         load_kinds(file)
     assert len(caught.value.faults) == 1, caught.value.faults
     assert caught.value.faults[0].startswith(f"{file}:{line}: ") and complaint in caught.value.faults[0]
@@ -66,7 +66,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, before: str, after: st
 def test_a_file_without_kinds_or_that_is_no_toml_is_a_sentence(tmp_path: Path, text: str) -> None:
     file = tmp_path / "kinds.toml"
     file.write_text(text)
-    with pytest.raises(KindsUnusable, match="There are 0 kinds|is not TOML: .*at end of document"):
+    with pytest.raises(InvalidKinds, match="There are 0 kinds|is not TOML: .*at end of document"):
         load_kinds(file)
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bot.common.errors import StartError
-from bot.common.log import Discretion
+from bot.common.log import RedactingFilter
 from engine.errors import RequestError
 
 OWN = "7:short-token"
@@ -18,7 +18,7 @@ def line(error: Exception, message: str = "it failed", *values: object) -> str:
         raise error
     except Exception:  # noqa: BLE001 - whatever was given
         record = logging.LogRecord("x", logging.ERROR, "f", 1, message, values, sys.exc_info())
-    assert Discretion(OWN).filter(record)
+    assert RedactingFilter(OWN).filter(record)
     return logging.Formatter("%(message)s").format(record)
 
 

@@ -8,9 +8,9 @@ from bot.common.errors import Refusal
 from bot.common.timing import Timing
 from bot.feedback.reaction_test import ReactionTest
 from bot.messaging.keyboards import Keyboard
-from bot.messaging.messenger import Address, Sight, Urgency
+from bot.messaging.messenger import Address, ReactionAccess, Urgency
 
-ALL = Sight(is_admin=True, reactions=None)
+ALL = ReactionAccess(is_admin=True, reactions=None)
 
 
 class Chat:
@@ -37,11 +37,11 @@ class Chat:
                 await asyncio.sleep(0.01)
 
 
-def a_check(chat: Chat, sight: Sight = ALL, *, patience_seconds: float = 30.0) -> ReactionTest:
-    async def look(chat_id: int) -> Sight:
-        return sight
+def a_check(chat: Chat, reaction_access: ReactionAccess = ALL, *, patience_seconds: float = 30.0) -> ReactionTest:
+    async def look(chat_id: int) -> ReactionAccess:
+        return reaction_access
 
-    return ReactionTest(messenger=chat, sight=look, timing=Timing(reaction_test=patience_seconds))  # type: ignore[arg-type]
+    return ReactionTest(messenger=chat, reaction_access=look, timing=Timing(reaction_test=patience_seconds))  # type: ignore[arg-type]
 
 
 async def test_each_is_shown_as_it_arrives_and_then_the_test_is_over() -> None:
@@ -72,20 +72,20 @@ async def test_a_second_test_in_a_chat_ends_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chat_id", "sight", "words"),
+    ("chat_id", "access", "words"),
     [
-        (5, Sight(is_admin=False, reactions=None), "private chats"),
-        (-5, Sight(is_admin=False, reactions=None), "I am not an administrator here"),
+        (5, ReactionAccess(is_admin=False, reactions=None), "private chats"),
+        (-5, ReactionAccess(is_admin=False, reactions=None), "I am not an administrator here"),
         (-5, ALL, "I am an administrator here"),
-        (-5, Sight(is_admin=True, reactions=()), "turned off"),
-        (-5, Sight(is_admin=True, reactions=("🔥", "🤔")), "none tells me that a text is disliked"),
-        (-5, Sight(is_admin=True, reactions=("💩",)), "none tells me that a text is liked"),
-        (-5, Sight(is_admin=True, reactions=("🤔",)), "none tells me whether a text is liked"),
+        (-5, ReactionAccess(is_admin=True, reactions=()), "turned off"),
+        (-5, ReactionAccess(is_admin=True, reactions=("🔥", "🤔")), "none tells me that a text is disliked"),
+        (-5, ReactionAccess(is_admin=True, reactions=("💩",)), "none tells me that a text is liked"),
+        (-5, ReactionAccess(is_admin=True, reactions=("🤔",)), "none tells me whether a text is liked"),
     ],
 )
-async def test_what_is_missing_gets_the_advice_that_fits(chat_id: int, sight: Sight, words: str) -> None:
+async def test_what_is_missing_gets_the_advice_that_fits(chat_id: int, access: ReactionAccess, words: str) -> None:
     chat = Chat()
-    check = a_check(chat, sight, patience_seconds=0.0)
+    check = a_check(chat, access, patience_seconds=0.0)
     await check.begin(Address(chat_id=chat_id), "en")
     await chat.shows(words)
     assert chat.buttons, "it goes on waiting"

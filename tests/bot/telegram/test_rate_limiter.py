@@ -9,7 +9,7 @@ from telegram.error import RetryAfter
 from bot.common.errors import NotNow
 from bot.messaging.messenger import Urgency
 from bot.telegram import rate_limiter
-from bot.telegram.rate_limiter import Limit, Pacer
+from bot.telegram.rate_limiter import Limit, RateLimiter
 from tests.support.virtual_time import in_virtual_time
 
 Seen = list[tuple[float, int]]
@@ -31,7 +31,7 @@ class Telegram:
 
     def call(
         self,
-        pacer: Pacer,
+        limiter: RateLimiter,
         chat: int | None,
         *,
         urgency: Urgency | None = None,
@@ -49,7 +49,7 @@ class Telegram:
             return True
 
         data = {} if chat is None else {"chat_id": chat}
-        return asyncio.ensure_future(pacer.process_request(arrive, (), {}, endpoint, data, urgency))
+        return asyncio.ensure_future(limiter.process_request(arrive, (), {}, endpoint, data, urgency))
 
 
 def fullest(seen: Seen, seconds: float, wanted: Callable[[int], bool] = lambda _: True) -> int:
@@ -60,9 +60,9 @@ def fullest(seen: Seen, seconds: float, wanted: Callable[[int], bool] = lambda _
 
 @in_virtual_time
 async def test_no_window_ever_holds_more_than_the_limits() -> None:
-    pacer, telegram = Pacer(), Telegram()
+    limiter, telegram = RateLimiter(), Telegram()
     chats = [1, 2, 3, 4, -5, -6]
-    await asyncio.gather(*(telegram.call(pacer, chats[number % 6]) for number in range(60)))
+    await asyncio.gather(*(telegram.call(limiter, chats[number % 6]) for number in range(60)))
     assert len(telegram.seen) == 60
     assert fullest(telegram.seen, 0.2) <= 6
     for chat in chats:
@@ -72,33 +72,33 @@ async def test_no_window_ever_holds_more_than_the_limits() -> None:
 
 @in_virtual_time
 async def test_final_texts_go_before_placeholders_and_those_in_order_of_arrival() -> None:
-    pacer, telegram = Pacer(), Telegram()
-    calls = [telegram.call(pacer, 1, name=f"text {number}") for number in range(4)]
-    calls += [telegram.call(pacer, 1, name=f"final {number}", urgency=Urgency.FINAL) for number in range(2)]
+    limiter, telegram = RateLimiter(), Telegram()
+    calls = [telegram.call(limiter, 1, name=f"text {number}") for number in range(4)]
+    calls += [telegram.call(limiter, 1, name=f"final {number}", urgency=Urgency.FINAL) for number in range(2)]
     await asyncio.gather(*calls)
     assert telegram.names == ["text 0", "text 1", "final 0", "final 1", "text 2", "text 3"]
 
 
 @in_virtual_time
 async def test_a_preview_never_waits_and_never_takes_the_last_place() -> None:
-    pacer, telegram = Pacer(), Telegram()
-    await telegram.call(pacer, 1)
+    limiter, telegram = RateLimiter(), Telegram()
+    await telegram.call(limiter, 1)
     with pytest.raises(NotNow):
-        await telegram.call(pacer, 1, urgency=Urgency.PREVIEW)
-    await telegram.call(pacer, 1, urgency=Urgency.FINAL)
+        await telegram.call(limiter, 1, urgency=Urgency.PREVIEW)
+    await telegram.call(limiter, 1, urgency=Urgency.FINAL)
     assert len(telegram.seen) == 2
     await asyncio.sleep(0.25)
-    await telegram.call(pacer, 1, urgency=Urgency.PREVIEW)
+    await telegram.call(limiter, 1, urgency=Urgency.PREVIEW)
 
 
 @in_virtual_time
 async def test_a_chat_that_telegram_holds_back_waits_and_no_other_does() -> None:
     floods: list[int] = []
-    pacer, telegram = Pacer(on_flood=lambda: floods.append(1)), Telegram()
+    limiter, telegram = RateLimiter(on_flood=lambda: floods.append(1)), Telegram()
     with pytest.raises(RetryAfter):
-        await telegram.call(pacer, 1, error=RetryAfter(1))
-    waiting = telegram.call(pacer, 1, name="held back")
-    await telegram.call(pacer, 2, name="free")
+        await telegram.call(limiter, 1, error=RetryAfter(1))
+    waiting = telegram.call(limiter, 1, name="held back")
+    await telegram.call(limiter, 2, name="free")
     assert floods == [1] and telegram.names == ["", "free"] and not waiting.done()
     await waiting
     assert telegram.seen[-1][0] - telegram.seen[0][0] >= 1.0
@@ -106,8 +106,8 @@ async def test_a_chat_that_telegram_holds_back_waits_and_no_other_does() -> None
 
 @in_virtual_time
 async def test_someone_who_gives_up_waiting_leaves_no_gap() -> None:
-    pacer, telegram = Pacer(), Telegram()
-    calls = [telegram.call(pacer, 1, name=str(number)) for number in range(5)]
+    limiter, telegram = RateLimiter(), Telegram()
+    calls = [telegram.call(limiter, 1, name=str(number)) for number in range(5)]
     await asyncio.sleep(0.01)
     calls[2].cancel()
     await asyncio.gather(*calls, return_exceptions=True)
@@ -116,30 +116,30 @@ async def test_someone_who_gives_up_waiting_leaves_no_gap() -> None:
 
 @in_virtual_time
 async def test_only_messages_count_against_a_chat() -> None:
-    pacer, telegram = Pacer(), Telegram()
-    await asyncio.gather(*(telegram.call(pacer, 1, endpoint="sendChatAction") for _ in range(4)))
+    limiter, telegram = RateLimiter(), Telegram()
+    await asyncio.gather(*(telegram.call(limiter, 1, endpoint="sendChatAction") for _ in range(4)))
     assert fullest(telegram.seen, 0.2) == 4
 
 
 @in_virtual_time
 async def test_chats_that_have_gone_quiet_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limiter, "_IDLE_GATES", 3)
-    pacer, telegram = Pacer(), Telegram()
+    limiter, telegram = RateLimiter(), Telegram()
     for chat in range(1, 4):
-        await telegram.call(pacer, chat)
+        await telegram.call(limiter, chat)
     await asyncio.sleep(0.25)
-    await telegram.call(pacer, 4)
-    assert len(pacer._chats) == 1
+    await telegram.call(limiter, 4)
+    assert len(limiter._chats) == 1
 
 
 @in_virtual_time
 async def test_without_limits_a_chat_waits_only_where_telegram_asks_for_it() -> None:
-    pacer, telegram = Pacer(limits=False), Telegram()
-    await asyncio.gather(*(telegram.call(pacer, -1, urgency=Urgency.PREVIEW) for _ in range(20)))
+    limiter, telegram = RateLimiter(limits=False), Telegram()
+    await asyncio.gather(*(telegram.call(limiter, -1, urgency=Urgency.PREVIEW) for _ in range(20)))
     assert fullest(telegram.seen, 0.3) == 20
     with pytest.raises(RetryAfter):
-        await telegram.call(pacer, -1, error=RetryAfter(1))
-    waiting = telegram.call(pacer, -1)
+        await telegram.call(limiter, -1, error=RetryAfter(1))
+    waiting = telegram.call(limiter, -1)
     await asyncio.sleep(0.1)
     assert not waiting.done()
     await waiting

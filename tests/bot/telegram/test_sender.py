@@ -10,9 +10,9 @@ from telegram.request import BaseRequest, RequestData
 
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.messaging.keyboards import Button
-from bot.messaging.messenger import Address, Offer, Urgency, patiently
-from bot.telegram.rate_limiter import Pacer
-from bot.telegram.sender import Delivery, _Refused, _translated
+from bot.messaging.messenger import Address, Offer, Urgency, with_retries
+from bot.telegram.rate_limiter import RateLimiter
+from bot.telegram.sender import Sender, _Refused, _translated
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def failing(times: int, error: DeliveryError) -> Callable[[], Awaitable[str]]:
 
 
 async def test_patience_waits_out_what_passes_and_not_what_is_final() -> None:
-    assert await patiently(failing(3, NotNow("later", seconds=0.01))) == "shown"
+    assert await with_retries(failing(3, NotNow("later", seconds=0.01))) == "shown"
     with pytest.raises(ChatGone):
-        await patiently(failing(1, ChatGone("gone")))
+        await with_retries(failing(1, ChatGone("gone")))
 
 
 class RecordingTelegram(BaseRequest):
@@ -89,9 +89,9 @@ class RecordingTelegram(BaseRequest):
         return 200, json.dumps({"ok": True, "result": message}).encode()
 
 
-def delivery(telegram: RecordingTelegram) -> Delivery:
-    bot: ExtBot[Urgency] = ExtBot("1:token", request=telegram, get_updates_request=telegram, rate_limiter=Pacer())
-    return Delivery(bot)
+def delivery(telegram: RecordingTelegram) -> Sender:
+    bot: ExtBot[Urgency] = ExtBot("1:token", request=telegram, get_updates_request=telegram, rate_limiter=RateLimiter())
+    return Sender(bot)
 
 
 LIKE = ((Button("👍", "up:1"),),)

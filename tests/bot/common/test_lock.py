@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.common.errors import StartError
-from bot.common.lock import held, token_held
+from bot.common.lock import hold_data_dir, hold_token
 
 API = "http://127.0.0.1:8081"
 
@@ -15,14 +15,14 @@ RIVAL = """
 import fcntl, sys
 from pathlib import Path
 
-from bot.common.lock import token_held
+from bot.common.lock import hold_token
 from bot.common.errors import StartError
 
 folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
 holds = 0
 while holds < rounds:
     try:
-        with token_held("7:abc", "http://127.0.0.1:8081", folder=folder):
+        with hold_token("7:abc", "http://127.0.0.1:8081", folder=folder):
             (folder / "inside").touch(exist_ok=False)  # fails if the other one is inside
             (folder / "inside").unlink()
             holds += 1
@@ -34,26 +34,26 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 
-from bot.common.lock import token_held
+from bot.common.lock import hold_token
 
-with token_held("7:abc", "http://127.0.0.1:8081", folder=Path(sys.argv[1])):
+with hold_token("7:abc", "http://127.0.0.1:8081", folder=Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
 
 
 def test_a_token_that_is_held_is_refused_until_it_is_free(tmp_path: Path) -> None:
-    with token_held("7:abc", API, folder=tmp_path):
-        with pytest.raises(StartError, match="with this TELEGRAM_BOT_TOKEN"), token_held("7:abc", API, folder=tmp_path):
+    with hold_token("7:abc", API, folder=tmp_path):
+        with pytest.raises(StartError, match="with this TELEGRAM_BOT_TOKEN"), hold_token("7:abc", API, folder=tmp_path):
             pass
-        with token_held("8:abc", API, folder=tmp_path), token_held("7:abc", "https://other", folder=tmp_path):
+        with hold_token("8:abc", API, folder=tmp_path), hold_token("7:abc", "https://other", folder=tmp_path):
             pass
-    with token_held("7:abc", API, folder=tmp_path):
+    with hold_token("7:abc", API, folder=tmp_path):
         pass
 
 
 def test_a_lock_of_a_token_leaves_no_file_behind_even_when_the_bot_breaks(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), token_held("7:abc", API, folder=tmp_path):
+    with pytest.raises(ZeroDivisionError), hold_token("7:abc", API, folder=tmp_path):
         assert len(list(tmp_path.iterdir())) == 1
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
@@ -62,16 +62,16 @@ def test_a_lock_of_a_token_leaves_no_file_behind_even_when_the_bot_breaks(tmp_pa
 def test_the_lock_of_a_bot_that_was_killed_is_free_and_goes_with_the_next_one(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
-        with pytest.raises(StartError), token_held("7:abc", API, folder=tmp_path):
+        with pytest.raises(StartError), hold_token("7:abc", API, folder=tmp_path):
             pass
         holder.kill()
-    with token_held("7:abc", API, folder=tmp_path):
+    with hold_token("7:abc", API, folder=tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_of_somebody_else_in_the_place_of_ours_is_not_removed(tmp_path: Path) -> None:
-    with token_held("7:abc", API, folder=tmp_path):
+    with hold_token("7:abc", API, folder=tmp_path):
         (ours,) = tmp_path.iterdir()
         ours.unlink()  # somebody has cleaned the folder
         ours.touch()
@@ -89,16 +89,20 @@ def test_of_bots_that_race_for_one_token_never_two_hold_it(tmp_path: Path) -> No
 
 
 def test_a_link_in_the_place_of_a_lock_is_refused_and_what_it_leads_to_stays(tmp_path: Path) -> None:
-    with token_held("7:abc", API, folder=tmp_path):
+    with hold_token("7:abc", API, folder=tmp_path):
         (name,) = [path.name for path in tmp_path.iterdir()]
     (tmp_path / "letter").write_text("Dear Ovation")
     (tmp_path / name).symlink_to(tmp_path / "letter")
-    with pytest.raises(StartError), token_held("7:abc", API, folder=tmp_path):
+    with pytest.raises(StartError), hold_token("7:abc", API, folder=tmp_path):
         pass
     assert (tmp_path / "letter").read_text() == "Dear Ovation"
 
 
 def test_a_folder_of_data_has_one_bot(tmp_path: Path) -> None:
     for _ in range(2):
-        with held(tmp_path), pytest.raises(StartError, match="is running on the data folder"), held(tmp_path):
+        with (
+            hold_data_dir(tmp_path),
+            pytest.raises(StartError, match="is running on the data folder"),
+            hold_data_dir(tmp_path),
+        ):
             pass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.common.text import fitting, plain, utf16_length
+from bot.common.text import sanitize, truncate, utf16_length
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,14 @@ from bot.common.text import fitting, plain, utf16_length
     ],
 )
 def test_control_characters_and_broken_unicode_are_dropped(text: str, expected: str) -> None:
-    assert plain(text) == expected
+    assert sanitize(text) == expected
 
 
 @pytest.mark.parametrize("text", ["a" * 5000, "😀" * 3000, "茶" * 4097, "a😀" * 2000])
 def test_a_long_text_is_cut_to_what_telegram_can_show(text: str) -> None:
-    cut = fitting(text, 4096)
+    cut = truncate(text, 4096)
     assert 4090 <= utf16_length(cut) <= 4096 and cut.endswith("…") and text.startswith(cut[:-1])
 
 
 def test_a_text_that_fits_is_left_alone() -> None:
-    assert fitting("😀" * 2048, 4096) == "😀" * 2048
+    assert truncate("😀" * 2048, 4096) == "😀" * 2048
