@@ -43,6 +43,7 @@ from bot.common.keys import Keys
 from bot.common.kinds import Kinds
 from bot.common.metrics import BotMetrics
 from bot.common.settings import Settings
+from bot.common.tasks import cancel
 from bot.common.timing import Timing
 from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
@@ -317,7 +318,7 @@ async def receive(
         url = f"{application.bot.base_url}/getUpdates"
         poller = Poller(url=url, http=http, inbox=inbox, processor=processor, metrics=metrics, timing=timing)
         work = asyncio.create_task(_poll(application, poller, timing), name="polling")
-    stack.push_async_callback(_end, work)
+    stack.push_async_callback(cancel, work)
     return work
 
 
@@ -364,11 +365,6 @@ def _listener(name: str, address: str) -> socket.socket:
 
 async def _for_ever() -> None:
     await asyncio.Event().wait()
-
-
-async def _end(work: asyncio.Task[None]) -> None:
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
 
 
 async def _stop(application: TelegramApplication, processor: InboxProcessor) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from bot.common.errors import DeliveryError, NotNow, Refusal
+from bot.common.tasks import cancel
 from bot.common.timing import USUAL, Timing
 from bot.messaging.keyboards import Keyboard, offer_buttons, rating_buttons, reason_buttons, wish_buttons
 from bot.messaging.messenger import Messenger
@@ -75,10 +76,7 @@ class RatingButtons:
         """Stop refreshing; the ratings are stored already."""
         for timer in (*self._timers.values(), *self._wishing.values()):
             timer.cancel()
-        tasks = list(self._refreshing.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*self._refreshing.values())
 
     async def _refresh(self, generation: Generation, pause: float) -> None:
         """Show the buttons of the moment, and again what has changed meanwhile."""

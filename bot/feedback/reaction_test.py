@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
+from bot.common.tasks import cancel
 from bot.common.timing import USUAL, Timing
 from bot.messaging.keyboards import reaction_test_button
 from bot.messaging.messenger import Address, Messenger, ReactionAccess, with_retries
@@ -90,10 +91,7 @@ class ReactionTest:
 
     async def close(self) -> None:
         """End every test where it stands."""
-        tasks = [task for _, task in self._tests.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*(task for _, task in self._tests.values()))
 
     def _of(self, chat_id: int, message_id: int) -> _Test | None:
         test, _ = self._tests.get(chat_id, (None, None))

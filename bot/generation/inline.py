@@ -17,6 +17,7 @@ from cachetools import TTLCache
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.kinds import Kind, Kinds
+from bot.common.tasks import cancel
 from bot.common.text import sanitize
 from bot.common.timing import USUAL, Timing
 from bot.generation.service import GenerationService, Request, Writing
@@ -113,10 +114,7 @@ class InlineQueries:
 
     async def close(self) -> None:
         """Give up every query; who asked sees nothing, and asks again."""
-        tasks = [task for _, task in self._answering.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*(task for _, task in self._answering.values()))
 
     def _done(self, person_id: int, task: asyncio.Task[None]) -> None:
         if self._answering[person_id][1] is task:

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
 from bot.common.kinds import Kind, Kinds, language_of_topic
+from bot.common.tasks import cancel
 from bot.generation.limits import Admission
 from bot.generation.pipeline import GenerationPipeline
 from bot.generation.preferences import choices_of, in_manner
@@ -200,16 +201,10 @@ class GenerationService:
 
     async def close(self) -> None:
         """Stop all work at once; what is unfinished is resumed at the next start."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*self._tasks.values())
 
     async def _abandon(self, generation: int) -> None:
-        task = self._tasks.get(generation)
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await cancel(self._tasks.get(generation))
 
     async def _asked(self, request: Request, kind: Kind, topic: str) -> tuple[ChatMessage, ...]:
         """What the model is asked, in the manner that the person has chosen."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bot.common.settings import Settings
+from bot.common.tasks import BackgroundTasks
 from bot.common.timing import USUAL, Timing
 from bot.learning.dataset import tenure
 from bot.serving.version_router import VersionRouter
@@ -76,20 +77,17 @@ class CanaryMonitor:
         self._settings = settings
         self._look_seconds = timing.trial_look
         self._looking = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
         self.on_end: Callable[[Trial], Awaitable[None]] | None = None
         """Awaited with every trial that the ratings have ended, also with one that ended before a restart."""
 
     def start(self) -> None:
         """Look now, and then every few seconds."""
-        self._task = asyncio.create_task(self._keep_looking(), name="canary monitor")
-        self._task.add_done_callback(_log_failure)
+        self._tasks.start(self._keep_looking(), name="canary monitor")
 
     async def close(self) -> None:
         """Stop looking; a trial goes on at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
 
     async def look(self) -> None:
         """Decide the open trial, if it can be, and tell of those that have ended."""
@@ -187,11 +185,6 @@ class CanaryMonitor:
             except (StorageError, EngineError) as error:
                 logger.warning("the trial cannot be looked at yet: %s", error)
             await asyncio.sleep(max(self._look_seconds, (time.monotonic() - began) / _LOOK_SHARE))
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("the canary is not monitored any more until the next start", exc_info=error)
 
 
 def _ending(status: CanaryStatus, decision: Decision) -> TrialResult:

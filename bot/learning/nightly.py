@@ -16,6 +16,7 @@ from pathlib import Path
 from bot.common.errors import Refusal
 from bot.common.i18n import CONSENT_TEXT_VERSION
 from bot.common.settings import Settings
+from bot.common.tasks import cancel
 from bot.learning.dataset import dataset_of
 from bot.learning.trainer import Stalled, run_config, train
 from bot.serving.version_router import VersionRouter
@@ -129,9 +130,7 @@ class Nightly:
 
     async def close(self) -> None:
         """Stop at once; a run under way stays open and is resumed at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel(self._task)
 
     def _launch(self, run: Run) -> None:
         self._cancelled, self._may_cancel = False, True

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bot.common.metrics import BotMetrics
+from bot.common.tasks import BackgroundTasks
 from bot.common.timing import USUAL, Timing
 from bot.learning.dataset import dataset_of
 from engine.api.client import EngineClient
@@ -71,7 +72,7 @@ class PreferenceSync:
         self._due: float | None = None
         self._withdrawals = 0
         self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
         self.fitted: TasteFit | None = None
         """The model that chooses now, if there is one."""
 
@@ -83,14 +84,12 @@ class PreferenceSync:
     def start(self) -> None:
         """Begin to refit, with a fit at once."""
         if self._best_of > 1:
-            self._task = asyncio.create_task(self._keep(), name="preference sync")
+            self._tasks.start(self._keep_fitting(), name="preference sync")
             self.reset()
 
     async def close(self) -> None:
         """Stop at once; the next start fits anew."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.close()
 
     def refit_soon(self) -> None:
         """There is another rating; it is learned soon, together with those that come meanwhile."""
@@ -130,7 +129,7 @@ class PreferenceSync:
         self._due = at
         self._changed.set()
 
-    async def _keep(self) -> None:
+    async def _keep_fitting(self) -> None:
         while True:
             await self._until_due()
             self._asked_at = self._due = None  # what comes from here on is for the next fit

@@ -3,13 +3,13 @@
 Also the one place that buries an update, so that none is buried silently. Knows sentences and admins, no Telegram type.
 """
 
-import asyncio
 import logging
 import time
 
 from bot.common.errors import DeliveryError
 from bot.common.i18n import say
 from bot.common.metrics import BotMetrics
+from bot.common.tasks import BackgroundTasks
 from bot.messaging.messenger import Address, Messenger, with_retries
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -30,7 +30,7 @@ class AdminAlerts:
         self._metrics = metrics
         self._admin_ids = admin_ids
         self._told_at: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     async def bury(self, update_id: int, error: str) -> None:
         """Give an update up, keep the kind of error (never its words), and tell.
@@ -54,16 +54,11 @@ class AdminAlerts:
             return
         self._told_at[text] = now
         for admin in self._admin_ids:
-            task = asyncio.create_task(self._tell(admin, text, values), name=text)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._tell(admin, text, values), name=text)
 
     async def close(self) -> None:
         """Stop telling."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
 
     async def _tell(self, admin: int, text: str, values: dict[str, str | float]) -> None:
         try:

@@ -17,6 +17,7 @@ from bot.common.errors import DeliveryError
 from bot.common.keys import Keys, Pseudonyms, open_existing_keys, open_keys
 from bot.common.lock import hold_data_dir
 from bot.common.settings import DataSettings
+from bot.common.tasks import BackgroundTasks
 from bot.generation.service import GenerationService
 from bot.learning.nightly import Nightly, run_folder
 from bot.messaging.confirmations import Done
@@ -57,7 +58,7 @@ class Erasure:
         self._file = tombstones_file
         self._cleanup = cleanup
         self._on_erased = on_erased
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     async def forget(self, person_id: int) -> Done:
         """Erase everything of a person that there is now.
@@ -83,10 +84,7 @@ class Erasure:
 
     async def close(self) -> None:
         """Stop at once; what is cut off is done in the night."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
 
     async def _erase(self, tombstone: Tombstone) -> Erased:
         async def learn_anew(erased: Erased) -> None:
@@ -98,9 +96,7 @@ class Erasure:
         for chat_id, message_id in erased.placeholders:
             with contextlib.suppress(DeliveryError):
                 await self._messenger.delete(chat_id, message_id)
-        task = asyncio.create_task(self._cleanup.clean(), name="cleanup")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._cleanup.clean(), name="cleanup")
         return erased
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
+from bot.common.tasks import BackgroundTasks
 from bot.common.text import truncate
 from bot.common.timing import USUAL, Timing
 from bot.learning.canary import CanaryStatus
@@ -166,7 +167,7 @@ class RunMessages:
         self._data_dir = data_dir
         self._admin_ids = admin_ids
         self._refresh_seconds = timing.progress
-        self._followers: set[asyncio.Task[None]] = set()
+        self._followers = BackgroundTasks()
 
     async def status(self, language: str) -> str:
         """One sentence on the present run, or on the last one."""
@@ -184,14 +185,14 @@ class RunMessages:
         if latest is not None and latest.id == run and latest.verdict is not None:
             await self._show(message, verdict_sentence(latest, message.language))
         else:
-            self._follow(run, message)
+            self._followers.start(self._keep_showing(run, message), name=f"progress of run {run}")
 
     async def resume(self) -> None:
         """Go on showing the progress of a run that was resumed after a restart."""
         run = await self._nightly.running()
         if run is not None:
             for message in await runs.progress_messages(self._db, run.id):
-                self._follow(run.id, message)
+                self._followers.start(self._keep_showing(run.id, message), name=f"progress of run {run.id}")
 
     async def run_ended(self, run: Run) -> None:
         """Show the verdict to those who follow the run, and after a scheduled run the digest to every admin."""
@@ -211,15 +212,7 @@ class RunMessages:
 
     async def close(self) -> None:
         """Stop showing progress."""
-        tasks = list(self._followers)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _follow(self, run: int, message: ProgressMessage) -> None:
-        task = asyncio.create_task(self._keep_showing(run, message), name=f"progress of run {run}")
-        self._followers.add(task)
-        task.add_done_callback(self._followers.discard)
+        await self._followers.close()
 
     async def _keep_showing(self, run_id: int, message: ProgressMessage) -> None:
         shown = ""

@@ -21,6 +21,7 @@ from bot.common.child_process import describe_end, kill_child, ran_out_of_memory
 from bot.common.errors import StartError
 from bot.common.keys import Keys
 from bot.common.settings import Settings, computing_environment
+from bot.common.tasks import cancel
 from engine.api.client import EngineClient
 from engine.api.models import find_source
 from engine.errors import EngineError, ModelError
@@ -127,9 +128,7 @@ class EngineProcess:
     async def stop(self) -> None:
         """End the engine and stop watching it."""
         self.is_healthy = False
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await cancel(self._keeper)
         if self._child is not None:
             await stop_child(self._child)
         if self._reader is not None:
@@ -203,9 +202,7 @@ class EngineProcess:
                 self.is_healthy = is_answering and preparing.done()
             return f"The engine hangs: it has missed {missed} health checks."
         finally:
-            for task in (ending, preparing):
-                task.cancel()
-            await asyncio.gather(ending, preparing, return_exceptions=True)
+            await cancel(ending, preparing)
 
     async def _relay(self, child: asyncio.subprocess.Process) -> None:
         """Pass the engine's own log lines on; nothing may hold this up, or the engine would wait to be read."""
