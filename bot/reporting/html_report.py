@@ -1,16 +1,14 @@
 """The overview: what was liked and what each run came to, as one page that needs no other file, or as numbers.
 
-Knows statistics, runs and sentences. Knows nothing that people wrote, so none of it can be in there.
+Nothing that people wrote is in it.
 """
 
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from bot.common.i18n import say
 from bot.learning.nightly import run_folder
@@ -19,7 +17,8 @@ from bot.reporting.export import run_object
 from bot.reporting.run_messages import reason_sentence
 from engine.errors import RunError
 from engine.runs.config import read_config
-from engine.runs.report import percent
+from engine.runs.rendering import page, percent
+from engine.runs.report import plots_of
 from engine.runs.run_dir import read_curves
 from storage.db.records import Run
 from storage.tables import runs, versions
@@ -27,8 +26,6 @@ from storage.tables.statistics import RatingCount, Statistics, read_statistics
 
 MARK = '<meta name="generator" content="ovation report">'
 """Stands near the beginning of every such page, so that it can be told from other files."""
-
-_HEADS = {"versions": "Version", "kinds": "Kind", "days": "Day (UTC)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +63,6 @@ class Overview:
     stories: tuple[RunStory, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A count in words, as a table shows it."""
-
-    label: str
-    texts: int
-    likes: int
-    dislikes: int
-    share: str
-    interval: str
-
-
 def overview_in(connection: sqlite3.Connection, data_dir: Path, *, since: datetime) -> Overview:
     """Read everything that the page is made of, over all chats."""
     return Overview(
@@ -91,23 +76,20 @@ def overview_in(connection: sqlite3.Connection, data_dir: Path, *, since: dateti
 
 def page_of(overview: Overview) -> str:
     """The page, as HTML."""
-    from engine.runs.report import plots_of  # noqa: PLC0415 - matplotlib, for which completion need not wait
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("bot.reporting"), PackageLoader("engine.runs")]), autoescape=True,
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     numbers = overview.statistics
     words = {name: say("en", f"chart-{name}") for name in WORDS}
-    return environment.get_template("overview.html.j2").render(
+    likes = sum(day.likes for day in numbers.days)
+    return page(
+        "bot.reporting",
+        "overview.html.j2",
         mark=MARK,
         overview=overview,
         numbers=numbers,
-        liked=_share(sum(day.likes for day in numbers.days), numbers.ratings),
-        titles={name: words[name] for name in _HEADS},
-        heads=_HEADS,
+        liked=percent(likes / numbers.ratings) if numbers.ratings else "",
+        titles=words,
+        heads={"versions": "Version", "kinds": "Kind", "days": "Day (UTC)"},
+        interval=_interval,
         drawings=statistics_drawings(numbers, words) if numbers.ratings else {},
-        tables={name: _rows(getattr(numbers, name)) for name in _HEADS},
         most_of_one_emoji=max((times for _, times in numbers.emoji), default=1),
         stories=[(story, plots_of(story.curves, kl_budget=story.kl_budget)) for story in overview.stories],
     )
@@ -140,25 +122,8 @@ def _story(run: Run, folder: Path) -> RunStory:
     return RunStory(run, read_curves(folder), kl_budget)
 
 
-def _rows(counts: Iterable[RatingCount]) -> list[_Row]:
-    return [
-        _Row(
-            label=count.label,
-            texts=count.texts,
-            likes=count.likes,
-            dislikes=count.dislikes,
-            share=_share(count.likes, count.ratings),
-            interval=_interval(*wilson_interval(count.likes, count.ratings)) if count.ratings else "–",
-        )
-        for count in counts
-    ]
-
-
-def _share(likes: int, ratings: int) -> str:
-    return percent(likes / ratings) if ratings else "–"
-
-
-def _interval(low: float, high: float) -> str:
+def _interval(count: RatingCount) -> str:
+    low, high = wilson_interval(count.likes, count.ratings)
     return f"{100 * low:.0f} to {100 * high:.0f}"
 
 

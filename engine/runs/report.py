@@ -1,32 +1,18 @@
-"""What a run's codes and numbers are called in words: verdicts, checks, segments, and what the data card counts.
+"""report.html: what a run came to, as one page that a person can read, and the words for its codes and numbers."""
 
-Knows names and units. Knows nothing of pages, models or ratings.
-
-The curves of a run as SVG drawings that take the colours of the page around them. Knows numbers, no pages.
-
-report.html: one self-contained page that a person can read, with the plots inside it.
-
-Knows a report, a template and words for both. Knows nothing of models or ratings.
-"""
-
-import io
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib import rc_context
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from engine.data.dataset import DataCard
 from engine.runs.config import RunConfig
+from engine.runs.rendering import BLUE, RED, dress, in_words, page, percent, points, svg
 from engine.runs.run_dir import SKIPPED, Check, Measure, Reason, ReasonCode, RunReport, Segment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SENTENCES: Final[Mapping[ReasonCode, str]] = {
     "better": "The candidate is not worse than the champion, and probably better.",
@@ -71,13 +57,6 @@ DROPPED: Final[Mapping[str, str]] = {
 }
 """Why a text was left out."""
 
-DISLIKES: Final[Mapping[str, str]] = {
-    "boring": "boring",
-    "off_topic": "off topic",
-    "too_long": "too long",
-    "wrong": "wrong",
-}
-
 SIGNALS: Final[Mapping[str, str]] = {
     "said": "ratings that people gave",
     "refined": "asked to have it reworked",
@@ -99,29 +78,14 @@ _LANGUAGES: Final = {"en": "prompts in English", "zh": "prompts in Chinese"}
 _PEOPLE: Final = {"heavy raters": "prompts rated by those who rate most", "new people": "prompts rated by new people"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(NamedTuple):
     label: str
     unit: Callable[[float], str]
     direction: Literal["at most", "at least"]
 
 
-def percent(share: float) -> str:
-    """A share in words."""
-    return _number(share, lambda: f"{100.0 * share:.{1 if 0.0 < abs(share) < 0.0995 else 0}f} %")
-
-
-def points(gain: float) -> str:
-    """A difference of two shares, signed."""
-    return _number(gain, lambda: f"{100.0 * gain:+.1f} points".replace("-", "\u2212") if gain else "0 points")
-
-
 def _in(unit: str, *, digits: int) -> Callable[[float], str]:
-    return lambda number: _number(number, lambda: f"{number:.{digits}f} {unit}")
-
-
-def _number(number: float, said: Callable[[], str]) -> str:
-    return said().replace(" ", "\N{NO-BREAK SPACE}") if math.isfinite(number) else "not a number"
+    return lambda number: in_words(number, lambda: f"{number:.{digits}f} {unit}")
 
 
 _CHECKS: Final[Mapping[str, _Words]] = {
@@ -197,14 +161,6 @@ def key_figures(reason: Reason) -> list[tuple[str, str]]:
     return figures
 
 
-_COLOURS = {"#010101": "currentColor", "#020202": "var(--accent)", "#030303": "var(--bad)"}
-"""What is drawn in the first is shown in the second, which follows the reader's light or dark page."""
-_INK, _ACCENT, _BAD = _COLOURS
-
-_SUPERFLUOUS = re.compile(r'<metadata>.*?</metadata>| id="[\w.]+_\d+"', re.DOTALL)
-"""What tells of matplotlib, and names that the drawings of one page would share."""
-
-
 @dataclass(frozen=True, slots=True)
 class Plot:
     """A curve: its title, the drawing, and what it shows for those who do not see it."""
@@ -225,97 +181,49 @@ def plots_of(curves: Mapping[str, Sequence[float]], *, kl_budget: float | None) 
     return [plot for plot in plots if plot is not None]
 
 
-def svg_style() -> AbstractContextManager[None]:
-    """How a figure for `themed_svg` is to be drawn."""
-    return rc_context(
-        {
-            "text.color": _INK,
-            "axes.labelcolor": _INK,
-            "axes.edgecolor": _INK,
-            "xtick.color": _INK,
-            "ytick.color": _INK,
-            "svg.fonttype": "none",
-            "font.size": 11,
-        }
-    )
-
-
-def themed_svg(figure: Figure, colours: Mapping[str, str] = _COLOURS) -> str:
-    """A figure as an `<svg>` for the inside of a page; `colours` says what each colour becomes there."""
-    figure.set_facecolor("none")
-    for axes in figure.axes:
-        axes.set_facecolor("none")
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    drawing = buffer.getvalue()
-    drawing = _SUPERFLUOUS.sub("", drawing[drawing.index("<svg") :])
-    for drawn, shown in {**_COLOURS, **colours}.items():
-        drawing = drawing.replace(drawn, shown)
-    return drawing
-
-
 def _plot(
     title: str, values: Sequence[float], across: str, up: str, *, bound: float | None = None, lowest: float | None = 0.0
 ) -> Plot | None:
     """A line of the values from 1 on; None without any."""
     if not values:
         return None
-    with svg_style():
-        figure = Figure(figsize=(5.0, 2.6), layout="constrained")
-        axes = figure.add_subplot()
-        axes.plot(
-            range(1, len(values) + 1), values, marker="o" if len(values) < 30 else None, color=_ACCENT, clip_on=False
-        )
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        marker = "o" if len(values) < 30 else None
+        axes.plot(range(1, len(values) + 1), values, marker=marker, color=BLUE, clip_on=False)
         if bound is not None:
-            axes.axhline(bound, color=_BAD, linestyle="--", linewidth=1, label="budget")
+            axes.axhline(bound, color=RED, linestyle="--", linewidth=1, label="budget")
             axes.legend(frameon=False)
         axes.set_xlabel(across)
-        axes.set_ylabel(up)
         axes.set_ylim(bottom=lowest)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-        drawing = themed_svg(figure)
+        axes.locator_params(axis="x", integer=True)
+        dress(axes, label=up)
+
     ends = f"{values[0]:.2f} at the first {across}, {values[-1]:.2f} at the last of {len(values)}"
-    return Plot(title, drawing, f"{title}, {up}: {ends}.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A gain with its interval, and where they lie on a common scale, in percent of its width."""
-
-    name: str
-    prompts: str
-    says: str
-    at: float
-    low: float
-    high: float
-    zero: float
+    return Plot(title, svg(paint, 5.0, 2.6), f"{title}, {up}: {ends}.")
 
 
 def write_page(path: Path, report: RunReport, config: RunConfig) -> None:
     """Write the page; it needs no network and no other file."""
-    environment = Environment(
-        loader=PackageLoader("engine.runs"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    outcome = "skipped" if report.reason.code in SKIPPED else "promoted" if report.passed else "rejected"
-    page = environment.get_template("report.html.j2").render(
+    spans, place = _spans(report)
+    html = page(
+        "engine.runs",
+        "report.html.j2",
         report=report,
         config=config,
-        outcome=outcome,
+        outcome="skipped" if report.reason.code in SKIPPED else "promoted" if report.passed else "rejected",
         sentence=SENTENCES[report.reason.code],
         figures=key_figures(report.reason),
         broken=[check_line(check) for check in report.checks if not check.ok],
         groups=_groups(report),
-        spans=_spans(report),
+        spans=spans,
+        place=place,
+        points=points,
         plots=plots_of(report.curves, kl_budget=config.kl_budget),
         tables=_tables(report.card) if report.card else [],
-        percent=percent,
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(html, encoding="utf-8")
 
 
 def _groups(report: RunReport) -> dict[str, tuple[str, list[CheckLine]]]:
@@ -327,35 +235,16 @@ def _groups(report: RunReport) -> dict[str, tuple[str, list[CheckLine]]]:
     return {measure.capitalize(): group for measure, group in lines.items() if group[1]}
 
 
-def _spans(report: RunReport) -> list[_Span]:
-    """Everybody's gain and each segment's, on one scale that holds 0."""
+def _spans(report: RunReport) -> tuple[list[Segment], Callable[[float], float]]:
+    """Everybody's gain and each segment's, and where a gain lies on one scale that holds 0, in percent of its width."""
     numbers = report.reason.numbers
-    everybody = (
-        [Segment("everybody", 0, numbers["gain"], numbers["gain_low"], numbers["gain_high"])]
-        if "gain_high" in numbers
-        else []
-    )
-    rows = [row for row in (*everybody, *report.segments) if all(map(math.isfinite, (row.gain, row.low, row.high)))]
-    if not report.segments or not rows:
-        return []
-    least, most = min(0.0, *(row.low for row in rows)), max(0.0, *(row.high for row in rows))
+    rows = [replace(row, name=segment_name(row.name)) for row in report.segments]
+    if rows and "gain_high" in numbers:
+        rows.insert(0, Segment("everybody", 0, numbers["gain"], numbers["gain_low"], numbers["gain_high"]))
+    rows = [row for row in rows if all(map(math.isfinite, (row.gain, row.low, row.high)))]
+    least, most = min((0.0, *(row.low for row in rows))), max((0.0, *(row.high for row in rows)))
     width = (most - least) or 1.0
-
-    def place(gain: float) -> float:
-        return round(2.0 + 96.0 * (gain - least) / width, 2)
-
-    return [
-        _Span(
-            name=segment_name(row.name),
-            prompts=str(row.prompts or "all"),
-            says=f"{points(row.gain)} ({points(row.low)} to {points(row.high)})",
-            at=place(row.gain),
-            low=place(row.low),
-            high=place(row.high),
-            zero=place(0.0),
-        )
-        for row in rows
-    ]
+    return rows, lambda gain: round(2.0 + 96.0 * (gain - least) / width, 2)
 
 
 def _tables(card: DataCard) -> list[tuple[str, str, str, dict[str, str]]]:
@@ -376,7 +265,7 @@ def _tables(card: DataCard) -> list[tuple[str, str, str, dict[str, str]]]:
         ("Chats", "chat", "texts", counted(card.by_chat)),
         ("Chosen from several", "how", "texts", picked),
         ("Where the ratings come from", "signal", "ratings", counted(card.signals, SIGNALS)),
-        ("Why people disliked", "reason", "ratings", counted(card.reasons, DISLIKES)),
+        ("Why people disliked", "reason", "ratings", counted(card.reasons)),
         ("Ratings set aside as a brigade's", "person", "ratings", counted(card.brigades)),
         ("Texts left out", "why", "texts", counted(card.dropped, DROPPED)),
     ]

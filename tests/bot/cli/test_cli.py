@@ -24,8 +24,8 @@ def test_a_command_that_is_mistyped_is_answered_with_the_one_that_was_meant() ->
 
 
 def test_help_imports_no_command_and_nothing_that_one_needs() -> None:
-    code = "import sys; from bot.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    code = "import sys; from bot.cli.__main__ import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "stats" in done.stdout
     ours = {name for name in done.stdout.splitlines()[-1].split() if name.split(".")[0] in ("bot", "engine", "storage")}
-    assert ours == {"bot", "bot.cli"}
+    assert ours == {"bot", "bot.cli", "bot.cli.__main__"}
