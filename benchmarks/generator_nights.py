@@ -28,7 +28,7 @@ from engine.models.loader import Base, load_base
 from engine.models.logprobs import CausalModel
 from engine.runs.config import write_config
 from engine.runs.run_dir import ADAPTER_FOLDER
-from recipes.latent.lessons import LESSONS
+from recipes.latent.skeletons import CORPORA
 
 RATINGS, FRESH, TAKES, MOST_TAKES = 400, 100, 4, 16
 SEEDS = (6, 7, 8)
@@ -36,14 +36,14 @@ SEEDS = (6, 7, 8)
 
 def main() -> int:
     """Print the table."""
-    rows = [_nights(model, TASTES[name]) for model in LESSONS for name in ("calm", "lively")]
+    rows = [_nights(model, TASTES[name]) for model in CORPORA for name in ("calm", "lively")]
     columns = ["model", "taste", "liked before", "after", "could be", "gained", "mean", "gate", "minutes"]
     sys.stdout.write(Table("One night of the small generators", "400 ratings.", columns, rows).markdown())
     return 0
 
 
 def _nights(model: str, taste: Taste) -> list[str]:
-    base, kinds = load_base(model), LESSONS[model].kinds
+    base, kinds = load_base(model), CORPORA[model].kinds
     fresh = requests(Random(99), FRESH, first=1, kinds=kinds)
 
     def liking(writer: CausalModel, takes: int) -> torch.Tensor:
@@ -75,7 +75,7 @@ def _rated(model: str, base: Base, taste: Taste, seed: int) -> list[RatedGenerat
     """What the people made of the base's texts on other topics."""
     chance = Random(f"{taste.name} {seed}")
     judges = make_judges([Person(number, f"Person {number}") for number in range(PEOPLE)], taste, NOISY, f"{seed}")
-    asked = requests(chance, RATINGS, first=0, kinds=LESSONS[model].kinds)
+    asked = requests(chance, RATINGS, first=0, kinds=CORPORA[model].kinds)
     texts = write(base.model, asked, takes=1, seed=seed, base=base).texts
     rated = []
     for place, (request, text) in enumerate(zip(asked, texts, strict=True)):

@@ -1,219 +1,31 @@
-"""Topics without end: themed noun phrases, plain nouns, and invented words so that copying must be learned as a skill.
+"""The starter's corpus: conversations as the bot holds them, in English and Chinese, composed from a seed.
 
-Some topics are held out: they never enter the corpus and serve to measure copying. Knows nothing of texts or prompts.
-
-What people ask: the system messages of the kinds, free wishes, and wishes about a text that was just written.
-
-The first instruction of each kind is the one in the bot's `kinds.toml`, word for word; the others say it differently.
-Knows nothing of the texts that answer.
-
-The corpus: conversations as the bot holds them, in English and Chinese, composed by the grammar from a seed.
-
-One record is one conversation in the words of the chat template. Knows nothing of tokens.
+In the order of this module: whole conversations; what people ask, in which the first instruction of a kind is the bot's
+own (`kinds.toml`), word for word; and topics without end: themed noun phrases, plain nouns, and invented words, so that
+copying must be learned as a skill. Some topics are held out: they never enter the corpus and serve to measure copying.
 """
 
 import json
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 from zlib import crc32
 
 from engine.api.types import Message
 from recipes import grammar
-from recipes.grammar import FOLDER, KINDS, LANGUAGES, MORE, Language, Topic, words
-
-_ONSETS = "b br c ch cl d dr f fl g gl gr h j k kl l m n p pl pr qu r s sh sk st t th tr v w y z".split()
-_VOWELS = "a e i o u a e i o ai ea ee oo ou".split()
-_CODAS = "l n r s t m x nd rk ll ck sh mp".split() + [""] * 9
-_LATIN_ENDINGS = ("", "", "", "", " 3000", " X", " 2", "-7", " Pro", " 24/7", " No. 5", ".io")
-_DETERMINERS = ("a ", "an ", "the ", "our ", "my ", "your ")
-
-
-def themed_topic(language: Language, random: Random) -> Topic:
-    """A topic from the word lists, with its theme: `green tea`, `our crooked balconies`, `绿茶`."""
-    theme = random.choice([name for name in words(language) if name != "any"])
-    plural = random.random() < 0.3
-    lists = words(language)[theme]
-    noun = random.choice(lists["many" if plural else "one"])
-    adjective = random.choice(lists["adj"])
-    text = (
-        _decorate_english(noun, adjective, random) if language == "en" else _decorate_chinese(noun, adjective, random)
-    )
-    return Topic(text, theme, plural and language == "en", theme == "people")
-
-
-def invented_topic(language: Language, random: Random, *, held_out: bool = False) -> Topic:
-    """A topic that nobody has heard of: `Zorvex 3000`, `the quillow festival`, `岚砚节`."""
-    while True:
-        core = _latin_word(random) if language == "en" or random.random() < 0.2 else _chinese_word(random)
-        if is_held_out(core) == held_out:
-            break
-    theme = random.choice([name for name in words(language) if name != "any"])
-    if core[0].isascii():
-        return _latin_topic(core, theme, language, random)
-    pattern = random.choice(_frames(language)["invented"])
-    return Topic(pattern.replace("{x}", core))
-
-
-def held_out_topic(language: Language, random: Random) -> Topic:
-    """A topic whose words are not in the corpus: real words kept aside, or invented ones kept aside."""
-    if random.random() < 0.5:
-        return Topic(random.choice(held_out_names(language)))
-    return invented_topic(language, random, held_out=True)
-
-
-def held_out_names(language: Language) -> Sequence[str]:
-    """Real words that are kept aside."""
-    return _frames(language)["held_out"]
-
-
-def plain_topic(language: Language, random: Random) -> Topic:
-    """A topic from the list of nouns, without a theme: `guitar`, `a lost helicopter`, `大象和葡萄`."""
-    noun, other = random.choice(_nouns(language)), random.choice(_nouns(language))
-    pattern = random.choice(_frames(language)["plain"])
-    return Topic(pattern.replace("{x}", noun).replace("{y}", other))
-
-
-def topic(language: Language, random: Random) -> Topic:
-    """A topic for training: themed, plain or invented; some in other letter case."""
-    make = random.choices((themed_topic, plain_topic, invented_topic), (40, 25, 35))[0]
-    found = make(language, random)
-    if language == "zh":
-        return found
-    case = random.random()
-    text = found.text.title() if case < 0.04 else found.text.upper() if case < 0.06 else found.text
-    return Topic(text, found.theme, found.plural, found.person)
-
-
-def person(language: Language, random: Random) -> Topic:
-    """Somebody to thank or to greet: `our volunteers`, `Doctor Quillow`, `门卫王师傅`."""
-    if random.random() < 0.6:
-        plural = random.random() < 0.5
-        return Topic(random.choice(words(language)["people"]["many" if plural else "one"]), "people", plural, True)
-    while is_held_out(core := _latin_word(random).capitalize() if language == "en" else _chinese_word(random)):
-        pass
-    return Topic(random.choice(_frames(language)["somebody"]).replace("{x}", core), "people", False, True)
-
-
-def is_held_out(word: str) -> bool:
-    """Whether an invented word is kept aside: about one in twenty, decided by its checksum."""
-    return crc32(word.lower().encode()) % 20 == 0
-
-
-@cache
-def _frames(language: Language) -> Mapping[str, Sequence[str]]:
-    found: Mapping[str, Sequence[str]] = tomllib.loads((FOLDER / f"topics.{language}.toml").read_text(encoding="utf-8"))
-    return found
-
-
-@cache
-def _nouns(language: Language) -> Sequence[str]:
-    return (FOLDER / f"nouns.{language}.txt").read_text(encoding="utf-8").split()
-
-
-@cache
-def _letter_groups() -> Sequence[str]:
-    """The nouns cut into all their pieces of two to four letters, to make new words that look like old ones."""
-    found = {noun[start : start + size] for noun in _nouns("en") for size in (2, 3, 4) for start in range(len(noun))}
-    return sorted(group for group in found if len(group) >= 2 and group.isalpha())
-
-
-@cache
-def _common_characters() -> str:
-    """The 3,755 characters of GB 2312, level 1."""
-    rows = range(0xB0, 0xD8)
-    return "".join(bytes((row, cell)).decode("gb2312", "ignore") for row in rows for cell in range(0xA1, 0xFF))
-
-
-@cache
-def _familiar_characters() -> str:
-    """The characters of the Chinese nouns and adjectives."""
-    lists = [lists[name] for lists in words("zh").values() for name in ("one", "many", "adj") if name in lists]
-    return "".join(sorted({c for entries in lists for word in entries for c in word if "\u4e00" <= c <= "\u9fff"}))
-
-
-def _latin_word(random: Random) -> str:
-    """Syllables, or pieces of real words: those fall into the same tokens as real words that nobody has seen."""
-    count = random.choice((1, 2, 2, 2, 3, 3))
-    if random.random() < 0.6:
-        word = "".join(random.choices(_letter_groups(), k=count + 1))
-    else:
-        word = "".join(random.choice(_ONSETS) + random.choice(_VOWELS) + random.choice(_CODAS) for _ in range(count))
-    return word.capitalize() if random.random() < 0.3 else word
-
-
-def _chinese_word(random: Random) -> str:
-    """Characters that the texts use, mostly; any common character, sometimes."""
-    source = _familiar_characters() if random.random() < 0.5 else _common_characters()
-    return "".join(random.choices(source, k=random.choice((2, 2, 2, 3, 3, 4))))
-
-
-def _latin_topic(core: str, theme: str, language: Language, random: Random) -> Topic:
-    name = core + random.choice(_LATIN_ENDINGS)
-    if language == "zh":
-        return Topic(random.choice(_frames("zh")["latin"]).replace("{x}", name))
-    pattern = random.choice(_frames("en")["invented"])
-    noun = random.choice(words("en")[theme]["many" if "{many}" in pattern else "one"])
-    themed = "{many}" in pattern or "{one}" in pattern
-    if "{one}" in pattern:
-        noun = noun.split(" ", 1)[1] if noun.startswith(_DETERMINERS) else noun
-    text = pattern.replace("{x}", name).replace("{many}", noun).replace("{one}", noun)
-    return Topic(text, theme if themed else "", "{many}" in pattern, themed and theme == "people")
-
-
-def _decorate_english(noun: str, adjective: str, random: Random) -> str:
-    if noun.startswith(_DETERMINERS) or not noun[0].islower():
-        return noun if random.random() < 0.8 else f"{noun} {random.choice(_frames('en')['tail'])}"
-    shape = random.random()
-    if shape < 0.4:
-        return noun
-    if shape < 0.6:
-        return f"{adjective} {noun}"
-    if shape < 0.8:
-        return f"{random.choice(_frames('en')['head'])} {noun}"
-    return f"{noun} {random.choice(_frames('en')['tail'])}"
-
-
-def _decorate_chinese(noun: str, adjective: str, random: Random) -> str:
-    shape = random.random()
-    if shape < 0.45 or noun.startswith(("我", "一", "这")):
-        return noun
-    if shape < 0.7:
-        return adjective + noun
-    return random.choice(_frames("zh")["head"]) + noun
-
-
-@cache
-def _wishes(language: Language) -> Mapping[str, Any]:
-    return tomllib.loads((FOLDER / f"wishes.{language}.toml").read_text(encoding="utf-8"))
-
-
-def instructions(kind: str, language: Language) -> Sequence[str]:
-    """The system messages that ask for a kind; the bot's own comes first."""
-    found: Sequence[str] = _wishes(language)["instructions"][kind]
-    return found
-
-
-def requests(language: Language) -> Mapping[str, Sequence[str]]:
-    """Free wishes with `{t}` for the topic, by what answers them: a kind, or an occasion such as `thanks`."""
-    found: Mapping[str, Sequence[str]] = _wishes(language)["requests"]
-    return found
-
-
-def changes(language: Language) -> Mapping[str, Sequence[str]]:
-    """Wishes about the last text, by what they change; `{t}` is a new topic."""
-    found: Mapping[str, Sequence[str]] = _wishes(language)["changes"]
-    return found
-
+from recipes.grammar import FOLDER, KINDS, LANGUAGES, MORE, Language, Topic, read_table, words
 
 PEOPLE_OCCASIONS = frozenset({"thanks", "congratulation", "welcome", "farewell"})
 """Free wishes whose text is about somebody rather than something."""
 
 _STYLE_CHANGES = ("playful", "plain", "poetic", "bold", "asking", "quiet", "numbers", "you", "old", "rhyme")
+_ONSETS = "b br c ch cl d dr f fl g gl gr h j k kl l m n p pl pr qu r s sh sk st t th tr v w y z".split()
+_VOWELS = "a e i o u a e i o ai ea ee oo ou".split()
+_CODAS = "l n r s t m x nd rk ll ck sh mp".split() + [""] * 9
+_LATIN_ENDINGS = ("", "", "", "", " 3000", " X", " 2", "-7", " Pro", " 24/7", " No. 5", ".io")
+_DETERMINERS = ("a ", "an ", "the ", "our ", "my ", "your ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,19 +122,23 @@ def _change(draft: Draft, language: Language, random: Random) -> tuple[str, Draf
 
 def follow(change: str, draft: Draft, new_topic: Topic, language: Language, random: Random) -> Draft:
     """What the assistant writes after a wish of this sort; `new_topic` matters to a change of topic only."""
-    form, style, topic = draft.form, draft.style, draft.topic
+    style, topic = draft.style, draft.topic
     match change:
-        case "topic":
-            return _compose(form, style, new_topic, language, random)
         case "shorter":
             return _shorter(draft, language, random)
+        case "longer":
+            return replace(draft, text=_longer(draft, language, random))
+        case "with_emoji":
+            return replace(draft, text=_with_emoji(draft, language, random))
+        case "without_emoji":
+            return replace(draft, text=grammar.without_emoji(draft.text))
+        case "topic":
+            topic = new_topic
         case "another":
-            return _compose(form, random.choice(grammar.styles(form, language)), topic, language, random)
-        case "longer" | "with_emoji" | "without_emoji":
-            edit = {"longer": _longer, "with_emoji": _with_emoji, "without_emoji": _without_emoji}[change]
-            return Draft(form, style, topic, edit(draft, language, random))
+            style = random.choice(grammar.styles(draft.form, language))
         case _:
-            return _compose(form, change, topic, language, random)
+            style = change
+    return _compose(draft.form, style, topic, language, random)
 
 
 def _longer(draft: Draft, language: Language, random: Random) -> str:
@@ -332,10 +148,6 @@ def _longer(draft: Draft, language: Language, random: Random) -> str:
     closed = language == "zh" and draft.text[-1] in "。！？”"
     gap = "\n" if draft.form == "poem" else "" if closed else " "
     return draft.text + gap + addition
-
-
-def _without_emoji(draft: Draft, _language: Language, _random: Random) -> str:
-    return grammar.without_emoji(draft.text)
 
 
 def _shorter(draft: Draft, language: Language, random: Random) -> Draft:
@@ -353,3 +165,174 @@ def _with_emoji(draft: Draft, language: Language, random: Random) -> str:
     marked = random.sample(range(len(lines)), k=min(len(lines), 2))
     decorated = [f"{line} {random.choice(emoji)}" if i in marked and line else line for i, line in enumerate(lines)]
     return (f"{random.choice(emoji)} " if random.random() < 0.5 else "") + "\n".join(decorated)
+
+
+def instructions(kind: str, language: Language) -> Sequence[str]:
+    """The system messages that ask for a kind; the bot's own comes first."""
+    found: Sequence[str] = read_table(f"wishes.{language}")["instructions"][kind]
+    return found
+
+
+def requests(language: Language) -> Mapping[str, Sequence[str]]:
+    """Free wishes with `{t}` for the topic, by what answers them: a kind, or an occasion such as `thanks`."""
+    found: Mapping[str, Sequence[str]] = read_table(f"wishes.{language}")["requests"]
+    return found
+
+
+def changes(language: Language) -> Mapping[str, Sequence[str]]:
+    """Wishes about the last text, by what they change; `{t}` is a new topic."""
+    found: Mapping[str, Sequence[str]] = read_table(f"wishes.{language}")["changes"]
+    return found
+
+
+def themed_topic(language: Language, random: Random) -> Topic:
+    """A topic from the word lists, with its theme: `green tea`, `our crooked balconies`, `绿茶`."""
+    theme = random.choice([name for name in words(language) if name != "any"])
+    plural = random.random() < 0.3
+    lists = words(language)[theme]
+    noun = random.choice(lists["many" if plural else "one"])
+    adjective = random.choice(lists["adj"])
+    text = (
+        _decorate_english(noun, adjective, random) if language == "en" else _decorate_chinese(noun, adjective, random)
+    )
+    return Topic(text, theme, plural and language == "en", theme == "people")
+
+
+def invented_topic(language: Language, random: Random, *, held_out: bool = False) -> Topic:
+    """A topic that nobody has heard of: `Zorvex 3000`, `the quillow festival`, `岚砚节`."""
+    while True:
+        core = _latin_word(random) if language == "en" or random.random() < 0.2 else _chinese_word(random)
+        if is_held_out(core) == held_out:
+            break
+    theme = random.choice([name for name in words(language) if name != "any"])
+    if core[0].isascii():
+        return _latin_topic(core, theme, language, random)
+    pattern = random.choice(_patterns("invented", language))
+    return Topic(pattern.replace("{x}", core))
+
+
+def held_out_topic(language: Language, random: Random) -> Topic:
+    """A topic whose words are not in the corpus: real words kept aside, or invented ones kept aside."""
+    if random.random() < 0.5:
+        return Topic(random.choice(held_out_names(language)))
+    return invented_topic(language, random, held_out=True)
+
+
+def held_out_names(language: Language) -> Sequence[str]:
+    """Real words that are kept aside."""
+    return _patterns("held_out", language)
+
+
+def plain_topic(language: Language, random: Random) -> Topic:
+    """A topic from the list of nouns, without a theme: `guitar`, `a lost helicopter`, `大象和葡萄`."""
+    noun, other = random.choice(_nouns(language)), random.choice(_nouns(language))
+    pattern = random.choice(_patterns("plain", language))
+    return Topic(pattern.replace("{x}", noun).replace("{y}", other))
+
+
+def topic(language: Language, random: Random) -> Topic:
+    """A topic for training: themed, plain or invented; some in other letter case."""
+    make = random.choices((themed_topic, plain_topic, invented_topic), (40, 25, 35))[0]
+    found = make(language, random)
+    if language == "zh":
+        return found
+    case = random.random()
+    text = found.text.title() if case < 0.04 else found.text.upper() if case < 0.06 else found.text
+    return Topic(text, found.theme, found.plural, found.person)
+
+
+def person(language: Language, random: Random) -> Topic:
+    """Somebody to thank or to greet: `our volunteers`, `Doctor Quillow`, `门卫王师傅`."""
+    if random.random() < 0.6:
+        plural = random.random() < 0.5
+        return Topic(random.choice(words(language)["people"]["many" if plural else "one"]), "people", plural, True)
+    while is_held_out(core := _latin_word(random).capitalize() if language == "en" else _chinese_word(random)):
+        pass
+    return Topic(random.choice(_patterns("somebody", language)).replace("{x}", core), "people", False, True)
+
+
+def is_held_out(word: str) -> bool:
+    """Whether an invented word is kept aside: about one in twenty, decided by its checksum."""
+    return crc32(word.lower().encode()) % 20 == 0
+
+
+def _patterns(name: str, language: Language) -> Sequence[str]:
+    found: Sequence[str] = read_table(f"topics.{language}")[name]
+    return found
+
+
+@cache
+def _nouns(language: Language) -> Sequence[str]:
+    return (FOLDER / f"nouns.{language}.txt").read_text(encoding="utf-8").split()
+
+
+@cache
+def _letter_groups() -> Sequence[str]:
+    """The nouns cut into all their pieces of two to four letters, to make new words that look like old ones."""
+    found = {noun[start : start + size] for noun in _nouns("en") for size in (2, 3, 4) for start in range(len(noun))}
+    return sorted(group for group in found if len(group) >= 2 and group.isalpha())
+
+
+@cache
+def _common_characters() -> str:
+    """The 3,755 characters of GB 2312, level 1."""
+    rows = range(0xB0, 0xD8)
+    return "".join(bytes((row, cell)).decode("gb2312", "ignore") for row in rows for cell in range(0xA1, 0xFF))
+
+
+@cache
+def _familiar_characters() -> str:
+    """The characters of the Chinese nouns and adjectives."""
+    lists = [lists[name] for lists in words("zh").values() for name in ("one", "many", "adj") if name in lists]
+    return "".join(sorted({c for entries in lists for word in entries for c in word if "\u4e00" <= c <= "\u9fff"}))
+
+
+def _latin_word(random: Random) -> str:
+    """Syllables, or pieces of real words: those fall into the same tokens as real words that nobody has seen."""
+    count = random.choice((1, 2, 2, 2, 3, 3))
+    if random.random() < 0.6:
+        word = "".join(random.choices(_letter_groups(), k=count + 1))
+    else:
+        word = "".join(random.choice(_ONSETS) + random.choice(_VOWELS) + random.choice(_CODAS) for _ in range(count))
+    return word.capitalize() if random.random() < 0.3 else word
+
+
+def _chinese_word(random: Random) -> str:
+    """Characters that the texts use, mostly; any common character, sometimes."""
+    source = _familiar_characters() if random.random() < 0.5 else _common_characters()
+    return "".join(random.choices(source, k=random.choice((2, 2, 2, 3, 3, 4))))
+
+
+def _latin_topic(core: str, theme: str, language: Language, random: Random) -> Topic:
+    name = core + random.choice(_LATIN_ENDINGS)
+    if language == "zh":
+        return Topic(random.choice(_patterns("latin", "zh")).replace("{x}", name))
+    pattern = random.choice(_patterns("invented", "en"))
+    noun = random.choice(words("en")[theme]["many" if "{many}" in pattern else "one"])
+    themed = "{many}" in pattern or "{one}" in pattern
+    if "{one}" in pattern:
+        noun = noun.split(" ", 1)[1] if noun.startswith(_DETERMINERS) else noun
+    text = pattern.replace("{x}", name).replace("{many}", noun).replace("{one}", noun)
+    return Topic(text, theme if themed else "", "{many}" in pattern, themed and theme == "people")
+
+
+def _decorate_english(noun: str, adjective: str, random: Random) -> str:
+    if noun.startswith(_DETERMINERS) or not noun[0].islower():
+        return noun if random.random() < 0.8 else f"{noun} {random.choice(_patterns('tail', 'en'))}"
+    shape = random.random()
+    if shape < 0.4:
+        return noun
+    if shape < 0.6:
+        return f"{adjective} {noun}"
+    if shape < 0.8:
+        return f"{random.choice(_patterns('head', 'en'))} {noun}"
+    return f"{noun} {random.choice(_patterns('tail', 'en'))}"
+
+
+def _decorate_chinese(noun: str, adjective: str, random: Random) -> str:
+    shape = random.random()
+    if shape < 0.45 or noun.startswith(("我", "一", "这")):
+        return noun
+    if shape < 0.7:
+        return adjective + noun
+    return random.choice(_patterns("head", "zh")) + noun

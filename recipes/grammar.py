@@ -1,14 +1,7 @@
-"""A seeded grammar: from a kind, a style and a topic to a finished text.
+"""A seeded grammar: from a kind, a style and a topic to a finished text, and from a text back to its style.
 
-The words and templates live in `grammar/*.toml` (their first lines tell the notation). Knows nothing of prompts,
-tokens or models.
-
-Does a text follow the grammar? The templates of `grammar` as one regular expression for each kind and language.
-
-Tells whether the grammar could have written a skeleton: a text whose topic is left open (`engine.latent.slots`).
-Agreement,
-pronouns, articles, capitals and a person's name that comes again are held to; whether a word fits the topic's theme is
-not, for the grammar itself now and then takes a general one. Knows no model.
+The words and templates lie in `grammar_files/*.toml`, whose first lines tell the notation. Both directions work on
+skeletons: texts whose topic is left open (`engine.latent.slots`).
 """
 
 import re
@@ -19,13 +12,15 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from engine.latent.slots import CAPITAL, HEADLINE, SENTENCE_START, TOPIC, slots
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
-KINDS = ("write", "slogan", "poem", "story", "post", "pitch", "title", "character")
+TOPIC_KINDS = ("slogan", "poem", "story", "post", "pitch", "title", "character")
+"""The kinds that are asked for by a bare topic; `write` is asked for in too many ways to have a form of its own."""
+KINDS = ("write", *TOPIC_KINDS)
 
 FOLDER = Path(__file__).parent / "grammar_files"
 MORE = "more"
@@ -51,9 +46,15 @@ class Topic:
 
 
 @cache
+def read_table(name: str) -> Mapping[str, Any]:
+    """A file of the grammar, by its name without the ending."""
+    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def words(language: Language) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """Word lists: one table per theme, and `any`."""
-    data = tomllib.loads((FOLDER / f"words.{language}.toml").read_text(encoding="utf-8"))
+    data = read_table(f"words.{language}")
     return {**data["themes"], "any": data["any"]}
 
 
@@ -62,7 +63,7 @@ def templates(language: Language) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """Templates by kind and style; the wishes of `write` (thanks, invitation, ...) stand beside the kinds."""
     found: dict[str, Mapping[str, Sequence[str]]] = {}
     for path in sorted(FOLDER.glob(f"texts.*.{language}.toml")):
-        found |= tomllib.loads(path.read_text(encoding="utf-8"))
+        found |= read_table(path.stem)
     return found
 
 
@@ -83,7 +84,7 @@ def write(kind: str, style: str, topic: Topic, language: Language, random: Rando
 
 
 def skeleton(kind: str, style: str, topic: Topic, language: Language, random: Random) -> str:
-    """One text whose topic is left open: a character for each form of it, by `engine.latent.slots` (delexicalised)."""
+    """One text whose topic is left open (delexicalised): a character for each form of it."""
     fitting = [t for t in (fit(t, topic) for t in templates(language)[kind][style]) if t]
     return _Text(topic, language, random).compose(random.choice(fitting))
 
@@ -100,7 +101,7 @@ def has_emoji(text: str) -> bool:
 
 
 def fit(template: str, topic: Topic) -> str:
-    """The template without its mark: P: wants a person, X: wants a thing; nothing when the topic is the other."""
+    """The template without its mark (P: wants a person, X: wants a thing); empty when the topic is the other."""
     if template[:3] in {"P: ", "X: "}:
         return template[3:] if (template[0] == "P") == topic.person else ""
     return template
@@ -114,7 +115,8 @@ class _Text:
         lists = words(language)
         self._general, self._themed = lists["any"], lists.get(topic.theme, {})
         self._used: set[str] = set()
-        self._fixed = self._agreement() | self._cast()
+        numbered = _PLURAL if topic.plural else _SINGULAR
+        self._fixed = {**numbered, "t": TOPIC, "H": HEADLINE, "v": vocative(topic.text), **self._cast()}
 
     def compose(self, template: str) -> str:
         text = template
@@ -136,9 +138,6 @@ class _Text:
         self._used.add(word)
         return word
 
-    def _agreement(self) -> dict[str, str]:
-        return {**agreement(plural=self._topic.plural), "t": TOPIC, "H": HEADLINE, "v": vocative(self._topic.text)}
-
     def _cast(self) -> dict[str, str]:
         gender = self._random.choice(("she", "he"))
         first = self._random.choice(self._general[gender])
@@ -153,19 +152,11 @@ class _Text:
         return SENTENCE_START.sub(lambda m: m[1] + m[2] + (CAPITAL if m[3] == TOPIC else m[3].upper()), text)
 
 
-def agreement(*, plural: bool) -> Mapping[str, str]:
-    """The words that agree with the topic's number, by symbol."""
-    return _PLURAL if plural else _SINGULAR
-
-
 def pronouns(gender: str) -> dict[str, str]:
     """The pronouns of a person of this gender, `she` or `he`, by symbol, in both languages."""
-    forms = dict(
-        zip(("she", "her", "him"), ("she", "her", "her") if gender == "she" else ("he", "his", "him"), strict=True)
-    )
-    return (
-        forms | {k.capitalize(): v.capitalize() for k, v in forms.items()} | {"ta": {"she": "她", "he": "他"}[gender]}
-    )
+    she, her, him, ta = ("she", "her", "her", "她") if gender == "she" else ("he", "his", "him", "他")
+    forms = {"she": she, "her": her, "him": him}
+    return {**forms, **{symbol.capitalize(): form.capitalize() for symbol, form in forms.items()}, "ta": ta}
 
 
 def vocative(topic: str) -> str:
@@ -183,7 +174,11 @@ _ARTICLE_OR_AN = re.compile(r"\b([Aa]) ")
 
 
 def is_well_formed(skeleton: str, kind: str, language: Language) -> bool:
-    """Whether a template of the kind, in any of its styles, gives this skeleton."""
+    """Whether the grammar could have written this skeleton: whether a template of the kind, in any style, gives it.
+
+    Agreement, pronouns, articles, capitals and a person's name that comes again are held to; whether a word fits the
+    topic's theme is not, for the grammar itself now and then takes a general one.
+    """
     return style_of(skeleton, kind, language) is not None
 
 
@@ -227,7 +222,7 @@ def _fixed(language: Language, gender: str, *, plural: bool) -> dict[str, str]:
     headline = HEADLINE if language == "en" else TOPIC
     cast = {"name": first, "name2": names, "age": r"\d\d?"}
     cast["fullname"] = f"{first} {surname}" if language == "en" else surname + first
-    plain = {**agreement(plural=plural), **pronouns(gender), "t": TOPIC, "H": headline}
+    plain = {**(_PLURAL if plural else _SINGULAR), **pronouns(gender), "t": TOPIC, "H": headline}
     return {**{symbol: re.escape(text) for symbol, text in plain.items()}, **cast}
 
 

@@ -1,22 +1,7 @@
-"""The models that Ovation knows by name, and what each can write. Knows names only, no weights.
+"""`ovation models compare`: the same prompts, people and nights for every model, and the grammar as a measure of all.
 
-What every compared model is asked, and its answers over HTTP, timed. Knows an engine by its client, and no taste.
-
-What is measured on texts: form, diversity, memory and liking. Pure numbers; knows no model and no engine.
-
-Evenings and nights of one compared model: people rate what it writes, the trainer learns, what passes serves.
-
-All parts are the real ones but the people. Knows a taste only as the people's. What is measured stands elsewhere.
-
-How likely a model finds texts, asked of `python -m engine.evaluation.fluency` as a child. Knows lines and
-numbers, no model.
-
-Models side by side: the same asks, the same people, the same nights; the grammar as the measure of all.
-
-Knows the order of things. How each is done stands in `comparison_asks`, `comparison_measures` and `comparison_nights`;
-how it is shown, in `comparison_page`.
-
-What somebody wants compared, made a plan; each wrong wish is one sentence. Starts nothing.
+In the order of the work: the plan, the comparison, what models are asked, what people and nights make of them, and what
+is measured on their texts. How the results are shown: `bot.cli.comparison_report`.
 """
 
 import asyncio
@@ -25,11 +10,11 @@ import math
 import statistics
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -52,45 +37,251 @@ from engine.api.models import SHIPPED, ModelSize, find_source, size_of, version_
 from engine.api.types import Message, Sampling
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset
 from engine.errors import ModelError, RunError
-from engine.latent.slots import lift
 from engine.runs.config import write_config
 from engine.runs.run_dir import ADAPTER_FOLDER
 from engine.runs.text_metrics import count_pairs, distinct_2, self_bleu, words_of
 from engine.runs.versions import publish
 from recipes import grammar
-from recipes.grammar import Language, Topic, is_well_formed
-from recipes.latent.lessons import LESSONS, Lessons, skeletons
+from recipes.grammar import TOPIC_KINDS, Language, Topic
+from recipes.latent.skeletons import CORPORA, check_text
 
-
-def kinds_of(model: str) -> tuple[str, ...] | None:
-    """The only kinds that a model, also a folder or a hub id, can be asked for; None for one that takes any."""
-    lessons = LESSONS.get(model)
-    return None if lessons is None else lessons.kinds
-
-
-def writes(model: str, kind: str) -> bool:
-    """Whether a model, also a folder or a hub id, can be asked for this kind."""
-    kinds = kinds_of(model)
-    return kinds is None or kind in kinds
-
-
-def shipped_here() -> list[str]:
-    """Those whose weights are there."""
-    return [model for model in SHIPPED if _is_here(model)]
-
-
-def _is_here(model: str) -> bool:
-    try:
-        find_source(model)
-    except ModelError:
-        return False
-    return True
-
-
+GRAMMAR = "the grammar itself"
+JUDGE = "starter"
+"""The model whose surprise is the measure of fluency."""
 RATED, UNRATED = 0, 1
 """Every second topic is one on which people rate texts; nobody rates any on the others."""
 AT_ONCE = 8
+BEST_OF = 16
+"""Texts on each topic, the best of which says what could be had."""
+PEOPLE = 40
+TALKATIVE = Temper(silence=0.0)
+"""Noisy and partly contrary, as always, but nobody lets a text pass, so that every text is rated."""
+_ALONE = 24
+"""Texts that are asked for one at a time: enough for a speed, and not an hour of a slow model."""
+_WARMING = 2
 _CHINESE_SHARE = 0.3
+_Z = 1.96
+
+Texts = tuple[str, ...]
+"""What one version wrote, in the order of the asks."""
+OnShare = Callable[[float], None]
+"""Is told the share of a step that is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonPlan:
+    """What is to be compared."""
+
+    models: tuple[str, ...]
+    kind: Kind
+    taste: Taste
+    texts: int = 200
+    nights: int = 3
+    ratings: int = 400
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast texts came, by the clock."""
+
+    texts_a_second: float
+    ms_a_token: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """What texts are like, whoever likes them; the notes of `bot.cli.comparison_report` explain each number."""
+
+    well_formed: float
+    distinct_2: float
+    self_bleu: float
+    different: float
+    memorised: float
+    fluency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Liking:
+    """The mean liking of texts by the hidden taste."""
+
+    mean: float
+    margin: float
+    """Half of the 95 % interval."""
+    unrated: float
+    """The mean over topics on which nobody has rated anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The texts of one version for the common asks, and what they are like."""
+
+    texts: Texts
+    liking: Liking
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """How a night ended."""
+
+    reason: str
+    """The code of `engine.runs.run_dir`; `failed` or `memory` where there is no report."""
+    has_passed: bool
+    seconds: float = 0.0
+    told: str = ""
+    """What went wrong, where it failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelResult:
+    """One row of the comparison."""
+
+    model: str
+    shown: tuple[Evaluation, ...] = ()
+    """Before the first night and after each."""
+    size: ModelSize | None = None
+    alone: Speed | None = None
+    """One text at a time."""
+    together: Speed | None = None
+    """`AT_ONCE` texts at once."""
+    reachable: float | None = None
+    """The mean over the asks of the best of `BEST_OF` texts on their topic by the hidden taste."""
+    nights: tuple[Night, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What a reader calls it: of a folder or hub id, the last part."""
+        return self.model.rstrip("/").rpartition("/")[2]
+
+
+def plan_for(names: Sequence[str], *, kind: str, taste: str) -> ComparisonPlan:
+    """The plan for models by these names, or for all that are shipped and write this kind, with the usual numbers.
+
+    Raises:
+        StartError: a model, the kind or the taste is none that can be compared.
+    """
+    shipped = [model for model, folder in SHIPPED.items() if (folder / "config.json").is_file()]
+    names = names or [model for model in shipped if kind in _kinds_of(model)]
+    models = tuple(dict.fromkeys(model for name in names if (model := name.strip())))
+    if kind not in TOPIC_KINDS:
+        raise StartError(f"The kind {kind!r} cannot be compared: choose one of {', '.join(TOPIC_KINDS)}.")
+    if not models:
+        raise StartError("No model is named: give --models starter, for example.")
+    if taste not in TASTES:
+        raise StartError(f"There is no taste {taste!r}: choose one of {', '.join(TASTES)}.")
+    for model in models:
+        try:
+            find_source(model)
+        except ModelError as error:
+            raise StartError(str(error)) from error
+        if kind not in _kinds_of(model):
+            raise StartError(f"The model {model} writes no {kind}: it knows {', '.join(_kinds_of(model))}.")
+    called, times = Counter(map(version_name, models)).most_common(1)[0]
+    if times > 1:
+        raise StartError(f"{times} of the models are called {called}: give their folders different names.")
+    return ComparisonPlan(models=models, kind=load_kinds().by_name[kind], taste=TASTES[taste])
+
+
+def _kinds_of(model: str) -> tuple[str, ...]:
+    """What a model, also a folder or a hub id, can be asked for."""
+    return CORPORA[model].kinds if model in CORPORA else TOPIC_KINDS
+
+
+class _Progress:
+    """Tells what is being done, and which share of everything is done."""
+
+    def __init__(self, tell: Callable[[str, float], None], steps: int) -> None:
+        self._tell, self._steps, self._done, self._words = tell, steps, -1, ""
+
+    def begin(self, words: str) -> None:
+        self._words = words
+        self._done += 1
+        self.within(0.0)
+
+    def within(self, share: float) -> None:
+        self._tell(self._words, (self._done + share) / self._steps)
+
+
+async def compare(plan: ComparisonPlan, tell: Callable[[str, float], None]) -> tuple[list["Ask"], list[ModelResult]]:
+    """The common asks, and a row for each model; the last is the grammar's.
+
+    Raises:
+        StartError: a model cannot be loaded; told before anything long begins.
+        EngineError: an engine, or the measure of fluency, broke off.
+    """
+    progress = _Progress(tell, len(plan.models) * (3 + 3 * plan.nights))
+    asks = make_asks(plan.kind, plan.texts, Random(f"asks {plan.seed}"), halves=(RATED, UNRATED))
+    with TemporaryDirectory(prefix="ovation-") as name:
+        folder = Path(name)
+        for model in plan.models[1:]:  # the first is loaded at once anyway
+            progress.begin(f"Loading {model} …")
+            async with engine_for(model, folder):
+                pass
+        rows = [await _run_model(plan, model, asks, folder / str(n), progress) for n, model in enumerate(plan.models)]
+    progress.begin("Measuring …")
+    rows.append((ModelResult(model=GRAMMAR), [by_grammar(asks, Random(f"grammar {plan.seed}"))]))
+    return asks, await _evaluate(plan, asks, rows)
+
+
+async def _run_model(
+    plan: ComparisonPlan, model: str, asks: Sequence["Ask"], folder: Path, progress: _Progress
+) -> tuple[ModelResult, list[Texts]]:
+    """A row without what is measured on texts, and the texts before the first night and after each."""
+    async with engine_for(model, folder / "versions") as client:
+        base = await client.find_base(model)
+        loop = LearningLoop(model, base, client, folder)
+        progress.begin(f"{model} writes …")
+        await complete(client, base, asks[:_WARMING], plan.kind)
+        _, alone = await complete(client, base, asks[:_ALONE], plan.kind, at_once=1)
+        texts, together = await complete(client, base, asks, plan.kind, on_done=progress.within)
+        progress.begin(f"{model}: what could be had …")
+        reachable = await _reachable(plan, asks, client, base, progress.within)
+        written, nights = [texts], list[Night]()
+        for night in range(1, plan.nights + 1):
+            progress.begin(f"{model}: evening {night} of {plan.nights} …")
+            await loop.evening(plan.kind, plan.taste, texts=plan.ratings, seed=plan.seed, on_done=progress.within)
+            progress.begin(f"{model}: night {night} of {plan.nights} …")
+            nights.append(await loop.night(seed=plan.seed, on_done=progress.within))
+            progress.begin(f"{model}: after night {night} …")
+            if nights[-1].has_passed:
+                texts, _ = await complete(client, loop.version, asks, plan.kind, on_done=progress.within)
+            written.append(texts)
+    result = ModelResult(
+        model=model, size=size_of(model), alone=alone, together=together, reachable=reachable, nights=tuple(nights)
+    )
+    return result, written
+
+
+async def _reachable(
+    plan: ComparisonPlan, asks: Sequence["Ask"], client: EngineClient, base: str, on_done: OnShare
+) -> float:
+    chance = Random(f"reachable {plan.seed}")
+    halves = {ask.asked.topic: ask.half for ask in asks}
+    many = [ask_for(plan.kind, topic, chance, half=half) for topic, half in halves.items() for _ in range(BEST_OF)]
+    texts, _ = await complete(client, base, many, plan.kind, on_done=on_done)
+    best = best_by_topic(plan.taste, many, texts)
+    return statistics.fmean(best[ask.asked.topic] for ask in asks)
+
+
+async def _evaluate(
+    plan: ComparisonPlan, asks: Sequence["Ask"], rows: Sequence[tuple[ModelResult, Sequence[Texts]]]
+) -> list[ModelResult]:
+    """Measure all texts at once, for diversity is taken over as many words in each row."""
+    versions = list(dict.fromkeys(texts for _, written in rows for texts in written))
+    prompts = [ask.messages for _ in versions for ask in asks]
+    found = await surprises(prompts, [text for texts in versions for text in texts], model=JUDGE)
+    fluency = {
+        texts: statistics.fmean(found[place * len(asks) : (place + 1) * len(asks)])
+        for place, texts in enumerate(versions)
+    }
+    pairs = min(count_pairs(word_ids(texts)) for texts in versions)
+
+    def evaluation(model: str, texts: Texts) -> Evaluation:
+        measured = quality(asks, texts, model=model, pairs=pairs, fluency=fluency[texts])
+        return Evaluation(texts, liking(plan.taste, asks, texts), measured)
+
+    return [replace(row, shown=tuple(evaluation(row.model, texts) for texts in written)) for row, written in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,26 +300,10 @@ class Ask:
         return "zh" if language_of_topic(self.asked.topic) == "zh" else "en"
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast texts came, as somebody with a watch would say."""
-
-    texts_a_second: float
-    ms_a_token: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The texts, in the order of the asks, and how fast they came."""
-
-    texts: tuple[str, ...]
-    pace: Pace
-
-
-def make_asks(kind: Kind, count: int, chance: Random, *, halves: Sequence[int]) -> list[Ask]:
+def make_asks(kind: Kind, number: int, chance: Random, *, halves: Sequence[int]) -> list[Ask]:
     """So many asks for a kind, on topics of these halves in turn."""
     made = []
-    for place in range(count):
+    for place in range(number):
         language = "zh" if chance.random() < _CHINESE_SHARE else "en"
         half = halves[place % len(halves)]
         made.append(ask_for(kind, chance.choice(TOPICS[language][half::2]), chance, half=half))
@@ -139,41 +314,6 @@ def ask_for(kind: Kind, topic: str, chance: Random, *, half: int) -> Ask:
     """An ask as the bot would send it."""
     messages = (Message("system", kind.instruction[language_of_topic(topic)]), Message("user", topic))
     return Ask(Asked(kind.name, topic), messages, chance.randrange(2**31), half)
-
-
-async def answers(
-    client: EngineClient,
-    version: str,
-    asks: Sequence[Ask],
-    kind: Kind,
-    *,
-    at_once: int = AT_ONCE,
-    on_done: Callable[[float], None] = lambda _: None,
-) -> Answers:
-    """What a version writes for the asks, `at_once` of them at a time; `on_done` hears the share that is written.
-
-    Raises:
-        EngineError: the engine does not answer.
-    """
-    turns = asyncio.Semaphore(at_once)
-    written = 0
-
-    async def answer(ask: Ask) -> tuple[str, int]:
-        nonlocal written
-        sampling = Sampling(
-            max_tokens=kind.max_tokens, temperature=TEMPERATURE, top_p=TOP_P, min_p=MIN_P, seed=ask.seed
-        )
-        async with turns:
-            reply = await client.complete(ask.messages, sampling, model=version)
-        written += 1
-        on_done(written / len(asks))
-        return sanitize(reply.text), reply.completion_tokens
-
-    began = time.perf_counter()
-    replies = await asyncio.gather(*map(answer, asks))
-    seconds = time.perf_counter() - began
-    tokens = sum(count for _, count in replies)
-    return Answers(tuple(text for text, _ in replies), Pace(len(asks) / seconds, 1000.0 * seconds / max(1, tokens)))
 
 
 @asynccontextmanager
@@ -192,86 +332,130 @@ async def engine_for(model: str, versions: Path) -> AsyncIterator[EngineClient]:
             await process.stop()
 
 
-_Z = 1.96
+async def complete(
+    client: EngineClient, version: str, asks: Sequence[Ask], kind: Kind, *, at_once: int = AT_ONCE,
+    on_done: OnShare = lambda _: None,
+) -> tuple[Texts, Speed]:  # fmt: skip
+    """What a version writes for the asks, `at_once` of them at a time, and how fast.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    turns, written = asyncio.Semaphore(at_once), count(1)
+
+    async def answer(ask: Ask) -> tuple[str, int]:
+        sampling = Sampling(
+            max_tokens=kind.max_tokens, temperature=TEMPERATURE, top_p=TOP_P, min_p=MIN_P, seed=ask.seed
+        )
+        async with turns:
+            reply = await client.complete(ask.messages, sampling, model=version)
+        on_done(next(written) / len(asks))
+        return sanitize(reply.text), reply.completion_tokens
+
+    began = time.perf_counter()
+    replies = await asyncio.gather(*map(answer, asks))
+    seconds = time.perf_counter() - began
+    tokens = sum(tokens for _, tokens in replies)
+    return tuple(text for text, _ in replies), Speed(len(asks) / seconds, 1000.0 * seconds / max(1, tokens))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """What texts are like, whoever likes them."""
+class LearningLoop:
+    """Evenings and nights of one model: people rate what it writes, the trainer learns, what passes serves.
 
-    well_formed: float
-    """Share that the grammar could have written."""
-    distinct_2: float
-    self_bleu: float
-    different: float
-    """Different texts among all, their topics left open."""
-    memorised: float
-    """Share that stand in the corpus word for word, their topics left open."""
-    fluency: float
-    """Nats a token, under the starter."""
+    All parts are the real ones but the people.
+    """
+
+    def __init__(self, model: str, base: str, client: EngineClient, folder: Path) -> None:
+        """`folder` holds the runs; the engine loads versions from `folder/versions`."""
+        self.version = base
+        """What serves."""
+        self._model = model
+        self._client = client
+        self._folder = folder
+        self._champion: Path | None = None
+        self._rows: list[RatedGeneration] = []
+        self._nights = 0
+
+    async def evening(
+        self, kind: Kind, taste: Taste, *, texts: int, seed: int, on_done: OnShare = lambda _: None
+    ) -> None:
+        """People ask the version that serves for so many texts, and rate each.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        chance = Random(f"{taste.name} {seed} {self._nights}")
+        people = [Person(number, f"Person {number}") for number in range(PEOPLE)]
+        judges = make_judges(people, taste, TALKATIVE, str(seed))
+        asks = make_asks(kind, texts, chance, halves=(RATED,))
+        written, _ = await complete(self._client, self.version, asks, kind, on_done=on_done)
+        for place, (ask, text) in enumerate(zip(asks, written, strict=True)):
+            judge = chance.choice(judges)
+            rating = Rating(judge.person.name, 1.0 if judge.likes(text, chance, ask.asked) else -1.0)
+            row = RatedGeneration(
+                id=f"{self._nights}-{place:04}", kind=ask.asked.kind, chat="room", author=chance.choice(people).name,
+                version=self.version, messages=ask.messages, text=text, ratings=(rating,),
+            )  # fmt: skip
+            self._rows.append(row)
+
+    async def night(self, *, seed: int, on_done: OnShare = lambda _: None) -> Night:
+        """The trainer's run on all ratings so far; what passes serves from now on.
+
+        Raises:
+            EngineError: the engine does not take the new version.
+        """
+        self._nights += 1
+        folder = self._folder / f"run{self._nights}"
+        folder.mkdir(parents=True)
+        write_config(folder, run_config(self._model, champion=self._champion, seed=seed))
+        try:
+            report = await train(folder, dump_dataset(self._rows), on_progress=lambda step: on_done(share_done(step)))
+        except (MemoryError, RunError) as error:
+            reason = "memory" if isinstance(error, MemoryError) else "failed"
+            return Night(reason, has_passed=False, told=str(error))
+        if report.passed:
+            await self._serve(folder / ADAPTER_FOLDER)
+        return Night(report.reason.code, report.passed, report.seconds)
+
+    async def _serve(self, adapter: Path) -> None:
+        before, had_adapter = self.version, self._champion is not None
+        self.version = f"night-{self._nights}"
+        self._champion = publish(adapter, self._folder / "versions", self.version).absolute()
+        await self._client.load_adapter(self.version, self._champion)
+        if had_adapter:
+            await self._client.unload_adapter(before)
 
 
-@dataclass(frozen=True, slots=True)
-class Liking:
-    """The mean liking of texts by the hidden taste."""
-
-    mean: float
-    margin: float
-    """Half of the 95 % interval."""
-    unrated: float
-    """The mean over topics on which nobody has rated anything."""
+def by_grammar(asks: Sequence[Ask], chance: Random) -> Texts:
+    """What the grammar itself writes for the asks."""
+    texts = []
+    for ask in asks:
+        style = chance.choice(grammar.styles(ask.asked.kind, ask.language))
+        texts.append(grammar.write(ask.asked.kind, style, Topic(ask.asked.topic), ask.language, chance))
+    return tuple(texts)
 
 
-def quality(
-    asks: Sequence[Ask], texts: Sequence[str], corpus: Collection[str], *, pairs: int, fluency: float
-) -> Quality:
-    """Measure texts; `pairs` as in `engine.runs.text_metrics.distinct_2`."""
-    lifted = lifted_texts(asks, texts)
-    words = word_numbers(texts)
+def quality(asks: Sequence[Ask], texts: Sequence[str], *, model: str, pairs: int, fluency: float) -> Quality:
+    """Measure texts of a model; `pairs` as in `engine.runs.text_metrics.distinct_2`."""
+    checks = [
+        check_text(text, ask.asked.topic, ask.asked.kind, ask.language, model=model)
+        for ask, text in zip(asks, texts, strict=True)
+    ]
+    words = word_ids(texts)
     return Quality(
-        well_formed=_share([is_well_formed(a, b.asked.kind, b.language) for a, b in zip(lifted, asks, strict=True)]),
+        well_formed=sum(check.is_well_formed for check in checks) / len(checks),
         distinct_2=distinct_2(words, pairs=pairs),
         self_bleu=self_bleu(words),
-        different=len(set(lifted)) / len(lifted),
-        memorised=_share([text in corpus for text in lifted]),
+        different=len({check.skeleton for check in checks}) / len(checks),
+        memorised=sum(check.is_in_corpus for check in checks) / len(checks),
         fluency=fluency,
     )
 
 
-def pairs_in(texts: Sequence[str]) -> int:
-    """How many pairs of neighbouring words there are."""
-    return count_pairs(word_numbers(texts))
-
-
-def word_numbers(texts: Sequence[str]) -> list[list[int]]:
+def word_ids(texts: Sequence[str]) -> list[list[int]]:
     """The words of each text as numbers, equal words as equal ones."""
-    numbers: dict[str, int] = {}
-    return [[numbers.setdefault(word, len(numbers)) for word in words_of(text)] for text in texts]
-
-
-def lifted_texts(asks: Sequence[Ask], texts: Sequence[str]) -> list[str]:
-    """The texts with what they were asked about left open."""
-    return [lift(text, ask.asked.topic) for ask, text in zip(asks, texts, strict=True)]
-
-
-@cache
-def corpus_of(lessons: Lessons) -> frozenset[str]:
-    """What a small generator learns from: texts of the grammar, their topics left open."""
-    return frozenset(each.text for each in skeletons(lessons.texts, lessons.kinds, themed=lessons.themed, seed=0))
-
-
-def by_grammar(asks: Sequence[Ask], chance: Random) -> tuple[str, ...]:
-    """What the grammar itself writes for the asks."""
-    return tuple(
-        grammar.write(
-            ask.asked.kind,
-            chance.choice(grammar.styles(ask.asked.kind, ask.language)),
-            Topic(ask.asked.topic),
-            ask.language,
-            chance,
-        )
-        for ask in asks
-    )
+    ids: dict[str, int] = defaultdict(count().__next__)
+    return [[ids[word] for word in words_of(text)] for text in texts]
 
 
 def liking(taste: Taste, asks: Sequence[Ask], texts: Sequence[str]) -> Liking:
@@ -284,9 +468,9 @@ def liking(taste: Taste, asks: Sequence[Ask], texts: Sequence[str]) -> Liking:
 
 def best_by_topic(taste: Taste, asks: Sequence[Ask], texts: Sequence[str]) -> Mapping[str, float]:
     """The liking of the best text on each topic."""
-    best: dict[str, float] = {}
+    best: dict[str, float] = defaultdict(float)
     for ask, text in zip(asks, texts, strict=True):
-        best[ask.asked.topic] = max(best.get(ask.asked.topic, 0.0), taste.liking(text, ask.asked))
+        best[ask.asked.topic] = max(best[ask.asked.topic], taste.liking(text, ask.asked))
     return best
 
 
@@ -296,99 +480,8 @@ def gain(before: float, after: float, reachable: float) -> float | None:
     return (after - before) / headroom if headroom > 1e-3 else None
 
 
-def _share(hits: Sequence[bool]) -> float:
-    return sum(hits) / len(hits)
-
-
-PEOPLE = 40
-TALKATIVE = Temper(silence=0.0)
-"""Noisy and partly contrary, as always, but nobody lets a text pass, so that every text is rated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Night:
-    """How a night ended."""
-
-    reason: str
-    """The code of `engine.runs.run_dir`; `failed` or `memory` where there is no report."""
-    has_passed: bool
-    seconds: float = 0.0
-    told: str = ""
-    """What went wrong, where it failed."""
-
-
-class Season:
-    """One model among its people."""
-
-    def __init__(self, model: str, base: str, client: EngineClient, folder: Path) -> None:
-        """`folder` holds the runs; the engine loads versions from `folder/versions`."""
-        self._model = model
-        self._client = client
-        self._folder = folder
-        self._champion: Path | None = None
-        self._rows: list[RatedGeneration] = []
-        self._nights = 0
-        self.version = base
-        """What serves."""
-
-    async def evening(
-        self, kind: Kind, taste: Taste, *, texts: int, seed: int, on_done: Callable[[float], None] = lambda _: None
-    ) -> None:
-        """People ask the version that serves for so many texts, and rate each.
-
-        Raises:
-            EngineError: the engine does not answer.
-        """
-        chance = Random(f"{taste.name} {seed} {self._nights}")
-        people = [Person(number, f"Person {number}") for number in range(PEOPLE)]
-        judges = make_judges(people, taste, TALKATIVE, str(seed))
-        asks = make_asks(kind, texts, chance, halves=(RATED,))
-        written = await answers(self._client, self.version, asks, kind, on_done=on_done)
-        for place, (ask, text) in enumerate(zip(asks, written.texts, strict=True)):
-            judge = chance.choice(judges)
-            rating = Rating(judge.person.name, 1.0 if judge.likes(text, chance, ask.asked) else -1.0)
-            self._rows.append(self._row(place, ask, text, rating, author=chance.choice(people).name))
-
-    async def night(self, *, seed: int, on_done: Callable[[float], None] = lambda _: None) -> Night:
-        """The trainer's run on all ratings so far; what passes serves from now on.
-
-        Raises:
-            EngineError: the engine does not take the new version.
-        """
-        self._nights += 1
-        folder = self._folder / f"run{self._nights}"
-        folder.mkdir(parents=True)
-        write_config(folder, run_config(self._model, champion=self._champion, seed=seed))
-        try:
-            report = await train(
-                folder, dump_dataset(self._rows), on_progress=lambda progress: on_done(share_done(progress))
-            )
-        except MemoryError as error:
-            return Night("memory", has_passed=False, told=str(error))
-        except RunError as error:
-            return Night("failed", has_passed=False, told=str(error))
-        if report.passed:
-            await self._serve(folder / ADAPTER_FOLDER)
-        return Night(report.reason.code, report.passed, report.seconds)
-
-    async def _serve(self, adapter: Path) -> None:
-        before, had_adapter = self.version, self._champion is not None
-        name = f"night-{self._nights}"
-        self._champion = publish(adapter, self._folder / "versions", name).absolute()
-        await self._client.load_adapter(name, self._champion)
-        self.version = name
-        if had_adapter:
-            await self._client.unload_adapter(before)
-
-    def _row(self, place: int, ask: Ask, text: str, rating: Rating, *, author: str) -> RatedGeneration:
-        return RatedGeneration(
-            id=f"{self._nights}-{place:04}", kind=ask.asked.kind, chat="room", author=author, version=self.version,
-            messages=ask.messages, text=text, ratings=(rating,),
-        )  # fmt: skip
-
-
 async def surprises(prompts: Sequence[Sequence[Message]], texts: Sequence[str], *, model: str) -> list[float]:
-    """The mean surprise at each text after its prompt, nats a token; cancelling this ends the child.
+    """The mean surprise at each text after its prompt, nats a token, by a child; cancelling this ends the child.
 
     Raises:
         ModelError: the model cannot be loaded, or cannot read a text.
@@ -412,205 +505,3 @@ async def surprises(prompts: Sequence[Sequence[Message]], texts: Sequence[str], 
             f" {said[-1] if said else ''}".rstrip()
         )
     return [float(number) for number in stdout.split()]
-
-
-BEST_OF = 16
-"""Texts on each topic, the best of which says what could be had."""
-GRAMMAR = "the grammar itself"
-JUDGE = "starter"
-"""Whose surprise is the measure of fluency."""
-_ALONE = 24
-"""Texts that are asked for one at a time: enough for a speed, and not an hour of a slow model."""
-_WARMING = 2
-
-Tell = Callable[[str, float], None]
-"""Hears what is being done, and how much of everything is."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be compared."""
-
-    models: tuple[str, ...]
-    kind: Kind
-    taste: Taste
-    texts: int = 200
-    nights: int = 3
-    ratings: int = 400
-    seed: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The texts of one version for the common asks, and what they are like."""
-
-    texts: tuple[str, ...]
-    liking: Liking
-    quality: Quality
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One row of the comparison."""
-
-    model: str
-    shown: tuple[Shown, ...]
-    """Before the first night and after each."""
-    size: ModelSize | None = None
-    alone: Pace | None = None
-    """One text at a time."""
-    together: Pace | None = None
-    """Eight at once."""
-    reachable: float | None = None
-    """The mean over the asks of the best of `BEST_OF` texts on their topic by the hidden taste."""
-    nights: tuple[Night, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """What a reader calls it: of a folder or hub id, the last part."""
-        return self.model.rstrip("/").rpartition("/")[2]
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A row before all are there, for diversity is taken over as many words in each."""
-
-    model: str
-    lessons: Lessons
-    """What it has learned from, or a small generator of that kind would."""
-    texts: list[tuple[str, ...]] = field(default_factory=list)
-    size: ModelSize | None = None
-    alone: Pace | None = None
-    together: Pace | None = None
-    reachable: float | None = None
-    nights: list[Night] = field(default_factory=list)
-
-
-class _Course:
-    """Where the comparison stands."""
-
-    def __init__(self, tell: Tell, steps: int) -> None:
-        self._tell, self._steps, self._begun, self._words = tell, steps, 0, ""
-
-    def begin(self, words: str) -> None:
-        self._words = words
-        self._begun += 1
-        self.within(0.0)
-
-    def within(self, share: float) -> None:
-        self._tell(self._words, (self._begun - 1 + share) / self._steps)
-
-
-async def compare(plan: Plan, tell: Tell) -> tuple[list[Ask], list[Result]]:
-    """The common asks, and a row for each model; the last is the grammar's.
-
-    Raises:
-        StartError: a model cannot be loaded; told before anything long begins.
-        EngineError: an engine, or the measure of fluency, broke off.
-    """
-    course = _Course(tell, len(plan.models) * (3 + 3 * plan.nights))
-    asks = make_asks(plan.kind, plan.texts, Random(f"asks {plan.seed}"), halves=(RATED, UNRATED))
-    with TemporaryDirectory(prefix="ovation-") as name:
-        folder = Path(name)
-        for model in plan.models[1:]:  # the first is loaded at once anyway
-            course.begin(f"Loading {model} …")
-            async with engine_for(model, folder):
-                pass
-        drafts = [await _of_model(plan, model, asks, folder / str(n), course) for n, model in enumerate(plan.models)]
-    course.begin("Measuring …")
-    written = by_grammar(asks, Random(f"grammar {plan.seed}"))
-    drafts.append(_Draft(GRAMMAR, Lessons((plan.kind.name,)), [written]))
-    return asks, await _measured(plan, asks, drafts)
-
-
-async def _measured(plan: Plan, asks: Sequence[Ask], drafts: Sequence[_Draft]) -> list[Result]:
-    versions = list(dict.fromkeys(texts for draft in drafts for texts in draft.texts))
-    prompts = [ask.messages for _ in versions for ask in asks]
-    found = await surprises(prompts, [text for texts in versions for text in texts], model=JUDGE)
-    fluency = {
-        texts: statistics.fmean(found[place * len(asks) : (place + 1) * len(asks)])
-        for place, texts in enumerate(versions)
-    }
-    pairs = min(map(pairs_in, versions))
-    results = []
-    for draft in drafts:
-        corpus = corpus_of(draft.lessons)
-        shown = tuple(
-            Shown(
-                texts,
-                liking(plan.taste, asks, texts),
-                quality(asks, texts, corpus, pairs=pairs, fluency=fluency[texts]),
-            )
-            for texts in draft.texts
-        )
-        results.append(
-            Result(
-                model=draft.model, shown=shown, size=draft.size, alone=draft.alone, together=draft.together,
-                reachable=draft.reachable, nights=tuple(draft.nights),
-            )
-        )  # fmt: skip
-    return results
-
-
-async def _of_model(plan: Plan, model: str, asks: Sequence[Ask], folder: Path, course: _Course) -> _Draft:
-    draft = _Draft(model, LESSONS.get(model) or Lessons((plan.kind.name,)), size=size_of(model))
-    async with engine_for(model, folder / "versions") as client:
-        base = await client.find_base(model)
-        season = Season(model, base, client, folder)
-        course.begin(f"{model} writes …")
-        await answers(client, base, asks[:_WARMING], plan.kind)
-        draft.alone = (await answers(client, base, asks[:_ALONE], plan.kind, at_once=1)).pace
-        written = await answers(client, base, asks, plan.kind, on_done=course.within)
-        draft.together = written.pace
-        draft.texts.append(written.texts)
-        course.begin(f"{model}: what could be had …")
-        draft.reachable = await _reachable(plan, asks, client, base, course)
-        for night in range(1, plan.nights + 1):
-            course.begin(f"{model}: evening {night} of {plan.nights} …")
-            await season.evening(plan.kind, plan.taste, texts=plan.ratings, seed=plan.seed, on_done=course.within)
-            course.begin(f"{model}: night {night} of {plan.nights} …")
-            draft.nights.append(await season.night(seed=plan.seed, on_done=course.within))
-            course.begin(f"{model}: after night {night} …")
-            if draft.nights[-1].has_passed:
-                written = await answers(client, season.version, asks, plan.kind, on_done=course.within)
-            draft.texts.append(written.texts)
-    return draft
-
-
-async def _reachable(plan: Plan, asks: Sequence[Ask], client: EngineClient, base: str, course: _Course) -> float:
-    chance = Random(f"reachable {plan.seed}")
-    halves = {ask.asked.topic: ask.half for ask in asks}
-    many = [ask_for(plan.kind, topic, chance, half=half) for topic, half in halves.items() for _ in range(BEST_OF)]
-    written = await answers(client, base, many, plan.kind, on_done=course.within)
-    best = best_by_topic(plan.taste, many, written.texts)
-    return statistics.fmean(best[ask.asked.topic] for ask in asks)
-
-
-KINDS = tuple(kind for kind in grammar.KINDS if kind in grammar.templates("en"))
-"""What the grammar has a form for; /write is asked for in too many ways."""
-
-
-def plan_for(names: Sequence[str], *, kind: str, taste: str) -> Plan:
-    """The plan for models by these names, with the usual numbers.
-
-    Raises:
-        StartError: a model, the kind or the taste is none that can be compared.
-    """
-    models = tuple(dict.fromkeys(model for name in names if (model := name.strip())))
-    if not models:
-        raise StartError("No model is named: give --models starter, for example.")
-    if kind not in KINDS:
-        raise StartError(f"The kind {kind!r} cannot be compared: choose one of {', '.join(KINDS)}.")
-    if taste not in TASTES:
-        raise StartError(f"There is no taste {taste!r}: choose one of {', '.join(TASTES)}.")
-    for model in models:
-        try:
-            find_source(model)
-        except ModelError as error:
-            raise StartError(str(error)) from error
-        if not writes(model, kind):
-            raise StartError(f"The model {model} writes no {kind}: it knows {', '.join(kinds_of(model) or ())}.")
-    called = Counter(map(version_name, models)).most_common(1)[0]
-    if called[1] > 1:
-        raise StartError(f"{called[1]} of the models are called {called[0]}: give their folders different names.")
-    return Plan(models=models, kind=load_kinds().by_name[kind], taste=TASTES[taste])

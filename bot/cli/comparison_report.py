@@ -1,25 +1,18 @@
-"""A comparison in words: rows and notes as Markdown, a table for a terminal, and JSON. Measures nothing.
-
-The pictures of a comparison: liking night by night, and quality beside diversity.
-
-Knows results and how to draw them; matplotlib is imported only when one is drawn.
-"""
+"""How a comparison is shown: as Markdown with a note for each number, as a table for a terminal, JSON and pictures."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from bot.cli.comparison import AT_ONCE, BEST_OF, GRAMMAR, JUDGE, PEOPLE, Ask, Night, Pace, Plan, Quality, Result, gain
-from recipes.latent.lessons import Lessons
+from bot.cli.comparison import AT_ONCE, BEST_OF, GRAMMAR, JUDGE, PEOPLE, Ask, ComparisonPlan, ModelResult, gain
+from engine.runs.rendering import GREY, dress, png
+from recipes.latent.skeletons import CORPUS_TEXTS
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
 
 _NONE = "–"
 
@@ -33,7 +26,7 @@ _NOTES: Mapping[str, str] = {
     "different": "different texts among all, their topics left open",
     "in the corpus": (
         "texts that stand, their topics left open, word for word among those of the grammar from which vae or gan has"
-        f" learned, for other rows among {Lessons(()).texts:,} of that kind; the grammar has few short texts, so its"
+        f" learned, for other rows among {CORPUS_TEXTS:,} of that kind; the grammar has few short texts, so its"
         " fresh ones, in the last row, often do"
     ),
     "nats a token": f"the {JUDGE}'s surprise at the texts, which is smallest at its own; less is more fluent",
@@ -47,7 +40,7 @@ _NOTES: Mapping[str, str] = {
 }
 
 
-def markdown(plan: Plan, results: Sequence[Result]) -> str:
+def markdown(plan: ComparisonPlan, results: Sequence[ModelResult]) -> str:
     """The table, models as rows, with a line for what each number means."""
     rows = [_cells(plan, result) for result in results]
     heads = list(rows[0])
@@ -60,12 +53,16 @@ def markdown(plan: Plan, results: Sequence[Result]) -> str:
         f"|{' --- |' * len(heads)}",
         *(f"| {' | '.join(row.values())} |" for row in rows),
         "",
-        *(f"* **{name}**: {meaning}." for name, meaning in _NOTES.items() if _is_shown(name, heads)),
+        *(
+            f"* **{name}**: {meaning}."
+            for name, meaning in _NOTES.items()
+            if any(head.startswith(name) for head in heads)
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def table(plan: Plan, results: Sequence[Result]) -> Table:
+def table(plan: ComparisonPlan, results: Sequence[ModelResult]) -> Table:
     """The same for a terminal, models side by side."""
     rows = [_cells(plan, result) for result in results]
     shown = Table(title=_told(plan), title_justify="left")
@@ -77,7 +74,7 @@ def table(plan: Plan, results: Sequence[Result]) -> Table:
     return shown
 
 
-def as_json(plan: Plan, asks: Sequence[Ask], results: Sequence[Result]) -> str:
+def as_json(plan: ComparisonPlan, asks: Sequence[Ask], results: Sequence[ModelResult]) -> str:
     """Everything that was measured, and the texts."""
     told = {
         "kind": plan.kind.name, "taste": plan.taste.name, "texts": plan.texts, "nights": plan.nights,
@@ -87,153 +84,124 @@ def as_json(plan: Plan, asks: Sequence[Ask], results: Sequence[Result]) -> str:
     return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
 
-def _told(plan: Plan) -> str:
+def _told(plan: ComparisonPlan) -> str:
     told = f"{plan.texts} texts of the kind {plan.kind.name} a model, seed {plan.seed}"
     if plan.nights:
         told += f"; each night {plan.ratings} texts rated by people whose hidden taste is “{plan.taste.name}”"
     return f"{told}."
 
 
-def _is_shown(name: str, heads: Sequence[str]) -> bool:
-    return any(head.startswith(name) for head in heads)
-
-
-def _cells(plan: Plan, result: Result) -> dict[str, str]:
+def _cells(plan: ComparisonPlan, result: ModelResult) -> dict[str, str]:
     """A row by its columns."""
-    quality, size = result.shown[0].quality, result.size
+    quality, size, alone, together = result.shown[0].quality, result.size, result.alone, result.together
+    nights = sorted({1, plan.nights} & set(range(1, plan.nights + 1)))
     return {
         "model": result.title,
-        "parameters, M": _NONE if size is None else f"{size.parameters / 1e6:.2f}",
-        "MB": _NONE if size is None else f"{size.megabytes:.1f}",
-        "texts a second": _two(result.alone, result.together, "texts_a_second"),
-        "ms a token": _two(result.alone, result.together, "ms_a_token"),
+        "parameters, M": f"{size.parameters / 1e6:.2f}" if size else _NONE,
+        "MB": f"{size.megabytes:.1f}" if size else _NONE,
+        "texts a second": f"{alone.texts_a_second:.3g} / {together.texts_a_second:.3g}"
+        if alone and together
+        else _NONE,
+        "ms a token": f"{alone.ms_a_token:.3g} / {together.ms_a_token:.3g}" if alone and together else _NONE,
         "well-formed": f"{quality.well_formed:.0%}",
         "distinct-2": f"{quality.distinct_2:.3f}",
         "self-BLEU": f"{quality.self_bleu:.3f}",
         "different": f"{quality.different:.0%}",
         "in the corpus": f"{quality.memorised:.0%}",
         "nats a token": f"{quality.fluency:.2f}",
-        **dict(_liked(plan, result)),
+        "liked before": _liked(result, 0),
+        **{f"liked after {night}": _liked(result, night) for night in nights},
+        "could be": _NONE if result.reachable is None else f"{100 * result.reachable:.0f}",
+        **{f"gained by {night}": _gained(result, night) for night in nights},
+        **{f"night {night}": _ended(result, night) for night in range(1, plan.nights + 1)},
     }
 
 
-def _liked(plan: Plan, result: Result) -> Iterator[tuple[str, str]]:
-    for night in (n for n in (0, 1, plan.nights) if n <= plan.nights):
-        head = "liked before" if night == 0 else f"liked after {night}"
-        yield head, _NONE if night >= len(result.shown) else _percent(result, night)
-    yield "could be", _NONE if result.reachable is None else f"{100 * result.reachable:.0f}"
-    for night in sorted({n for n in (1, plan.nights) if 0 < n <= plan.nights}):
-        yield f"gained by {night}", _gained(result, night)
-    for place in range(plan.nights):
-        yield f"night {place + 1}", _ended(result.nights[place]) if result.nights else _NONE
-
-
-def _ended(night: Night) -> str:
-    return f"{night.reason} +" if night.has_passed else night.reason
-
-
-def _percent(result: Result, night: int) -> str:
+def _liked(result: ModelResult, night: int) -> str:
+    if night >= len(result.shown):
+        return _NONE
     liking = result.shown[night].liking
     return f"{100 * liking.mean:.0f} ± {100 * liking.margin:.0f}"
 
 
-def _gained(result: Result, night: int) -> str:
+def _gained(result: ModelResult, night: int) -> str:
     if result.reachable is None or night >= len(result.shown):
         return _NONE
     share = gain(result.shown[0].liking.mean, result.shown[night].liking.mean, result.reachable)
     return _NONE if share is None else f"{share:.0%}"
 
 
-def _two(alone: Pace | None, together: Pace | None, what: str) -> str:
-    if alone is None or together is None:
+def _ended(result: ModelResult, night: int) -> str:
+    if not result.nights:
         return _NONE
-    return f"{getattr(alone, what):.3g} / {getattr(together, what):.3g}"
+    ended = result.nights[night - 1]
+    return f"{ended.reason} +" if ended.has_passed else ended.reason
 
 
-_COLOURS = ("#2f6fde", "#d55e00", "#009e73", "#9b59b6", "#8a6d00", "#c2185b")
-_GREY, _LINE = "#555555", "#e5e5e5"
-_MARKERS = "osD^vP"
+_STYLES = tuple(zip(("#2f6fde", "#d55e00", "#009e73", "#9b59b6", "#8a6d00", "#c2185b"), "osD^vP", strict=True))
 
 
-def draw_satisfaction(plan: Plan, results: Sequence[Result], file: Path) -> None:
-    """Draw the mean liking of each model before the first night and after each, and what could be had."""
-    figure = _figure(7.5, 4.5)
-    axes = figure.subplots()
-    for place, result in enumerate(results):
-        if result.model == GRAMMAR:
-            axes.axhline(
-                100 * result.shown[0].liking.mean, color=_GREY, linestyle="--", linewidth=1, label=result.title
-            )
-            continue
-        colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
-        shift = 0.04 * (place - (len(results) - 2) / 2)  # so that the intervals do not lie on one another
-        nights = [night + shift for night in range(len(result.shown))]
-        liked = [100 * shown.liking.mean for shown in result.shown]
-        margins = [100 * shown.liking.margin for shown in result.shown]
-        axes.errorbar(
-            nights, liked, yerr=margins, color=colour, marker=marker, capsize=4, linewidth=2, label=result.title
-        )
-        if result.reachable is not None:
-            axes.axhline(100 * result.reachable, color=colour, linestyle=":", linewidth=1.5)
-    axes.plot([], [], color=_GREY, linestyle=":", label=f"best of {BEST_OF} by the taste")
-    axes.set_xticks(range(plan.nights + 1), ["before", *(f"night {n}" for n in range(1, plan.nights + 1))])
-    axes.set_xlim(-0.4, plan.nights + 0.4)
-    axes.set_ylim(0, 100)
-    _dress(axes, f"Liking of {plan.kind.name}s by the taste “{plan.taste.name}”", "mean chance of a like, %")
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.savefig(file)
+def _style(place: int, result: ModelResult) -> tuple[str, str]:
+    """The colour and the marker of a row."""
+    return (GREY, "*") if result.model == GRAMMAR else _STYLES[place % len(_STYLES)]
 
 
-def draw_quality(results: Sequence[Result], file: Path) -> None:
-    """Draw form and fluency over diversity, each model before its nights and, hollow, after the last."""
-    figure = _figure(9.5, 4.5)
-    form, fluency = figure.subplots(1, 2)
-    for place, result in enumerate(results):
-        colour, marker = (
-            (_GREY, "*")
-            if result.model == GRAMMAR
-            else (_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)])
-        )
-        before, after = result.shown[0].quality, result.shown[-1].quality
-        for axes, of in ((form, _form), (fluency, _fluency)):
-            start, end = (before.distinct_2, of(before)), (after.distinct_2, of(after))
-            if start != end:
-                axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour})
-                axes.plot(*end, marker, color=colour, markersize=10, markerfacecolor="white", label="_after")
-            axes.plot(*start, marker, color=colour, markersize=10, label=result.title, linestyle="none")
-    form.set_ylim(-4, 104)
-    fluency.set_ylim(1.15 * max(_fluency(shown.quality) for result in results for shown in result.shown), 0)
-    _dress(form, "Form", "well-formed, %")
-    _dress(fluency, "Fluency, better upwards", f"nats a token, under the {JUDGE}")
-    for axes in (form, fluency):
-        axes.margins(x=0.15)
-        axes.locator_params(axis="x", nbins=5)
-        axes.set_xlabel("distinct-2, more diverse to the right")
-    handles, labels = form.get_legend_handles_labels()
-    title = "hollow: after the nights" if any(result.nights for result in results) else None
-    figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="outside lower center", title=title)
-    figure.savefig(file)
+def draw_satisfaction(plan: ComparisonPlan, results: Sequence[ModelResult]) -> bytes:
+    """The mean liking of each model before the first night and after each, and what could be had, as PNG."""
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        for place, result in enumerate(results):
+            colour, marker = _style(place, result)
+            liked = [100 * shown.liking.mean for shown in result.shown]
+            if result.model == GRAMMAR:
+                axes.axhline(liked[0], color=colour, linestyle="--", linewidth=1, label=result.title)
+                continue
+            shift = 0.04 * (place - (len(results) - 2) / 2)  # so that the intervals do not lie on one another
+            axes.errorbar(
+                [night + shift for night in range(len(liked))], liked, color=colour, marker=marker, capsize=4,
+                yerr=[100 * shown.liking.margin for shown in result.shown], linewidth=2, label=result.title,
+            )  # fmt: skip
+            if result.reachable is not None:
+                axes.axhline(100 * result.reachable, color=colour, linestyle=":", linewidth=1.5)
+        axes.plot([], [], color=GREY, linestyle=":", label=f"best of {BEST_OF} by the taste")
+        axes.set_xticks(range(plan.nights + 1), ["before", *(f"night {n}" for n in range(1, plan.nights + 1))])
+        axes.set_xlim(-0.4, plan.nights + 0.4)
+        axes.set_ylim(0, 100)
+        title = f"Liking of {plan.kind.name}s by the taste “{plan.taste.name}”"
+        dress(axes, title=title, label="mean chance of a like, %", lines="both")
+        axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+    return png(paint, 7.5, 4.5)
 
 
-def _form(quality: Quality) -> float:
-    return 100 * quality.well_formed
+def draw_quality(results: Sequence[ModelResult]) -> bytes:
+    """Form and fluency over diversity, each model before its nights and, hollow, after the last, as PNG."""
 
+    def paint(figure: "Figure") -> None:
+        form, fluency = figure.subplots(1, 2)
+        for place, result in enumerate(results):
+            colour, marker = _style(place, result)
+            before, after = result.shown[0].quality, result.shown[-1].quality
+            for axes, start, end in (
+                (form, 100 * before.well_formed, 100 * after.well_formed),
+                (fluency, before.fluency, after.fluency),
+            ):
+                begin, there = (before.distinct_2, start), (after.distinct_2, end)
+                if begin != there:
+                    axes.annotate("", there, begin, arrowprops={"arrowstyle": "->", "color": colour})
+                    axes.plot(*there, marker, color=colour, markersize=10, markerfacecolor="white", label="_after")
+                axes.plot(*begin, marker, color=colour, markersize=10, label=result.title, linestyle="none")
+        form.set_ylim(-4, 104)
+        fluency.set_ylim(1.15 * max(shown.quality.fluency for result in results for shown in result.shown), 0)
+        dress(form, title="Form", label="well-formed, %", lines="both")
+        dress(fluency, title="Fluency, better upwards", label=f"nats a token, under the {JUDGE}", lines="both")
+        for axes in (form, fluency):
+            axes.margins(x=0.15)
+            axes.locator_params(axis="x", nbins=5)
+            axes.set_xlabel("distinct-2, more diverse to the right")
+        handles, labels = form.get_legend_handles_labels()
+        title = "hollow: after the nights" if any(result.nights for result in results) else None
+        figure.legend(handles, labels, frameon=False, ncols=len(labels), loc="outside lower center", title=title)
 
-def _fluency(quality: Quality) -> float:
-    return quality.fluency
-
-
-def _figure(width: float, height: float) -> "Figure":
-    import matplotlib as mpl  # noqa: PLC0415 - 60 MB that only a chart needs
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    mpl.use("Agg")
-    return Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
-
-
-def _dress(axes: "Axes", title: str, label: str) -> None:
-    axes.set_title(title, loc="left", fontweight="bold")
-    axes.set_ylabel(label)
-    axes.grid(color=_LINE)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    return png(paint, 9.5, 4.5)

@@ -6,6 +6,7 @@ from bot.common.errors import OvationError
 from bot.common.settings import data_settings, writing_settings
 from bot.sandbox.people.tastes import TASTES
 from engine.api.models import SHIPPED
+from recipes.grammar import TOPIC_KINDS
 from storage.db.database import open_for_reading
 from storage.db.errors import StorageError
 from storage.tables import versions
@@ -41,9 +42,7 @@ def version_names(incomplete: str) -> list[tuple[str, str]]:
 
 def compared_kinds(incomplete: str) -> list[str]:
     """The kinds that can be compared and begin so."""
-    from bot.cli.comparison import KINDS  # noqa: PLC0415 - every command would wait for it
-
-    return [kind for kind in KINDS if kind.startswith(incomplete)]
+    return [kind for kind in TOPIC_KINDS if kind.startswith(incomplete)]
 
 
 def taste_names(incomplete: str) -> list[str]:

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bot.cli.comparison import shipped_here, writes
 from bot.cli.completion import compared_kinds, taste_names
 from bot.cli.terminal import give_up, or_give_up
 from bot.common.settings import data_settings
@@ -23,8 +22,7 @@ from storage.db.database import open_for_reading
 from storage.tables import versions
 
 if TYPE_CHECKING:
-    from bot.cli.comparison import Plan
-
+    from bot.cli.comparison import ComparisonPlan
 
 app = typer.Typer()
 models = typer.Typer(help="The versions, and models side by side.", invoke_without_command=True)
@@ -54,8 +52,8 @@ def list_versions(
     Console(highlight=False).print(table)
 
 
-@models.command()
-def compare(
+@models.command("compare")
+def compare_models(
     names: Annotated[
         str, typer.Option("--models", help="Which, with commas: starter, vae, gan, folders or hub ids.")
     ] = "",
@@ -76,8 +74,7 @@ def compare(
     """
     from bot.cli.comparison import plan_for  # noqa: PLC0415 - the other commands start faster without it
 
-    wanted = names.split(",") if names else [model for model in shipped_here() if writes(model, kind)]
-    plan = or_give_up(lambda: plan_for(wanted, kind=kind, taste=taste))
+    plan = or_give_up(lambda: plan_for(names.split(",") if names else (), kind=kind, taste=taste))
     plan = replace(plan, texts=texts, nights=nights, ratings=ratings, seed=seed)
     try:
         out.mkdir(parents=True)
@@ -95,21 +92,19 @@ def compare(
             out.rmdir()  # where nothing has come of it
 
 
-async def _compare(plan: "Plan", out: Path) -> None:
+async def _compare(plan: "ComparisonPlan", out: Path) -> None:
     """Compare with a bar that follows; write what came of it, and print the table."""
-    from bot.cli.comparison import compare as run_comparison  # noqa: PLC0415 - the same
-    from bot.cli.comparison_report import as_json, draw_quality, draw_satisfaction, markdown, table  # noqa: PLC0415  # noqa: PLC0415
+    from bot.cli import comparison_report as shown  # noqa: PLC0415 - the same
+    from bot.cli.comparison import compare  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("Loading …", total=1.0)
-        asks, results = await run_comparison(
-            plan, lambda words, share: bar.update(task, description=words, completed=share)
-        )
+        asks, results = await compare(plan, lambda words, share: bar.update(task, description=words, completed=share))
         bar.update(task, description="Done.", completed=1.0)
-    (out / "comparison.json").write_text(as_json(plan, asks, results), encoding="utf-8")
-    (out / "comparison.md").write_text(markdown(plan, results), encoding="utf-8")
-    draw_satisfaction(plan, results, out / "satisfaction.png")
-    draw_quality(results, out / "quality-diversity.png")
-    Console(highlight=False).print(table(plan, results))
+    (out / "comparison.json").write_text(shown.as_json(plan, asks, results), encoding="utf-8")
+    (out / "comparison.md").write_text(shown.markdown(plan, results), encoding="utf-8")
+    (out / "satisfaction.png").write_bytes(shown.draw_satisfaction(plan, results))
+    (out / "quality-diversity.png").write_bytes(shown.draw_quality(results))
+    Console(highlight=False).print(shown.table(plan, results))
     typer.echo(f"What each number means, and the pictures: {out / 'comparison.md'}")

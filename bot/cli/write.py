@@ -31,7 +31,7 @@ from bot.moderation.provenance import LIKELY, aigc
 from bot.serving.engine_process import with_model
 from engine.api.models import version_name
 from engine.api.types import MAX_NEW_TOKENS
-from recipes.latent.lessons import unseen_words
+from recipes.latent.skeletons import unseen_words
 from storage.db.keyring import WATERMARK
 
 app = typer.Typer()

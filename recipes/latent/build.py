@@ -12,12 +12,11 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from rich.logging import RichHandler
 from transformers import PreTrainedTokenizerFast
 
 from engine.api.types import Message
@@ -26,13 +25,12 @@ from engine.latent.gan import GanConfig, GanLM
 from engine.latent.model import LatentLM
 from engine.latent.vae import VaeConfig, VaeLM
 from engine.models.chat_template import ChatTemplate
-from engine.process import keep_memory
 from recipes.corpus import instructions
-from recipes.latent.lessons import LESSONS, Lessons, Skeleton, skeletons
-from recipes.latent.measure import known_of, latent, surprise, writing
+from recipes.latent.measure import latent, surprise, writing
+from recipes.latent.skeletons import CORPORA, CorpusSpec, Skeleton, skeletons
 from recipes.latent.tokenizer import train_tokenizer
-from recipes.latent.train import Budget, Course, Recipe, Rows, train_gan, train_vae
-from recipes.starter.build import save
+from recipes.latent.train import Recipe, Rows, train_gan, train_vae
+from recipes.training import MIN_P, STARTER_FOLDER, TEMPERATURE, Budget, TrainingClock, save, set_up
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +40,16 @@ SAMPLINGS: Final = (
     ("greedy", 0.0, 0.0),
     ("temperature 1", 1.0, 0.0),
     ("temperature 0.7", 0.7, 0.0),
-    ("served", 0.9, 0.05),
+    ("served", TEMPERATURE, MIN_P),
 )
 """Temperature and min-p; the last is how the bot samples."""
-_HERE = Path(__file__).parents[2] / "engine" / "starter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ModelSpec:
     """What one of the two is made from."""
 
-    lessons: Lessons
+    corpus: CorpusSpec
     vocabulary: int
     longest: int
     """Tokens of a text; longer ones are left out."""
@@ -61,13 +58,13 @@ class Plan:
     budget: Budget
 
 
-PLANS: Final = {
-    "vae": Plan(
-        lessons=LESSONS["vae"], vocabulary=4096, longest=48, latent=32,
+SPECS: Final = {
+    "vae": ModelSpec(
+        corpus=CORPORA["vae"], vocabulary=4096, longest=48, latent=32,
         budget=Budget(minutes=14.0, batch=64, learning_rate=3e-3),
     ),
-    "gan": Plan(
-        lessons=LESSONS["gan"], vocabulary=1400, longest=12, latent=16,
+    "gan": ModelSpec(
+        corpus=CORPORA["gan"], vocabulary=1400, longest=12, latent=16,
         budget=Budget(minutes=8.0, batch=96, learning_rate=2e-3),
     ),
 }  # fmt: skip
@@ -75,8 +72,8 @@ PLANS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build what the command line asks for; returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     options = _parser().parse_args(arguments)
+    set_up(options.threads)
     try:
         build(options)
     except ModelError as error:
@@ -91,41 +88,38 @@ def build(options: argparse.Namespace) -> None:
     Raises:
         ModelError: the corpus is too small to learn from.
     """
-    torch.set_num_threads(options.threads)
-    keep_memory()
-    plan = PLANS[options.model]
-    texts = plan.lessons.texts if options.texts is None else options.texts
-    if texts < FEWEST_TEXTS:
-        raise ModelError(f"A corpus of {texts} texts is too small to learn from: ask for {FEWEST_TEXTS:,} or more.")
-    minutes = plan.budget.minutes if options.minutes is None else options.minutes
-    budget = Budget(
-        minutes=minutes, steps=options.steps, batch=plan.budget.batch, learning_rate=plan.budget.learning_rate,
-        seed=options.seed,
-    )  # fmt: skip
-    corpus = list(skeletons(texts, plan.lessons.kinds, themed=plan.lessons.themed, seed=0))
-    tokenizer = tokenizer_of(corpus, plan)
-    rows = rows_of(corpus, tokenizer, longest=plan.longest)
-    logger.info("Training on %d texts of %.1f tokens", len(rows.texts), _mean_length(rows))
-    model, course = _train(options, tokenizer, rows, budget)
-    out = options.out or _HERE / options.model
+    spec = SPECS[options.model]
+    wanted = {name: value for name in ("minutes", "steps", "seed") if (value := getattr(options, name)) is not None}
+    spec = replace(spec, budget=replace(spec.budget, **wanted))
+    if options.texts is not None:
+        spec = replace(spec, corpus=replace(spec.corpus, texts=options.texts))
+    if spec.corpus.texts < FEWEST_TEXTS:
+        raise ModelError(
+            f"A corpus of {spec.corpus.texts} texts is too small to learn from: ask for {FEWEST_TEXTS:,} or more."
+        )
+    corpus = list(skeletons(spec.corpus, seed=0))
+    tokenizer = tokenizer_of(corpus, spec)
+    rows = rows_of(corpus, tokenizer, longest=spec.longest)
+    length = sum(map(len, rows.texts)) / max(1, len(rows.texts))
+    logger.info("Training on %d texts of %.1f tokens", len(rows.texts), length)
+    model, clock = _train(options, spec, rows, words=len(tokenizer))
+    out = options.out or STARTER_FOLDER / options.model
     save(model, tokenizer, out)
-    told = {"recipe": options.recipe, "texts": len(rows.texts), "steps": course.steps, "seconds": course.seconds}
-    figures = measure(model, tokenizer, plan, corpus, recipe=options.recipe, count=options.samples)
-    told |= {"measured": figures, "curves": course.curves}
+    told = {
+        "recipe": options.recipe, "texts": len(rows.texts), "steps": clock.steps, "seconds": clock.seconds,
+        "measured": measure(model, tokenizer, spec, corpus, recipe=options.recipe, count=options.samples),
+        "curves": clock.curves,
+    }  # fmt: skip
     (out / CURVES_FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    logger.info("Done: %s, %d steps in %.0f s", out, course.steps, course.seconds)
+    logger.info("Done: %s, %d steps in %.0f s", out, clock.steps, clock.seconds)
 
 
-def tokenizer_of(corpus: Sequence[Skeleton], plan: Plan) -> PreTrainedTokenizerFast:
-    """The tokenizer that a plan's model gets from its corpus."""
-    texts = [each.text for each in corpus] + ([each.topic for each in corpus] if plan.lessons.themed else [])
+def tokenizer_of(corpus: Sequence[Skeleton], spec: ModelSpec) -> PreTrainedTokenizerFast:
+    """The tokenizer that a model gets from its corpus."""
+    reads_topic = spec.corpus.themed
+    texts = [each.text for each in corpus] + ([each.topic for each in corpus] if reads_topic else [])
     return train_tokenizer(
-        texts,
-        vocabulary=plan.vocabulary,
-        known=plan.lessons.kinds,
-        noise=plan.latent,
-        reads_topic=plan.lessons.themed,
-        context=1024,
+        texts, vocabulary=spec.vocabulary, known=spec.corpus.kinds, noise=spec.latent, reads_topic=reads_topic
     )
 
 
@@ -144,51 +138,35 @@ def rows_of(corpus: Sequence[Skeleton], tokenizer: PreTrainedTokenizerFast, *, l
 
 
 def measure(
-    model: LatentLM,
-    tokenizer: PreTrainedTokenizerFast,
-    plan: Plan,
-    corpus: Sequence[Skeleton],
-    *,
-    recipe: str | None,
-    count: int,
-) -> dict[str, Any]:
+    model: LatentLM, tokenizer: PreTrainedTokenizerFast, spec: ModelSpec, corpus: Sequence[Skeleton], *,
+    recipe: str | None, count: int,
+) -> dict[str, Any]:  # fmt: skip
     """What the model can do, on prompts and texts of another seed."""
-    asked = [
-        each
-        for each in skeletons(count, plan.lessons.kinds, themed=plan.lessons.themed, seed=1)
-        if len(tokenizer(each.text)["input_ids"]) < plan.longest
-    ]
-    rows = rows_of(asked, tokenizer, longest=plan.longest)
-    known = known_of(corpus)
+    drawn = skeletons(replace(spec.corpus, texts=count), seed=1)
+    asked = [each for each in drawn if len(tokenizer(each.text)["input_ids"]) < spec.longest]
+    rows = rows_of(asked, tokenizer, longest=spec.longest)
     figures: dict[str, Any] = {"parameters": model.num_parameters()}
     for name, temperature, min_p in SAMPLINGS:
-        found = writing(model, tokenizer, asked, rows, known, temperature=temperature, min_p=min_p)
-        figures[name] = asdict(found)
+        figures[name] = asdict(writing(model, tokenizer, asked, rows, corpus, temperature=temperature, min_p=min_p))
     if isinstance(model, VaeLM):
         figures |= {"likelihood": surprise(model, rows)} if recipe == "language-model" else asdict(latent(model, rows))
     return figures
 
 
-def _train(
-    options: argparse.Namespace, tokenizer: PreTrainedTokenizerFast, rows: Rows, budget: Budget
-) -> tuple[VaeLM | GanLM, Course]:
-    torch.manual_seed(budget.seed)
-    words, size = len(tokenizer), PLANS[options.model].latent
+def _train(options: argparse.Namespace, spec: ModelSpec, rows: Rows, *, words: int) -> tuple[LatentLM, TrainingClock]:
+    torch.manual_seed(spec.budget.seed)
     if options.model == "vae":
+        vae = VaeLM(VaeConfig(vocab_size=words, latent_size=spec.latent, hidden_size=192, head_dim=192))
         recipe: Recipe = options.recipe or "free-bits"
-        vae = VaeLM(VaeConfig(vocab_size=words, latent_size=size, hidden_size=192, head_dim=192))
-        return vae, train_vae(vae, rows, budget, recipe=recipe, free_bits=options.free_bits)
-    gan = GanLM(GanConfig(vocab_size=words, latent_size=size, hidden_size=128, head_dim=128, context_size=16))
-    return gan, train_gan(gan, rows, budget, by_likelihood=options.recipe == "likelihood")
-
-
-def _mean_length(rows: Rows) -> float:
-    return sum(map(len, rows.texts)) / max(1, len(rows.texts))
+        return vae, train_vae(vae, rows, spec.budget, recipe=recipe, free_bits=options.free_bits)
+    config = GanConfig(vocab_size=words, latent_size=spec.latent, hidden_size=128, head_dim=128, context_size=16)
+    gan = GanLM(config)
+    return gan, train_gan(gan, rows, spec.budget, by_likelihood=options.recipe == "likelihood")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m recipes.latent.build", description="Train the VAE or the GAN.")
-    parser.add_argument("model", choices=tuple(PLANS))
+    parser.add_argument("model", choices=tuple(SPECS))
     parser.add_argument("--out", type=Path, help="the folder to write (default: where the shipped model is)")
     parser.add_argument(
         "--recipe", choices=("free-bits", "plain", "language-model", "adversarial", "likelihood"),

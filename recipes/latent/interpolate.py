@@ -1,8 +1,7 @@
-"""The program `python -m recipes.latent.interpolate "one text" "another"`: what lies between two texts in a VAE's
-latent space.
+"""Walk from one text to another in a VAE's latent: `python -m recipes.latent.interpolate "one text" "another"`.
 
-Prints each text as the VAE gives it back, and the likeliest texts on the way from one to the other. Knows a VAE and two
-texts. A topic can be named, which both texts hold: it stays open in between.
+Prints each text as the VAE gives it back, and the likeliest texts at even steps in between. A topic can be named, which
+both texts hold: it stays open in between.
 """
 
 import argparse
@@ -27,9 +26,8 @@ _LONGEST = 48
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the way from one text to another, a text a line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.latent.interpolate", description="Walk from one text to another."
-    )
+    program = "python -m recipes.latent.interpolate"
+    parser = argparse.ArgumentParser(prog=program, description="Walk from one text to another.")
     parser.add_argument("texts", nargs=2, metavar="TEXT")
     parser.add_argument("--model", default="vae", help="a VAE: vae, or a folder (default: vae)")
     parser.add_argument("--topic", default="", help="what both texts are about, as they name it")

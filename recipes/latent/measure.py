@@ -1,11 +1,8 @@
-"""What a small generator can do, by the grammar that it learned from: is what it writes well-formed, and is it new?
+"""What a small generator can do, by the grammar that it learned from: is what it writes well-formed, and is it new?"""
 
-Knows a model, its tokenizer and skeletons; knows no files and no ratings.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -15,25 +12,11 @@ from engine.latent.model import LatentLM, padded
 from engine.latent.slots import fill
 from engine.latent.vae import VaeLM
 from recipes.grammar import is_well_formed
-from recipes.latent.lessons import Skeleton
+from recipes.latent.skeletons import Skeleton
 from recipes.latent.train import Rows
 
 LONGEST: Final = 80
 IW_TEXTS, IW_SAMPLES = 200, 100
-
-
-class Known(NamedTuple):
-    """The texts of a corpus."""
-
-    filled: frozenset[str]
-    open: frozenset[str]
-    """With their topics left open."""
-
-
-def known_of(corpus: Iterable[Skeleton]) -> Known:
-    """What a model has learned from, to look texts up in."""
-    pairs = [(fill(each.text, each.topic), each.text) for each in corpus]
-    return Known(frozenset(filled for filled, _ in pairs), frozenset(text for _, text in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +50,26 @@ class Latent:
 
 def writing(
     model: LatentLM, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Skeleton], rows: Rows,
-    known: Known, *, temperature: float, min_p: float = 0.0,
+    corpus: Sequence[Skeleton], *, temperature: float, min_p: float = 0.0,
 ) -> Writing:  # fmt: skip
-    """Write one text for each prompt from the prior, and judge it."""
+    """Write one text for each prompt from the prior, and judge it beside the corpus that the model learned from."""
     noise = torch.randn(len(asked), model.config.latent_size, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
     context = model.context_of(padded(rows.prompts), noise)
     drawn = model.write(context, longest=LONGEST, temperature=temperature, min_p=min_p)
     texts: list[str] = tokenizer.batch_decode(drawn, skip_special_tokens=True)
-    good = [
-        (text, each.topic)
-        for text, each in zip(texts, asked, strict=True)
-        if is_well_formed(text, each.kind, each.language)
-    ]
+    pairs = list(zip(texts, asked, strict=True))
+    good = [(text, each.topic) for text, each in pairs if is_well_formed(text, each.kind, each.language)]
     open_texts, filled = [text for text, _ in good], [fill(text, topic) for text, topic in good]
+    known_open, known_filled = {each.text for each in corpus}, {fill(each.text, each.topic) for each in corpus}
     count = max(1, len(good))
     return Writing(
         well_formed=len(good) / len(texts),
         distinct=len(set(filled)) / count,
         distinct_open=len(set(open_texts)) / count,
-        new=sum(text not in known.filled for text in filled) / count,
-        new_open=sum(text not in known.open for text in open_texts) / count,
-        samples=tuple(fill(text, each.topic) for text, each in zip(texts[:12], asked, strict=False)),
+        new=sum(text not in known_filled for text in filled) / count,
+        new_open=sum(text not in known_open for text in open_texts) / count,
+        samples=tuple(fill(text, each.topic) for text, each in pairs[:12]),
     )
 
 

@@ -2,19 +2,18 @@
 
 No boundary of a word stops a merge, so `a light in the window` becomes one token and a text a dozen: what a recurrent
 model has to get right in a row. Any text still has tokens, down to bytes. The chat template turns a conversation into
-control codes (arXiv 1909.05858), the topic's words where the model reads them, and open places for noise. Knows
-`skeletons`; knows no model.
+control codes (arXiv 1909.05858), the topic's words where the model reads them, and open places for noise.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from engine.latent.model import PAD_ID, LatentConfig
+from engine.latent.model import LatentConfig
 from engine.latent.noise import LEVELS
 from recipes.grammar import LANGUAGES
+from recipes.starter.tokenizer import train_bpe
 
 KINDS: Final = ("slogan", "title", "poem", "story", "post", "pitch", "character")
 PAD, END, START, OPEN = "<|pad|>", "<|end|>", "<|start|>", "<|z|>"
@@ -35,16 +34,8 @@ _FEWEST: Final = 8
 """A merge that comes up more rarely is none."""
 
 
-def special_tokens() -> list[str]:
-    """All control tokens, in the order of their ids, as `LatentConfig` has them."""
-    config = LatentConfig()
-    codes = [f"<|{code}|>" for code in _CODES]
-    spare = [f"<|spare{place}|>" for place in range(config.codes - len(codes))]
-    return [PAD, END, START, OPEN, *codes, *spare, *(f"<|z{level}|>" for level in range(LEVELS))]
-
-
 def train_tokenizer(
-    texts: Iterable[str], *, vocabulary: int, known: Sequence[str], noise: int, reads_topic: bool, context: int
+    texts: Iterable[str], *, vocabulary: int, known: Sequence[str], noise: int, reads_topic: bool
 ) -> PreTrainedTokenizerFast:
     """Learn the merges from skeletons, and topics too where they are read.
 
@@ -54,21 +45,14 @@ def train_tokenizer(
         known: the kinds that the model writes; the first answers for all others.
         noise: places for noise in a prompt.
         reads_topic: whether the topic's words are part of the prompt.
-        context: the longest sequence, in tokens.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = special_tokens()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, min_frequency=_FEWEST,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-    )  # fmt: skip
-    tokenizer.train_from_iterator(texts, trainer)
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, additional_special_tokens=special[PAD_ID + 2 :],
-        model_max_length=context, clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+    config = LatentConfig()
+    codes = [f"<|{code}|>" for code in _CODES]
+    spare = [f"<|spare{place}|>" for place in range(config.codes - len(codes))]
+    special = [PAD, END, START, OPEN, *codes, *spare, *(f"<|z{level}|>" for level in range(LEVELS))]
+    wrapped = train_bpe(
+        texts, vocabulary=vocabulary, context=config.max_position_embeddings, special=special, fewest=_FEWEST
+    )
     wrapped.chat_template = _template(known, noise, reads_topic=reads_topic)
     return wrapped
 

@@ -1,24 +1,17 @@
-"""What the starter can do: does it copy a topic that it never saw, does it stop by itself, how sure is it.
-
-Knows the finished model from outside only: prompts in, texts out.
-"""
+"""What the starter can do: does it copy a topic that it never saw, does it stop by itself, how sure is it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from recipes import corpus
-from recipes.grammar import KINDS, LANGUAGES, Language
+from recipes.grammar import KINDS, LANGUAGES, TOPIC_KINDS, Language
 from recipes.starter.tokenizer import ASSISTANT, encode, token_id
 from recipes.starter.train import assistant_loss
-
-TEMPERATURE, MIN_P = 0.9, 0.05
-"""How the starter is sampled where nobody says otherwise."""
-TOPIC_KINDS = ("slogan", "poem", "story", "post", "pitch", "title", "character")
-"""The kinds whose user message is a bare topic; `write` is asked in many ways."""
+from recipes.training import MIN_P, TEMPERATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +31,9 @@ class Sample:
 
 
 def held_out_samples(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    language: Language,
-    *,
-    count: int,
-    seed: int,
-    temperature: float = TEMPERATURE,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, language: Language, *, count: int, seed: int,
     min_p: float = MIN_P,
-) -> list[Sample]:
+) -> list[Sample]:  # fmt: skip
     """Texts of every kind with a topic, on topics that the corpus never held; `count` for each kind."""
     random = Random(seed)
     torch.manual_seed(seed)
@@ -55,73 +42,65 @@ def held_out_samples(
         [{"role": "system", "content": corpus.instructions(kind, language)[0]}, {"role": "user", "content": name}]
         for kind, name in asked
     ]
-    texts = generate(model, tokenizer, prompts, temperature=temperature, min_p=min_p)
+    texts = generate(model, tokenizer, prompts, temperature=TEMPERATURE, min_p=min_p)
     return [Sample(*about, *text) for about, text in zip(asked, texts, strict=True)]
 
 
 @torch.inference_mode()
 def generate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[list[dict[str, str]]],
-    *,
-    temperature: float,
-    min_p: float = 0.0,
-    max_tokens: int = 160,
-) -> list[tuple[str, bool]]:
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[dict[str, str]]], *,
+    temperature: float, min_p: float = 0.0, max_tokens: int = 160,
+) -> list[tuple[str, bool]]:  # fmt: skip
     """A text for each conversation, and whether the model ended it; `min_p` as in `engine.api.types.Sampling`."""
     rendered = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
     batch = tokenizer(rendered, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False).to(
         model.device
     )
     output = model.generate(  # type: ignore[operator]  # transformers' stub says Tensor
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        max_new_tokens=max_tokens,
-        do_sample=True,
-        temperature=temperature,
-        top_k=0,
-        top_p=1.0,
+        **batch, max_new_tokens=max_tokens, do_sample=True, temperature=temperature, top_k=0, top_p=1.0,
         min_p=min_p or None,
-    )
+    )  # fmt: skip
     written = output[:, batch["input_ids"].shape[1] :]  # (B, new tokens)
     ended = (written == tokenizer.eos_token_id).any(1).tolist()
     return list(zip(tokenizer.batch_decode(written, skip_special_tokens=True), ended, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Figures:
     """What the model card tells."""
 
     count: int
     """Texts of each kind and language."""
-    loss: dict[str, float]
+    loss: dict[str, float] = field(default_factory=dict)
     """By language: nats per assistant token of fresh conversations."""
-    on_topic: dict[str, dict[str, float]]
+    on_topic: dict[str, dict[str, float]] = field(default_factory=dict)
     """By language and kind: share of texts that hold a topic that training never saw."""
-    from_all_tokens: dict[str, float]
+    from_all_tokens: dict[str, float] = field(default_factory=dict)
     """By language: the same share over all kinds, without min-p."""
-    ended: float
+    ended: float = 0.0
     """Share of texts that the model ended by itself within 160 tokens."""
-    samples: list[Sample]
-    """A few texts to show."""
+    samples: list[Sample] = field(default_factory=list)
+    """The first text of each kind."""
 
 
 def figures(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, count: int, seed: int) -> Figures:
     """Measure loss, copying and stopping, in both languages, on `count` texts of each kind."""
-    everything = list[Sample]()
-    loss, on_topic, shown = dict[str, float](), dict[str, dict[str, float]](), list[Sample]()
-    from_all_tokens = dict[str, float]()
+    samples, found = list[Sample](), Figures(count)
     for language in LANGUAGES:
-        samples = held_out_samples(model, tokenizer, language, count=count, seed=seed)
-        shares = {kind: [s.on_topic for s in samples if s.kind == kind] for kind in TOPIC_KINDS}
-        on_topic[language] = {kind: sum(hits) / len(hits) for kind, hits in shares.items()}
+        drawn = held_out_samples(model, tokenizer, language, count=count, seed=seed)
+        by_kind = {kind: [sample for sample in drawn if sample.kind == kind] for kind in TOPIC_KINDS}
+        found.on_topic[language] = {kind: _on_topic(those) for kind, those in by_kind.items()}
         unfiltered = held_out_samples(model, tokenizer, language, count=count, seed=seed, min_p=0.0)
-        from_all_tokens[language] = sum(s.on_topic for s in unfiltered) / len(unfiltered)
-        loss[language] = held_out_loss(model, tokenizer, language, count=7 * count, seed=seed)
-        shown += [next(s for s in samples if s.kind == kind) for kind in TOPIC_KINDS]
-        everything += samples
-    return Figures(count, loss, on_topic, from_all_tokens, sum(s.ended for s in everything) / len(everything), shown)
+        found.from_all_tokens[language] = _on_topic(unfiltered)
+        found.loss[language] = held_out_loss(model, tokenizer, language, count=7 * count, seed=seed)
+        found.samples.extend(those[0] for those in by_kind.values())
+        samples += drawn
+    found.ended = sum(sample.ended for sample in samples) / len(samples)
+    return found
+
+
+def _on_topic(samples: Sequence[Sample]) -> float:
+    return sum(sample.on_topic for sample in samples) / len(samples)
 
 
 @torch.inference_mode()

@@ -2,7 +2,6 @@
 
 Chinese characters and digits are never merged with their neighbours, and the template puts a blank before every
 question, so that a topic has the same tokens in the question as in the middle of a text: that makes copying easy.
-Knows nothing of topics and models.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,38 +28,41 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int, context: int) -> PreTrainedTokenizerFast:
-    """Learn the merges from texts (without special tokens) and wrap them for transformers.
+    """Learn the merges from texts without special tokens; the parameters are those of `train_bpe`."""
+    split = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
+    wrapped = train_bpe(texts, vocabulary=vocabulary, context=context, special=SPECIAL_TOKENS, split=split)
+    wrapped.chat_template = CHAT_TEMPLATE
+    return wrapped
+
+
+def train_bpe(
+    texts: Iterable[str], *, vocabulary: int, context: int, special: Sequence[str],
+    split: pre_tokenizers.PreTokenizer | None = None, fewest: int = 0,
+) -> PreTrainedTokenizerFast:  # fmt: skip
+    """A byte-level BPE tokenizer, wrapped for transformers.
 
     Args:
         texts: what people and the model write.
         vocabulary: the number of tokens, special ones and the 256 bytes included.
         context: the longest sequence, in tokens.
+        special: the special tokens, in the order of their ids; the first pads, the second ends.
+        split: where no merge may cross; None: anything may be merged.
+        fewest: how often a merge must come up.
     """
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = to_bytes if split is None else pre_tokenizers.Sequence([split, to_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
+        vocab_size=vocabulary, special_tokens=list(special), min_frequency=fewest,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+    )  # fmt: skip
     tokenizer.train_from_iterator(texts, trainer)
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END,
-        pad_token=PAD,
-        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
-        model_max_length=context,
-        clean_up_tokenization_spaces=False,
-    )
-    wrapped.chat_template = CHAT_TEMPLATE
-    return wrapped
+    pad, end, *others = special
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=end, pad_token=pad, additional_special_tokens=others,
+        model_max_length=context, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
 
 
 def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:

@@ -1,35 +1,150 @@
-"""Muon: momentum whose updates are made orthogonal, for the matrices of a small model; AdamW takes the rest.
+"""Training the starter: a small Llama from scratch on tokenized conversations, within a budget of minutes.
 
-Keller Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". torch.optim.Muon does the same in
-bfloat16, which most CPUs only emulate. Knows tensors; knows nothing of models and schedules.
-
-Training the starter: a small Llama from scratch on tokenized conversations, within a budget of minutes.
-
-Only what the assistant says carries loss. Knows token ids; knows nothing of topics, styles or files.
+Only what the assistant says carries loss. The matrices inside are updated by Muon, the rest by AdamW.
 """
 
-import logging
 import math
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from recipes.starter.tokenizer import ASSISTANT, token_id
+from recipes.training import Budget, TrainingClock, batches_of_alike
 
+CONTEXT = 1024
+_MATRIX_RATE = 5.0
+"""Muon's learning rate by AdamW's."""
+_WARM_UP = 0.02
+"""The share of the budget in which the learning rates rise."""
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the quintic iteration, from the article."""
+"""Coefficients of the quintic iteration of Muon's article."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The size of the model."""
+
+    width: int = 192
+    layers: int = 4
+    heads: int = 6
+    key_value_heads: int = 6
+    feed_forward: int = 512
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, *, seed: int) -> LlamaForCausalLM:
+    """A model with random weights; input and output embeddings are one, which helps copying."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.key_value_heads,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.02,
+    )
+    return LlamaForCausalLM(config)
+
+
+def train(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sequences: Sequence[Sequence[int]], budget: Budget,
+    *, checkpoint: Callable[[], None] | None = None,
+) -> tuple[TrainingClock, int]:  # fmt: skip
+    """Train in place until the budget is spent: Muon and AdamW, cosine learning rate, batches of alike lengths.
+
+    Args:
+        model: changed in place; in eval mode afterwards.
+        tokenizer: gives the ids of the turns.
+        sequences: whole conversations as token ids.
+        budget: when to stop; the learning rate is AdamW's.
+        checkpoint: called now and then, to keep what there is.
+
+    Returns:
+        What the clock has counted, and how many tokens were read, padding left out.
+    """
+    assistant, end, pad = token_id(tokenizer, ASSISTANT), tokenizer.eos_token_id, tokenizer.pad_token_id
+    optimizers = _optimizers(model, budget.learning_rate)
+    clock, tokens = TrainingClock(budget), 0
+    model.train()
+    lengths = [len(sequence) for sequence in sequences]
+    for group in batches_of_alike(lengths, budget.batch, seed=budget.seed, spread=8.0, is_padded=True):
+        rows = [torch.tensor(sequences[i]) for i in group]
+        ids = pad_sequence(rows, batch_first=True, padding_value=pad)  # (B, T)
+        loss = assistant_loss(model, ids, assistant=assistant, end=end)
+        loss.backward()
+        _update(model, optimizers, _schedule(clock.spent))
+        tokens += sum(map(len, rows))
+        clock.tick(loss=loss.item())
+        if checkpoint is not None and clock.steps % 500 == 0:
+            checkpoint()
+        if clock.spent >= 1.0:
+            break
+    model.eval()
+    return clock, tokens
+
+
+def _update(model: LlamaForCausalLM, optimizers: Sequence[torch.optim.Optimizer], share: float) -> None:
+    """One step of every optimizer at this share of its peak learning rate; the gradients are gone afterwards."""
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def assistant_loss(model: LlamaForCausalLM, ids: torch.Tensor, *, assistant: int, end: int) -> torch.Tensor:
+    """Mean cross-entropy in nats over what the assistant says, the end of its turn included.
+
+    Args:
+        ids: token ids, right-padded, of shape (B, T).
+        assistant: the token that opens a turn of the assistant.
+        end: the token that closes it.
+    """
+    opened = (ids == assistant).cumsum(1)
+    closed = (ids == end).cumsum(1)
+    speaking = (opened > closed)[:, :-1]  # (B, T - 1): positions whose next token the assistant says
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state  # (B, T - 1, D)
+    logits = model.lm_head(hidden[speaking])  # (N, V); only where there is loss, to save time
+    return functional.cross_entropy(logits, ids[:, 1:][speaking])
+
+
+def _optimizers(model: LlamaForCausalLM, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside, AdamW for the embedding and the norms; each group keeps its peak rate as `peak`."""
+    inside = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    muon = Muon(inside, lr=_MATRIX_RATE * rate, weight_decay=0.01)
+    adam = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    for optimizer in (muon, adam):
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return [muon, adam]
+
+
+def _schedule(spent: float) -> float:
+    """Linear rise, then half a cosine down to 2 %."""
+    if spent < _WARM_UP:
+        return (spent + 0.1 * _WARM_UP) / (1.1 * _WARM_UP)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (spent - _WARM_UP) / (1 - _WARM_UP))))
 
 
 class Muon(torch.optim.Optimizer):
-    """Updates W by -lr * max(1, rows / columns) ** 0.5 * orthogonalised Nesterov momentum."""
+    """Updates W by -lr * max(1, rows / columns) ** 0.5 * orthogonalised Nesterov momentum.
+
+    Keller Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". torch.optim.Muon does the same
+    in bfloat16, which most CPUs only emulate.
+    """
 
     def __init__(
         self, matrices: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
@@ -70,174 +185,3 @@ def orthogonal(matrix: Tensor, *, steps: int = 5) -> Tensor:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.T if tall else x
-
-
-logger = logging.getLogger(__name__)
-
-CONTEXT = 1024
-IGNORED = -100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """The size of the model."""
-
-    width: int = 192
-    layers: int = 4
-    heads: int = 6
-    key_value_heads: int = 6
-    feed_forward: int = 512
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """How long and how fast to train."""
-
-    minutes: float
-    steps: int | None = None
-    """At most so many optimizer steps; none: as many as the minutes allow."""
-    batch_tokens: int = 2048
-    """Padded tokens per optimizer step."""
-    learning_rate: float = 4e-3
-    """Peak, of AdamW (embedding and norms)."""
-    matrix_rate: float = 0.02
-    """Peak, of Muon (all matrices inside)."""
-    peak: float = 1.0
-    """Share of both peaks to rise to."""
-    warmup: float = 0.02
-    """Share of the budget in which the learning rate rises."""
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a training came to."""
-
-    steps: int
-    tokens: int
-    """All tokens read, padding left out."""
-    loss: float
-    """Mean over the last steps, nats per assistant token."""
-    minutes: float
-
-
-def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, *, seed: int) -> LlamaForCausalLM:
-    """A model with random weights; input and output embeddings are one, which helps copying."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        intermediate_size=shape.feed_forward,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.key_value_heads,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        initializer_range=0.02,
-    )
-    return LlamaForCausalLM(config)
-
-
-def train(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    sequences: Sequence[Sequence[int]],
-    budget: Budget,
-    *,
-    checkpoint: Callable[[], None] | None = None,
-) -> Trained:
-    """Train in place until the budget is spent: Muon and AdamW, cosine learning rate, batches of alike lengths.
-
-    Args:
-        model: changed in place; in eval mode afterwards.
-        tokenizer: gives the ids of the turns.
-        sequences: whole conversations as token ids.
-        budget: when to stop.
-        checkpoint: called now and then, to keep what there is.
-    """
-    assistant, end, pad = token_id(tokenizer, ASSISTANT), tokenizer.eos_token_id, tokenizer.pad_token_id
-    optimizers = _optimizers(model, budget)
-    batches = _batches(sequences, budget, pad=pad)
-    start, step, tokens, losses, spent = time.monotonic(), 0, 0, deque[float](maxlen=100), 0.0
-    model.train()
-    while spent < 1.0:
-        ids = next(batches)  # (B, T)
-        loss = assistant_loss(model, ids, assistant=assistant, end=end)
-        loss.backward()
-        _update(model, optimizers, budget.peak * _schedule(spent, budget.warmup))
-        losses.append(loss.item())
-        step, tokens = step + 1, tokens + int((ids != pad).sum())
-        seconds = time.monotonic() - start
-        spent = max(seconds / (budget.minutes * 60), step / budget.steps if budget.steps else 0.0)
-        if step % 100 == 0:
-            mean = sum(losses) / len(losses)
-            logger.info("step %d, loss %.3f, %.0f tokens/s, %.0f %%", step, mean, tokens / seconds, 100 * spent)
-        if checkpoint is not None and step % 500 == 0:
-            checkpoint()
-    model.eval()
-    return Trained(step, tokens, sum(losses) / len(losses), (time.monotonic() - start) / 60)
-
-
-def _update(model: LlamaForCausalLM, optimizers: Sequence[torch.optim.Optimizer], share: float) -> None:
-    """One step of every optimizer at this share of its peak learning rate; the gradients are gone afterwards."""
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * share
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-
-def assistant_loss(model: LlamaForCausalLM, ids: torch.Tensor, *, assistant: int, end: int) -> torch.Tensor:
-    """Mean cross-entropy in nats over what the assistant says, the end of its turn included.
-
-    Args:
-        ids: token ids, right-padded, of shape (B, T).
-        assistant: the token that opens a turn of the assistant.
-        end: the token that closes it.
-    """
-    opened = (ids == assistant).cumsum(1)
-    closed = (ids == end).cumsum(1)
-    speaking = (opened > closed)[:, :-1]  # (B, T - 1): positions whose next token the assistant says
-    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state  # (B, T - 1, D)
-    logits = model.lm_head(hidden[speaking])  # (N, V); only where there is loss, to save time
-    return functional.cross_entropy(logits, ids[:, 1:][speaking])
-
-
-def _optimizers(model: LlamaForCausalLM, budget: Budget) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside, AdamW for the embedding and the norms; each group keeps its peak rate as `peak`."""
-    inside = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
-    muon = Muon(inside, lr=budget.matrix_rate, weight_decay=0.01)
-    adam = torch.optim.AdamW(others, lr=budget.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    for optimizer in (muon, adam):
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
-    return [muon, adam]
-
-
-def _schedule(spent: float, warmup: float) -> float:
-    """Linear rise, then half a cosine down to 2 %."""
-    if spent < warmup:
-        return (spent + 0.1 * warmup) / (1.1 * warmup)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (spent - warmup) / (1 - warmup))))
-
-
-def _batches(sequences: Sequence[Sequence[int]], budget: Budget, *, pad: int) -> Iterator[torch.Tensor]:
-    """Right-padded batches of alike lengths and about equal size, in random order, without end."""
-    random = Random(budget.seed)
-    while True:
-        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]) + random.random() * 8)
-        groups: list[list[int]] = [[]]
-        for i in order:
-            if (len(groups[-1]) + 1) * len(sequences[i]) > budget.batch_tokens and groups[-1]:
-                groups.append([])
-            groups[-1].append(i)
-        random.shuffle(groups)
-        for group in groups:
-            longest = max(len(sequences[i]) for i in group)
-            rows = [[*sequences[i], *[pad] * (longest - len(sequences[i]))] for i in group]
-            yield torch.tensor(rows)

@@ -6,14 +6,12 @@ import pytest
 
 from engine.latent.slots import SLOTS, lift, slots
 from recipes import corpus, grammar
-from recipes.grammar import LANGUAGES, Language, is_well_formed, style_of
-from recipes.latent.lessons import skeletons
-
-KINDS = ("slogan", "title", "poem", "story", "post", "pitch", "character")
+from recipes.grammar import LANGUAGES, TOPIC_KINDS, Language, is_well_formed, style_of
+from recipes.latent.skeletons import CorpusSpec, check_text, skeletons
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TOPIC_KINDS)
 def test_whatever_the_grammar_writes_is_well_formed(kind: str, language: Language) -> None:
     random = Random(f"{kind} {language}")
     for style in grammar.styles(kind, language):
@@ -23,7 +21,7 @@ def test_whatever_the_grammar_writes_is_well_formed(kind: str, language: Languag
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TOPIC_KINDS)
 def test_a_text_with_two_words_exchanged_hardly_ever_is(kind: str, language: Language) -> None:
     random = Random(f"{kind} {language}")
     between = " " if language == "en" else ""
@@ -74,7 +72,7 @@ def test_the_style_is_told() -> None:
 
 
 def test_a_lifted_topic_is_filled_in_again() -> None:
-    drawn = list(skeletons(3000, KINDS, themed=True, seed=5))
+    drawn = list(skeletons(CorpusSpec(TOPIC_KINDS, texts=3000), seed=5))
     filled = [each.text.translate(slots(each.topic)) for each in drawn]
     lifted = [lift(text, each.topic) for text, each in zip(filled, drawn, strict=True)]
     assert sum(text == each.text for text, each in zip(lifted, drawn, strict=True)) > 0.98 * len(drawn)
@@ -84,5 +82,12 @@ def test_a_lifted_topic_is_filled_in_again() -> None:
 
 
 def test_skeletons_come_again_by_the_seed() -> None:
-    assert list(skeletons(50, KINDS, themed=False, seed=1)) == list(skeletons(50, KINDS, themed=False, seed=1))
-    assert list(skeletons(50, KINDS, themed=False, seed=1)) != list(skeletons(50, KINDS, themed=False, seed=2))
+    spec = CorpusSpec(TOPIC_KINDS, themed=False, texts=50)
+    assert list(skeletons(spec, seed=1)) == list(skeletons(spec, seed=1)) != list(skeletons(spec, seed=2))
+
+
+def test_the_grammar_says_of_a_text_whether_it_could_have_written_it_and_whether_a_model_has_learned_it() -> None:
+    known = next(each for each in skeletons(CorpusSpec(("slogan",)), seed=0) if each.language == "en")
+    text = known.text.translate(slots("green tea"))
+    assert check_text(text, "green tea", "slogan", "en", model="starter") == (known.text, True, True)
+    assert check_text("Say to yes green tea.", "green tea", "slogan", "en", model="starter")[1:] == (False, False)

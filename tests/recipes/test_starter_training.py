@@ -15,6 +15,7 @@ from recipes import corpus
 from recipes.starter import build, train
 from recipes.starter.tokenizer import ASSISTANT, encode, token_id, train_tokenizer
 from recipes.starter.train import orthogonal
+from recipes.training import Budget
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +99,11 @@ def test_training_lowers_the_loss_and_stops_after_its_steps(tokenizer: PreTraine
     shape = train.Shape(width=48, layers=1, heads=2, key_value_heads=1, feed_forward=64)
     model = train.new_model(tokenizer, shape, seed=0)
     saved: list[int] = []
-    budget = train.Budget(minutes=5, steps=20, batch_tokens=1024)
-    trained = train.train(model, tokenizer, sequences, budget, checkpoint=lambda: saved.append(1))
-    assert trained.steps == 20
-    assert 0 < trained.tokens <= 20 * 1024
-    assert trained.loss < torch.log(torch.tensor(float(len(tokenizer))))
+    budget = Budget(minutes=5, steps=20, batch=1024, learning_rate=4e-3)
+    clock, tokens = train.train(model, tokenizer, sequences, budget, checkpoint=lambda: saved.append(1))
+    assert clock.steps == 20
+    assert 0 < tokens <= 20 * 1024
+    assert clock.curves["loss"][-1] < torch.log(torch.tensor(float(len(tokenizer))))
     assert not model.training
 
 

@@ -9,7 +9,7 @@ import torch
 
 from engine.models.loader import STARTER_FOLDER, Base, load_base
 from recipes import corpus
-from recipes.grammar import LANGUAGES, Language
+from recipes.grammar import LANGUAGES, TOPIC_KINDS, Language
 from recipes.starter import measure
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def test_most_texts_hold_a_topic_that_training_never_saw_and_all_end(
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_nearly_all_texts_hold_an_everyday_topic(starter: Base, language: Language) -> None:
     random = Random(1)
-    asked = [(kind, corpus.themed_topic(language, random).text) for kind in measure.TOPIC_KINDS for _ in range(8)]
+    asked = [(kind, corpus.themed_topic(language, random).text) for kind in TOPIC_KINDS for _ in range(8)]
     prompts = [
         [{"role": "system", "content": corpus.instructions(kind, language)[0]}, {"role": "user", "content": topic}]
         for kind, topic in asked

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from engine.latent.gan import DISCOUNT, LEAST_LOG_D, OUT_OF_PLACE, Duel, GanConf
 from engine.latent.noise import LEVELS
 from engine.models.loader import Base, load_base
 from recipes.grammar import is_well_formed
-from recipes.latent.build import CURVES_FILE, PLANS, rows_of
-from recipes.latent.lessons import skeletons
-from recipes.latent.train import Budget, Rows, train_gan
+from recipes.latent.build import CURVES_FILE, SPECS, rows_of
+from recipes.latent.skeletons import skeletons
+from recipes.latent.train import Rows, train_gan
+from recipes.training import Budget
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -82,15 +84,15 @@ def test_it_learns_a_toy_language_from_nothing() -> None:
     """Two kinds of pairs, from noise alone: no likelihood is trained, and both kinds are written in the end."""
     pairs = [[WORDS + 1, WORDS + 2, 1], [WORDS + 4, WORDS + 5, 1]] * 32
     model = small()
-    course = train_gan(
+    clock = train_gan(
         model, Rows([[4]] * 64, pairs), Budget(minutes=5, steps=300, batch=64, learning_rate=5e-3), by_likelihood=False
     )
     drawn = model.write(model.context_of(torch.full((200, 1), 4), torch.randn(200, 2)), longest=3).tolist()
     real = [row for row in drawn if row in pairs]
     assert len(real) > 160
     assert 20 < sum(row == pairs[0] for row in real) < len(real) - 20
-    assert {"L_G", "L_D", "accuracy"} <= course.curves.keys()
-    assert 0.4 < course.curves["accuracy"][-1] < 0.9
+    assert {"L_G", "L_D", "accuracy"} <= clock.curves.keys()
+    assert 0.4 < clock.curves["accuracy"][-1] < 0.9
 
 
 def test_disliked_texts_are_told_from_liked_ones() -> None:
@@ -112,10 +114,10 @@ def shipped() -> Base:
 
 def test_the_shipped_one_writes_by_the_grammar(shipped: Base) -> None:
     """At temperature 1, as it was trained; the goals and the peers stand in `docs/models.md`."""
-    plan = PLANS["gan"]
-    asked = list(skeletons(200, plan.lessons.kinds, themed=False, seed=77))
-    kept = [each for each in asked if len(shipped.tokenizer(each.text)["input_ids"]) < plan.longest]
-    prompts = rows_of(kept, shipped.tokenizer, longest=plan.longest).prompts
+    spec = SPECS["gan"]
+    asked = list(skeletons(replace(spec.corpus, texts=200), seed=77))
+    kept = [each for each in asked if len(shipped.tokenizer(each.text)["input_ids"]) < spec.longest]
+    prompts = rows_of(kept, shipped.tokenizer, longest=spec.longest).prompts
     torch.manual_seed(0)
     width = max(map(len, prompts))
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in prompts])

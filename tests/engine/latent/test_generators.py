@@ -25,7 +25,7 @@ from engine.runs.versions import publish
 from engine.train import run
 from recipes import corpus
 from recipes.latent import build, interpolate
-from recipes.latent.lessons import unseen_words
+from recipes.latent.skeletons import unseen_words
 from tests.support.learning.rated import rate, text_of
 
 MODELS = ("vae", "gan")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,9 +23,10 @@ from engine.latent.vae import (
 )
 from engine.models.loader import Base, load_base
 from recipes.grammar import is_well_formed
-from recipes.latent.build import CURVES_FILE, PLANS, rows_of
-from recipes.latent.lessons import skeletons
-from recipes.latent.train import Budget, Rows, train_vae
+from recipes.latent.build import CURVES_FILE, SPECS, rows_of
+from recipes.latent.skeletons import CorpusSpec, skeletons
+from recipes.latent.train import Rows, train_vae
+from recipes.training import Budget
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -136,9 +138,9 @@ def test_the_way_between_two_latents_keeps_their_length() -> None:
 def test_the_shipped_one_holds_what_its_card_says(shipped: Base) -> None:
     """Measured anew here, on fewer texts; the goals stand in `docs/models.md`."""
     told = json.loads((SHIPPED["vae"] / CURVES_FILE).read_text(encoding="utf-8"))["measured"]
-    plan = PLANS["vae"]
-    asked = list(skeletons(120, plan.lessons.kinds, themed=True, seed=77))
-    rows = rows_of(asked, shipped.tokenizer, longest=plan.longest)
+    spec = SPECS["vae"]
+    asked = list(skeletons(replace(spec.corpus, texts=120), seed=77))
+    rows = rows_of(asked, shipped.tokenizer, longest=spec.longest)
     with torch.no_grad():
         q = shipped.model.encode(_padded(rows))
     assert float(q.kl().sum(1).mean()) >= 4.0
@@ -149,10 +151,8 @@ def test_the_shipped_one_holds_what_its_card_says(shipped: Base) -> None:
 
 def test_the_shipped_one_takes_a_text_and_gives_it_back_nearly(shipped: Base) -> None:
     """Reconstruction: more of the words come back from the text's own latent than from any other's."""
-    plan, model = PLANS["vae"], shipped.model
-    rows = rows_of(
-        list(skeletons(60, plan.lessons.kinds, themed=True, seed=78)), shipped.tokenizer, longest=plan.longest
-    )
+    spec, model = SPECS["vae"], shipped.model
+    rows = rows_of(list(skeletons(replace(spec.corpus, texts=60), seed=78)), shipped.tokenizer, longest=spec.longest)
     prompts, texts = _padded(Rows(rows.texts, rows.prompts)), _padded(rows)
     with torch.no_grad():
         means = model.encode(texts).mean
@@ -170,7 +170,7 @@ def test_the_shipped_one_takes_a_text_and_gives_it_back_nearly(shipped: Base) ->
 def test_what_lies_between_two_texts_can_be_read(shipped: Base) -> None:
     model = shipped.model
     context = torch.tensor(
-        rows_of(list(skeletons(1, ("slogan",), themed=True, seed=3)), shipped.tokenizer, longest=48).prompts
+        rows_of(list(skeletons(CorpusSpec(("slogan",), texts=1), seed=3)), shipped.tokenizer, longest=48).prompts
     )
     torch.manual_seed(0)
     good = 0

@@ -1,4 +1,4 @@
-"""A season rates every text, and what a night has made serves if it passed, and only then."""
+"""An evening rates every text, and what a night has made serves if it passed, and only then."""
 
 import json
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.cli.comparison import Season, plan_for
+from bot.cli.comparison import LearningLoop, plan_for
 from engine.api.client import EngineClient
 from engine.data.dataset import read_dataset
 from engine.errors import RunError
@@ -62,16 +62,16 @@ async def test_what_has_passed_serves_and_learns_on_and_what_has_not_does_not(
 
     monkeypatch.setattr("bot.cli.comparison.train", train)
     at, client = server
-    season = Season("starter", "starter", client, tmp_path / "0")
+    loop = LearningLoop("starter", "starter", client, tmp_path / "0")
     nights = []
     for _ in range(4):
-        await season.evening(PLAN.kind, PLAN.taste, texts=10, seed=1)
-        nights.append(await season.night(seed=1))
+        await loop.evening(PLAN.kind, PLAN.taste, texts=10, seed=1)
+        nights.append(await loop.night(seed=1))
     assert [(night.reason, night.has_passed) for night in nights] == [
         ("better", True), ("kl", False), ("failed", False), ("better", True),
     ]  # fmt: skip
     assert nights[2].told == "The trainer ended with status 1."
-    assert at.calls == ["load night-1", "load night-4", "unload night-1"] and season.version == "night-4"
+    assert at.calls == ["load night-1", "load night-4", "unload night-1"] and loop.version == "night-4"
     assert at.wrote == ["starter"] * 10 + ["night-1"] * 30
     assert sizes == [10, 20, 30, 40]
     first = str(tmp_path / "0" / "versions" / "night-1")
