@@ -29,10 +29,9 @@ from bot.common.metrics import BotMetrics
 from bot.common.text import sanitize
 from bot.generation.preferences import choices_of, temperature_of
 from bot.learning.preference_sync import PreferenceSync
-from bot.messaging.keyboards import rating_buttons, stop_button
 from bot.messaging.messenger import Address, Messenger, with_retries
-from bot.messaging.preview import NoPreview, Preview, TextSink
-from bot.messaging.render import Renderer
+from bot.messaging.preview import Preview, Show
+from bot.messaging.render import Renderer, rating_buttons, stop_button
 from bot.moderation.text_checks import Rules
 from bot.serving.version_router import VersionRouter
 from engine.api.fair_queue import QUANTUM, FairQueue, ahead
@@ -212,7 +211,7 @@ class GenerationPipeline:
         try:
             with self._line.place(generation.author) as ticket:
                 await ticket.turn.wait()
-                await self._commit(generation, await self._composed(generation, ticket, NoPreview(), patience=0.0))
+                await self._commit(generation, await self._composed(generation, ticket, lambda _: None, patience=0.0))
         except FAILURES as error:
             await self._end(generation, delivered=False)
             return Refusal(why(generation.id, error))
@@ -245,7 +244,7 @@ class GenerationPipeline:
             with self._line.place(generation.author) as ticket:
                 preview.meanwhile = lambda: self._place_in_words(ticket, to.language)
                 await ticket.turn.wait()
-                new = await self._composed(generation, ticket, preview)
+                new = await self._composed(generation, ticket, preview.show)
         if not await self._commit(generation, new):
             raise Unwanted(message_id)
         return new
@@ -262,7 +261,7 @@ class GenerationPipeline:
         return "" if ahead is None else say(language, "queue-ahead", ahead=ahead)
 
     async def _composed(
-        self, generation: Generation, ticket: Ticket, preview: TextSink, *, patience: float = ENGINE_PATIENCE_SECONDS
+        self, generation: Generation, ticket: Ticket, show: Show, *, patience: float = ENGINE_PATIENCE_SECONDS
     ) -> Written:
         """The text from the engine, however often it has to be asked."""
         clock = asyncio.get_running_loop().time
@@ -271,7 +270,7 @@ class GenerationPipeline:
             version = self._router.version_for(generation.chat, generation.seed)
             pause = _PAUSE_SECONDS
             try:
-                return await self._compose(generation, version, ticket, preview)
+                return await self._compose(generation, version, ticket, show)
             except EngineBusy as error:
                 pause = max(error.retry_after_seconds, _PAUSE_SECONDS)
                 ticket.wait(seconds=pause)
@@ -286,7 +285,7 @@ class GenerationPipeline:
                 raise EngineUnavailable("The engine did not answer in time.")
             await asyncio.sleep(pause)
 
-    async def _compose(self, generation: Generation, version: str, ticket: Ticket, preview: TextSink) -> Written:
+    async def _compose(self, generation: Generation, version: str, ticket: Ticket, show: Show) -> Written:
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
         selection = await self._preference_sync.selection_for(generation)
         temperature = temperature_of(await choices_of(self._db, generation.author, generation.chat))
@@ -294,7 +293,8 @@ class GenerationPipeline:
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
         faults = 0
         for attempt in range(_TRIES):
-            preview.start_over()
+            growing = ""
+            show(growing)
             sampling = Sampling(
                 max_tokens=kind.max_tokens,
                 temperature=temperature,
@@ -313,7 +313,8 @@ class GenerationPipeline:
                         written = Written(sanitize(piece.text), version, piece.best_of)
                         self._metrics.tokens.inc(piece.completion_tokens)
                     else:
-                        preview.add(piece)
+                        growing += piece
+                        show(growing)
             if not written.text:
                 continue
             fault = await self._inspection.fault(generation, written.text)

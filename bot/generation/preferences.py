@@ -18,7 +18,8 @@ from bot.common.i18n import say
 from bot.common.keys import Pseudonyms
 from bot.common.kinds import TEMPERATURE
 from bot.learning.preference_sync import OWN_TASTE, PreferenceSync
-from bot.messaging.keyboards import Keyboard, Setting, settings_buttons
+from bot.messaging.messenger import Keyboard
+from bot.messaging.render import settings_buttons
 from storage.db.database import Database
 from storage.tables import people
 
@@ -79,7 +80,7 @@ class Preferences:
         """A person's settings in a chat, each as the button that changes it."""
         person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
         choices = await choices_of(self._db, person, chat)
-        settings = [Setting(name, value, next_of(name, value)) for name, value in choices.items()]
+        settings = [(name, value, next_of(name, value)) for name, value in choices.items()]
         return settings_buttons(language, person[:_SHORT], settings)
 
     async def language(self, person_id: int, chat_id: int) -> str | None:

@@ -1,15 +1,12 @@
-"""The alerts: what has to reach an admin before anybody asks, by message and at most once in a while of each sort.
+"""Alerts: what has to reach an admin before anybody asks, each sort at most once in a while."""
 
-Also the one place that buries an update, so that none is buried silently. Knows sentences and admins, no Telegram type.
-"""
-
+import asyncio
 import logging
 import time
 
 from bot.common.errors import DeliveryError
 from bot.common.i18n import say
 from bot.common.metrics import BotMetrics
-from bot.common.tasks import BackgroundTasks
 from bot.messaging.messenger import Address, Messenger, with_retries
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -22,7 +19,7 @@ QUIET_SECONDS = 600.0
 
 
 class AdminAlerts:
-    """Tells the admins."""
+    """Tells the admins; also the one place that gives up an update, so that none is given up silently."""
 
     def __init__(self, *, db: Database, messenger: Messenger, metrics: BotMetrics, admin_ids: tuple[int, ...]) -> None:
         self._db = db
@@ -30,19 +27,19 @@ class AdminAlerts:
         self._metrics = metrics
         self._admin_ids = admin_ids
         self._told_at: dict[str, float] = {}
-        self._tasks = BackgroundTasks()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def bury(self, update_id: int, error: str) -> None:
         """Give an update up, keep the kind of error (never its words), and tell.
 
         Raises:
-            StorageError: it cannot be buried now.
+            StorageError: it cannot be marked as dead now.
         """
         await inbox.mark_dead(self._db, update_id, error=error)
         self.dead_letter(update_id, error)
 
     def dead_letter(self, update_id: int, error: str) -> None:
-        """An update was buried."""
+        """Tell that an update was given up."""
         logger.error("update %d is given up: %s", update_id, error)
         self._metrics.dead_letters.inc()
         self.tell("alarm-dead-letter", update=str(update_id), error=error)
@@ -54,11 +51,9 @@ class AdminAlerts:
             return
         self._told_at[text] = now
         for admin in self._admin_ids:
-            self._tasks.start(self._tell(admin, text, values), name=text)
-
-    async def close(self) -> None:
-        """Stop telling."""
-        await self._tasks.close()
+            task = asyncio.create_task(self._tell(admin, text, values), name=text)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _tell(self, admin: int, text: str, values: dict[str, str | float]) -> None:
         try:
@@ -66,3 +61,10 @@ class AdminAlerts:
             await with_retries(lambda: self._messenger.send(Address(chat_id=admin), say(language, text, **values)))
         except (DeliveryError, StorageError) as error:
             logger.warning("an admin cannot be told (%s): %s", text, error)
+
+    async def close(self) -> None:
+        """Cancel what is not sent yet."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,6 @@
 """Confirmations: what cannot be undone is done only once the same person has said yes to it, soon, in the same chat.
 
 A nonce stands for what was asked. It is drawn at random, good once and for two minutes, and forgotten at a restart.
-Knows people and chats by id, and nothing of what it guards.
 """
 
 import secrets
@@ -18,7 +17,7 @@ _MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done: the sentence to say and the values in it, and for the audit the action and its detail.
+    """What was done: the sentence to say with its values, and the action and its detail for the audit.
 
     `is_nameless` keeps the one who said yes out of the audit.
     """
@@ -30,35 +29,30 @@ class Done:
     is_nameless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    person_id: int
-    chat_id: int
-    do: Callable[[], Awaitable[Done]]
-
-
 class Confirmations:
     """Questions that wait for a yes."""
 
-    def __init__(self, *, expires_seconds: float = EXPIRES_SECONDS) -> None:
-        self._pending: TTLCache[str, _Pending] = TTLCache(_MOST, expires_seconds)
+    def __init__(self) -> None:
+        self._pending: TTLCache[str, tuple[int, int, Callable[[], Awaitable[Done]]]] = TTLCache(_MOST, EXPIRES_SECONDS)
+        """By nonce: the person and the chat that were asked, and what to do."""
 
     def ask(self, do: Callable[[], Awaitable[Done]], *, person_id: int, chat_id: int) -> str:
         """Remember what is to be done; returns the nonce for the buttons."""
         nonce = secrets.token_urlsafe(12)
-        self._pending[nonce] = _Pending(person_id, chat_id, do)
+        self._pending[nonce] = (person_id, chat_id, do)
         return nonce
 
     async def answer(self, nonce: str, *, is_yes: bool, person_id: int, chat_id: int) -> Done | None:
         """Do it, or drop it (None).
 
         Raises:
-            Refusal: it has expired, was answered before, or somebody else is asked; or the action's own.
+            Refusal: it has expired, was answered before, or somebody else was asked; or the action's own.
         """
         pending = self._pending.get(nonce)
         if pending is None:
             raise Refusal("confirm-expired")
-        if (pending.person_id, pending.chat_id) != (person_id, chat_id):
+        *asked, do = pending
+        if asked != [person_id, chat_id]:
             raise Refusal("confirm-not-yours")
         del self._pending[nonce]
-        return await pending.do() if is_yes else None
+        return await do() if is_yes else None

@@ -1,4 +1,4 @@
-"""What the services need of a messenger, and the patience to use it. `delivery` is the real one."""
+"""What the services need of a messenger, as plain values. `bot.telegram.sender` is the real one."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,12 +8,23 @@ from typing import Protocol, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
 
 from bot.common.errors import NotNow
-from bot.messaging.keyboards import Keyboard
 
 T = TypeVar("T")
 
-_PATIENCE_SECONDS = 3600.0
+_RETRY_SECONDS = 3600.0
 _DEFAULT_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One inline button; `data` is 1 to 64 bytes."""
+
+    text: str
+    data: str
+
+
+Keyboard = tuple[tuple[Button, ...], ...]
+"""Rows of buttons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +34,6 @@ class Address:
     chat_id: int
     reply_to: int | None = None
     thread_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReactionAccess:
-    """What of the reactions in a chat reaches the bot."""
-
-    is_admin: bool
-    reactions: tuple[str, ...] | None
-    """The emoji that the chat allows; None where it allows all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,15 @@ class Offer:
     footer: str
     is_markdown: bool
     buttons: Keyboard
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionAccess:
+    """Which reactions in a chat reach the bot."""
+
+    is_admin: bool
+    reactions: tuple[str, ...] | None
+    """The emoji that the chat allows; None where it allows all."""
 
 
 class Urgency(IntEnum):
@@ -95,7 +106,7 @@ class Messenger(Protocol):
         """Replace the buttons of a message that somebody has sent in inline mode, if there is room for that now."""
 
     async def delete(self, chat_id: int, message_id: int) -> None:
-        """Take a message away; one that is gone already counts as done."""
+        """Delete a message; one that is gone already counts as done."""
 
 
 async def with_retries(action: Callable[[], Awaitable[T]], *, on_unknown: Callable[[], object] = lambda: None) -> T:
@@ -104,10 +115,15 @@ async def with_retries(action: Callable[[], Awaitable[T]], *, on_unknown: Callab
     `on_unknown` is called when a try failed in a way that leaves open whether it took effect.
 
     Raises:
-        DeliveryError: it is not to be done, or the hour is over.
+        DeliveryError: it cannot be done, or the hour is over.
     """
+
+    def seconds(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return error.seconds if isinstance(error, NotNow) else _DEFAULT_PAUSE_SECONDS
+
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(NotNow), wait=_as_asked, stop=stop_after_delay(_PATIENCE_SECONDS), reraise=True
+        retry=retry_if_exception_type(NotNow), wait=seconds, stop=stop_after_delay(_RETRY_SECONDS), reraise=True
     ):
         with attempt:
             try:
@@ -117,8 +133,3 @@ async def with_retries(action: Callable[[], Awaitable[T]], *, on_unknown: Callab
                     on_unknown()
                 raise
     return result
-
-
-def _as_asked(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return error.seconds if isinstance(error, NotNow) else _DEFAULT_PAUSE_SECONDS

@@ -8,12 +8,11 @@ because Telegram counts 20 messages a minute in a group, edits included.
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from bot.common.errors import DeliveryError, NotNow
 from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
-from bot.messaging.keyboards import Keyboard
-from bot.messaging.messenger import Messenger, Urgency
+from bot.messaging.messenger import Keyboard, Messenger, Urgency
 
 FIRST_WORDS_SECONDS = 0.5
 """So long after the placeholder the first words are shown, or as soon after that as there are some."""
@@ -24,29 +23,12 @@ PATIENCE_SECONDS = 3.0
 NEWS_INTERVALS = 10
 """So many intervals lie between two words on how long it may still be."""
 
-
-class TextSink(Protocol):
-    """Hears of a text as it grows."""
-
-    def add(self, piece: str) -> None:
-        """More text has arrived."""
-
-    def start_over(self) -> None:
-        """What has arrived is not to be; another text begins."""
-
-
-class NoPreview:
-    """Shows nothing."""
-
-    def add(self, piece: str) -> None:
-        """Nobody sees it."""
-
-    def start_over(self) -> None:
-        """Nobody has seen anything."""
+Show = Callable[[str], None]
+"""Takes all of a text so far; "" when it is discarded and another one begins."""
 
 
 class Preview:
-    """Use as `async with Preview(…) as preview`, then `preview.add(piece)` for every piece.
+    """Use as `async with Preview(…) as preview`, then `preview.show(text)` whenever the text has grown.
 
     What `may_show` refuses stays unseen. As long as there is no text, `preview.meanwhile` is asked for words to show in
     its place; "" is none.
@@ -62,9 +44,9 @@ class Preview:
         may_show: Callable[[str], bool] = lambda _text: True,
     ) -> None:
         self._messenger = messenger
-        self._buttons = buttons
         self._chat_id = chat_id
         self._message_id = message_id
+        self._buttons = buttons
         self._may_show = may_show
         self._text = ""
         self.meanwhile: Callable[[], str] = str
@@ -85,13 +67,9 @@ class Preview:
         # Otherwise an edit under way is waited for: Telegram might apply it after the final one.
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def add(self, piece: str) -> None:
-        """More text has arrived."""
-        self._text += piece
-
-    def start_over(self) -> None:
-        """What has arrived is not to be; another text begins."""
-        self._text = ""
+    def show(self, text: str) -> None:
+        """A `Show`."""
+        self._text = text
 
     async def _keep_showing(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -1,17 +1,23 @@
-"""How a text looks: its body, its footer and, where it is offered before it is sent, its line in the list.
+"""What stands under and around a text: its footer, and buttons with what they send back.
 
-Knows labels, kinds and what fits into a message. Knows no chat.
+Numbers in `data` are generations. Old messages keep their buttons, so the forms of `data` never change.
 """
 
+from collections.abc import Iterable
+from typing import get_args
+
+from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.common.kinds import Kinds
 from bot.common.text import TELEGRAM_LIMIT, truncate, utf16_length
-from bot.messaging.keyboards import offer_buttons
-from bot.messaging.messenger import Offer
-from storage.db.records import Generation, Tally
+from bot.messaging.messenger import Button, Keyboard, Offer
+from storage.db.records import DislikeReason, Generation, Tally
+
+WISHES = ("shorter", "longer", "funnier", "serious")
+"""How a button may change a text; the locales have the words on it and those for the model."""
 
 
 class Renderer:
-    """The looks of all texts; `label` says under each that a machine wrote it."""
+    """Puts a footer under texts; `label` says there that a machine wrote them."""
 
     def __init__(self, kinds: Kinds, label: str) -> None:
         self._kinds = kinds
@@ -22,18 +28,99 @@ class Renderer:
         return self._kinds.by_name.get(kind, self._kinds.default).is_markdown
 
     def parts(self, number: int, text: str, version: str, *, has_details: bool = True) -> tuple[str, str]:
-        """As much of a text as fits, and the footer: a machine wrote it, and in detail which one, and its number."""
+        """As much of a text as fits into a message, and the footer: the label, and in detail the version and number."""
         footer = f"{self._label} · {version} · #{number}" if has_details else self._label
         return truncate(text, TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
 
     def offer(self, take: Generation, place: int) -> Offer:
-        """A take as it is offered, counted from 1."""
-        assert take.text is not None and take.version is not None and take.inline_token is not None, (
-            "written, and a take"
-        )
+        """A take of inline mode as it is listed; places count from 1."""
+        token = take.inline_token
+        assert take.text is not None and take.version is not None and token is not None, "written, and a take"
         kind = self._kinds.by_name.get(take.kind, self._kinds.default)
         body, footer = self.parts(take.id, take.text, take.version)
         return Offer(
-            token=take.inline_token, title=f"{kind.emoji} {kind.name} {place}", body=body, footer=footer,
-            is_markdown=kind.is_markdown, buttons=offer_buttons(take.id, take.inline_token, Tally()),
+            token=token, title=f"{kind.emoji} {kind.name} {place}", body=body, footer=footer,
+            is_markdown=kind.is_markdown, buttons=offer_buttons(take.id, token, Tally()),
         )  # fmt: skip
+
+
+def rating_buttons(generation: Generation, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n · 🔁 · ✏️ under a generation, in a channel the first two, and 🏆 n under one of two."""
+    number = generation.id
+    rate = _rate(tally, str(number))
+    if generation.delivery.is_channel:
+        return (rate,)
+    row = (*rate, Button("🔁", f"again:{number}"), Button("✏️", f"refine:{number}"))
+    if tally.chosen is None:
+        return (row,)
+    words = say(generation.delivery.language, "duel-better")
+    return row, (Button(f"{words} · {tally.chosen}" if tally.chosen else words, f"better:{number}"),)
+
+
+def offer_buttons(generation: int, token: str, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n under a take of inline mode; the token proves that the take was offered for that very message."""
+    return (_rate(tally, f"{generation}:{token}"),)
+
+
+def _rate(tally: Tally, whose: str) -> tuple[Button, Button]:
+    """A count of 0 is not shown."""
+    return (
+        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{whose}"),
+        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{whose}"),
+    )
+
+
+def stop_button(generation: Generation) -> Keyboard:
+    """⏹ under a text that is being written; in a channel nobody could press it."""
+    return () if generation.delivery.is_channel else ((Button("⏹", f"stop:{generation.id}"),),)
+
+
+def reason_buttons(language: str, generation: int) -> Keyboard:
+    """Why a text is disliked, for those who care to say."""
+    reasons = get_args(DislikeReason)
+    return (_row(language, *((f"why-{it.replace('_', '-')}", f"why:{generation}:{it}") for it in reasons)),)
+
+
+def wish_buttons(language: str, generation: int) -> Keyboard:
+    """How a text may be changed without a word, two in a row."""
+    buttons = _row(language, *((f"wish-{name}", f"wish:{generation}:{name}") for name in WISHES))
+    return buttons[:2], buttons[2:]
+
+
+def settings_buttons(language: str, owner: str, settings: Iterable[tuple[str, str, str]]) -> Keyboard:
+    """A button for each setting: its name, the value that holds and the one that a press sets; `owner` is whose."""
+    return tuple(
+        (Button(say(language, f"settings-{name.replace('_', '-')}", value=value), f"set:{name}:{other}:{owner}"),)
+        for name, value, other in settings
+    )
+
+
+def report_buttons(language: str, generation: int) -> Keyboard:
+    """What an admin may do with a reported text."""
+    return (_row(language, ("report-clear", f"clear:{generation}"), ("report-keep", f"hide:{generation}")),)
+
+
+def undo_button(language: str, version: str) -> Keyboard:
+    """Takes a version out of service again."""
+    return ((Button(say(language, "digest-undo", version=version), f"undo:{version}"),),)
+
+
+def reaction_test_button(language: str) -> Keyboard:
+    """The button whose press is looked for by /check."""
+    return (_row(language, ("check-live-button", "live")),)
+
+
+def confirm_buttons(language: str, nonce: str) -> Keyboard:
+    """Yes and no to something that cannot be undone; the nonce stands for what was asked."""
+    return (_row(language, ("confirm-yes", f"yes:{nonce}"), ("confirm-no", f"no:{nonce}")),)
+
+
+def consent_buttons(language: str) -> Keyboard:
+    """Yes and no to the use of texts and ratings for training."""
+    version = CONSENT_TEXT_VERSION
+    return (_row(language, ("consent-yes", f"optin:{version}"), ("consent-no", f"optout:{version}")),)
+
+
+def _row(language: str, *buttons: tuple[str, str]) -> tuple[Button, ...]:
+    """Buttons beside each other: for each the id of its sentence, and its data."""
+    return tuple(Button(say(language, text), data) for text, data in buttons)

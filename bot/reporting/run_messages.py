@@ -18,8 +18,8 @@ from bot.common.text import truncate
 from bot.common.timing import USUAL, Timing
 from bot.learning.canary import CanaryStatus
 from bot.learning.nightly import Nightly, run_folder
-from bot.messaging.keyboards import Keyboard, undo_button
-from bot.messaging.messenger import Address, Messenger, Urgency, with_retries
+from bot.messaging.messenger import Address, Keyboard, Messenger, Urgency, with_retries
+from bot.messaging.render import undo_button
 from bot.reporting.statistics import StatisticsCharts
 from engine.errors import RunError
 from engine.runs.run_dir import Comparison, Progress, read_report

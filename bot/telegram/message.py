@@ -13,8 +13,8 @@ from bot.common.errors import Refusal
 from bot.common.i18n import language_of, say
 from bot.generation.service import Request
 from bot.messaging.confirmations import Confirmations, Done
-from bot.messaging.keyboards import Keyboard, confirm_buttons
-from bot.messaging.messenger import Address, with_retries
+from bot.messaging.messenger import Address, Keyboard, with_retries
+from bot.messaging.render import confirm_buttons
 from bot.telegram.sender import Sender
 
 logger = logging.getLogger(__name__)

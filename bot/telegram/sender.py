@@ -27,8 +27,7 @@ from telegram.ext import ExtBot
 
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.common.text import TELEGRAM_LIMIT, Span, parse_markdown, truncate, utf16_length
-from bot.messaging.keyboards import Keyboard
-from bot.messaging.messenger import Address, Offer, ReactionAccess, Urgency
+from bot.messaging.messenger import Address, Keyboard, Offer, ReactionAccess, Urgency
 from bot.telegram.rate_limiter import seconds_of
 
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)

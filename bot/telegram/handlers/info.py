@@ -12,8 +12,8 @@ from bot.common.kinds import Kinds
 from bot.feedback.reaction_test import ReactionTest
 from bot.generation.preferences import Preferences
 from bot.learning.preference_sync import OWN_TASTE
-from bot.messaging.keyboards import consent_buttons
 from bot.messaging.messenger import with_retries
+from bot.messaging.render import consent_buttons
 from bot.moderation.provenance import ProvenanceCheck
 from bot.privacy.consent import Consent
 from bot.reporting.model_cards import Cards

@@ -10,10 +10,10 @@ from fluent.syntax import FluentParser, ast
 from bot.common.i18n import LANGUAGES, language_of, say
 from bot.common.kinds import ADMIN_MENU, MENU
 from bot.generation.preferences import OPTIONS
-from bot.messaging.keyboards import WISHES
+from bot.messaging.render import WISHES
 from bot.reporting.charts import WORDS
 from engine.runs.run_dir import ReasonCode, Stage
-from storage.db.records import RunVerdict, TrialMode, TrialOutcome, VersionState
+from storage.db.records import DislikeReason, RunVerdict, TrialMode, TrialOutcome, VersionState
 
 BOT = Path(__file__).parents[3] / "bot"
 
@@ -53,6 +53,7 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"trial-{outcome.replace('_', '-')}" for outcome in get_args(TrialOutcome) if outcome != "broken_off"),
         *(f"menu-{name}" for name in (*MENU, *ADMIN_MENU)),
         *(f"chart-{name}" for name in WORDS),
+        *(f"why-{reason.replace('_', '-')}" for reason in get_args(DislikeReason)),
         *(f"wish-{name}{part}" for name in WISHES for part in ("", "-words")),
         *(f"settings-{name.replace('_', '-')}" for name in OPTIONS),
         *(f"settings-own-taste-{value}" for value in OPTIONS["own_taste"]),

@@ -7,7 +7,7 @@ import pytest
 
 from bot.common.timing import Timing
 from bot.feedback.buttons import RatingButtons
-from bot.messaging.keyboards import Keyboard
+from bot.messaging.messenger import Keyboard
 from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent
 from storage.tables import ratings

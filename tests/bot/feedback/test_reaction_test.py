@@ -7,8 +7,7 @@ import pytest
 from bot.common.errors import Refusal
 from bot.common.timing import Timing
 from bot.feedback.reaction_test import ReactionTest
-from bot.messaging.keyboards import Keyboard
-from bot.messaging.messenger import Address, ReactionAccess, Urgency
+from bot.messaging.messenger import Address, Keyboard, ReactionAccess, Urgency
 
 ALL = ReactionAccess(is_admin=True, reactions=None)
 

@@ -6,8 +6,7 @@ import pytest
 
 from bot.common.errors import NotNow
 from bot.messaging import preview
-from bot.messaging.keyboards import Keyboard
-from bot.messaging.messenger import Address, Urgency
+from bot.messaging.messenger import Address, Keyboard, Urgency
 from bot.messaging.preview import Preview
 from tests.support.virtual_time import in_virtual_time
 
@@ -52,9 +51,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def grow(messenger: RecordingMessenger, *, chat_id: int) -> None:
-    async with Preview(messenger, chat_id, 1) as shown:
-        for _ in range(100):
-            shown.add("tea ")
+    async with Preview(messenger, chat_id, 1) as growing:
+        for times in range(1, 101):
+            growing.show("tea " * times)
             await asyncio.sleep(0.003)
 
 
@@ -72,12 +71,12 @@ async def test_pieces_are_merged_into_few_growing_edits_and_groups_get_fewer() -
 async def test_the_first_words_do_not_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "GROUP_INTERVAL_SECONDS", 60.0)
     messenger = RecordingMessenger()
-    async with Preview(messenger, -1, 1) as shown:
+    async with Preview(messenger, -1, 1) as growing:
         await asyncio.sleep(0.05)  # the engine takes its time
-        shown.add("tea")
+        growing.show("tea")
         while not messenger.shown:
             await asyncio.sleep(0.01)
-        shown.add(" time")
+        growing.show("tea time")
         await asyncio.sleep(0.1)
     assert messenger.shown == ["tea …"]
 
@@ -92,8 +91,8 @@ async def test_a_preview_waits_as_long_as_telegram_asks() -> None:
 @in_virtual_time
 async def test_nothing_is_shown_before_there_is_text() -> None:
     messenger = RecordingMessenger()
-    async with Preview(messenger, 1, 1) as shown:
-        shown.add(" \n")
+    async with Preview(messenger, 1, 1) as growing:
+        growing.show(" \n")
         await asyncio.sleep(0.1)
     assert messenger.shown == []
 
@@ -108,19 +107,19 @@ async def test_a_wait_is_told_seldom_and_only_when_it_is_one(monkeypatch: pytest
         asked.append(len(asked))
         return f"{9 - len(asked)} before you"
 
-    async with Preview(messenger, 1, 1) as shown:
-        shown.meanwhile = ahead
+    async with Preview(messenger, 1, 1) as growing:
+        growing.meanwhile = ahead
         await asyncio.sleep(0.15)
         assert messenger.shown == []
         while len(messenger.shown) < 3:
             await asyncio.sleep(0.01)
-        shown.add("tea")
+        growing.show("tea")
         while messenger.shown[-1] != "tea …":
             await asyncio.sleep(0.01)
         assert messenger.shown == ["8 before you", "7 before you", "6 before you", "tea …"]
-        shown.start_over()
+        growing.show("")
         await asyncio.sleep(0.1)
-        shown.add("milk")
+        growing.show("milk")
         while messenger.shown[-1] != "milk …":
             await asyncio.sleep(0.01)
 
@@ -147,8 +146,8 @@ class SlowMessenger(RecordingMessenger):
 @in_virtual_time
 async def test_an_edit_under_way_is_over_before_the_final_one_can_begin() -> None:
     messenger = SlowMessenger()
-    async with Preview(messenger, 1, 1) as shown:
-        shown.add("tea")
+    async with Preview(messenger, 1, 1) as growing:
+        growing.show("tea")
         await asyncio.sleep(0.1)  # the edit has begun
         assert messenger.shown == []
     assert messenger.shown == ["tea …"]
@@ -157,9 +156,9 @@ async def test_an_edit_under_way_is_over_before_the_final_one_can_begin() -> Non
 @in_virtual_time
 async def test_what_may_not_be_seen_is_not_previewed() -> None:
     messenger = RecordingMessenger()
-    async with Preview(messenger, 1, 1, may_show=lambda text: "secret" not in text) as shown:
-        shown.add("green tea")
+    async with Preview(messenger, 1, 1, may_show=lambda text: "secret" not in text) as growing:
+        growing.show("green tea")
         await asyncio.sleep(0.1)
-        shown.add(" and a secret")
+        growing.show("green tea and a secret")
         await asyncio.sleep(0.1)
     assert messenger.shown == ["green tea …"]

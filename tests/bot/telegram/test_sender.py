@@ -9,8 +9,7 @@ from telegram.ext import ExtBot
 from telegram.request import BaseRequest, RequestData
 
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
-from bot.messaging.keyboards import Button
-from bot.messaging.messenger import Address, Offer, Urgency, with_retries
+from bot.messaging.messenger import Address, Button, Offer, Urgency, with_retries
 from bot.telegram.rate_limiter import RateLimiter
 from bot.telegram.sender import Sender, _Refused, _translated
 
