@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, ContinuousBatchingConfig, GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
-from engine.models.loader import STARTER_FOLDER, Base
+from engine.api.models import STARTER_FOLDER
+from engine.models.loader import Base
 
 TOPICS = ("green tea", "autumn rain", "night trains", "the chess club", "绿茶", "秋雨", "夜班火车", "初雪")
 

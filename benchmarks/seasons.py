@@ -27,7 +27,6 @@ from engine.data.dataset import RatedGeneration, Rating, dump_dataset, examples_
 from engine.evaluation.metrics import cross_entropy
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.inference.chooser import Shown
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base, load_base
 from engine.models.logprobs import CausalModel, Encoded, encode
 from engine.preference.features import text_features
@@ -91,8 +90,7 @@ def requests(chance: Random, count: int, *, first: int, kinds: Sequence[str] = K
 def write(model: CausalModel, asked: Sequence[Request], *, takes: int, seed: int, base: Base | None = None) -> Replies:
     """`takes` texts for each request, one round of all after the other; the base is the starter if not named."""
     base = base or starter()
-    template = ChatTemplate(base.tokenizer)
-    prompts = [Prompt.of(base, template, each.messages) for each in asked]
+    prompts = [Prompt.of(base, each.messages) for each in asked]
     config = run_config(base.name)
     return sample_replies(model, base, prompts, config=config, count=takes * len(prompts), seed=seed)
 
@@ -111,8 +109,7 @@ def choose(replies: Replies, head: TasteHead | None) -> list[int]:
 def head_of(rows: Sequence[RatedGeneration]) -> TasteHead:
     """The taste head on these ratings, as the bot teaches it to the engine."""
     examples, _ = examples_of(rows)
-    template = ChatTemplate(starter().tokenizer)
-    encoded = [encode(starter(), template, example.messages, example.text) for example in examples]
+    encoded = [encode(starter(), example.messages, example.text) for example in examples]
     labels = labels_of([e.value for e in examples], [e.weight for e in examples], [e.group for e in examples])
     return fit(text_features(starter(), encoded, max_tokens=_TOKENS), labels)
 

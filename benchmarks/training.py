@@ -28,7 +28,6 @@ from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, sample_replies
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from engine.models.logprobs import encode
 from engine.runs.config import RunConfig, write_config
@@ -62,13 +61,12 @@ def measure() -> list[Table]:
 def _rated_texts() -> list[RatedGeneration]:
     """Texts of the starter on the kinds' prompts; people like the longer half."""
     base, kinds = load_base("starter"), list(load_kinds().by_name.values())
-    template = ChatTemplate(base.tokenizer)
     asked = [
         (Message("system", kind.instruction[language_of_topic(topic)]), Message("user", topic))
         for kind in kinds
         for topic in TOPICS
     ]
-    prompts = [Prompt(tuple(template.encode(messages)), messages[-1].content) for messages in asked]
+    prompts = [Prompt(tuple(base.template.encode(messages)), messages[-1].content) for messages in asked]
     replies = sample_replies(base.model, base, prompts, config=run_config("starter"), count=RATINGS, seed=1)
     texts = [str(base.tokenizer.decode(list(row.completion), skip_special_tokens=True)) for row in replies.rows]
     usual = statistics.median(map(len, texts))
@@ -98,9 +96,8 @@ def train_ours(folder: Path) -> float:
     """The trainer's own first stage, without the on-policy one: references, then the adapter; ratings a second."""
     config = RunConfig(epochs=EPOCHS, batch_size=BATCH)
     base, (examples, _) = load_base("starter"), examples_of(read_dataset(folder / DATASET_FILE))
-    template = ChatTemplate(base.tokenizer)
     began = time.perf_counter()
-    rows = tuple(encode(base, template, example.messages, example.text) for example in examples)
+    rows = tuple(encode(base, example.messages, example.text) for example in examples)
     weights = balanced_weights([example.value for example in examples], [example.weight for example in examples])
     references = reference_log_probs(base.model, base, rows, max_tokens=config.max_batch_tokens)
     data = TrainingSet(rows=rows, signed_weights=torch.tensor(weights), references=references, anchors=())

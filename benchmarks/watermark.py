@@ -13,7 +13,6 @@ from bot.sandbox.people.tastes import TASTES
 from engine.api.types import Sampling
 from engine.inference.batch import Batch, Row
 from engine.inference.watermark import MIN_TOKENS, Watermark
-from engine.models.chat_template import ChatTemplate
 
 LENGTHS = (50, 100, 200)
 _TEXTS = 120
@@ -88,10 +87,10 @@ def _asked(count: int) -> list[Request]:
 
 def _write(mark: Watermark | None, count: int, tokens: int | None, *, temperature: float = 0.8) -> list[list[int]]:
     """The token ids of texts; of so many tokens each, or until they end by themselves."""
-    base, template = starter(), ChatTemplate(starter().tokenizer)
+    base = starter()
     ends = frozenset() if tokens else base.end_tokens
     waiting = [
-        Row(template.encode(each.messages), Sampling(temperature=temperature, top_p=0.95, min_p=0.05, seed=seed))
+        Row(base.template.encode(each.messages), Sampling(temperature=temperature, top_p=0.95, min_p=0.05, seed=seed))
         for seed, each in enumerate(_asked(count))
     ]
     written: dict[Row, list[int]] = {row: [] for row in waiting}

@@ -64,13 +64,11 @@ def surprises(source: str, asked: Sequence[Answered]) -> list[float]:
     """
     import torch  # noqa: PLC0415 - takes seconds
 
-    from engine.models.chat_template import ChatTemplate  # noqa: PLC0415
     from engine.models.loader import load_base  # noqa: PLC0415
     from engine.models.logprobs import collate, encode, log_probs, micro_batches  # noqa: PLC0415
 
     base = load_base(source)
-    template = ChatTemplate(base.tokenizer)
-    rows = [encode(base, template, each.messages, each.text) for each in asked]
+    rows = [encode(base, each.messages, each.text) for each in asked]
     for number, row in enumerate(rows, start=1):
         if len(row) > base.context_tokens:
             raise RequestError(

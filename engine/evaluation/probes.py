@@ -35,7 +35,6 @@ from torch import Tensor
 
 from engine.api.types import Message
 from engine.models import distributed
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
 from engine.models.logprobs import CausalModel, Encoded, collate, completion_logits
 from engine.runs.promotion_gate import Memory
@@ -148,9 +147,9 @@ _RIVALS = 255
 
 def plant(base: Base, *, seed: int) -> tuple[Encoded, ...]:
     """The canaries of a run: a prompt that nobody else has, and a secret in the model's own tokens."""
-    template, random = ChatTemplate(base.tokenizer), Random(f"canaries {seed}")
+    random = Random(f"canaries {seed}")
     prompts = [
-        tuple(template.encode((Message("user", f"Canary {random.getrandbits(48):012x}"),))) for _ in range(COUNT)
+        tuple(base.template.encode((Message("user", f"Canary {random.getrandbits(48):012x}"),))) for _ in range(COUNT)
     ]
     return tuple(Encoded(prompt, _secret(base, random)) for prompt in prompts)
 

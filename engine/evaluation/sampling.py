@@ -15,7 +15,6 @@ from engine.api.types import Message, Sampling
 from engine.errors import RunError
 from engine.inference.batch import Batch, Row
 from engine.inference.sampler import NOT_FINITE
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
 from engine.models.logprobs import CausalModel, Encoded
 from engine.runs.config import RunConfig
@@ -40,10 +39,10 @@ class Prompt:
     messages: tuple[Message, ...] = ()
 
     @classmethod
-    def of(cls, base: Base, template: ChatTemplate, messages: Sequence[Message], **known: Any) -> Self:  # noqa: ANN401
+    def of(cls, base: Base, messages: Sequence[Message], **known: Any) -> Self:  # noqa: ANN401
         """The prompt that these messages are to this model; `known` are the fields that they do not tell."""
         shown = {"shown": messages[-1].content, "messages": tuple(messages), **known}
-        return cls(tuple(template.encode(messages)), **shown)
+        return cls(tuple(base.template.encode(messages)), **shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,7 @@ from engine.errors import EngineError, RequestError
 from engine.inference.feature_reader import Reading
 from engine.inference.request import Job, Take
 from engine.inference.worker import Worker
-from engine.models.chat_template import ChatTemplate
-from engine.models.loader import Base
+from engine.models.loader import Base, ChatTemplate
 from engine.models.logprobs import Encoded
 from engine.preference.features import require_finite
 from engine.preference.head import find_signal, labels_of

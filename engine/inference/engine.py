@@ -29,8 +29,7 @@ from engine.inference.request import Generation, Job, Progress, Take
 from engine.inference.scheduler import Scheduler
 from engine.inference.watermark import Detection, Watermark, strongest
 from engine.inference.worker import Worker
-from engine.models.chat_template import ChatTemplate
-from engine.models.loader import Base
+from engine.models.loader import Base, ChatTemplate
 from engine.runs.versions import check_name, verify
 
 _CANARY = (Message("user", "Hello!"),)
@@ -135,7 +134,7 @@ class Engine:
         self.context_tokens = base.context_tokens
         self.kv_tokens = kv_tokens or default_kv_tokens(base)
         self._capacity = max_batch + max_queue
-        self._template = ChatTemplate(base.tokenizer)
+        self._template = base.template
         self._family = base.family
         self._scheduler = Scheduler(base, max_batch=max_batch, kv_tokens=self.kv_tokens, threads=threads)
         self._scheduler.watermark = watermarks[0] if watermarks else None

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel
 
 from engine.inference.kv_cache import RowsCache
-from engine.models import attention
+from engine.models.layers import attend, uses_fast_attention
 
 _SHAPES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 
@@ -30,7 +30,7 @@ def can_replace(model: PreTrainedModel) -> bool:
         and layers == {"full_attention"}
         and getattr(config, "sliding_window", None) is None
         and getattr(config, "hidden_act", None) == "silu"
-        and attention.is_used(model)
+        and uses_fast_attention(model)
     )
 
 
@@ -93,7 +93,7 @@ class _Layer:
             query, key = self._norm_query(query), self._norm_key(key)
         query, key = _rotated(query.transpose(1, 2), cos, sin), _rotated(key.transpose(1, 2), cos, sin)
         key, value = cache.update(key, self._value(normed).view(heads).transpose(1, 2), self._number)
-        mixed, _ = attention.attend(self._mixer, query, key, value, bias, scaling=self._scaling)
+        mixed, _ = attend(self._mixer, query, key, value, bias, scaling=self._scaling)
         states = states + self._out(mixed.flatten(2))
         normed = self._between(states)
         return states + self._down(F.silu(self._gate(normed)).mul_(self._up(normed)))

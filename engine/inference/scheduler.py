@@ -28,8 +28,8 @@ from engine.inference.kv_cache import KvBudget
 from engine.inference.lora import Residents
 from engine.inference.request import Job, Progress, Writing
 from engine.inference.watermark import Watermark
+from engine.models.layers import multiplications_per_token
 from engine.models.loader import Base
-from engine.models.quantization import products_a_token
 from engine.process import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Scheduler:
     def __init__(self, base: Base, *, max_batch: int, kv_tokens: int, threads: int | None = None) -> None:
         self._model, self._family = base.model, base.family
         self._threads = threads
-        self._products = products_a_token(base.model)
+        self._products = multiplications_per_token(base.model)
         self._end_tokens = base.end_tokens
         # Its own copy, for a tokenizer refuses to be used by two threads at once.
         self._tokenizer = Tokenizer.from_str(base.tokenizer.backend_tokenizer.to_str())

@@ -2,7 +2,7 @@
 
 It is asked by its own chat template and answers in lines, `Safety: Safe|Controversial|Unsafe` and `Categories: …`
 (Qwen3Guard Technical Report, 2025). Controversial counts as unsafe; an answer that is none of these is an error, so
-that whoever asks decides what an unclear judgement means. Knows one text at a time; no chat and no person.
+that whoever asks decides what an unclear judgement means.
 """
 
 import re
@@ -11,8 +11,7 @@ import torch
 
 from engine.api.types import Message
 from engine.errors import ModelError
-from engine.models.chat_template import ChatTemplate
-from engine.models.loader import load_base
+from engine.models.loader import ChatTemplate, load_base
 
 _SAFETY = re.compile(r"Safety:\s*(Safe|Unsafe|Controversial)\b", re.IGNORECASE)
 _CATEGORIES = re.compile(r"Categories:\s*(.+)", re.IGNORECASE)

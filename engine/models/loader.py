@@ -1,23 +1,26 @@
-"""Loading a causal language model and its tokenizer: the starter, a folder, or a hub id.
+"""Loading a causal language model, its tokenizer and its chat template: the starter, a folder, or a hub id.
 
-Safetensors only, never remote code. Knows nothing of adapters, requests or training.
+Safetensors only, never remote code.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.api.models import STARTER_FOLDER, find_source, version_name
-from engine.errors import ModelError
-from engine.models import attention, quantization
+from engine.api.models import find_source, version_name
+from engine.api.types import Message
+from engine.errors import ModelError, RequestError
+from engine.models import layers
 from engine.models.family import ORDINARY, ModelFamily, family_of
 from engine.process import return_memory
 
-__all__ = ["STARTER_FOLDER", "Base", "best_device", "load_base", "load_to_serve", "version_name"]
-
 _BATCHABLE_LAYERS = {"full_attention", "sliding_attention"}
+_PRIVATE_USE = range(0xE000, 0xF8FF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class Base:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     family: ModelFamily = ORDINARY
+    template: "ChatTemplate" = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "template", ChatTemplate(self.tokenizer))
 
     @property
     def pad_id(self) -> int:
@@ -48,6 +55,66 @@ class Base:
         return frozenset(token for token in [*listed, self.tokenizer.eos_token_id] if token is not None)
 
 
+class ChatTemplate:
+    """From messages to token ids, by a tokenizer's own template. Use it from one thread: tokenizers refuse others.
+
+    Control tokens are the template's alone: where a message contains the text of one, say `<|im_end|>`, that text is
+    read as ordinary characters. (Tokens that a tokenizer adds without calling them special, such as Qwen's `<think>`,
+    stay what they are.) Models that may think aloud first, and whose template lets one choose, are told not to.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        control = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        control.update(tokenizer.all_special_tokens)
+        longest_first = sorted(filter(None, control), key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The token ids of a conversation, up to the place where the assistant's answer begins.
+
+        Raises:
+            RequestError: the template refuses these messages, for example an unknown order of roles.
+        """
+        if not any(self._control.search(message.content) for message in messages):
+            return self._tokens(self._render(messages))
+        mark = _unused_character(messages)
+        foreign = [token for message in messages for token in self._control.findall(message.content)]
+        marked = [replace(message, content=self._control.sub(mark, message.content)) for message in messages]
+        pieces = self._render(marked).split(mark)
+        if len(pieces) != len(foreign) + 1:
+            raise RequestError("The messages hold control tokens that the chat template moves; leave them out.")
+        ids = self._tokens(pieces[0])
+        for token, piece in zip(foreign, pieces[1:], strict=True):
+            ids += self.plain(token) + self._tokens(piece)
+        return ids
+
+    def plain(self, text: str) -> list[int]:
+        """The token ids of a text that is no conversation, control tokens read as ordinary characters."""
+        return self._tokens(text, split_special_tokens=True)
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
+                )
+            )
+        except TemplateError as error:
+            raise RequestError(f"The model's chat template refuses these messages: {error}.") from error
+
+    def _tokens(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=split_special_tokens)
+        return list(encoded["input_ids"])
+
+
+def _unused_character(messages: Sequence[Message]) -> str:
+    """A private-use character that no message contains."""
+    used = {character for message in messages for character in message.content}
+    return next(character for character in map(chr, _PRIVATE_USE) if character not in used)
+
+
 def best_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -59,11 +126,11 @@ def load_to_serve(source: str, *, in_int8: bool = False) -> Base:
     With `in_int8`, weights take a quarter of float32's memory, and the texts are no longer exactly the model's.
     """
     base = load_base(source)
-    attention.use(base.model)
+    layers.use_fast_attention(base.model)
     if in_int8:
-        quantization.quantize(base.model)
+        layers.quantize(base.model)
     else:
-        quantization.pack(base.model)
+        layers.pack(base.model)
     if base.model.device.type == "cpu":
         for parameter in base.model.parameters():  # the few that are left would keep the whole file mapped
             parameter.data = parameter.data.clone()
@@ -98,11 +165,9 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         raise ModelError(f"The model {source!r} has no chat template; choose an instruct or chat model.")
     if not tokenizer.is_fast:
         raise ModelError(f"The model {source!r} has no tokenizer.json; choose a model that ships one.")
-    layers = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-    if not layers <= _BATCHABLE_LAYERS:
-        raise ModelError(
-            f"The model {source!r} has {', '.join(sorted(layers))} layers; choose one with attention only."
-        )
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    if not kinds <= _BATCHABLE_LAYERS:
+        raise ModelError(f"The model {source!r} has {', '.join(sorted(kinds))} layers; choose one with attention only.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides `self` from mypy

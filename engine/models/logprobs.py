@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.api.types import Message
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
 
 CausalModel = nn.Module  # a PreTrainedModel, or PEFT's wrapper of one, which takes long to import
@@ -42,11 +41,11 @@ class Batch:
     """(B, T), bool: the tokens whose probability counts."""
 
 
-def encode(base: Base, template: ChatTemplate, messages: Sequence[Message], text: str) -> Encoded:
+def encode(base: Base, messages: Sequence[Message], text: str) -> Encoded:
     """Tokenise an answer exactly as serving read its prompt and wrote it."""
     written = base.family.as_written(text, messages)
     completion = base.tokenizer(written, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return Encoded(tuple(template.encode(messages)), (*completion, base.tokenizer.eos_token_id))
+    return Encoded(tuple(base.template.encode(messages)), (*completion, base.tokenizer.eos_token_id))
 
 
 def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device) -> Batch:

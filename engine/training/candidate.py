@@ -29,7 +29,6 @@ from engine.evaluation.probes import (
 )
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models import distributed
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
 from engine.models.logprobs import CausalModel, Encoded
 from engine.preference.head import Signal, auroc
@@ -71,9 +70,8 @@ class Hearing:
         self._config = config
         self._prompts = prompts[: config.replay_prompts]
         self._evidence = evidence
-        template = ChatTemplate(base.tokenizer)
-        self._golden = [Prompt.of(base, template, asked) for asked in GOLDEN_PROMPTS]
-        self._paired = [Prompt.of(base, template, each.messages, shown=each.group) for each in PAIRED_PROMPTS]
+        self._golden = [Prompt.of(base, asked) for asked in GOLDEN_PROMPTS]
+        self._paired = [Prompt.of(base, each.messages, shown=each.group) for each in PAIRED_PROMPTS]
         self._findings = load_filter(None if config.words_file is None else Path(config.words_file)).findings
         self.groups: tuple[GroupRate, ...] = ()
         """How groups of people come off, once that was looked for."""

@@ -20,8 +20,8 @@ from engine.evaluation.judge import fit_judge, is_judged, some_on_each_side
 from engine.evaluation.metrics import divergence
 from engine.evaluation.probes import plant
 from engine.evaluation.sampling import Prompt, Replies
-from engine.models import attention, distributed
-from engine.models.chat_template import ChatTemplate
+from engine.models import distributed
+from engine.models.layers import use_fast_attention
 from engine.models.loader import load_base
 from engine.models.logprobs import Encoded, encode
 from engine.preference.features import require_finite, text_features
@@ -60,7 +60,7 @@ class Trainer:
         self._config = config
         self._progress("loading", 0, 1)
         self._base = load_base(config.base)
-        attention.use(self._base.model)
+        use_fast_attention(self._base.model)
         self._deadline = time.monotonic() + 60.0 * config.max_minutes
 
     def train_and_judge(self, examples: Sequence[Example], card: DataCard) -> RunReport:
@@ -93,9 +93,8 @@ class Trainer:
 
     def _encode(self, examples: Sequence[Example]) -> tuple[list[Example], list[Encoded]]:
         """The examples that are short enough, and their tokens."""
-        template = ChatTemplate(self._base.tokenizer)
         longest = min(self._config.max_length, self._base.context_tokens)
-        pairs = [(example, encode(self._base, template, example.messages, example.text)) for example in examples]
+        pairs = [(example, encode(self._base, example.messages, example.text)) for example in examples]
         kept = [(example, row) for example, row in pairs if len(row) <= longest]
         return [example for example, _ in kept], [row for _, row in kept]
 
@@ -130,10 +129,10 @@ class Trainer:
 
     def _replayed(self, examples: Sequence[Example]) -> list[Prompt]:
         """The prompts that were rated, each once, in random order."""
-        segments, template = segments_of(examples), ChatTemplate(self._base.tokenizer)
+        segments = segments_of(examples)
         by_group = {
             example.group: Prompt.of(
-                self._base, template, example.messages, author=example.author, segments=segments[example.group]
+                self._base, example.messages, author=example.author, segments=segments[example.group]
             )
             for example in examples
         }

@@ -24,7 +24,7 @@ from engine.errors import ModelError
 from engine.latent.gan import GanConfig, GanLM
 from engine.latent.model import LatentLM
 from engine.latent.vae import VaeConfig, VaeLM
-from engine.models.chat_template import ChatTemplate
+from engine.models.loader import ChatTemplate
 from recipes.corpus import instructions
 from recipes.latent.measure import latent, surprise, writing
 from recipes.latent.skeletons import CORPORA, CorpusSpec, Skeleton, skeletons

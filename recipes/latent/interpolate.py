@@ -16,7 +16,6 @@ from engine.errors import ModelError
 from engine.latent.model import padded
 from engine.latent.slots import fill, lift
 from engine.latent.vae import VaeLM, between
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from recipes import corpus
 from recipes.grammar import Language
@@ -65,7 +64,7 @@ def walk(source: str, texts: Sequence[str], topic: str, *, kind: str, steps: int
         )
     language: Language = "en" if texts[0].isascii() else "zh"
     asked = (Message("system", corpus.instructions(kind, language)[0]), Message("user", topic))
-    prompt = ChatTemplate(base.tokenizer).encode(asked)
+    prompt = base.template.encode(asked)
     context = padded([prompt[: prompt.index(model.config.open_id)]]).expand(steps, -1)
     one, other = model.encode(padded(ids)).mean
     drawn = model.write(model.context_of(context, between(one, other, steps)), longest=_LONGEST, temperature=0.0)

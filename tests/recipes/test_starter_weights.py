@@ -7,7 +7,8 @@ from random import Random
 import pytest
 import torch
 
-from engine.models.loader import STARTER_FOLDER, Base, load_base
+from engine.api.models import STARTER_FOLDER
+from engine.models.loader import Base, load_base
 from recipes import corpus
 from recipes.grammar import LANGUAGES, TOPIC_KINDS, Language
 from recipes.starter import measure

@@ -11,7 +11,6 @@ import torch
 from engine.api.types import Message
 from engine.evaluation.fluency import Answered, main, surprises
 from engine.evaluation.metrics import cross_entropy
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from engine.models.logprobs import encode
 
@@ -24,8 +23,7 @@ TEXTS = ("Say yes to green tea every day.", "tea tea yes green every every day t
 
 def test_each_number_is_the_mean_cross_entropy_of_its_text() -> None:
     base = load_base("starter", device=torch.device("cpu"))
-    template = ChatTemplate(base.tokenizer)
-    rows = [encode(base, template, ASKED, text) for text in TEXTS]
+    rows = [encode(base, ASKED, text) for text in TEXTS]
     expected = [cross_entropy(base, [row], max_tokens=1000) for row in rows]
     found = surprises("starter", [Answered(ASKED, text) for text in TEXTS])
     assert found == pytest.approx(expected, rel=1e-3)

@@ -9,7 +9,6 @@ from engine.api.types import Message, Sampling
 from engine.errors import RunError
 from engine.evaluation.sampling import Prompt, sample_replies
 from engine.inference.batch import Batch, Row
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base, load_base
 from engine.runs.config import RunConfig
 from engine.training.kto import add_adapter
@@ -25,9 +24,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 @pytest.fixture(scope="module")
 def prompts(base: Base) -> list[Prompt]:
-    template = ChatTemplate(base.tokenizer)
     topics = ["tea", "a much longer topic about tea", "绿茶"]
-    return [Prompt(tuple(template.encode([Message("user", topic)])), topic) for topic in topics]
+    return [Prompt(tuple(base.template.encode([Message("user", topic)])), topic) for topic in topics]
 
 
 def test_each_reply_belongs_to_its_prompt_and_ends_at_its_end_token_or_its_limit(base, prompts):

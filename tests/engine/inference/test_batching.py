@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from engine.api.types import Message, Sampling
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
 from engine.inference.engine import Engine, Generation
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base
 from tests.engine.conftest import CONTEXT_TOKENS, save_adapter
 
@@ -36,7 +35,7 @@ def ask(topic: str) -> list[Message]:
 
 def generate_ids(model: PreTrainedModel, base: Base, messages: Sequence[Message], sampling: Sampling) -> list[int]:
     """The tokens that transformers' own `generate` writes."""
-    prompt = torch.tensor([ChatTemplate(base.tokenizer).encode(messages)])
+    prompt = torch.tensor([base.template.encode(messages)])
     ends = None if sampling.ignore_eos else sorted(base.end_tokens)
     with torch.inference_mode():
         ids = model.generate(

@@ -23,7 +23,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from engine.api.types import Sampling
 from engine.inference import llama_forward
 from engine.inference.batch import Batch, Row
-from engine.models import attention, quantization
+from engine.models.layers import pack, use_fast_attention
 
 VOCAB = 96
 SIZES = {
@@ -88,8 +88,8 @@ def test_rows_that_come_and_go_get_the_tokens_that_generate_gives_them_alone(nam
     reference = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
     model = copy.deepcopy(reference)
     if is_served:
-        attention.use(model)
-        quantization.pack(model)
+        use_fast_attention(model)
+        pack(model)
         assert llama_forward.can_replace(model) == (name in WRITTEN_OUT)
     draw = random.Random(0)
     prompts = [[draw.randrange(3, VOCAB) for _ in range(draw.randint(1, 30))] for _ in range(10)]

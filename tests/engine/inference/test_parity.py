@@ -13,10 +13,10 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from engine.api.models import STARTER_FOLDER
 from engine.api.types import Message, Sampling
 from engine.inference.engine import Engine, Generation
-from engine.models.chat_template import ChatTemplate
-from engine.models.loader import STARTER_FOLDER, Base, load_base, load_to_serve
+from engine.models.loader import Base, load_base, load_to_serve
 from engine.runs.versions import publish
 from tests.engine.conftest import save_adapter
 
@@ -51,9 +51,9 @@ def prompts(count: int) -> list[list[Message]]:
 
 def reference(model: PreTrainedModel, base: Base, asked: list[list[Message]]) -> list[str]:
     """Each prompt's text as `generate` writes it alone."""
-    template, texts = ChatTemplate(base.tokenizer), []
+    texts = []
     for messages in asked:
-        prompt = torch.tensor([template.encode(messages)])
+        prompt = torch.tensor([base.template.encode(messages)])
         ids = model.generate(  # type: ignore[operator]  # transformers' mixins hide it
             input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=TOKENS, do_sample=False,
             eos_token_id=None, pad_token_id=0,

@@ -17,7 +17,6 @@ from engine.errors import ModelError
 from engine.evaluation.sampling import Prompt, sample_replies
 from engine.inference.engine import Engine
 from engine.latent.slots import lift
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base, load_to_serve
 from engine.runs.config import GateBounds, RunConfig, write_config
 from engine.runs.run_dir import RunReport
@@ -93,8 +92,8 @@ async def test_texts_to_choose_from_have_noise_of_their_own() -> None:
 def season(model: str, count: int = 96) -> list[RatedGeneration]:
     """Texts of the model itself, rated by people who like short ones."""
     base = load_base(model)
-    template, topics = ChatTemplate(base.tokenizer), [f"{TOPICS[n % 8]} {n}" for n in range(count)]
-    prompts = [Prompt.of(base, template, asked(topic)) for topic in topics]
+    topics = [f"{TOPICS[n % 8]} {n}" for n in range(count)]
+    prompts = [Prompt.of(base, asked(topic)) for topic in topics]
     texts = sample_replies(base.model, base, prompts, config=QUICK, count=count, seed=1).texts
     middle = sorted(map(len, texts))[count // 2]
     rng = random.Random(0)

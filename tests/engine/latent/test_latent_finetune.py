@@ -11,7 +11,6 @@ from engine.api.types import Message
 from engine.evaluation.metrics import divergence
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.latent.training import tilt
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from engine.runs.config import RunConfig
 from engine.training.checkpoints import Trail
@@ -34,9 +33,9 @@ class Lesson:
         self.config = RunConfig(base=str(SHIPPED[name]), threads=1, **sampling, **changes)
         self.base = load_base(name)
         self.model = add_adapter(self.base, self.config)
-        template, told = ChatTemplate(self.base.tokenizer), corpus.instructions("slogan", "en")[0]
+        told = corpus.instructions("slogan", "en")[0]
         asked = [(Message("system", told), Message("user", topic)) for topic in TOPICS]
-        self.prompts = [Prompt.of(self.base, template, messages) for messages in asked]
+        self.prompts = [Prompt.of(self.base, messages) for messages in asked]
         trail = Trail(trained_parameters(self.model))
         deadline = time.monotonic() + 600.0
         self.course = Course(self.base, deadline, trail, self.config.kl_budget, self.distance, lambda *_: None)

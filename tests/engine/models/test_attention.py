@@ -5,7 +5,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from engine.models.attention import attend, use
+from engine.models.layers import attend, use_fast_attention
 
 
 class Layer(torch.nn.Module):
@@ -48,5 +48,5 @@ def test_a_model_that_chose_another_attention_keeps_it() -> None:
     }
     config = Qwen3Config(vocab_size=32, num_key_value_heads=1, attn_implementation="eager", **sizes)
     model = Qwen3ForCausalLM(config)
-    use(model)
+    use_fast_attention(model)
     assert model.config._attn_implementation == "eager"

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from engine.api.types import Message
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from engine.models.logprobs import (
     Encoded,
@@ -35,10 +34,9 @@ def test_log_probs_are_sums_over_the_completion_only(tmp_path, architecture):
 
 def test_a_text_is_read_as_serving_wrote_it(tmp_path):
     base = load_base(str(save_tiny_model(tmp_path)))
-    template = ChatTemplate(base.tokenizer)
     messages = (Message("system", "Write."), Message("user", "tea"))
-    row = encode(base, template, messages, "warm <|end|> 茶")
-    assert list(row.prompt) == template.encode(messages)
+    row = encode(base, messages, "warm <|end|> 茶")
+    assert list(row.prompt) == base.template.encode(messages)
     assert row.completion[-1] == base.tokenizer.eos_token_id
     assert base.tokenizer.eos_token_id not in row.completion[:-1]
     assert base.tokenizer.decode(list(row.completion[:-1])) == "warm <|end|> 茶"

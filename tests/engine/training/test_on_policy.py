@@ -12,7 +12,6 @@ from torch import Tensor
 from engine.errors import RunError
 from engine.evaluation.metrics import divergence
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from engine.models.logprobs import Encoded
 from engine.runs.config import RunConfig
@@ -59,8 +58,7 @@ def follow(taught: Path, liking, **changes: object) -> tuple[Curves, float, floa
     """Train, and return the curves and the reward before and after."""
     config = replace(CONFIG, base=str(taught), **changes)
     base = load_base(str(taught))
-    template = ChatTemplate(base.tokenizer)
-    prompts = [Prompt(tuple(template.encode(rated(i, "x", 1.0).messages)), "") for i in range(24)]
+    prompts = [Prompt(tuple(base.template.encode(rated(i, "x", 1.0).messages)), "") for i in range(24)]
     model = add_adapter(base, config)
 
     def write(chosen, count, seed) -> Replies:

@@ -14,7 +14,6 @@ from bot.reporting.run_messages import share_done
 from engine.data.dataset import RatedGeneration, write_dataset
 from engine.errors import ModelError, RunError
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import load_base
 from engine.models.logprobs import collate, encode, log_probs
 from engine.runs.config import GateBounds, RunConfig, write_config
@@ -54,8 +53,7 @@ def train_on(run_dir: Path, rows: list[RatedGeneration], model: Path, **changes:
 def mean_log_prob(model_folder: Path, adapter: Path | None, texts: list[str]) -> float:
     base = load_base(str(model_folder))
     model = base.model if adapter is None else PeftModel.from_pretrained(base.model, str(adapter)).eval()
-    template = ChatTemplate(base.tokenizer)
-    rows = [encode(base, template, rated(i, text, 1.0).messages, text) for i, text in enumerate(texts)]
+    rows = [encode(base, rated(i, text, 1.0).messages, text) for i, text in enumerate(texts)]
     with torch.no_grad():
         return float(log_probs(model, collate(rows, pad_id=1, device=base.model.device)).mean())
 
@@ -69,7 +67,7 @@ def test_a_better_candidate_is_promoted_and_writes_what_people_like(night, taugh
     assert (report.passed, report.reason.code) == (True, "better")
     assert report.reason.numbers["gain"] > 0.1
     base = load_base(str(taught))
-    prompts = [Prompt(tuple(ChatTemplate(base.tokenizer).encode(rated(i, "x", 1.0).messages)), "") for i in range(40)]
+    prompts = [Prompt(tuple(base.template.encode(rated(i, "x", 1.0).messages)), "") for i in range(40)]
     before = share_of_a(sample_replies(base.model, base, prompts, config=SMALL, count=80, seed=5))
     model = PeftModel.from_pretrained(base.model, str(run_dir / "adapter")).eval()
     after = share_of_a(sample_replies(model, base, prompts, config=SMALL, count=80, seed=5))

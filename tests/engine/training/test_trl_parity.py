@@ -9,7 +9,6 @@ from torch import Tensor
 
 from engine.data.dataset import Example, examples_of
 from engine.data.trl_format import kto_record
-from engine.models.chat_template import ChatTemplate
 from engine.models.loader import Base, load_base
 from engine.models.logprobs import Batch, CausalModel, Encoded, collate, encode, log_probs
 from engine.runs.config import RunConfig
@@ -72,8 +71,7 @@ def test_loss_and_gradients_are_those_of_trl(tmp_path: Path, examples, architect
         train_dataset=Dataset.from_list([kto_record(example) for example in examples]),
         processing_class=base.tokenizer,
     )
-    template = ChatTemplate(base.tokenizer)
-    rows = [encode(base, template, example.messages, example.text) for example in examples]
+    rows = [encode(base, example.messages, example.text) for example in examples]
     # Only after the trainer has copied the fresh adapter, which changes nothing, as its reference.
     fit_to(model, collate(rows, pad_id=base.tokenizer.pad_token_id, device=torch.device("cpu")))
     trainer.model.eval()

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Co
 
 from benchmarks.compression import stored_bytes
 from engine.inference.adapters import Adapters
-from engine.models.quantization import Int8Linear, PackedLinear, pack, quantize
+from engine.models.layers import Int8Linear, PackedLinear, pack, quantize
 from tests.engine.conftest import save_adapter
 
 SIZES = {

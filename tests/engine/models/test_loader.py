@@ -9,8 +9,7 @@ import pytest
 from engine.api.models import find_source, version_name
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
-from engine.models.chat_template import ChatTemplate
-from engine.models.loader import Base, load_base
+from engine.models.loader import Base, ChatTemplate, load_base
 from tests.engine.conftest import CONTEXT_TOKENS
 
 
@@ -90,7 +89,7 @@ def test_messages_are_encoded_as_transformers_encodes_them(tiny_base: Base) -> N
     expected = tiny_base.tokenizer.apply_chat_template(
         [{"role": turn.role, "content": turn.content} for turn in turns], add_generation_prompt=True
     )["input_ids"]
-    assert ChatTemplate(tiny_base.tokenizer).encode(turns) == expected
+    assert tiny_base.template.encode(turns) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,4 +107,4 @@ def test_control_tokens_in_a_message_are_ordinary_text(tiny_base: Base, content:
 def test_messages_that_the_template_refuses_are_the_callers_fault(tiny_base: Base) -> None:
     tiny_base.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(RequestError, match="roles must alternate"):
-        ChatTemplate(tiny_base.tokenizer).encode([Message("user", "hi")])
+        tiny_base.template.encode([Message("user", "hi")])
