@@ -22,11 +22,10 @@ from bot.cli.completion import kind_names, model_names, version_names
 from bot.cli.terminal import busy, give_up, or_give_up, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
-from bot.common.kinds import SHIPPED, TEMPERATURE, InvalidKinds, load_kinds
+from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, TEMPERATURE, InvalidKinds, load_kinds
 from bot.common.settings import Settings, data_settings, writing_settings
 from bot.common.text import sanitize
-from bot.generation.limits import MAX_TOPIC_CHARACTERS
-from bot.generation.offline import OfflineWriter, Wish, Withheld, Written, open_offline_writer
+from bot.generation.offline import OfflineRequest, OfflineText, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
 from bot.serving.engine_process import with_model
 from engine.api.models import version_name
@@ -70,25 +69,25 @@ def generate(
     settings: Settings = or_give_up(writing_settings)
     if model is not None:
         settings, version = or_give_up(lambda: with_model(settings, model)), version_name(model)
-    wish = _wish(settings, topic, kind)
-    if strange := unseen_words(settings.model, wish.topic):
+    request = _request(settings, topic, kind)
+    if strange := unseen_words(settings.model, request.topic):
         say_on_stderr(
             f"{settings.model} has learned nothing about {', '.join(strange)}: the text may not fit the topic."
         )
     first = random.randrange(2**31 - count) if seed is None else seed
-    wish = replace(wish, temperature=temperature, max_tokens=max_length)
-    wishes = [replace(wish, seed=(first + number) % 2**31) for number in range(count)]
+    request = replace(request, temperature=temperature, max_tokens=max_length)
+    requests = [replace(request, seed=(first + number) % 2**31) for number in range(count)]
     logging.getLogger("bot").addHandler(logging.NullHandler())  # what goes wrong is told in one sentence
     try:
-        withheld = or_give_up(lambda: asyncio.run(_write(settings, version, wishes, as_json=as_json)))
+        withheld = or_give_up(lambda: asyncio.run(_write(settings, version, requests, as_json=as_json)))
     except KeyboardInterrupt:
         give_up("Stopped.", status=1)
     if withheld:
         raise typer.Exit(1)
 
 
-def _wish(settings: Settings, topic: str, kind: str | None) -> Wish:
-    """The wish, once it is one."""
+def _request(settings: Settings, topic: str, kind: str | None) -> OfflineRequest:
+    """The request, once it is fit to be one."""
     kinds = settings.kinds
     topic = sanitize(topic)
     if not topic:
@@ -97,28 +96,28 @@ def _wish(settings: Settings, topic: str, kind: str | None) -> Wish:
         give_up(say("en", "prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS), status=2)
     if kind is not None and kind not in kinds.by_name:
         give_up(f"There is no kind {kind!r}: choose one of {', '.join(kinds.by_name)}.", status=2)
-    return Wish(topic=topic, kind=kinds.default if kind is None else kinds.by_name[kind], seed=0)
+    return OfflineRequest(topic=topic, kind=kinds.default if kind is None else kinds.by_name[kind], seed=0)
 
 
-async def _write(settings: Settings, version: str | None, wishes: list[Wish], *, as_json: bool) -> int:
+async def _write(settings: Settings, version: str | None, requests: list[OfflineRequest], *, as_json: bool) -> int:
     """Write and print every text; returns how many are withheld."""
     withheld = 0
     async with AsyncExitStack() as stack:
         with busy("" if as_json else f"Loading {settings.model} …"):
             writer = await stack.enter_async_context(open_offline_writer(settings, version))
-        for number, wish in enumerate(wishes):
+        for number, request in enumerate(requests):
             try:
                 if as_json:
-                    typer.echo(_line(settings, writer.version, wish, await writer.write(wish)))
+                    typer.echo(_line(settings, writer.version, request, await writer.write(request)))
                 else:
-                    await _print(settings, writer, wish, is_first=number == 0)
+                    await _print(settings, writer, request, is_first=number == 0)
             except Withheld as error:
                 say_on_stderr(str(error))
                 withheld += 1
     return withheld
 
 
-async def _print(settings: Settings, writer: OfflineWriter, wish: Wish, *, is_first: bool) -> None:
+async def _print(settings: Settings, writer: OfflineWriter, request: OfflineRequest, *, is_first: bool) -> None:
     """Print a text: as it comes where somebody looks on, else once it is known to be fit."""
     if not is_first:
         typer.echo()
@@ -131,27 +130,27 @@ async def _print(settings: Settings, writer: OfflineWriter, wish: Wish, *, is_fi
 
         if sys.stdout.isatty():
             try:
-                await writer.write(wish, show)
+                await writer.write(request, show)
             finally:
                 typer.echo()
         else:
-            written = await writer.write(wish)
+            written = await writer.write(request)
             typer.echo(written.text)
-    typer.echo(f"\n{settings.label} · {writer.version} · seed {wish.seed}")
+    typer.echo(f"\n{settings.label} · {writer.version} · seed {request.seed}")
 
 
-def _line(settings: Settings, version: str, wish: Wish, written: Written) -> str:
+def _line(settings: Settings, version: str, request: OfflineRequest, written: OfflineText) -> str:
     told = {
         "text": written.text,
-        "kind": wish.kind.name,
-        "topic": wish.topic,
+        "kind": request.kind.name,
+        "topic": request.topic,
         "version": version,
-        "seed": wish.seed,
-        "temperature": wish.temperature,
+        "seed": request.seed,
+        "temperature": request.temperature,
         "tokens": written.tokens,
         "finish_reason": written.finish_reason,
         "label": settings.label,
-        "AIGC": aigc(settings.content_producer, f"{version}-{wish.seed}"),
+        "AIGC": aigc(settings.content_producer, f"{version}-{request.seed}"),
     }
     return json.dumps(told, ensure_ascii=False)
 

@@ -23,6 +23,8 @@ TAKEN = frozenset({"start", *MENU, *ADMIN_MENU})
 """No kind can have one of these."""
 
 
+MAX_TOPIC_CHARACTERS = 2000
+
 TEMPERATURE = 0.8
 TOP_P = 0.95
 MIN_P = 0.05

@@ -1,9 +1,9 @@
-"""The buttons under a finished text, kept up to date: the counts, for a while after a 👎 why that was, and after a ✏️
-what may be wished.
+"""The buttons under a finished text, kept up to date: the counts, for a while after a 👎 the reasons why, and after a ✏️
+the refinements.
 
 Ratings that come together, or while Telegram has no room, share an edit. The row of reasons comes with the edit that
 shows the new count and goes with the edit a minute later, or as soon as nobody's 👎 lacks a reason
-(`docs/decisions/0015-taste-between-nights.md`). Knows what stands; knows nothing of who rates, or how.
+(`docs/decisions/0015-taste-between-nights.md`).
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from bot.common.errors import DeliveryError, NotNow, Refusal
 from bot.common.tasks import cancel
 from bot.common.timing import USUAL, Timing
 from bot.messaging.messenger import Keyboard, Messenger
-from bot.messaging.render import offer_buttons, rating_buttons, reason_buttons, wish_buttons
+from bot.messaging.render import offer_buttons, rating_buttons, reason_buttons, refinement_buttons
 from storage.db.database import Database
 from storage.db.records import Generation
 from storage.tables import generations, ratings
@@ -21,7 +21,10 @@ from storage.tables import generations, ratings
 logger = logging.getLogger(__name__)
 
 MOST_MESSAGES = 10
-"""One take of inline mode may be sent into many chats; so many of them are kept up to date."""
+"""One offer of inline mode may be sent into many chats; so many of them are kept up to date."""
+
+Rows = dict[int, asyncio.TimerHandle]
+"""The generations under which a row stands, each with the timer that takes it away."""
 
 
 class RatingButtons:
@@ -33,11 +36,8 @@ class RatingButtons:
         self._messenger = messenger
         self._refreshing: dict[int, asyncio.Task[None]] = {}
         self._stale: set[int] = set()
-        self._asking: dict[int, float] = {}
-        """Until when, on the loop's clock, the reasons may stand under a generation."""
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._wishing: dict[int, asyncio.TimerHandle] = {}
-        """Takes the wishes away from under a generation."""
+        self._reasons: Rows = {}
+        self._refinements: Rows = {}
 
     def refresh_soon(self, generation: Generation, *, asks: bool = False, at_once: bool = False) -> None:
         """Show what stands a little later; `asks` offers the reasons too, where a 👎 stands without one.
@@ -46,14 +46,14 @@ class RatingButtons:
         see its buttons, and press them, a moment before that is recorded.
         """
         if asks:
-            self._asking[generation.id] = asyncio.get_running_loop().time() + self._timing.offer
+            self._open(self._reasons, generation)
         self._stale.add(generation.id)
         if generation.id not in self._refreshing:
             pause = 0.0 if at_once else self._timing.counts
-            task = asyncio.create_task(self._refresh(generation, pause), name=f"counts of {generation.id}")
+            task = asyncio.create_task(self._refresh(generation, pause), name=f"buttons of {generation.id}")
             self._refreshing[generation.id] = task
 
-    async def offer_wishes(self, generation: int, *, chat_id: int, shown_in: int) -> None:
+    async def offer_refinements(self, generation: int, *, chat_id: int, shown_in: int) -> None:
         """Show for a while, and at once, the buttons that change a text.
 
         Raises:
@@ -62,21 +62,25 @@ class RatingButtons:
         shown = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
         if shown is None or shown.id != generation or not shown.may_be_continued:
             raise Refusal("generation-unknown")
-        if (timer := self._wishing.pop(generation, None)) is not None:
-            timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._wishing[generation] = loop.call_later(self._timing.offer, self._withdraw_wishes, shown)
+        self._open(self._refinements, shown)
         self.refresh_soon(shown, at_once=True)
-
-    def _withdraw_wishes(self, generation: Generation) -> None:
-        del self._wishing[generation.id]
-        self.refresh_soon(generation)
 
     async def close(self) -> None:
         """Stop refreshing; the ratings are stored already."""
-        for timer in (*self._timers.values(), *self._wishing.values()):
+        for timer in (*self._reasons.values(), *self._refinements.values()):
             timer.cancel()
         await cancel(*self._refreshing.values())
+
+    def _open(self, rows: Rows, generation: Generation) -> None:
+        """Let a row stand for a while from now."""
+
+        def close() -> None:
+            del rows[generation.id]
+            self.refresh_soon(generation)
+
+        if (timer := rows.pop(generation.id, None)) is not None:
+            timer.cancel()
+        rows[generation.id] = asyncio.get_running_loop().call_later(self._timing.offer, close)
 
     async def _refresh(self, generation: Generation, pause: float) -> None:
         """Show the buttons of the moment, and again what has changed meanwhile."""
@@ -91,7 +95,7 @@ class RatingButtons:
                     self._stale.add(generation.id)
                     pause = max(error.seconds, self._timing.counts)
                 except DeliveryError as error:
-                    logger.info("counts of generation %d not refreshed: %s", generation.id, error)
+                    logger.info("the buttons of generation %d are not refreshed: %s", generation.id, error)
         finally:
             self._stale.discard(generation.id)
             self._refreshing.pop(generation.id, None)
@@ -103,36 +107,25 @@ class RatingButtons:
         to = current.delivery
         tally = await ratings.tally(self._db, generation.id)
         if current.inline_token is not None:
-            await self._show_elsewhere(current.id, offer_buttons(current.id, current.inline_token, tally))
+            await self._show_inline(current.id, offer_buttons(current.id, current.inline_token, tally))
         if to.message_id is None:
             return
         buttons = rating_buttons(current, tally)
-        if await self._is_asking(generation):
-            buttons += reason_buttons(to.language, generation.id)
-        if generation.id in self._wishing:
-            buttons += wish_buttons(to.language, generation.id)
+        if generation.id in self._reasons:
+            if await ratings.wants_reason(self._db, generation.id):
+                buttons += reason_buttons(to.language, generation.id)
+            elif (timer := self._reasons.pop(generation.id, None)) is not None:
+                timer.cancel()
+        if generation.id in self._refinements:
+            buttons += refinement_buttons(to.language, generation.id)
         await self._messenger.edit_buttons(to.chat_id, to.message_id, buttons)
 
-    async def _show_elsewhere(self, take: int, buttons: Keyboard) -> None:
-        """Show the buttons under a take of inline mode, in the newest messages that it stands in."""
-        for shown_in in await generations.inline_messages_of(self._db, take, newest=MOST_MESSAGES):
+    async def _show_inline(self, offer: int, buttons: Keyboard) -> None:
+        """Show the buttons under an offer of inline mode, in the newest messages that it stands in."""
+        for shown_in in await generations.inline_messages_of(self._db, offer, newest=MOST_MESSAGES):
             try:
                 await self._messenger.edit_inline_buttons(shown_in, buttons)
             except NotNow:
                 raise
             except DeliveryError as error:
-                logger.info("counts of take %d not refreshed: %s", take, error)
-
-    async def _is_asking(self, generation: Generation) -> bool:
-        """Whether the reasons are to stand now; if so, they are looked at again when their time is over."""
-        loop = asyncio.get_running_loop()
-        if (timer := self._timers.pop(generation.id, None)) is not None:
-            timer.cancel()
-        until = self._asking.get(generation.id)
-        if until is None:
-            return False
-        if until <= loop.time() or not await ratings.wants_reason(self._db, generation.id):
-            del self._asking[generation.id]
-            return False
-        self._timers[generation.id] = loop.call_at(until, self.refresh_soon, generation)
-        return True
+                logger.info("the buttons of offer %d are not refreshed: %s", offer, error)

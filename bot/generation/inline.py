@@ -1,8 +1,8 @@
-"""Inline mode: takes that are offered while somebody types the bot's name in any chat.
+"""Inline mode: texts that are offered while somebody types the bot's name in any chat.
 
 A query comes with each keystroke. So a person's newest is answered alone, and texts are written once it has stood for a
-second; the same words get the same takes for a while, which is also how those are seen that took too long. Keeps no
-words: what was written is read from the database. Knows no Telegram type; decision 24 says why it is as it is.
+second; the same words get the same offers for a while, which is also how those are seen that took too long. Words are
+read from the database, not kept; `docs/decisions/0024-inline-mode.md` says why it is as it is.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from bot.common.kinds import Kind, Kinds
 from bot.common.tasks import cancel
 from bot.common.text import sanitize
 from bot.common.timing import USUAL, Timing
-from bot.generation.service import GenerationService, Request, Writing
+from bot.generation.service import GenerationService, OfferTask, Request
 from bot.messaging.messenger import Offer
 from bot.messaging.render import Renderer
 from storage.db.database import Database
@@ -29,14 +29,14 @@ from storage.tables import generations
 
 logger = logging.getLogger(__name__)
 
-TAKES = 2
+OFFERS = 2
 """Texts to choose from; each counts as a prompt."""
 DEADLINE_SECONDS = 6.0
 """What is not written by then is offered when the same is asked again; Telegram waits little longer."""
 KEPT_SECONDS = 300.0
 
 _MOST_PEOPLE = 10_000
-_SHORT = {
+_HINTS = {
     "prompt-empty": "inline-topic",
     "prompt-too-long": "inline-too-long",
     "prompt-unsafe": "inline-unsafe",
@@ -49,7 +49,7 @@ _SHORT = {
 """For each refusal a sentence that fits into the line above the offers; the others have but one between them."""
 
 
-class Offering(Protocol):
+class InlineMessenger(Protocol):
     """What is needed of a messenger."""
 
     async def offer(self, query_id: str, offers: Sequence[Offer], hint: str = "") -> None:
@@ -68,11 +68,11 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _Offered:
     """What is written, or being written, for a person; `topic` is a hash of what they have asked."""
 
     topic: int
-    takes: Mapping[int, Writing]
+    tasks: Mapping[int, OfferTask]
 
 
 class InlineQueries:
@@ -85,7 +85,7 @@ class InlineQueries:
         service: GenerationService,
         renderer: Renderer,
         kinds: Kinds,
-        messenger: Offering,
+        messenger: InlineMessenger,
         timing: Timing = USUAL,
     ) -> None:
         self._db = db
@@ -95,7 +95,7 @@ class InlineQueries:
         self._kinds = kinds
         self._messenger = messenger
         self._answering: dict[int, tuple[int, asyncio.Task[None]]] = {}
-        self._desks: TTLCache[int, _Desk] = TTLCache(_MOST_PEOPLE, KEPT_SECONDS)
+        self._offered: TTLCache[int, _Offered] = TTLCache(_MOST_PEOPLE, KEPT_SECONDS)
 
     def ask(self, query: Query) -> None:
         """Answer a query in the background, unless the person types on; an older one of theirs is given up."""
@@ -109,7 +109,7 @@ class InlineQueries:
         task.add_done_callback(lambda done: self._done(query.person_id, done))
 
     async def chosen(self, token: str, shown_in: str) -> None:
-        """Somebody has sent a take: it stands in an inline message."""
+        """Somebody has sent an offer: it stands in an inline message."""
         await generations.choose_inline_result(self._db, token, shown_in=shown_in, at=datetime.now(UTC))
 
     async def close(self) -> None:
@@ -126,44 +126,44 @@ class InlineQueries:
         kind, topic = parsed(query.text, self._kinds)
         listed: list[Offer] = []
         try:
-            takes = await self._takes(query, kind, topic)
-            if takes:
-                await asyncio.wait(takes.values(), timeout=DEADLINE_SECONDS)
-            written = await generations.written_inline_results(self._db, list(takes))
-            listed = [self._renderer.offer(take, place) for place, take in enumerate(written, start=1)]
-            hint = "" if listed else _hint(takes)
+            tasks = await self._tasks(query, kind, topic)
+            if tasks:
+                await asyncio.wait(tasks.values(), timeout=DEADLINE_SECONDS)
+            written = await generations.written_inline_results(self._db, list(tasks))
+            listed = [self._renderer.offer(offer, place) for place, offer in enumerate(written, start=1)]
+            hint = "" if listed else _hint(tasks)
         except Refusal as refusal:
-            hint = _SHORT.get(refusal.text, "inline-failed")
+            hint = _HINTS.get(refusal.text, "inline-failed")
         except StorageError as error:
             logger.warning("an inline query is given up: %s", error)
             hint = "inline-failed"
         try:
             await self._messenger.offer(query.id, listed, say(query.language, hint) if hint else "")
         except DeliveryError as error:
-            logger.info("an inline query is answered in vain: %s", error)  # mostly: too late
+            logger.info("an inline query could not be answered: %s", error)  # mostly: too late
 
-    async def _takes(self, query: Query, kind: Kind, topic: str) -> Mapping[int, Writing]:
-        """The takes on a topic, as far as they are; begun now unless they are there already."""
+    async def _tasks(self, query: Query, kind: Kind, topic: str) -> Mapping[int, OfferTask]:
+        """The offers on a topic, as far as they are; begun now unless they are there already."""
         if not topic:
             raise Refusal("prompt-empty")
-        asked, desk = hash((kind.name, topic)), self._desks.get(query.person_id)
-        if desk is not None and desk.topic == asked and await self._is_worth_a_look(desk):
-            return desk.takes
+        asked, offered = hash((kind.name, topic)), self._offered.get(query.person_id)
+        if offered is not None and offered.topic == asked and await self._is_usable(offered):
+            return offered.tasks
         await asyncio.sleep(self._quiet_seconds)
-        if (desk := self._desks.pop(query.person_id, None)) is not None:
-            await self._service.drop(list(desk.takes))
+        if (offered := self._offered.pop(query.person_id, None)) is not None:
+            await self._service.drop(list(offered.tasks))
         request = Request(
             update_id=query.update_id, person_id=query.person_id, chat_id=query.person_id, message_id=0,
             language=query.language,
         )  # fmt: skip
-        takes = await self._service.offer(request, kind, topic, takes=TAKES)
-        self._desks[query.person_id] = _Desk(asked, takes)
-        return takes
+        tasks = await self._service.offer(request, kind, topic, texts=OFFERS)
+        self._offered[query.person_id] = _Offered(asked, tasks)
+        return tasks
 
-    async def _is_worth_a_look(self, desk: _Desk) -> bool:
-        """Whether there are takes, or some are to come; else it is all to be tried again."""
-        is_writing = any(not task.done() for task in desk.takes.values())
-        return is_writing or bool(await generations.written_inline_results(self._db, list(desk.takes)))
+    async def _is_usable(self, offered: _Offered) -> bool:
+        """Whether there are texts, or some are to come; else it is all to be tried again."""
+        is_writing = any(not task.done() for task in offered.tasks.values())
+        return is_writing or bool(await generations.written_inline_results(self._db, list(offered.tasks)))
 
 
 def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:
@@ -175,9 +175,9 @@ def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:
     return kind, "" if is_half_a_name else topic
 
 
-def _hint(takes: Mapping[int, Writing]) -> str:
+def _hint(tasks: Mapping[int, OfferTask]) -> str:
     """Why there is nothing to choose from."""
-    if any(not task.done() for task in takes.values()):
+    if any(not task.done() for task in tasks.values()):
         return "inline-writing"
-    outcomes = [task.result() for task in takes.values() if not task.cancelled() and task.exception() is None]
-    return next((_SHORT.get(refusal.text, "inline-failed") for refusal in outcomes if refusal), "inline-failed")
+    outcomes = [task.result() for task in tasks.values() if not task.cancelled() and task.exception() is None]
+    return next((_HINTS.get(refusal.text, "inline-failed") for refusal in outcomes if refusal), "inline-failed")

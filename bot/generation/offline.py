@@ -1,7 +1,6 @@
-"""The writer: writes texts for nobody's chat, beside a running bot or without one; nothing is stored, nothing is held.
+"""Writing at the terminal, beside a running bot or without one: nothing is stored.
 
-It asks the engine at ENGINE_URL, or starts one of its own for as long as it writes. What may be asked and shown is as
-in chat. Knows versions, kinds and filters. Knows no terminal and no Telegram type.
+Asks the engine at ENGINE_URL, or starts one for as long as it writes. What may be asked and shown is as in chat.
 """
 
 import contextlib
@@ -15,8 +14,7 @@ from bot.common.keys import open_existing_keys
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic
 from bot.common.settings import Settings
 from bot.common.text import sanitize
-from bot.moderation.copy_check import NEWEST, words_of
-from bot.moderation.text_checks import SafetyCheck
+from bot.moderation.text_checks import COPY_CHECK_TEXTS, SafetyCheck, prompts_in
 from bot.serving.engine_process import engine_http, own_engine
 from engine.api.client import EngineClient
 from engine.api.models import version_name
@@ -34,7 +32,7 @@ class Withheld(OvationError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class OfflineRequest:
     """What is to be written, and how the words are drawn."""
 
     topic: str
@@ -46,7 +44,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class OfflineText:
     """A finished text."""
 
     text: str
@@ -66,7 +64,7 @@ class OfflineWriter:
         self._others = others
         """Texts that are not to be copied."""
 
-    async def write(self, wish: Wish, show: Callable[[str], None] = lambda _: None) -> Written:
+    async def write(self, request: OfflineRequest, show: Callable[[str], None] = lambda _: None) -> OfflineText:
         """Write a text; `show` hears it piece by piece, as far as it may be shown.
 
         Raises:
@@ -74,13 +72,13 @@ class OfflineWriter:
             Withheld: the text is not fit to be shown.
             EngineError: it cannot be written.
         """
-        await self._safety.check_prompt(wish.topic)
-        instruction = wish.kind.instruction[language_of_topic(wish.topic)]
-        messages = (Message("system", instruction), Message("user", wish.topic))
+        await self._safety.check_prompt(request.topic)
+        instruction = request.kind.instruction[language_of_topic(request.topic)]
+        messages = (Message("system", instruction), Message("user", request.topic))
+        max_tokens = request.max_tokens or request.kind.max_tokens
         sampling = Sampling(
-            max_tokens=wish.max_tokens or wish.kind.max_tokens, temperature=wish.temperature, top_p=TOP_P, min_p=MIN_P,
-            seed=wish.seed,
-        )  # fmt: skip
+            max_tokens=max_tokens, temperature=request.temperature, top_p=TOP_P, min_p=MIN_P, seed=request.seed
+        )
         growing, shown = "", ""
         async with aclosing(self._engine.stream(messages, sampling, model=self.version)) as pieces:
             async for piece in pieces:
@@ -92,8 +90,8 @@ class OfflineWriter:
                 if len(text) > len(shown) and self._safety.may_show(text):
                     show(text[len(shown) :])
                     shown = text
-        written = Written(sanitize(reply.text), reply.completion_tokens, reply.finish_reason)
-        await self._inspect(written.text, told=wish.topic)
+        written = OfflineText(sanitize(reply.text), reply.completion_tokens, reply.finish_reason)
+        await self._inspect(written.text, told=request.topic)
         return written
 
     async def _inspect(self, text: str, *, told: str) -> None:
@@ -114,11 +112,13 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
         StartError: there is no such version, or the engine does not start.
         EngineError: the engine at ENGINE_URL is away, or cannot load the version.
     """
-    others = (read_protected(settings.protected_dir), _words_of_people(settings))
+    others = (read_protected(settings.protected_dir), _prompts_of_people(settings))
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(engine_http(settings))
         if settings.engine_url is None:
-            _chosen(settings, version_name(settings.model), wanted)  # what is wrong is told before a model is loaded
+            _find_version(
+                settings, version_name(settings.model), wanted
+            )  # tells what is wrong before a model is loaded
             process = own_engine(settings, http, lambda: open_existing_keys(settings))
             stack.push_async_callback(process.stop)
             await process.start()
@@ -132,8 +132,8 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
         yield OfflineWriter(client, version, safety, others)
 
 
-def _chosen(settings: Settings, base: str, wanted: str | None) -> str:
-    """The version that is wanted; without a wish the champion, or the base where there is none."""
+def _find_version(settings: Settings, base: str, wanted: str | None) -> str:
+    """The version that is wanted; otherwise the champion, or the base where there is none."""
     known = []
     if wanted != base and settings.database_path.exists():
         with closing(open_for_reading(settings.database_path)) as connection:
@@ -163,7 +163,7 @@ def _folder(settings: Settings, version: str) -> Path:
 async def _loaded(client: EngineClient, settings: Settings, wanted: str | None, stack: AsyncExitStack) -> str:
     """The version that writes, once the engine has it; one that a server had not before, it has not afterwards."""
     base = await client.find_base(settings.model)
-    version = _chosen(settings, base, wanted)
+    version = _find_version(settings, base, wanted)
     if version == base or version in await client.models():
         return version
     try:
@@ -181,9 +181,9 @@ async def _unload(client: EngineClient, version: str) -> None:
         await client.unload_adapter(version)
 
 
-def _words_of_people(settings: Settings) -> CopyIndex:
+def _prompts_of_people(settings: Settings) -> CopyIndex:
     """What people wrote who have agreed to learning: it teaches, and is not to be repeated."""
     if not settings.database_path.exists():
         return CopyIndex()
     with closing(open_for_reading(settings.database_path, open_existing_keys(settings).keyring)) as connection:
-        return words_of(ratings.consented_in(connection, newest=NEWEST))
+        return prompts_in(ratings.consented_in(connection, newest=COPY_CHECK_TEXTS))

@@ -1,26 +1,30 @@
-"""The service: from an accepted prompt to a delivered text.
+"""From a prompt to a delivered text: what may be asked, and the task that sees each generation to its end.
 
 A prompt is recorded before anything else happens, and each step is recorded before the next is visible, so that a
 restart goes on where the last process stopped: accepted -> placed (the placeholder stands) -> written (the text is
-final) -> delivered. Knows services and records. Knows nothing of Telegram's types and nothing of torch.
+final) -> delivered.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, TypeVar
 
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
-from bot.common.kinds import Kind, Kinds, language_of_topic
+from bot.common.kinds import MAX_TOPIC_CHARACTERS, Kind, Kinds, language_of_topic
 from bot.common.tasks import cancel
-from bot.generation.limits import Admission
+from bot.common.text import sanitize
+from bot.feedback.buttons import RatingButtons
 from bot.generation.pipeline import GenerationPipeline
-from bot.generation.preferences import choices_of, in_manner
+from bot.generation.preferences import DEFAULTS, Choices, read_choices
+from bot.moderation.enforcement import Reports
+from bot.moderation.text_checks import SafetyCheck
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.db.records import ChatMessage, Delivery, Generation, NewGeneration, PromptSignal
@@ -30,14 +34,14 @@ logger = logging.getLogger(__name__)
 
 ENDED = ("delivered", "failed")
 
-Writing = asyncio.Task[Refusal | None]
-"""A take under way; it comes to None once the text is written."""
+OfferTask = asyncio.Task[Refusal | None]
+"""An offer being written; its result is None once the text is there, or why there is none."""
 
 T = TypeVar("T")
 
 _RETRY_SECONDS = 2.0
 _TOKEN_BYTES = 9
-_BESIDE = 8
+_MOST_SIBLINGS = 8
 """More texts than one update asks for."""
 _OTHER_SEED = 0x2545F491
 """Far from any seed, whose neighbours are taken when a text is written again."""
@@ -45,27 +49,24 @@ _OTHER_SEED = 0x2545F491
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Who asks, where, in which message and language; a channel asks as itself."""
+    """Who asks, where, in which message and language, and with which choices; a channel asks as itself."""
 
     update_id: int
     person_id: int
     chat_id: int
     message_id: int
     language: str
+    choices: Choices = DEFAULTS
     thread_id: int | None = None
     is_channel: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """The earlier generation that a prompt is about, and what it says of it."""
-
-    generation: int
-    signal: PromptSignal
-
-
 class GenerationService:
-    """Takes prompts, keeps them, and sees each to its end; `on_delivered` is awaited with each text that stands."""
+    """Takes prompts, keeps them, and sees each to its end.
+
+    `prompts_per_hour` is by one person (0: no limit), `queue_limit` how many texts may be coming over everybody.
+    `ask_consent` is awaited with every text that is delivered.
+    """
 
     def __init__(
         self,
@@ -74,18 +75,28 @@ class GenerationService:
         pipeline: GenerationPipeline,
         kinds: Kinds,
         pseudonyms: Pseudonyms,
-        admission: Admission,
-        on_delivered: Callable[[Generation], Awaitable[None]],
+        safety: SafetyCheck,
+        prompts_per_hour: int,
+        queue_limit: int,
+        rating_buttons: RatingButtons,
+        reports: Reports,
+        ask_consent: Callable[[Generation], Awaitable[None]],
     ) -> None:
         self._db = db
         self._pipeline = pipeline
         self._kinds = kinds
         self._pseudonyms = pseudonyms
-        self._admission = admission
-        self._on_delivered = on_delivered
+        self._safety = safety
+        self._prompts_per_hour = prompts_per_hour
+        self._queue_limit = queue_limit
+        self._rating_buttons = rating_buttons
+        self._reports = reports
+        self._ask_consent = ask_consent
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._authors: dict[int, str] = {}
         """Of the generations that have a task."""
+        self._arriving = 0
+        """Texts that have a place and no task yet."""
         self._failing: set[int] = set()
 
     async def write(self, request: Request, kind: Kind, topic: str, *, texts: Literal[1, 2] = 1) -> None:
@@ -94,58 +105,61 @@ class GenerationService:
         Raises:
             Refusal: the topic is empty, too long or unsafe, the person has asked too often, or too many texts come.
         """
-        new = self._new(request, kind.name, await self._asked(request, kind, topic))
+        new = self._new(request, kind.name, await self._messages(request, kind, topic))
         if texts == 1:
-            await self._accept(new)
+            await self._accept(new, request.choices)
             return
-        async with self._admission.room_for(new.author, self._authors.values(), texts=2):
-            for generation in await generations.accept_duel(self._db, new, _beside(new, 0)):
-                self._begin(generation)
+        async with self._room(new.author, texts=2):
+            for generation in await generations.accept_duel(self._db, new, _sibling(new, 0)):
+                self._begin(generation, request.choices)
 
-    async def offer(self, request: Request, kind: Kind, topic: str, *, takes: int) -> Mapping[int, Writing]:
+    async def offer(self, request: Request, kind: Kind, topic: str, *, texts: int) -> Mapping[int, OfferTask]:
         """Begin several texts that stand in no chat yet, by number; each counts as a prompt. `request` has no message.
 
         Raises:
             Refusal: as in `write`.
         """
-        first = self._new(request, kind.name, await self._asked(request, kind, topic))
-        new = [(secrets.token_urlsafe(_TOKEN_BYTES), _beside(first, place)) for place in range(1, takes + 1)]
-        async with self._admission.room_for(first.author, self._authors.values(), texts=takes):
-            accepted = await generations.accept_inline_results(
-                self._db, new, home=self._pseudonyms.chat(request.person_id)
-            )
-            return {take.id: self._keep(take, self._pipeline.take(take)) for take in accepted}
+        home = self._pseudonyms.chat(request.person_id)
+        choices = await read_choices(self._db, self._pseudonyms.person(request.person_id), home)
+        request = replace(request, choices=choices)
+        first = self._new(request, kind.name, await self._messages(request, kind, topic))
+        new = [(secrets.token_urlsafe(_TOKEN_BYTES), _sibling(first, place)) for place in range(1, texts + 1)]
+        async with self._room(first.author, texts=texts):
+            accepted = await generations.accept_inline_results(self._db, new, home=home)
+            return {offer.id: self._keep(offer, self._pipeline.write_offer(offer, choices)) for offer in accepted}
 
-    async def drop(self, takes: Sequence[int]) -> None:
-        """Stop writing takes that nobody waits for any more."""
-        for take in takes:
-            await self._abandon(take)
-        await generations.drop_inline_results(self._db, takes, at=datetime.now(UTC))
+    async def drop(self, offers: Sequence[int]) -> None:
+        """Stop writing offers that nobody waits for any more."""
+        for offer in offers:
+            await self._abandon(offer)
+        await generations.drop_inline_results(self._db, offers, at=datetime.now(UTC))
 
     async def again(self, request: Request, generation: int) -> None:
-        """Accept another take on the prompt of an earlier generation."""
+        """Accept another text on the prompt of an earlier generation."""
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=request.message_id)
         if earlier is None or earlier.id != generation or not earlier.messages or not earlier.may_be_continued:
             raise Refusal("generation-unknown")
-        await self._accept(self._new(request, earlier.kind, earlier.messages, _Origin(earlier.id, "another")))
+        new = self._new(request, earlier.kind, earlier.messages, parent=earlier.id, signal="another")
+        await self._accept(new, request.choices)
 
     async def refine(
-        self, request: Request, shown_in: int, wish_for: Callable[[str], str], *, generation: int | None = None
+        self, request: Request, shown_in: int, wanted: Callable[[str], str], *, generation: int | None = None
     ) -> bool:
-        """Accept a wish about the generation that a message shows; False when the message shows none, or not that one.
+        """Accept a change to the generation that a message shows; False when the message shows none, or not that one.
 
-        `wish_for` says what is wished, given the text.
+        `wanted` says in words what is to change, given the text.
         """
         earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=shown_in)
         if earlier is None or earlier.text is None or not earlier.may_be_continued:
             return False
         if generation not in (None, earlier.id):
             return False
-        wish = await self._admission.checked(
-            wish_for(earlier.text), self._kinds.by_name.get(earlier.kind, self._kinds.default)
+        kind = self._kinds.by_name.get(earlier.kind, self._kinds.default)
+        words = await self._checked(wanted(earlier.text), kind)
+        thread = (*earlier.messages, ChatMessage("assistant", earlier.text), ChatMessage("user", words))
+        await self._accept(
+            self._new(request, earlier.kind, thread, parent=earlier.id, signal="refined"), request.choices
         )
-        thread = (*earlier.messages, ChatMessage("assistant", earlier.text), ChatMessage("user", wish))
-        await self._accept(self._new(request, earlier.kind, thread, _Origin(earlier.id, "refined")))
         return True
 
     async def stop(self, generation_id: int, *, shown_in: int, chat_id: int, person_id: int) -> bool:
@@ -180,11 +194,6 @@ class GenerationService:
             await self._pipeline.fail(generation, "stopped")
         return len(stopped)
 
-    async def _coming(self, chat_id: int, person_id: int) -> list[Generation]:
-        author = self._pseudonyms.person(person_id)
-        unfinished = await generations.unfinished(self._db)
-        return [g for g in unfinished if g.author == author and g.delivery.chat_id == chat_id]
-
     async def abandon_all_of(self, author: str) -> None:
         """Stop writing for a person, by pseudonym; what is to become of the prompts is the caller's matter."""
         for generation, whose in list(self._authors.items()):
@@ -195,7 +204,7 @@ class GenerationService:
         """Take up every generation that the last process did not finish."""
         waiting = await generations.unfinished(self._db)
         for generation in waiting:
-            self._begin(generation)
+            self._begin(generation, None)
         if waiting:
             logger.info("resuming %d unfinished generations", len(waiting))
 
@@ -203,25 +212,61 @@ class GenerationService:
         """Stop all work at once; what is unfinished is resumed at the next start."""
         await cancel(*self._tasks.values())
 
-    async def _abandon(self, generation: int) -> None:
-        await cancel(self._tasks.get(generation))
-
-    async def _asked(self, request: Request, kind: Kind, topic: str) -> tuple[ChatMessage, ...]:
+    async def _messages(self, request: Request, kind: Kind, topic: str) -> tuple[ChatMessage, ...]:
         """What the model is asked, in the manner that the person has chosen."""
-        topic = await self._admission.checked(topic, kind)
+        topic = await self._checked(topic, kind)
         language = language_of_topic(topic)
-        person, chat = self._pseudonyms.person(request.person_id), self._pseudonyms.chat(request.chat_id)
-        instruction = in_manner(kind.instruction[language], await choices_of(self._db, person, chat), language)
-        return ChatMessage("system", instruction), ChatMessage("user", topic)
+        return ChatMessage("system", request.choices.instruct(kind.instruction[language], language)), ChatMessage(
+            "user", topic
+        )
 
-    async def _accept(self, new: NewGeneration) -> None:
-        async with self._admission.room_for(new.author, self._authors.values()):
+    async def _checked(self, topic: str, kind: Kind) -> str:
+        """The topic, fit to be stored and shown; Refusal where it is empty, too long or unsafe."""
+        topic = sanitize(topic)
+        if not topic:
+            raise Refusal("prompt-empty", command=kind.name)
+        if len(topic) > MAX_TOPIC_CHARACTERS:
+            raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
+        await self._safety.check_prompt(topic)
+        return topic
+
+    @asynccontextmanager
+    async def _room(self, author: str, *, texts: int = 1) -> AsyncIterator[None]:
+        """Hold places for texts of a person, until they have tasks.
+
+        Nobody may have more texts coming than there are places left, so that there is one for others.
+
+        Raises:
+            Refusal: too many are coming, or the person has asked too often.
+        """
+        places = self._queue_limit - len(self._authors) - self._arriving
+        of_author = sum(other == author for other in self._authors.values())
+        if of_author + texts > places:
+            raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
+        self._arriving += texts
+        try:
+            if self._prompts_per_hour:
+                since = datetime.now(UTC) - timedelta(hours=1)
+                if await generations.count_since(self._db, author, since=since) + texts > self._prompts_per_hour:
+                    raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
+            yield
+        finally:
+            self._arriving -= texts
+
+    async def _accept(self, new: NewGeneration, choices: Choices) -> None:
+        async with self._room(new.author):
             accepted = await generations.accept(self._db, new)
             if accepted is not None:
-                self._begin(accepted)
+                self._begin(accepted, choices)
 
     def _new(
-        self, request: Request, kind: str, messages: tuple[ChatMessage, ...], origin: "_Origin | None" = None
+        self,
+        request: Request,
+        kind: str,
+        messages: tuple[ChatMessage, ...],
+        *,
+        parent: int | None = None,
+        signal: PromptSignal | None = None,
     ) -> NewGeneration:
         return NewGeneration(
             update_id=request.update_id,
@@ -231,8 +276,8 @@ class GenerationService:
             messages=messages,
             seed=request.update_id % 2**31,  # the same update gives the same text, also after a crash
             created_at=datetime.now(UTC),
-            parent=None if origin is None else origin.generation,
-            signal=None if origin is None else origin.signal,
+            parent=parent,
+            signal=signal,
             delivery=Delivery(
                 chat_id=request.chat_id,
                 reply_to=request.message_id,
@@ -242,9 +287,17 @@ class GenerationService:
             ),
         )
 
-    def _begin(self, generation: Generation) -> None:
+    async def _coming(self, chat_id: int, person_id: int) -> list[Generation]:
+        author = self._pseudonyms.person(person_id)
+        unfinished = await generations.unfinished(self._db)
+        return [g for g in unfinished if g.author == author and g.delivery.chat_id == chat_id]
+
+    async def _abandon(self, generation: int) -> None:
+        await cancel(self._tasks.get(generation))
+
+    def _begin(self, generation: Generation, choices: Choices | None) -> None:
         if generation.id not in self._tasks:
-            self._keep(generation, self._produce(generation))
+            self._keep(generation, self._produce(generation, choices))
 
     def _keep(self, generation: Generation, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"generation {generation.id}")
@@ -253,13 +306,17 @@ class GenerationService:
         task.add_done_callback(partial(self._done, generation))
         return task
 
-    async def _produce(self, accepted: Generation) -> None:
-        """See one generation to its end; a disk that refuses is waited out."""
+    async def _produce(self, accepted: Generation, choices: Choices | None) -> None:
+        """See one generation to its end; a disk that refuses is waited out. No choices: they are still to be read."""
         generation: Generation | None = accepted
         while generation is not None and generation.state not in ENDED:
             try:
-                if await self._pipeline.produce(generation):
-                    await self._on_delivered(generation)
+                choices = choices or await read_choices(self._db, accepted.author, accepted.chat)
+                if await self._pipeline.produce(generation, choices):
+                    # People may have rated or reported it between its being seen and its being recorded as delivered.
+                    self._rating_buttons.refresh_soon(generation)
+                    await self._reports.hide_again(generation)
+                    await self._ask_consent(generation)
                 break
             except StorageError as error:
                 logger.warning("generation %d is put off: %s", accepted.id, error)
@@ -276,10 +333,10 @@ class GenerationService:
             self._keep(generation, self._pipeline.fail(generation))
 
 
-def _beside(new: NewGeneration, place: int) -> NewGeneration:
-    """Another text for the same prompt, by another seed: at place 0 the rival in a duel, from 1 on takes to be offered.
+def _sibling(new: NewGeneration, place: int) -> NewGeneration:
+    """Another text for the same prompt, by another seed: at place 0 the rival in a duel, from 1 on inline offers.
 
     Each text has the number of an update of its own. Telegram's are positive, so what is made of one is negative.
     """
-    update_id = -1 - (new.update_id * _BESIDE + place)
+    update_id = -1 - (new.update_id * _MOST_SIBLINGS + place)
     return replace(new, update_id=update_id, seed=(new.seed ^ (place + 1) * _OTHER_SEED) % 2**31)

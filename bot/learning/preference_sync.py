@@ -109,21 +109,15 @@ class PreferenceSync:
         self._is_supported = True
         self.reset()
 
-    async def selection_for(self, generation: Generation) -> Selection:
-        """How the text of a generation is to be chosen; the same after a crash, as long as the model is."""
+    def selection_for(self, generation: Generation, *, own_taste: bool) -> Selection:
+        """How the text of a generation is to be chosen; the same after a crash, as long as the model is.
+
+        `own_taste`: the author wants texts chosen by their own ratings.
+        """
         if self.fitted is None or is_control(generation.seed):
             return ONE_TEXT
-        return Selection(
-            best_of=self._best_of, taste=self._name, person=await self._person_of(generation), explore=EXPLORE
-        )
-
-    async def _person_of(self, generation: Generation) -> str | None:
-        """The author's name in the engine, if they want texts chosen by their own ratings."""
-        name = self._names.get(generation.author)
-        if name is None:
-            return None
-        chosen = await people.preference(self._db, generation.author, generation.chat, OWN_TASTE)
-        return name if chosen == "on" else None
+        person = self._names.get(generation.author) if own_taste else None
+        return Selection(best_of=self._best_of, taste=self._name, person=person, explore=EXPLORE)
 
     def _be_due(self, at: float) -> None:
         self._due = at

@@ -12,7 +12,7 @@ from bot.common.text import TELEGRAM_LIMIT, truncate, utf16_length
 from bot.messaging.messenger import Button, Keyboard, Offer
 from storage.db.records import DislikeReason, Generation, Tally
 
-WISHES = ("shorter", "longer", "funnier", "serious")
+REFINEMENTS = ("shorter", "longer", "funnier", "serious")
 """How a button may change a text; the locales have the words on it and those for the model."""
 
 
@@ -32,15 +32,17 @@ class Renderer:
         footer = f"{self._label} · {version} · #{number}" if has_details else self._label
         return truncate(text, TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
 
-    def offer(self, take: Generation, place: int) -> Offer:
-        """A take of inline mode as it is listed; places count from 1."""
-        token = take.inline_token
-        assert take.text is not None and take.version is not None and token is not None, "written, and a take"
-        kind = self._kinds.by_name.get(take.kind, self._kinds.default)
-        body, footer = self.parts(take.id, take.text, take.version)
+    def offer(self, generation: Generation, place: int) -> Offer:
+        """A text of inline mode as it is listed; places count from 1."""
+        token = generation.inline_token
+        assert generation.text is not None and generation.version is not None and token is not None, (
+            "written, for inline mode"
+        )
+        kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
+        body, footer = self.parts(generation.id, generation.text, generation.version)
         return Offer(
             token=token, title=f"{kind.emoji} {kind.name} {place}", body=body, footer=footer,
-            is_markdown=kind.is_markdown, buttons=offer_buttons(take.id, token, Tally()),
+            is_markdown=kind.is_markdown, buttons=offer_buttons(generation.id, token, Tally()),
         )  # fmt: skip
 
 
@@ -58,7 +60,7 @@ def rating_buttons(generation: Generation, tally: Tally) -> Keyboard:
 
 
 def offer_buttons(generation: int, token: str, tally: Tally) -> Keyboard:
-    """👍 n · 👎 n under a take of inline mode; the token proves that the take was offered for that very message."""
+    """👍 n · 👎 n under an offer of inline mode; the token proves that it was offered for that very message."""
     return (_rate(tally, f"{generation}:{token}"),)
 
 
@@ -81,9 +83,9 @@ def reason_buttons(language: str, generation: int) -> Keyboard:
     return (_row(language, *((f"why-{it.replace('_', '-')}", f"why:{generation}:{it}") for it in reasons)),)
 
 
-def wish_buttons(language: str, generation: int) -> Keyboard:
+def refinement_buttons(language: str, generation: int) -> Keyboard:
     """How a text may be changed without a word, two in a row."""
-    buttons = _row(language, *((f"wish-{name}", f"wish:{generation}:{name}") for name in WISHES))
+    buttons = _row(language, *((f"wish-{name}", f"wish:{generation}:{name}") for name in REFINEMENTS))
     return buttons[:2], buttons[2:]
 
 

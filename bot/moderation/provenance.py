@@ -1,8 +1,6 @@
-"""Where a text comes from, in the form that China's labelling standard asks for in files (GB 45438-2025, annex E).
+"""Where a text comes from: the AIGC label of GB 45438-2025, and /check, which tells whether this bot wrote a text.
 
-/check: did this bot write a text? By its fingerprint, which is sure, and by its watermark, which is likely.
-
-Knows keys, sentences and whom a number may be told. Knows no Telegram type.
+A fingerprint is sure, a watermark is likely.
 """
 
 import logging
@@ -16,9 +14,14 @@ from storage.db.database import Database
 from storage.db.keyring import FINGERPRINTS
 from storage.tables import generations
 
+logger = logging.getLogger(__name__)
+
+LIKELY = 0.01
+"""A p-value below this is told as a likely watermark: one unmarked text in a hundred shows as much."""
+
 
 def aigc(producer: str, number: int | str) -> dict[str, str]:
-    """The AIGC object of one text: `Label` "1" says that it is generated, the rest by whom and which one it is.
+    """The AIGC object of one text for files (GB 45438-2025, annex E): `Label` "1" means generated; by whom, which one.
 
     Whoever makes a text here also passes it on, so producer and propagator are the same.
     """
@@ -33,14 +36,8 @@ def aigc(producer: str, number: int | str) -> dict[str, str]:
     }
 
 
-logger = logging.getLogger(__name__)
-
-LIKELY = 0.01
-"""A p-value below this is told as a likely watermark: one unmarked text in a hundred shows as much."""
-
-
 class ProvenanceCheck:
-    """Answers; `engine` is asked for the watermark where there is one. `label` is no part of what was written."""
+    """Answers /check; `engine` is asked for the watermark, where it marks texts. `label` begins the footer."""
 
     def __init__(self, *, db: Database, keys: Keys, label: str, engine: EngineClient | None) -> None:
         self._db = db
@@ -48,14 +45,10 @@ class ProvenanceCheck:
         self._label = label
         self._engine = engine
 
-    def fingerprint_of(self, text: str) -> tuple[int, ...]:
-        """The numbers by which a text is found again."""
-        return fingerprint(text, self._keys.keyring.key(FINGERPRINTS))
-
     async def verdict(self, text: str, *, person_id: int, chat_id: int) -> tuple[str, int | None]:
         """The id of the sentence that answers, and the number of the text if the asker may know it."""
         text = self._without_footer(sanitize(text))
-        marks = self.fingerprint_of(text)
+        marks = fingerprint(text, self._keys.keyring.key(FINGERPRINTS))
         found = await generations.closest_fingerprint(self._db, marks)
         if found is not None and is_alike(found.shared, marks):
             generation = await generations.by_id(self._db, found.generation)

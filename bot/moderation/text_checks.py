@@ -1,72 +1,31 @@
-"""The inspection: what a finished text must pass before anybody sees it. Knows texts, not what is looked for.
+"""What prompts and texts must pass: the safety filter with its guard model, and the check against copying.
 
-Each inspector is one reason to withhold a text: the safety filter, the overlap with other people's texts.
-
-The rules that every text of this bot is written by. Knows what they are, not how they are kept.
-
-Safety in chat: what is not written about, and what is not shown. Knows the filter and sentences; logs categories.
+A check names the sentence that is shown in place of a text; the log gets categories, never words.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import time
+from collections.abc import Iterable
 
 from bot.common.errors import Refusal
-from bot.common.kinds import Kinds
 from engine.api.client import EngineClient
 from engine.errors import EngineError
 from engine.safety.filter import SafetyFilter
-from storage.db.records import Generation
-
-
-class Inspector(Protocol):
-    """One reason to withhold a text."""
-
-    def may_show(self, text: str) -> bool:
-        """Whether a text that is still growing may be shown; asked often, so it takes a millisecond at most."""
-        ...
-
-    async def fault(self, generation: Generation, text: str) -> str | None:
-        """The id of the sentence that is shown in place of a finished text; None where nothing is wrong with it."""
-        ...
-
-
-class Inspection:
-    """All inspectors as one, in order: the first fault counts."""
-
-    def __init__(self, inspectors: Sequence[Inspector] = ()) -> None:
-        self._inspectors = inspectors
-
-    def may_show(self, text: str) -> bool:
-        """Whether no inspector objects to a growing text."""
-        return all(inspector.may_show(text) for inspector in self._inspectors)
-
-    async def fault(self, generation: Generation, text: str) -> str | None:
-        """What the first inspector that objects says instead."""
-        for inspector in self._inspectors:
-            if (fault := await inspector.fault(generation, text)) is not None:
-                return fault
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for every text."""
-
-    kinds: Kinds
-    label: str
-    """Says under each that a machine wrote it."""
-    inspection: Inspection
-    fingerprint_of: Callable[[str], Sequence[int]]
-    """The numbers by which a text is found again."""
-
+from engine.safety.near_copy import CopyIndex
+from storage.db.database import Database
+from storage.db.records import ConsentedGeneration, Generation
+from storage.tables import ratings
 
 logger = logging.getLogger(__name__)
 
+COPY_CHECK_TEXTS = 5000
+"""The newest rated texts, whose prompts are not to be copied."""
+_REFRESH_SECONDS = 60.0
+
 
 class SafetyCheck:
-    """Looks at prompts and, as an inspector (`bot.moderation.text_checks`), at texts.
+    """Categories of what is unsafe in prompts and texts.
 
     `guard` is the engine, where it has a guard model. What the guard cannot judge is withheld, unless `fails_open`.
     """
@@ -88,11 +47,11 @@ class SafetyCheck:
             raise Refusal("prompt-unsafe")
 
     def may_show(self, text: str) -> bool:
-        """Whether a growing text has none of the words."""
+        """Whether a text that still grows may be shown; asked often, so only the filter looks, for a millisecond."""
         return not self._filter.unsafe(text)
 
     async def fault(self, generation: Generation, text: str) -> str | None:
-        """Why a text is withheld: its words, personal data that nobody told, or what the guard finds."""
+        """The id of the sentence that is shown in place of an unfit text; None where nothing is wrong with it."""
         found = await self.unfit(text, told="\n".join(turn.content for turn in generation.messages))
         if not found:
             return None
@@ -111,3 +70,52 @@ class SafetyCheck:
         except EngineError as error:
             logger.warning("the guard cannot be asked: %s", type(error).__name__)
             return frozenset() if self._fails_open else frozenset({"unjudged"})
+
+
+class CopyCheck:
+    """Whether a text copies protected texts, or other people's words.
+
+    Other people's words are the prompts that may be learned from now, as their authors have agreed. They are held in
+    memory only: `mark_stale` says that there may be new ones, `clear` drops them at once when somebody withdraws.
+    """
+
+    def __init__(self, *, db: Database, protected: CopyIndex) -> None:
+        self._db = db
+        self._protected = protected
+        self._others = CopyIndex()
+        self._is_stale = True
+        self._refreshed_at = -_REFRESH_SECONDS
+
+    def mark_stale(self) -> None:
+        """There may be new words."""
+        self._is_stale = True
+
+    def clear(self) -> None:
+        """Some of the words may not be held any more."""
+        self._others, self._is_stale, self._refreshed_at = CopyIndex(), True, -_REFRESH_SECONDS
+
+    async def fault(self, generation: Generation, text: str) -> str | None:
+        """The id of the sentence that is shown in place of a copy; None where it is none."""
+        await self._refresh()
+        if self._protected.is_copy(text) or self._others.is_copy(text, generation.author):
+            logger.info("a text of generation %d is withheld: copy", generation.id)
+            return "failed-copy"
+        return None
+
+    async def _refresh(self) -> None:
+        now = time.monotonic()
+        if self._is_stale and now - self._refreshed_at >= _REFRESH_SECONDS:
+            self._is_stale, self._refreshed_at = False, now
+            texts = await ratings.consented(self._db, newest=COPY_CHECK_TEXTS)
+            others = await asyncio.to_thread(prompts_in, texts)
+            if not self._is_stale:  # else somebody has withdrawn meanwhile
+                self._others = others
+
+
+def prompts_in(texts: Iterable[ConsentedGeneration]) -> CopyIndex:
+    """What people wrote themselves, each under their own name."""
+    generations = [text.generation for text in texts]
+    found = CopyIndex()
+    for said, author in {(turn.content, g.author) for g in generations for turn in g.messages if turn.role == "user"}:
+        found.add(said, author)
+    return found

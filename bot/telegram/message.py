@@ -11,6 +11,7 @@ from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, Cont
 
 from bot.common.errors import Refusal
 from bot.common.i18n import language_of, say
+from bot.generation.preferences import current_choices
 from bot.generation.service import Request
 from bot.messaging.confirmations import Confirmations, Done
 from bot.messaging.messenger import Address, Keyboard, with_retries
@@ -93,6 +94,7 @@ def incoming(update: Update, bot: Bot) -> Incoming | None:
             chat_id=message.chat_id,
             message_id=message.message_id,
             language=language_of(person.language_code),
+            choices=current_choices(),
             thread_id=_topic_of(message),
         ),
         text=message.text or "",
@@ -134,6 +136,7 @@ def button(pattern: str, handle: Callable[[Press], Awaitable[object]]) -> Handle
             chat_id=query.message.chat.id,
             message_id=query.message.message_id,
             language=language_of(query.from_user.language_code),
+            choices=current_choices(),
             thread_id=_topic_of(query.message),
         )
         name, *values = query.data.split(":")

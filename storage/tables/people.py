@@ -51,16 +51,6 @@ async def clear_preference(db: Database, person: str, chat: str, name: str) -> N
     )
 
 
-async def preference(db: Database, person: str, chat: str, name: str) -> str | None:
-    """What a person has chosen; None: nothing."""
-    row = await db.read(
-        lambda c: c.execute(
-            "SELECT value FROM preferences WHERE person = ? AND chat = ? AND name = ?", (person, chat, name)
-        ).fetchone()
-    )
-    return None if row is None else str(row["value"])
-
-
 async def preferences(db: Database, person: str, chat: str) -> dict[str, str]:
     """All that a person has chosen in a chat, by name."""
     return await db.read(

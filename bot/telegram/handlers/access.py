@@ -12,12 +12,12 @@ from telegram import Update
 from telegram.ext import ApplicationHandlerStop, ContextTypes, TypeHandler
 
 from bot.common.errors import DeliveryError, Refusal
-from bot.common.i18n import language_of, say, set_language
+from bot.common.i18n import language_of, say
 from bot.common.kinds import language_of_topic
 from bot.common.metrics import BotMetrics
 from bot.generation.preferences import Preferences
 from bot.messaging.alerts import AdminAlerts
-from bot.moderation.bans import Bans
+from bot.moderation.enforcement import Bans
 from bot.telegram.inbox import InboxProcessor
 from bot.telegram.message import Handler, address_of, toast
 from bot.telegram.sender import Sender
@@ -38,7 +38,7 @@ def handlers(bans: Bans, preferences: Preferences, errors: "ErrorHandler") -> li
     async def on_any(update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         person, chat = update.effective_user, update.effective_chat
         if person is not None and chat is not None and update.message_reaction is None:
-            set_language(await preferences.language(person.id, chat.id))
+            await preferences.apply(person.id, chat.id)
         sender = update.effective_sender  # a person, or a channel that posts
         if sender is None or not bans.is_banned(sender.id):
             return

@@ -12,7 +12,7 @@ from bot.common.keys import Pseudonyms
 from bot.learning.nightly import Nightly
 from bot.messaging.confirmations import Confirmations, Done
 from bot.messaging.messenger import with_retries
-from bot.moderation.bans import Bans
+from bot.moderation.enforcement import Bans
 from bot.operations.backups import Backups
 from bot.operations.health import Health
 from bot.operations.version_admin import VersionAdmin
@@ -162,7 +162,7 @@ class AdminHandlers:
         await answer(self.sender, message, "audit" if lines else "audit-empty", list="\n".join(lines))
 
     async def _ban(self, message: Incoming) -> None:
-        person = await self.bans.whom(message.argument.strip())
+        person = await self.bans.find_person(message.argument.strip())
 
         async def do() -> Done:
             if not await self.bans.ban(person):
@@ -172,7 +172,7 @@ class AdminHandlers:
         await ask_first(self.sender, self.confirmations, message, do, "ban-confirm", person=person[:_SHORT])
 
     async def _unban(self, message: Incoming) -> str:
-        person = await self.bans.whom(message.argument.strip())
+        person = await self.bans.find_person(message.argument.strip())
         if not await self.bans.unban(person):
             raise Refusal("unban-nobody")
         await answer(self.sender, message, "unban-done", person=person[:_SHORT])

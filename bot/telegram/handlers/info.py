@@ -7,7 +7,7 @@ from telegram import Update
 from telegram.ext import CallbackQueryHandler, ContextTypes, MessageHandler, filters
 
 from bot.common.errors import Refusal
-from bot.common.i18n import language_of, say, set_language
+from bot.common.i18n import language_of, say
 from bot.common.kinds import Kinds
 from bot.feedback.reaction_test import ReactionTest
 from bot.generation.preferences import Preferences
@@ -70,18 +70,16 @@ class InfoHandlers:
         return "\n".join(f"/{kind.name} — {kind.description[language]}" for kind in self.kinds.by_name.values())
 
     async def _settings(self, message: Incoming) -> None:
-        request = message.request
-        buttons = await self.preferences.buttons(request.person_id, request.chat_id, message.language)
+        buttons = self.preferences.buttons(message.request.person_id, message.language)
         await answer(self.sender, message, "settings", buttons=buttons)
 
     async def _set(self, press: Press) -> None:
         """A button of /settings; the message changes in place, and in the language that was chosen."""
         by, (name, value, owner) = press.by, press.values
         await self.preferences.choose(by.person_id, by.chat_id, name, value, owner=owner, at=datetime.now(UTC))
-        set_language(await self.preferences.language(by.person_id, by.chat_id))
         await press.toast(f"settings-own-taste-{value}" if name == OWN_TASTE else "settings-changed")
         language = language_of(press.query.from_user.language_code)
-        buttons = await self.preferences.buttons(by.person_id, by.chat_id, language)
+        buttons = self.preferences.buttons(by.person_id, language)
         await with_retries(lambda: self.sender.edit(by.chat_id, by.message_id, say(language, "settings"), buttons))
 
     async def _stats(self, message: Incoming) -> None:

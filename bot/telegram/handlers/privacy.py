@@ -11,7 +11,7 @@ from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.messaging.confirmations import Confirmations
 from bot.messaging.messenger import with_retries
 from bot.messaging.render import consent_buttons
-from bot.moderation.reports import Reports
+from bot.moderation.enforcement import Reports
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure

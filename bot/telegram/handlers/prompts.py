@@ -13,7 +13,7 @@ from bot.common.kinds import TAKEN, Kind, Kinds, language_of_topic
 from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
 from bot.generation.service import GenerationService, Request
-from bot.messaging.render import WISHES
+from bot.messaging.render import REFINEMENTS
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, is_ours, unpacked, without_mention
 from bot.telegram.sender import Sender
 
@@ -45,8 +45,8 @@ class PromptHandlers:
             command("duel", self._duel),
             button(r"^better:\d{1,18}$", self._choose),
             button(r"^again:\d{1,18}$", self._again),
-            button(r"^refine:\d{1,18}$", self._offer_wishes),
-            button(rf"^wish:\d{{1,18}}:({'|'.join(WISHES)})$", self._wish),
+            button(r"^refine:\d{1,18}$", self._offer_refinements),
+            button(rf"^wish:\d{{1,18}}:({'|'.join(REFINEMENTS)})$", self._refine),
             button(r"^stop:\d{1,18}$", self._stop),
             command("cancel", self._cancel),
         ]
@@ -116,11 +116,13 @@ class PromptHandlers:
         await self.service.again(press.by, press.generation)
         await press.toast("again-coming")
 
-    async def _offer_wishes(self, press: Press) -> None:
-        await self.rating_buttons.offer_wishes(press.generation, chat_id=press.by.chat_id, shown_in=press.by.message_id)
+    async def _offer_refinements(self, press: Press) -> None:
+        await self.rating_buttons.offer_refinements(
+            press.generation, chat_id=press.by.chat_id, shown_in=press.by.message_id
+        )
         await press.toast("refine-how")
 
-    async def _wish(self, press: Press) -> None:
+    async def _refine(self, press: Press) -> None:
         def words(text: str) -> str:
             return say(language_of_topic(text), f"wish-{press.values[1]}-words")
 

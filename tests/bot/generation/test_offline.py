@@ -16,7 +16,7 @@ from bot.common.errors import Refusal, StartError
 from bot.common.http_server import listen, serving
 from bot.common.kinds import load_kinds
 from bot.common.settings import Settings, WritingSettings
-from bot.generation.offline import OfflineWriter, Wish, Withheld, open_offline_writer
+from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.text_checks import SafetyCheck
 from engine.api.client import EngineClient
 from engine.errors import ModelError
@@ -26,7 +26,7 @@ from storage.db.database import Database
 from tests.support.stored.reign import open_reign
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-WISH = Wish(topic="green tea", kind=load_kinds().by_name["slogan"], seed=3)
+REQUEST = OfflineRequest(topic="green tea", kind=load_kinds().by_name["slogan"], seed=3)
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
 
 
@@ -67,7 +67,9 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-async def written(*pieces: str, wish: Wish = WISH, others: tuple[CopyIndex, ...] = ()) -> tuple[str, list[str]]:
+async def written(
+    *pieces: str, request: OfflineRequest = REQUEST, others: tuple[CopyIndex, ...] = ()
+) -> tuple[str, list[str]]:
     """What is written, and what was shown of it piece by piece."""
     shown: list[str] = []
     transport = httpx.ASGITransport(Elsewhere(*pieces).app)
@@ -76,7 +78,7 @@ async def written(*pieces: str, wish: Wish = WISH, others: tuple[CopyIndex, ...]
             EngineClient("http://vllm", http=http), "tea-1b", SafetyCheck(words=load_filter()), others
         )
         try:
-            return (await writer.write(wish, shown.append)).text, shown
+            return (await writer.write(request, shown.append)).text, shown
         except Withheld as error:
             return str(error), shown
 
@@ -96,8 +98,8 @@ async def test_an_unfit_word_is_never_shown_and_its_text_is_withheld(tmp_path: P
 async def test_personal_data_is_withheld_unless_the_topic_told_it() -> None:
     told, _ = await written("Call ada@example.com now.")
     assert "personal_email" in told
-    wish = Wish(topic="write to ada@example.com", kind=WISH.kind, seed=3)
-    assert (await written("Call ada@example.com now.", wish=wish))[0] == "Call ada@example.com now."
+    request = OfflineRequest(topic="write to ada@example.com", kind=REQUEST.kind, seed=3)
+    assert (await written("Call ada@example.com now.", request=request))[0] == "Call ada@example.com now."
 
 
 async def test_a_copy_of_what_others_wrote_is_withheld() -> None:
@@ -109,7 +111,7 @@ async def test_a_copy_of_what_others_wrote_is_withheld() -> None:
 
 async def test_an_unfit_topic_and_an_empty_text_are_refused() -> None:
     with pytest.raises(Refusal, match="prompt-unsafe"):
-        await written("Tea.", wish=Wish(topic="fucking tea", kind=WISH.kind, seed=3))
+        await written("Tea.", request=OfflineRequest(topic="fucking tea", kind=REQUEST.kind, seed=3))
     with pytest.raises(ModelError, match="wrote nothing"):
         await written(" \n")
 
@@ -135,7 +137,7 @@ async def version_with(server: Elsewhere, wanted: str | None = None) -> tuple[st
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = WritingSettings(engine_url=url, model="tea-1b")
         async with serving(server.app, listener), open_offline_writer(settings, wanted) as writer:
-            await writer.write(WISH)
+            await writer.write(REQUEST)
             return writer.version, list(server.loaded)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bot.common.metrics import BotMetrics
 from bot.common.timing import Timing
+from bot.generation.preferences import read_choices
 from bot.learning import preference_sync
 from bot.learning.preference_sync import CONTROL_SHARE, OWN_TASTE, PreferenceSync, is_control, training_texts
 from engine.api.types import ONE_TEXT, Message, PersonalRating, RatedText, TasteFit
@@ -147,7 +148,7 @@ async def test_without_consent_or_with_too_few_or_one_sided_ratings_there_is_no_
     sync.refit_soon()
     await until(lambda: engine.fits)
     assert engine.fits[-1] == ([], {}) and sync.fitted is None
-    assert await sync.selection_for(generation) == ONE_TEXT
+    assert sync.selection_for(generation, own_taste=False) == ONE_TEXT
     await rated(db, 3, first=50)
     sync.refit_soon()
     await until(lambda: sync.fitted)
@@ -200,9 +201,9 @@ async def test_a_tenth_of_the_texts_is_control_and_always_the_same_ones(
     await until(lambda: sync.fitted)
     plain = [seed for seed in range(10_000) if is_control(seed)]
     assert abs(len(plain) / 10_000 - CONTROL_SHARE) < 0.01
-    assert await sync.selection_for(replace(generation, seed=plain[0])) == ONE_TEXT
+    assert sync.selection_for(replace(generation, seed=plain[0]), own_taste=False) == ONE_TEXT
     other = next(seed for seed in range(99) if seed not in plain)
-    chosen = await sync.selection_for(replace(generation, seed=other))
+    chosen = sync.selection_for(replace(generation, seed=other), own_taste=False)
     assert (chosen.best_of, chosen.taste, chosen.person, chosen.explore) == (8, "house", None, 0.25)
 
 
@@ -218,11 +219,16 @@ async def test_only_who_wishes_has_a_taste_of_their_own_under_a_name_that_tells_
     ((name, said),) = engine.fits[-1][1].items()
     assert name not in ("ada", "bob") and len(said) == 12
     assert {rating.value for rating in said} == {1.0, -1.0}
-    assert (await sync.selection_for(generation)).person == name
-    assert (await sync.selection_for(replace(generation, author="bob"))).person is None
-    assert (await sync.selection_for(replace(generation, chat="elsewhere"))).person is None
+
+    async def person(text: Generation) -> str | None:
+        choices = await read_choices(db, text.author, text.chat)
+        return sync.selection_for(text, own_taste=choices.own_taste == "on").person
+
+    assert await person(generation) == name
+    assert await person(replace(generation, author="bob")) is None
+    assert await person(replace(generation, chat="elsewhere")) is None
     await people.set_preference(db, "ada", "tea", OWN_TASTE, "off", at=NOW)
-    assert (await sync.selection_for(generation)).person is None, "from that moment on"
+    assert await person(generation) is None, "from the next text on"
 
 
 def row(number: int, *ratings: Rating) -> RatedGeneration:

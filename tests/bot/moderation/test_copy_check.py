@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.moderation.copy_check import CopyCheck
+from bot.moderation.text_checks import CopyCheck
 from engine.errors import RunError
 from engine.safety.near_copy import CopyIndex, read_protected
 from storage.db.database import Database
@@ -15,7 +15,7 @@ from tests.storage.conftest import NOON, delivered
 
 
 @pytest.fixture
-async def inspector(db: Database) -> CopyCheck:
+async def check(db: Database) -> CopyCheck:
     """Ada has asked in long words of her own, and agreed, and Bob as well."""
     text = await delivered(db, 1, author="ada")
     await db.write(
@@ -31,27 +31,27 @@ async def inspector(db: Database) -> CopyCheck:
     return CopyCheck(db=db, protected=CopyIndex())
 
 
-async def test_others_words_are_withheld_and_ones_own_are_not(db: Database, inspector: CopyCheck) -> None:
+async def test_others_words_are_withheld_and_ones_own_are_not(db: Database, check: CopyCheck) -> None:
     hers, his = await delivered(db, 2, author="ada"), await delivered(db, 3, author="bob")
-    assert await inspector.fault(his, POEM) == "failed-copy"
-    assert await inspector.fault(hers, POEM) is None
-    assert await inspector.fault(his, "Something else that is long enough to be looked at: " * 2) is None
+    assert await check.fault(his, POEM) == "failed-copy"
+    assert await check.fault(hers, POEM) is None
+    assert await check.fault(his, "Something else that is long enough to be looked at: " * 2) is None
 
 
-async def test_who_withdraws_is_let_go_of_at_once(db: Database, inspector: CopyCheck) -> None:
+async def test_who_withdraws_is_let_go_of_at_once(db: Database, check: CopyCheck) -> None:
     his = await delivered(db, 3, author="bob")
-    assert await inspector.fault(his, POEM) == "failed-copy"
+    assert await check.fault(his, POEM) == "failed-copy"
     await people.revoke(db, "ada", "tea", at=NOON)
-    inspector.renew()
-    assert await inspector.fault(his, POEM) is None
+    check.clear()
+    assert await check.fault(his, POEM) is None
 
 
 async def test_protected_texts_are_withheld_from_everybody(db: Database, tmp_path: Path) -> None:
     folder = tmp_path / "protected"
     folder.mkdir()
     (folder / "poem.txt").write_text(POEM)
-    inspector = CopyCheck(db=db, protected=read_protected(folder))
-    assert await inspector.fault(await delivered(db, 2, author="ada"), POEM) == "failed-copy"
+    check = CopyCheck(db=db, protected=read_protected(folder))
+    assert await check.fault(await delivered(db, 2, author="ada"), POEM) == "failed-copy"
     (folder / "broken.md").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(RunError, match=r"broken.md cannot be read"):
         read_protected(folder)

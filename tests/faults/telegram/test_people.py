@@ -46,7 +46,7 @@ async def test_one_person_cannot_fill_the_queue(
     (mallory, his), (ada, hers) = scene.person("Mallory"), scene.person("Ada")
     asked = [sandbox.world.say(mallory, his, "/story the lighthouse") for _ in range(6)]
     for one in asked[2:3]:  # the same refusal is not said again for half a minute
-        await scene.answer(one, lambda answer: "2 texts of yours are coming" in answer.text)
+        await scene.answer(one, lambda answer: "2 texts of yours are already coming" in answer.text)
     asked = [*asked[:2], sandbox.world.say(ada, hers, "/slogan green tea")]
     await scene.answer(asked[-1], lambda answer: answer.button("stop:") is not None)
     fake_engine.release()

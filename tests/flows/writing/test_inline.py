@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-from bot.generation.inline import TAKES
+from bot.generation.inline import OFFERS
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import Answer, Chat, InlineAnswer, Person, SeenMessage
 from tests.support.fake_engine import FakeEngine
@@ -128,14 +128,14 @@ async def test_fast_typing_costs_one_writing_and_the_same_words_get_the_same_tak
         typing.append(asyncio.create_task(sandbox.world.inline.type(ada, chat, typed[:end], timeout_seconds=8)))
         await asyncio.sleep(0.05)
     answer = await offered(sandbox, ada, chat, typed)
-    assert len(answer.results) == TAKES == rows(bot)["generations"]
+    assert len(answer.results) == OFFERS == rows(bot)["generations"]
     assert not any(await asyncio.gather(*typing)), "what was typed over is not answered"
     assert (await offered(sandbox, ada, chat, f"{typed} ")).results == answer.results
-    assert rows(bot)["generations"] == TAKES
+    assert rows(bot)["generations"] == OFFERS
 
 
 async def test_what_cannot_be_written_gets_a_sentence(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    await bot.start(PROMPTS_PER_HOUR=str(3 * TAKES))
+    await bot.start(PROMPTS_PER_HOUR=str(3 * OFFERS))
     (ada, chat), (bob, bobs_chat), (lin, lins_chat) = scene.person("Ada"), scene.person("Bob"), scene.person("林", "zh")
     for nothing in ("", "   ", "slogan", "SLO", "/poem ", "\u200b"):
         answer = await offered(sandbox, ada, chat, nothing)
@@ -146,7 +146,7 @@ async def test_what_cannot_be_written_gets_a_sentence(bot: BotProcess, scene: Sc
     assert not long.results and long.hint == "Too long. Say it in fewer words"
     for strange in ("😀" * 256, "\u202e<b>&amp;</b> [x](y) *_`", "something on tea"):
         answer = await offered(sandbox, ada, chat, strange)
-        assert len(answer.results) == TAKES and answer.results[0].title == "✍️ write 1"
+        assert len(answer.results) == OFFERS and answer.results[0].title == "✍️ write 1"
     full = await offered(sandbox, ada, chat, "slogan black tea")
     assert not full.results and full.hint == "Enough for this hour. Try again later"
     admin, admins_chat = scene.person("Root", person_id=ADMIN_ID)
@@ -202,13 +202,13 @@ async def test_forget_leaves_nothing_of_inline_mode(bot: BotProcess, scene: Scen
     for person in (ada, bob):
         for message in (hers, his):
             await press(sandbox, person, message, "up")
-    assert f"{TAKES} texts and 3 ratings" in await confirmed(scene, ada, adas_chat, "/forget")
+    assert f"{OFFERS} texts and 3 ratings" in await confirmed(scene, ada, adas_chat, "/forget")
     gone = await press(sandbox, bob, hers, "down")
     assert "no longer here" in str(gone.text)
     (rating,) = await bot.export("ratings")
     assert f"#{rating['generation']}" in his.text
     assert rows(bot)["homes"] == rows(bot)["inline_messages"] == rows(bot)["people"] == 1
-    assert len((await offered(sandbox, ada, adas_chat, "slogan green tea")).results) == TAKES, "and she may begin anew"
+    assert len((await offered(sandbox, ada, adas_chat, "slogan green tea")).results) == OFFERS, "and she may begin anew"
     for person, chat in ((ada, adas_chat), (bob, bobs_chat)):
         await confirmed(scene, person, chat, "/forget")
     left = rows(bot)

@@ -118,9 +118,9 @@ async def test_the_last_choice_stands_until_it_is_dropped(db: Database) -> None:
     await people.set_preference(db, "bob", "tea", "own_taste", "on", at=NOON)
     await people.set_preference(db, "bob", "tea", "own_taste", "off", at=NOON)
     assert await people.with_preference(db, "own_taste", "on") == {("ada", "tea")}
-    assert await people.preference(db, "bob", "tea", "own_taste") == "off"
+    assert await people.preferences(db, "bob", "tea") == {"own_taste": "off"}
     await people.clear_preference(db, "ada", "tea", "own_taste")
-    assert await people.preference(db, "ada", "tea", "own_taste") is None
+    assert await people.preferences(db, "ada", "tea") == {}
 
 
 async def test_reasons_signals_and_choices_are_forgotten_with_their_person_and_no_others(db: Database) -> None:

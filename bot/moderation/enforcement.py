@@ -1,4 +1,4 @@
-"""Reports: a text that somebody finds unfit is hidden at once, and the admins decide. Knows no Telegram type."""
+"""Bans and reports: who may not use the bot, and which texts are hidden until an admin has decided."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -13,17 +13,72 @@ from bot.messaging.messenger import Address, Messenger, with_retries
 from bot.messaging.render import report_buttons
 from storage.db.database import Database
 from storage.db.records import Generation
-from storage.tables import generations, moderation
+from storage.tables import generations, moderation, people
 
 REPORTS_PER_HOUR = 5
 """By one person, so that nobody can hide everything."""
-_TOLD_UNITS = 3000
-_SHOWN = ("written", "delivered")
+_SHOWN_UNITS = 3000
+"""Of a reported text, in UTF-16 units, are shown to the admins."""
+_VISIBLE = ("written", "delivered")
 """States of a text that people may have before them: it is shown a moment before it counts as delivered."""
 
 
+class Bans:
+    """Who is banned, by pseudonym; in memory, because every update is checked. Call `load` before the first one.
+
+    `on_change` is called when somebody is banned or unbanned, so that what learns can take it into account.
+    """
+
+    def __init__(
+        self, *, db: Database, pseudonyms: Pseudonyms, on_change: Callable[[], object], admin_ids: tuple[int, ...] = ()
+    ) -> None:
+        self._db = db
+        self._on_change = on_change
+        self._admin_ids = admin_ids
+        self._pseudonyms = pseudonyms
+        self._banned: frozenset[str] = frozenset()
+
+    async def load(self) -> None:
+        """Read who is banned."""
+        self._banned = await people.banned(self._db)
+
+    def is_banned(self, person_id: int) -> bool:
+        """Whether a person is banned. Admins never are, or one slip would lock the last of them out for good."""
+        return person_id not in self._admin_ids and self._pseudonyms.person(person_id) in self._banned
+
+    async def find_person(self, who: str) -> str:
+        """The pseudonym that an admin means: by `#12`, the author of generation 12, or by a numeric Telegram id.
+
+        Raises:
+            Refusal: it is neither, or there is no such generation.
+        """
+        number = who.removeprefix("#")
+        if not (number.isascii() and number.isdigit() and len(number) <= 18):
+            raise Refusal("ban-usage")
+        if who == number:
+            return self._pseudonyms.person(int(number))
+        generation = await generations.by_id(self._db, int(number))
+        if generation is None:
+            raise Refusal("generation-unknown")
+        return generation.author
+
+    async def ban(self, person: str) -> bool:
+        """Ban a person, and leave their texts and ratings out of all learning; False: they were banned already."""
+        is_new = await people.ban(self._db, person, at=datetime.now(UTC))
+        await self.load()
+        self._on_change()
+        return is_new
+
+    async def unban(self, person: str) -> bool:
+        """Unban a person; False: they were not banned."""
+        was_banned = await people.unban(self._db, person)
+        await self.load()
+        self._on_change()
+        return was_banned
+
+
 class Reports:
-    """Files reports and carries out what is decided; `on_change` is called when a text is withdrawn or comes back."""
+    """Reports of unfit texts, and what admins decide; `on_change` is called when a text is hidden or comes back."""
 
     def __init__(
         self,
@@ -43,7 +98,7 @@ class Reports:
         self._on_change = on_change
 
     async def report(self, person_id: int, chat_id: int, shown_in: int | None) -> str:
-        """File a report of the text that a message shows; returns the id of the sentence to answer with.
+        """Hide the text that a message shows and tell the admins; returns the id of the sentence to answer with.
 
         Raises:
             Refusal: the message shows no text, or the person has reported too many.
@@ -51,7 +106,7 @@ class Reports:
         generation = None
         if shown_in is not None:
             generation = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
-        if generation is None or generation.text is None or generation.state not in _SHOWN:
+        if generation is None or generation.text is None or generation.state not in _VISIBLE:
             raise Refusal("report-usage")
         reporter, now = self._pseudonyms.person(person_id), datetime.now(UTC)
         if await moderation.count_reports_since(self._db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
@@ -94,12 +149,10 @@ class Reports:
                 await with_retries(lambda: self._messenger.edit(to.chat_id, message_id, words))
 
     async def _tell_admins(self, generation: Generation, sentence: str) -> None:
+        values = {"generation": str(generation.id), "version": generation.version or ""}
         for admin in self._admin_ids:
             language = await generations.latest_language_in(self._db, admin) or "en"
-            text = truncate(generation.text or "", _TOLD_UNITS)
-            words = say(
-                language, sentence, generation=str(generation.id), version=generation.version or "", written=text
-            )
+            words = say(language, sentence, **values, written=truncate(generation.text or "", _SHOWN_UNITS))
             address, buttons = Address(chat_id=admin), report_buttons(language, generation.id)
             with contextlib.suppress(DeliveryError):
                 await with_retries(partial(self._messenger.send, address, words, buttons))
