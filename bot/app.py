@@ -45,7 +45,7 @@ from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure
 from bot.privacy.retention import Retention
-from bot.reporting.model_cards import Cards
+from bot.reporting.model_cards import ModelCards
 from bot.reporting.run_messages import RunMessages
 from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.serving.engine_process import EngineProcess
@@ -182,30 +182,25 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     nightly = closing(Nightly(db=db, router=router, settings=settings, conclude_canary=canary.conclude))
     statistics = StatisticsCharts(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(admin_ids))
     run_messages = closing(RunMessages(
-        db=db, nightly=nightly, messenger=sender, statistics=statistics, data_dir=settings.data_dir,
-        admin_ids=admin_ids, timing=timing,
+        db=db, nightly=nightly, messenger=sender, statistics=statistics, settings=settings, timing=timing
     ))  # fmt: skip
     nightly.on_end, canary.on_end = run_messages.run_ended, run_messages.trial_ended
 
     # operations and privacy
     backups = Backups(settings, keys)
-    cleanup = Cleanup(db=db, backups=backups, alerts=alerts, keep=settings.backups_keep)
+    cleanup = Cleanup(db=db, backups=backups, alerts=alerts)
     health = Health(
-        db=db, metrics=metrics, router=router, preference_sync=preference_sync, backups=backups,
-        queue_limit=settings.queue_limit, is_polling=settings.webhook_url is None,
-    )  # fmt: skip
+        db=db, metrics=metrics, router=router, preference_sync=preference_sync, backups=backups, settings=settings
+    )
     erasure = closing(Erasure(
-        db=db, keys=keys, service=service, nightly=nightly, messenger=sender,
-        tombstones_file=settings.tombstones_path, cleanup=cleanup, on_erased=unlearn,
+        db=db, keys=keys, service=service, nightly=nightly, messenger=sender, settings=settings, cleanup=cleanup,
+        on_erased=unlearn,
     ))  # fmt: skip
     await erasure.finish()
-    retention = Retention(
-        db=db, router=router, data_dir=settings.data_dir, days=settings.retention_days,
-        tainted_days=settings.tainted_days,
-    )  # fmt: skip
+    retention = Retention(db=db, router=router, settings=settings)
 
     # handlers, in the order in which they are asked
-    my_data = MyData(db=db, pseudonyms=pseudonyms, label=label, producer=settings.content_producer)
+    my_data = MyData(db=db, pseudonyms=pseudonyms, settings=settings)
     reaction_test = closing(ReactionTest(
         messenger=sender, reaction_access=sender.reaction_access, values=settings.reaction_values, timing=timing
     ))  # fmt: skip
@@ -214,9 +209,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     ))  # fmt: skip
     confirmations = Confirmations()
     admin_only = AdminOnly(db=db, pseudonyms=pseudonyms, admin_ids=admin_ids)
-    cards = Cards(
-        db=db, router=router, versions_dir=versions_dir, model=settings.model, contact=settings.privacy_contact
-    )
+    cards = ModelCards(db=db, router=router, settings=settings)
     parts = [
         PromptHandlers(
             service=service, feedback=feedback, rating_buttons=rating_buttons, kinds=kinds, sender=sender

@@ -92,14 +92,16 @@ def forget(
     if pseudonym is None:
         give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
     confirm(f"Erase everything of {person} for good?", yes=yes)
-    done = or_give_up(lambda: asyncio.run(erase_offline(settings, pseudonym)), "Erasing, in the backups too …")
-    typer.echo(f"Erased: {_told(done.erased)}.")
-    typer.echo(f"Backups rewritten: {len(done.rewritten)}.")
-    if done.erased.runs:
-        runs = ", ".join(map(str, done.erased.runs))
+    erased, scrubbed = or_give_up(
+        lambda: asyncio.run(erase_offline(settings, pseudonym)), "Erasing, in the backups too …"
+    )
+    typer.echo(f"Erased: {_told(erased)}.")
+    typer.echo(f"Backups rewritten: {len(scrubbed.rewritten)}.")
+    if erased.runs:
+        runs = ", ".join(map(str, erased.runs))
         typer.echo(f"Runs that had learned from them: {runs}; the next run starts from the base without them.")
-    if done.unreadable:
-        files = ", ".join(map(str, done.unreadable))
+    if scrubbed.unreadable:
+        files = ", ".join(map(str, scrubbed.unreadable))
         give_up(f"These are damaged and may still hold what was erased: {files}. Delete them.", status=1)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bot.common.settings import Settings
@@ -68,18 +68,18 @@ class CanaryStatus:
         }
 
 
+@dataclass(kw_only=True)
 class CanaryMonitor:
     """Looks after the open trial, if there is one."""
 
-    def __init__(self, *, db: Database, router: VersionRouter, settings: Settings, timing: Timing = USUAL) -> None:
-        self._db = db
-        self._router = router
-        self._settings = settings
-        self._look_seconds = timing.trial_look
-        self._looking = asyncio.Lock()
-        self._tasks = BackgroundTasks()
-        self.on_end: Callable[[Trial], Awaitable[None]] | None = None
-        """Awaited with every trial that the ratings have ended, also with one that ended before a restart."""
+    db: Database
+    router: VersionRouter
+    settings: Settings
+    timing: Timing = USUAL
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _tasks: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
+    on_end: Callable[[Trial], Awaitable[None]] | None = field(default=None, init=False)
+    """Awaited with every trial that the ratings have ended, also with one that ended before a restart."""
 
     def start(self) -> None:
         """Look now, and then every few seconds."""
@@ -92,10 +92,10 @@ class CanaryMonitor:
     async def look(self) -> None:
         """Decide the open trial, if it can be, and tell of those that have ended."""
         await self._decide(is_over=False)
-        for trial in await versions.unannounced_trials(self._db):
+        for trial in await versions.unannounced_trials(self.db):
             if self.on_end is not None:
                 await self.on_end(trial)
-            await versions.mark_trial_announced(self._db, trial.id)
+            await versions.mark_trial_announced(self.db, trial.id)
 
     async def conclude(self) -> None:
         """A newer version comes: promote the canary if the ratings so far are for it, and end its trial if not.
@@ -106,12 +106,12 @@ class CanaryMonitor:
 
     async def status(self) -> CanaryStatus | None:
         """How the open trial stands; None when there is none."""
-        trial = await versions.open_trial(self._db, self._router.base)
+        trial = await versions.open_trial(self.db, self.router.base)
         if trial is None:
             return None
         version = await self._ratings(trial.version, since=trial.began_at)
         if self._is_before(trial):
-            since = trial.began_at - timedelta(days=self._settings.canary_days)
+            since = trial.began_at - timedelta(days=self.settings.canary_days)
             reference = await self._ratings(
                 trial.reference, since=since, before=trial.began_at, most=_REFERENCE_RATINGS
             )
@@ -122,7 +122,7 @@ class CanaryMonitor:
     async def _ratings(
         self, version: str, *, since: datetime, before: datetime = _FOREVER, most: int = _ALL
     ) -> list[TrialRating]:
-        return await versions.trial_ratings(self._db, version, since=since, before=before, most=most)
+        return await versions.trial_ratings(self.db, version, since=since, before=before, most=most)
 
     def _compare(self, trial: Trial, version: Sequence[TrialRating], reference: Sequence[TrialRating]) -> CanaryStatus:
         """Weigh both arms as for learning: newcomers count little, and nobody holds more than a share of it all."""
@@ -133,14 +133,14 @@ class CanaryMonitor:
                 rater=rating.rater,
                 chat=rating.chat,
                 value=rating.value,
-                tenure=tenure(now - rating.rater_first_seen_at, tenure_days=self._settings.tenure_days),
+                tenure=tenure(now - rating.rater_first_seen_at, tenure_days=self.settings.tenure_days),
                 is_own=rating.is_own,
             )
             for rating in both
         ])  # fmt: skip
         opinions = [Opinion(it.generation, it.value > 0, weight) for it, weight in zip(both, weights, strict=True)]
         arm, other = arm_of(opinions[: len(version)]), arm_of(opinions[len(version) :])
-        margin, least = self._margin(trial), self._settings.canary_ratings
+        margin, least = self._margin(trial), self.settings.canary_ratings
         return CanaryStatus(
             trial=trial,
             version=arm,
@@ -151,7 +151,7 @@ class CanaryMonitor:
 
     def _is_before(self, trial: Trial) -> bool:
         """The reference answers no more, so that only what it wrote before can be compared with."""
-        return trial.mode == "watch" or self._settings.canary_share == 1
+        return trial.mode == "watch" or self.settings.canary_share == 1
 
     def _margin(self, trial: Trial) -> float:
         return DRIFT if self._is_before(trial) else 0.0
@@ -161,7 +161,7 @@ class CanaryMonitor:
             status = await self.status()
             if status is None:
                 return
-            trial, settings = status.trial, self._settings
+            trial, settings = status.trial, self.settings
             age = datetime.now(UTC) - trial.began_at
             is_canary = trial.mode == "canary"
             is_exposed = status.version.ratings >= settings.canary_ratings and age >= timedelta(
@@ -174,7 +174,7 @@ class CanaryMonitor:
                 may_promote=is_canary and is_exposed,
                 is_over=age >= timedelta(days=settings.canary_days) or (is_canary and is_over),
             )
-            if decision != "go_on" and await self._router.end_trial(_ending(status, decision)):
+            if decision != "go_on" and await self.router.end_trial(_ending(status, decision)):
                 logger.info("trial of %s: %s", trial.version, decision)
 
     async def _keep_looking(self) -> None:
@@ -184,7 +184,7 @@ class CanaryMonitor:
                 await self.look()
             except (StorageError, EngineError) as error:
                 logger.warning("the trial cannot be looked at yet: %s", error)
-            await asyncio.sleep(max(self._look_seconds, (time.monotonic() - began) / _LOOK_SHARE))
+            await asyncio.sleep(max(self.timing.trial_look, (time.monotonic() - began) / _LOOK_SHARE))
 
 
 def _ending(status: CanaryStatus, decision: Decision) -> TrialResult:

@@ -5,6 +5,7 @@ A failure is told to the admins and tried again the next night.
 
 import asyncio
 import logging
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,13 +22,13 @@ from storage.privacy import erasure, tombstones
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class Backups:
     """Makes backups of one database and forgets people in them."""
 
-    def __init__(self, settings: DataSettings, keys: Keys) -> None:
-        self._settings = settings
-        self._keys = keys
-        self._lock = asyncio.Lock()
+    settings: DataSettings
+    keys: Keys
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def make(self) -> Path:
         """Make a backup, check it, and remove the oldest ones that are too many; the keyring lies beside them.
@@ -49,11 +50,11 @@ class Backups:
 
     def newest(self) -> tuple[Path, datetime] | None:
         """The newest backup and when it was made."""
-        kept = backup.kept(self._settings.backups_path)
+        kept = backup.kept(self.settings.backups_path)
         return (kept[-1], backup.made_at(kept[-1])) if kept else None
 
     def _make(self) -> Path:
-        settings = self._settings
+        settings = self.settings
         made = backup.create(
             settings.database_path, settings.backups_path, now=datetime.now(UTC), keep=settings.backups_keep
         )
@@ -62,45 +63,44 @@ class Backups:
 
     def _scrub(self) -> Scrubbed:
         self._copy_keyring()  # or the copy would still hold the keys of those who are forgotten
-        files = [*backup.kept(self._settings.backups_path), *put_aside(self._settings.database_path)]
-        forgotten = tombstones.read(self._settings.tombstones_path)
-        return backup.scrub(files, forgotten, self._keys.named_in, self._keys.keyring)
+        files = [*backup.kept(self.settings.backups_path), *put_aside(self.settings.database_path)]
+        forgotten = tombstones.read(self.settings.tombstones_path)
+        return backup.scrub(files, forgotten, self.keys.named_in, self.keys.keyring)
 
     def _copy_keyring(self) -> None:
-        if self._settings.backups_path.is_dir():
-            self._keys.keyring.copy_to(self._settings.backups_path)
+        if self.settings.backups_path.is_dir():
+            self.keys.keyring.copy_to(self.settings.backups_path)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cleanup:
-    """Gets what was erased off the disk, each night and after a /forget. 0 for `keep` makes no backups at night."""
+    """Gets what was erased off the disk, each night and after a /forget. BACKUPS_KEEP=0 makes no backups at night."""
 
-    def __init__(self, *, db: Database, backups: Backups, alerts: AdminAlerts, keep: int) -> None:
-        self._db = db
-        self._backups = backups
-        self._alerts = alerts
-        self._keep = keep
+    db: Database
+    backups: Backups
+    alerts: AdminAlerts
 
     async def nightly(self) -> None:
         """Clean, then back up what is left."""
         await self.clean()
-        if not self._keep:
+        if not self.backups.settings.backups_keep:
             return
         try:
-            made = await self._backups.make()
+            made = await self.backups.make()
         except (StorageError, OSError) as error:
             logger.error("no backup tonight: %s", error)
-            self._alerts.tell("alarm-backup")
+            self.alerts.tell("alarm-backup")
         else:
             logger.info("backup %s is made and verified", made.name)
 
     async def clean(self) -> None:
         """Get what was erased out of the free pages, the log and the backups."""
         try:
-            if not await erasure.vacuum(self._db):
+            if not await erasure.vacuum(self.db):
                 logger.info("somebody is reading; the log is emptied tonight")
-            scrubbed = await self._backups.scrub()
+            scrubbed = await self.backups.scrub()
         except (StorageError, OSError) as error:
             logger.error("what was erased is not yet off the disk; trying again tonight: %s", error)
             return
         if scrubbed.unreadable:
-            self._alerts.tell("alarm-unreadable-backup", name=scrubbed.unreadable[0].name)
+            self.alerts.tell("alarm-unreadable-backup", name=scrubbed.unreadable[0].name)

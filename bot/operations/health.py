@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from bot.common.i18n import say
 from bot.common.metrics import BotMetrics
+from bot.common.settings import Settings
 from bot.learning.preference_sync import PreferenceSync
 from bot.operations.backups import Backups
 from bot.serving.version_router import VersionRouter
@@ -44,27 +45,16 @@ class Check:
     says: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """Looks at everything."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        metrics: BotMetrics,
-        router: VersionRouter,
-        preference_sync: PreferenceSync,
-        backups: Backups,
-        queue_limit: int,
-        is_polling: bool,
-    ) -> None:
-        self._db = db
-        self._metrics = metrics
-        self._router = router
-        self._preference_sync = preference_sync
-        self._backups = backups
-        self._queue_limit = queue_limit
-        self._is_polling = is_polling
+    db: Database
+    metrics: BotMetrics
+    router: VersionRouter
+    preference_sync: PreferenceSync
+    backups: Backups
+    settings: Settings
 
     async def alive(self) -> tuple[Check, ...]:
         """The loop turns (or nobody would answer here) and the disk takes writes."""
@@ -76,45 +66,45 @@ class Health:
 
     async def numbers(self) -> bytes:
         """Every metric, in Prometheus's text format."""
-        metrics, now = self._metrics, datetime.now(UTC)
-        depth, age, _ = await inbox.backlog(self._db, now=now)
+        metrics, now = self.metrics, datetime.now(UTC)
+        depth, age, _ = await inbox.backlog(self.db, now=now)
         metrics.queue_depth.set(depth)
         metrics.queue_age.set(age)
-        metrics.unfinished.set(await generations.count_unfinished(self._db))
-        metrics.wal_bytes.set(self._db.wal_bytes)
+        metrics.unfinished.set(await generations.count_unfinished(self.db))
+        metrics.wal_bytes.set(self.db.wal_bytes)
         metrics.free_disk_bytes.set(self._free_bytes())
-        metrics.consented_people.set(await people.count_consented(self._db))
-        trained_at = await runs.last_success(self._db)
+        metrics.consented_people.set(await people.count_consented(self.db))
+        trained_at = await runs.last_success(self.db)
         metrics.last_training_success.set(trained_at.timestamp() if trained_at else 0)
-        newest = self._backups.newest()
+        newest = self.backups.newest()
         metrics.last_backup.set(newest[1].timestamp() if newest else 0)
         metrics.active_version.clear()
-        metrics.active_version.labels(self._router.champion).set(1)
+        metrics.active_version.labels(self.router.champion).set(1)
         return metrics.text()
 
     async def told(self, language: str) -> str:
         """What /health says in chat."""
         checks = await self.ready()
         lines = [_line(check, language) for check in checks]
-        _, _, dead = await inbox.backlog(self._db, now=datetime.now(UTC))
-        trained_at, newest = await runs.last_success(self._db), self._backups.newest()
+        _, _, dead = await inbox.backlog(self.db, now=datetime.now(UTC))
+        trained_at, newest = await runs.last_success(self.db), self.backups.newest()
         return say(
             language,
             "health",
             checks="\n".join(lines),
-            version=self._router.champion,
-            canary=self._router.canary or "–",
-            waiting=await generations.count_unfinished(self._db),
+            version=self.router.champion,
+            canary=self.router.canary or "–",
+            waiting=await generations.count_unfinished(self.db),
             dead=dead,
             trained=_moment(trained_at),
             backup=_moment(newest[1] if newest else None),
             free=round(self._free_bytes() / 2**30, 1),
-            people=await people.count_consented(self._db),
+            people=await people.count_consented(self.db),
             taste=self._taste_told(language),
         )
 
     def _taste_told(self, language: str) -> str:
-        fitted = self._preference_sync.fitted
+        fitted = self.preference_sync.fitted
         if fitted is None:
             return "–"
         auroc = "–" if fitted.auroc is None else f"{fitted.auroc:.2f}"
@@ -123,28 +113,28 @@ class Health:
     async def _disk(self) -> Check:
         try:
             async with asyncio.timeout(_DISK_SECONDS):
-                await inbox.check_writable(self._db)
+                await inbox.check_writable(self.db)
         except (StorageError, TimeoutError) as error:
             return Check("disk", False, str(error) or "no answer")
         free = self._free_bytes()
         return Check("disk", free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB")
 
     def _updates(self) -> Check:
-        if not self._is_polling:
+        if self.settings.webhook_url is not None:
             return Check("updates", True, "webhook")
-        seconds = time.monotonic() - self._metrics.polled_at
+        seconds = time.monotonic() - self.metrics.polled_at
         return Check("updates", seconds < SILENCE_SECONDS, f"{seconds:.0f} s")
 
     async def _queue(self) -> Check:
-        waiting = await generations.count_unfinished(self._db)
-        return Check("queue", waiting < self._queue_limit, f"{waiting} / {self._queue_limit}")
+        waiting = await generations.count_unfinished(self.db)
+        return Check("queue", waiting < self.settings.queue_limit, f"{waiting} / {self.settings.queue_limit}")
 
     async def _engine(self) -> Check:
-        is_ready = await self._router.engine.is_ready()
-        return Check("engine", is_ready, self._router.champion)
+        is_ready = await self.router.engine.is_ready()
+        return Check("engine", is_ready, self.router.champion)
 
     def _free_bytes(self) -> int:
-        return shutil.disk_usage(self._db.path.parent).free
+        return shutil.disk_usage(self.db.path.parent).free
 
 
 def _line(check: Check, language: str) -> str:

@@ -1,5 +1,7 @@
 """What an admin sees and does with versions: list, promote, go back."""
 
+from dataclasses import dataclass
+
 from bot.common.errors import Refusal
 from bot.common.i18n import say
 from bot.learning.canary import CanaryMonitor
@@ -22,23 +24,23 @@ def _state_of(version: Version) -> str:
     return f"state-{version.state}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VersionAdmin:
     """The router for admins: every failure is a refusal that they can read."""
 
-    def __init__(self, *, db: Database, router: VersionRouter, canary: CanaryMonitor) -> None:
-        self._db = db
-        self._router = router
-        self._canary = canary
+    db: Database
+    router: VersionRouter
+    canary: CanaryMonitor
 
     async def listing(self, language: str) -> str:
         """One line for each version of the present base, newest first, and how a trial stands."""
         lines = []
-        for version in await versions.of_base(self._db, self._router.base):
+        for version in await versions.of_base(self.db, self.router.base):
             state = say(language, _state_of(version), version=version.name)
             date = version.created_at.strftime("%Y-%m-%d %H:%M UTC")
             mark = _MARKS[version.state]
             lines.append(say(language, "version-line", mark=mark, version=version.name, state=state, date=date))
-        status = await self._canary.status()
+        status = await self.canary.status()
         if status is not None:
             lines += ["", canary_sentence(status, language)]
         return "\n".join(lines)
@@ -52,17 +54,17 @@ class VersionAdmin:
             Refusal: there is no such version, or it cannot be loaded.
         """
         if not name:
-            base = self._router.base
-            waiting = await versions.in_state(self._db, base, "canary") or await versions.in_state(
-                self._db, base, "candidate"
+            base = self.router.base
+            waiting = await versions.in_state(self.db, base, "canary") or await versions.in_state(
+                self.db, base, "candidate"
             )
             if waiting is None:
                 raise Refusal(otherwise)
             name = waiting.name
         try:
-            await self._router.promote(name)
+            await self.router.promote(name)
         except EngineError as error:
-            raise Refusal("version-unusable", version=name, serving=self._router.champion) from error
+            raise Refusal("version-unusable", version=name, serving=self.router.champion) from error
         return name
 
     async def planned_rollback(self) -> tuple[str, str]:
@@ -71,7 +73,7 @@ class VersionAdmin:
         Raises:
             Refusal: there is nothing to go back to.
         """
-        return await self._router.planned_rollback()
+        return await self.router.planned_rollback()
 
     async def undo(self, version: str) -> str:
         """Take this version out of service; returns the one that serves then.
@@ -79,11 +81,11 @@ class VersionAdmin:
         Raises:
             Refusal: it does not serve any more, there is none before it, or that one cannot be loaded.
         """
-        if version not in (self._router.champion, self._router.canary):
-            raise Refusal("undo-late", version=version, serving=self._router.champion)
+        if version not in (self.router.champion, self.router.canary):
+            raise Refusal("undo-late", version=version, serving=self.router.champion)
         leaves, _ = await self.planned_rollback()
         if leaves != version:
-            raise Refusal("undo-late", version=version, serving=self._router.champion)
+            raise Refusal("undo-late", version=version, serving=self.router.champion)
         return await self.roll_back()
 
     async def roll_back(self) -> str:
@@ -93,7 +95,7 @@ class VersionAdmin:
             Refusal: there is none, or it cannot be loaded.
         """
         try:
-            return await self._router.roll_back()
+            return await self.router.roll_back()
         except EngineError as error:
-            serving = self._router.champion
+            serving = self.router.champion
             raise Refusal("version-unusable", version="", serving=serving) from error

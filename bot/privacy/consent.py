@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot.common.errors import DeliveryError
@@ -15,35 +16,27 @@ from storage.db.records import Generation
 from storage.tables import people
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
     """Gives and withdraws; each returns the id of the sentence that says what now holds.
 
     `on_yes` and `on_no` are called after a change, so that what learns can take it into account.
     """
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        pseudonyms: Pseudonyms,
-        messenger: Messenger,
-        on_yes: Callable[[], object],
-        on_no: Callable[[], object],
-    ) -> None:
-        self._db = db
-        self._pseudonyms = pseudonyms
-        self._messenger = messenger
-        self._on_yes = on_yes
-        self._on_no = on_no
+    db: Database
+    pseudonyms: Pseudonyms
+    messenger: Messenger
+    on_yes: Callable[[], object]
+    on_no: Callable[[], object]
 
     async def give(
         self, person_id: int, chat_id: int, at: datetime, *, text_version: int = CONSENT_TEXT_VERSION
     ) -> str:
         """Opt in to a version of the consent text, in one chat: to what was read, which may be an old question."""
-        person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
-        is_new = await people.grant(self._db, person, chat, text_version=text_version, at=at)
+        person, chat = self.pseudonyms.person(person_id), self.pseudonyms.chat(chat_id)
+        is_new = await people.grant(self.db, person, chat, text_version=text_version, at=at)
         if is_new:
-            self._on_yes()
+            self.on_yes()
         return "optin-done" if is_new else "optin-already"
 
     async def ask_once(self, generation: Generation) -> None:
@@ -56,24 +49,24 @@ class Consent:
         if (
             to.chat_id > 0
             or to.is_channel
-            or not await people.mark_asked(self._db, generation.chat, at=datetime.now(UTC))
+            or not await people.mark_asked(self.db, generation.chat, at=datetime.now(UTC))
         ):
             return
         address = Address(chat_id=to.chat_id, thread_id=to.thread_id)
         question, buttons = say(to.language, "consent-question"), consent_buttons(to.language)
         with contextlib.suppress(DeliveryError):  # /optin is there all the same
-            await with_retries(lambda: self._messenger.send(address, question, buttons))
+            await with_retries(lambda: self.messenger.send(address, question, buttons))
 
     async def note_asked(self, chat_id: int) -> None:
         """The question stands in a chat, by somebody's command."""
         if chat_id < 0:
-            await people.mark_asked(self._db, self._pseudonyms.chat(chat_id), at=datetime.now(UTC))
+            await people.mark_asked(self.db, self.pseudonyms.chat(chat_id), at=datetime.now(UTC))
 
     async def withdraw(self, person_id: int, chat_id: int, at: datetime) -> str:
         """Opt out, in one chat; all learning does without this person's texts and ratings there from now on."""
-        person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
-        was_in = await people.revoke(self._db, person, chat, at=at)
-        await people.clear_preference(self._db, person, chat, OWN_TASTE)
+        person, chat = self.pseudonyms.person(person_id), self.pseudonyms.chat(chat_id)
+        was_in = await people.revoke(self.db, person, chat, at=at)
+        await people.clear_preference(self.db, person, chat, OWN_TASTE)
         if was_in:
-            self._on_no()
+            self.on_no()
         return "optout-done" if was_in else "optout-already"

@@ -1,29 +1,29 @@
-"""/mydata: everything that is stored of a person, as one JSON document. Knows its shape, and no Telegram type."""
+"""/mydata: everything that is stored of a person, as one JSON document."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from bot.common.keys import Pseudonyms
+from bot.common.settings import Settings
 from bot.moderation.provenance import aigc
 from storage.db.database import Database
 from storage.db.records import Generation
 from storage.privacy import data_export
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MyData:
-    """Writes the document; `label` says of each text that a machine wrote it, and `producer` answers for it."""
+    """Writes the document; LABEL says of each text that a machine wrote it, and CONTENT_PRODUCER answers for it."""
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, label: str, producer: str) -> None:
-        self._db = db
-        self._pseudonyms = pseudonyms
-        self._label = label
-        self._producer = producer
+    db: Database
+    pseudonyms: Pseudonyms
+    settings: Settings
 
     async def document(self, person_id: int) -> bytes:
         """The document, UTF-8; it says so where there is nothing."""
-        person = self._pseudonyms.person(person_id)
-        found = await self._db.read(lambda c: data_export.of_person(c, person))
+        person = self.pseudonyms.person(person_id)
+        found = await self.db.read(lambda c: data_export.of_person(c, person))
         whole = asdict(found) | {
             "made_at": datetime.now(UTC).isoformat(),
             "you": {"telegram_id": person_id, "pseudonym": person},
@@ -40,8 +40,8 @@ class MyData:
             "telegram_message_id": text.delivery.message_id,
             "asked": [asdict(turn) for turn in text.messages],
             "written": text.text,
-            "label": self._label,
-            "AIGC": aigc(self._producer, text.id),
+            "label": self.settings.label,
+            "AIGC": aigc(self.settings.content_producer, text.id),
             "version": text.version,
             "state": text.state,
             "refines": text.parent,

@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bot.common.errors import DeliveryError
 from bot.common.keys import Keys, Pseudonyms, open_existing_keys, open_keys
@@ -25,6 +24,7 @@ from bot.messaging.messenger import Messenger
 from bot.operations.backups import Backups, Cleanup
 from bot.operations.maintenance import OPERATOR
 from engine.runs.run_dir import strip_run
+from storage.backup.backup import Scrubbed
 from storage.db.database import Database
 from storage.db.records import AuditEntry
 from storage.privacy import erasure, tombstones
@@ -35,30 +35,19 @@ from storage.tables import moderation
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """Erases people at their wish. `on_erased` is called after each, so that what has learned from them learns anew."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        keys: Keys,
-        service: GenerationService,
-        nightly: Nightly,
-        messenger: Messenger,
-        tombstones_file: Path,
-        cleanup: Cleanup,
-        on_erased: Callable[[], object],
-    ) -> None:
-        self._db = db
-        self._keys = keys
-        self._service = service
-        self._nightly = nightly
-        self._messenger = messenger
-        self._file = tombstones_file
-        self._cleanup = cleanup
-        self._on_erased = on_erased
-        self._tasks = BackgroundTasks()
+    db: Database
+    keys: Keys
+    service: GenerationService
+    nightly: Nightly
+    messenger: Messenger
+    settings: DataSettings
+    cleanup: Cleanup
+    on_erased: Callable[[], object]
+    _tasks: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
 
     async def forget(self, person_id: int) -> Done:
         """Erase everything of a person that there is now.
@@ -66,9 +55,9 @@ class Erasure:
         Raises:
             StorageError: the tombstone or the erasure cannot be written; a later try goes on.
         """
-        person = self._keys.pseudonyms.person(person_id)
-        await self._service.abandon_all_of(person)
-        erased = await self._erase(await _bury(self._db, self._file, person))
+        person = self.keys.pseudonyms.person(person_id)
+        await self.service.abandon_all_of(person)
+        erased = await self._erase(await _bury(self.db, self.settings, person))
         values: dict[str, str | float] = {"texts": len(erased.generations), "ratings": erased.ratings}
         return Done("forget-done", values, "forget", is_nameless=True)
 
@@ -78,7 +67,7 @@ class Erasure:
         Raises:
             StorageError: a tombstone is damaged, or the erasure cannot be written.
         """
-        for tombstone in await asyncio.to_thread(tombstones.unfinished, self._file):
+        for tombstone in await asyncio.to_thread(tombstones.unfinished, self.settings.tombstones_path):
             await self._erase(tombstone)
             logger.info("an erasure that was cut off is done")
 
@@ -88,29 +77,19 @@ class Erasure:
 
     async def _erase(self, tombstone: Tombstone) -> Erased:
         async def learn_anew(erased: Erased) -> None:
-            self._on_erased()
-            await self._nightly.start_over(erased.runs)
-            await self._nightly.strip(erased.runs)  # one may have come to its report meanwhile
+            self.on_erased()
+            await self.nightly.start_over(erased.runs)
+            await self.nightly.strip(erased.runs)  # one may have come to its report meanwhile
 
-        erased = await _erase(self._db, self._keys, self._file, tombstone, self._nightly.strip, learn_anew)
+        erased = await _erase(self.db, self.keys, self.settings, tombstone, self.nightly.strip, learn_anew)
         for chat_id, message_id in erased.placeholders:
             with contextlib.suppress(DeliveryError):
-                await self._messenger.delete(chat_id, message_id)
-        self._tasks.start(self._cleanup.clean(), name="cleanup")
+                await self.messenger.delete(chat_id, message_id)
+        self._tasks.start(self.cleanup.clean(), name="cleanup")
         return erased
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfflineErasure:
-    """What the operator's erasure has done."""
-
-    erased: Erased
-    rewritten: tuple[Path, ...]
-    unreadable: tuple[Path, ...]
-    """Damaged files that may still hold what was erased."""
-
-
-async def erase_offline(settings: DataSettings, person: str) -> OfflineErasure:
+async def erase_offline(settings: DataSettings, person: str) -> tuple[Erased, Scrubbed]:
     """Erase everything of a person, by pseudonym, from the database and every backup, while the bot is stopped.
 
     Raises:
@@ -126,14 +105,13 @@ async def erase_offline(settings: DataSettings, person: str) -> OfflineErasure:
         keys = open_existing_keys(settings)
         db = await Database.open(settings.database_path, keys.keyring)
         try:
-            tombstone = await _bury(db, settings.tombstones_path, person)
-            erased = await _erase(db, keys, settings.tombstones_path, tombstone, strip)
+            tombstone = await _bury(db, settings, person)
+            erased = await _erase(db, keys, settings, tombstone, strip)
             await moderation.append_audit(db, AuditEntry(datetime.now(UTC), OPERATOR, "forget", person))
             await erasure.vacuum(db)
         finally:
             await db.close()
-        scrubbed = await Backups(settings, keys).scrub()
-    return OfflineErasure(erased=erased, rewritten=scrubbed.rewritten, unreadable=scrubbed.unreadable)
+        return erased, await Backups(settings, keys).scrub()
 
 
 def pseudonym_of(settings: DataSettings, person: str) -> str | None:
@@ -149,17 +127,17 @@ def pseudonym_of(settings: DataSettings, person: str) -> str | None:
     return None
 
 
-async def _bury(db: Database, file: Path, person: str) -> Tombstone:
+async def _bury(db: Database, settings: DataSettings, person: str) -> Tombstone:
     """Write down that a person is to be erased, with all that there is of them now."""
     tombstone = Tombstone(person, await erasure.cutoff(db, person, datetime.now(UTC)))
-    await asyncio.to_thread(tombstones.append, file, tombstone)
+    await asyncio.to_thread(tombstones.append, settings.tombstones_path, tombstone)
     return tombstone
 
 
 async def _erase(
     db: Database,
     keys: Keys,
-    file: Path,
+    settings: DataSettings,
     tombstone: Tombstone,
     strip: Callable[[Collection[int]], Awaitable[None]],
     learn_anew: Callable[[Erased], Awaitable[None]] | None = None,
@@ -171,5 +149,5 @@ async def _erase(
     erased = await erasure.forget(db, person, at, names=keys.named_in)
     if learn_anew is not None:
         await learn_anew(erased)
-    await asyncio.to_thread(tombstones.append, file, replace(tombstone, is_done=True))
+    await asyncio.to_thread(tombstones.append, settings.tombstones_path, replace(tombstone, is_done=True))
     return erased

@@ -1,14 +1,15 @@
-"""Retention as a service: each hour, what is kept too long is deleted, and tainted versions are destroyed.
+"""Retention: each hour, what is kept too long is deleted, and tainted versions are destroyed.
 
-Knows periods and folders, not what is in them. A failure is logged and tried again the next hour.
+A failure is logged and tried again the next hour.
 """
 
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+from bot.common.settings import Settings
 from bot.learning.nightly import run_folder
 from bot.serving.version_router import VersionRouter
 from engine.errors import EngineError
@@ -26,24 +27,23 @@ WITHOUT_CONSENT = timedelta(hours=24)
 """So long after its delivery a text stays whole for which somebody has not opted in: it may be refined meanwhile."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """`days` is how long anything is kept, `tainted_days` how long a version may serve once it is tainted."""
+    """Nothing is kept longer than RETENTION_DAYS; a version that is tainted may serve for TAINTED_DAYS."""
 
-    def __init__(self, *, db: Database, router: VersionRouter, data_dir: Path, days: int, tainted_days: float) -> None:
-        self._db = db
-        self._router = router
-        self._data_dir = data_dir
-        self._kept = timedelta(days=days)
-        self._tainted = timedelta(days=tainted_days)
+    db: Database
+    router: VersionRouter
+    settings: Settings
 
     async def sweep(self) -> None:
         """Delete and destroy what is due."""
         now = datetime.now(UTC)
+        oldest = now - timedelta(days=self.settings.retention_days)
         try:
-            texts, ratings = await retention.purge_unconsented(self._db, before=now - WITHOUT_CONSENT)
-            old = await retention.delete_expired(self._db, before=now - self._kept)
-            await self._end_service(now)
-            for version in await versions.to_destroy(self._db, old_before=now - self._kept):
+            texts, ratings = await retention.purge_unconsented(self.db, before=now - WITHOUT_CONSENT)
+            old = await retention.delete_expired(self.db, before=oldest)
+            await self._retire_tainted(before=now - timedelta(days=self.settings.tainted_days))
+            for version in await versions.to_destroy(self.db, old_before=oldest):
                 await self._destroy(version)
         except (StorageError, EngineError, OSError):
             logger.exception("what is kept too long could not be deleted; trying again in an hour")
@@ -51,17 +51,17 @@ class Retention:
         if texts or ratings or old:
             logger.info("words of %d texts and raters of %d ratings purged; %d old texts deleted", texts, ratings, old)
 
-    async def _end_service(self, now: datetime) -> None:
-        """Normally the next run ends it; where no run comes, this does."""
-        serving = await versions.tainted_serving(self._db, self._router.base)
-        if any(version.tainted_at is not None and version.tainted_at <= now - self._tainted for version in serving):
-            await self._router.retire_tainted()
+    async def _retire_tainted(self, *, before: datetime) -> None:
+        """Normally the next run retires them; this is for where no run comes."""
+        serving = await versions.tainted_serving(self.db, self.router.base)
+        if any(version.tainted_at is not None and version.tainted_at <= before for version in serving):
+            await self.router.retire_tainted()
 
     async def _destroy(self, version: Version) -> None:
         with contextlib.suppress(EngineError):  # it is not loaded, or another server does not unload
-            await self._router.engine.unload_adapter(version.name)
-        await asyncio.to_thread(remove, self._data_dir / "versions" / version.name)
+            await self.router.engine.unload_adapter(version.name)
+        await asyncio.to_thread(remove, self.settings.data_dir / "versions" / version.name)
         assert version.run is not None, "the base is never destroyed"
-        await asyncio.to_thread(strip_run, run_folder(self._data_dir, version.run))
-        await versions.mark_destroyed(self._db, version.name, at=datetime.now(UTC))
+        await asyncio.to_thread(strip_run, run_folder(self.settings.data_dir, version.run))
+        await versions.mark_destroyed(self.db, version.name, at=datetime.now(UTC))
         logger.info("version %s is destroyed", version.name)

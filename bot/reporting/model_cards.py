@@ -1,24 +1,23 @@
-"""/about: the card of the version that wrote a text, in a person's words. Knows cards and sentences, not Telegram."""
+"""/about: the card of the version that wrote a text, in words."""
 
-from pathlib import Path
+from dataclasses import dataclass
 
 from bot.common.errors import Refusal
 from bot.common.i18n import say
+from bot.common.settings import Settings
 from bot.serving.version_router import VersionRouter
 from engine.runs.versions import VersionCard, licence_of, read_card
 from storage.db.database import Database
 from storage.tables import generations, versions
 
 
-class Cards:
-    """Finds and words the cards. `contact` answers for the bot; "": its admins."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCards:
+    """Finds the cards and words them."""
 
-    def __init__(self, *, db: Database, router: VersionRouter, versions_dir: Path, model: str, contact: str) -> None:
-        self._db = db
-        self._router = router
-        self._versions_dir = versions_dir
-        self._model = model
-        self._contact = contact
+    db: Database
+    router: VersionRouter
+    settings: Settings
 
     async def of_text(self, chat_id: int, shown_in: int, language: str) -> str:
         """What wrote the text that a message shows.
@@ -26,7 +25,7 @@ class Cards:
         Raises:
             Refusal: the message shows no text.
         """
-        generation = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
+        generation = await generations.by_message(self.db, chat_id=chat_id, message_id=shown_in)
         if generation is None or generation.version is None:
             raise Refusal("about-usage")
         head = say(language, "about-text", generation=str(generation.id), version=generation.version)
@@ -34,21 +33,21 @@ class Cards:
 
     async def of_champion(self, language: str) -> str:
         """What writes now, and who answers for it."""
-        who = self._contact or say(language, "privacy-admins")
-        head = say(language, "about-bot", contact=who, version=self._router.champion)
-        return f"{head}\n\n{await self._card(self._router.champion, language)}"
+        who = self.settings.privacy_contact or say(language, "privacy-admins")
+        head = say(language, "about-bot", contact=who, version=self.router.champion)
+        return f"{head}\n\n{await self._card(self.router.champion, language)}"
 
     async def _card(self, name: str, language: str) -> str:
-        version = await versions.by_name(self._db, name)
+        version = await versions.by_name(self.db, name)
         if version is not None and version.run is None:
             return self._base_in_words(name, language)
-        card = read_card(self._versions_dir / name)
+        card = read_card(self.settings.data_dir / "versions" / name)
         if card is None:
             return say(language, "about-gone", version=name)
         return _in_words(card, language)
 
     def _base_in_words(self, name: str, language: str) -> str:
-        licence = licence_of(self._model) or say(language, "about-no-licence")
+        licence = licence_of(self.settings.model) or say(language, "about-no-licence")
         return say(language, "about-base", version=name, licence=licence)
 
 

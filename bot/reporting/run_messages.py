@@ -8,11 +8,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
+from bot.common.settings import Settings
 from bot.common.tasks import BackgroundTasks
 from bot.common.text import truncate
 from bot.common.timing import USUAL, Timing
@@ -145,43 +146,32 @@ def seconds_left(run: Run, share: float) -> int | None:
     return round(spent * (1 - share) / share) if share > _ETA_SHARE else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunMessages:
     """Keeps the messages that follow a run up to date, and tells admins. Set as `on_end` of `Nightly` and of the canary
     monitor."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        nightly: Nightly,
-        messenger: Messenger,
-        statistics: StatisticsCharts,
-        data_dir: Path,
-        admin_ids: tuple[int, ...],
-        timing: Timing = USUAL,
-    ) -> None:
-        self._db = db
-        self._nightly = nightly
-        self._messenger = messenger
-        self._statistics = statistics
-        self._data_dir = data_dir
-        self._admin_ids = admin_ids
-        self._refresh_seconds = timing.progress
-        self._followers = BackgroundTasks()
+    db: Database
+    nightly: Nightly
+    messenger: Messenger
+    statistics: StatisticsCharts
+    settings: Settings
+    timing: Timing = USUAL
+    _followers: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
 
     async def status(self, language: str) -> str:
         """One sentence on the present run, or on the last one."""
-        run = await runs.latest(self._db)
+        run = await runs.latest(self.db)
         if run is None:
             return say(language, "retrain-none")
         if run.verdict is None:
-            return progress_sentence(run, self._nightly.progress, language)
+            return progress_sentence(run, self.nightly.progress, language)
         return verdict_sentence(run, language)
 
     async def follow(self, run: int, message: ProgressMessage) -> None:
         """Show a run's progress, and at last its verdict, by editing a message."""
-        await runs.add_progress_message(self._db, run, message)
-        latest = await runs.latest(self._db)
+        await runs.add_progress_message(self.db, run, message)
+        latest = await runs.latest(self.db)
         if latest is not None and latest.id == run and latest.verdict is not None:
             await self._show(message, verdict_sentence(latest, message.language))
         else:
@@ -189,15 +179,15 @@ class RunMessages:
 
     async def resume(self) -> None:
         """Go on showing the progress of a run that was resumed after a restart."""
-        run = await self._nightly.running()
+        run = await self.nightly.running()
         if run is not None:
-            for message in await runs.progress_messages(self._db, run.id):
+            for message in await runs.progress_messages(self.db, run.id):
                 self._followers.start(self._keep_showing(run.id, message), name=f"progress of run {run.id}")
 
     async def run_ended(self, run: Run) -> None:
         """Show the verdict to those who follow the run, and after a scheduled run the digest to every admin."""
         await self.close()
-        for message in await runs.progress_messages(self._db, run.id):
+        for message in await runs.progress_messages(self.db, run.id):
             await self._show(message, verdict_sentence(run, message.language))
         if run.slot is not None:
             await self._tell_admins(partial(self._send_digest, run))
@@ -206,7 +196,7 @@ class RunMessages:
         """Tell every admin that the ratings have ended a trial."""
 
         async def tell(to: Address, language: str) -> None:
-            await with_retries(partial(self._messenger.send, to, ending_sentence(trial, language)))
+            await with_retries(partial(self.messenger.send, to, ending_sentence(trial, language)))
 
         await self._tell_admins(tell)
 
@@ -216,26 +206,26 @@ class RunMessages:
 
     async def _keep_showing(self, run_id: int, message: ProgressMessage) -> None:
         shown = ""
-        while (run := await self._nightly.running()) is not None and run.id == run_id:
-            text = progress_sentence(run, self._nightly.progress, message.language)
+        while (run := await self.nightly.running()) is not None and run.id == run_id:
+            text = progress_sentence(run, self.nightly.progress, message.language)
             if text != shown:
                 try:
-                    await self._messenger.edit(message.chat_id, message.message_id, text, urgency=Urgency.PREVIEW)
+                    await self.messenger.edit(message.chat_id, message.message_id, text, urgency=Urgency.PREVIEW)
                     shown = text
                 except DeliveryError as error:
                     logger.info("run %d: progress not shown: %s", run_id, error)
-            await asyncio.sleep(self._refresh_seconds)
+            await asyncio.sleep(self.timing.progress)
 
     async def _show(self, message: ProgressMessage, text: str) -> None:
         try:
-            await with_retries(lambda: self._messenger.edit(message.chat_id, message.message_id, text))
+            await with_retries(lambda: self.messenger.edit(message.chat_id, message.message_id, text))
         except DeliveryError as error:
             logger.warning("a run's verdict cannot be shown: %s", error)
 
     async def _tell_admins(self, tell: Callable[[Address, str], Awaitable[None]]) -> None:
-        for admin in self._admin_ids:
-            asked_in = await runs.latest_language_in(self._db, admin)
-            language = asked_in or await generations.latest_language_in(self._db, admin) or "en"
+        for admin in self.settings.admin_ids:
+            asked_in = await runs.latest_language_in(self.db, admin)
+            language = asked_in or await generations.latest_language_in(self.db, admin) or "en"
             try:
                 await tell(Address(chat_id=admin), language)
             except DeliveryError as error:
@@ -254,17 +244,17 @@ class RunMessages:
                 parts.append(say(language, "digest-example", prompt=example.prompt, before=before, after=after))
             if run.reason != "approval":
                 buttons = undo_button(language, run.version)
-        await with_retries(partial(self._messenger.send, to, "\n\n".join(parts), buttons))
+        await with_retries(partial(self.messenger.send, to, "\n\n".join(parts), buttons))
         try:
-            picture = await self._statistics.picture_of(None, language)
+            picture = await self.statistics.picture_of(None, language)
         except Refusal:  # nobody has rated anything
             return
-        await with_retries(partial(self._messenger.send_picture, to, picture.png, caption=picture.caption))
+        await with_retries(partial(self.messenger.send_picture, to, picture.png, caption=picture.caption))
 
     def _examples(self, run: int) -> Sequence[Comparison]:
         """Where the new version pleases more than the old one, by the gate's judge; none where the report is gone."""
         try:
-            examples = read_report(run_folder(self._data_dir, run)).examples
+            examples = read_report(run_folder(self.settings.data_dir, run)).examples
         except RunError:
             return ()
         changed = [example for example in examples if example.before != example.after]

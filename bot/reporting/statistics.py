@@ -1,7 +1,7 @@
 """What /top and /stats say: the best-loved texts of the week in a chat, and a chart of what is learned."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bot.common.errors import Refusal
@@ -19,13 +19,13 @@ _SUPERGROUP = -1_000_000_000_000
 """Chat ids of supergroups and channels lie below; links to their messages have the rest of the number."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Favourites:
     """Finds and words them. `label` says that the texts are a machine's."""
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, label: str) -> None:
-        self._db = db
-        self._pseudonyms = pseudonyms
-        self._label = label
+    db: Database
+    pseudonyms: Pseudonyms
+    label: str
 
     async def of_chat(self, chat_id: int, language: str) -> str:
         """The best of the last seven days.
@@ -33,12 +33,12 @@ class Favourites:
         Raises:
             Refusal: nobody likes anything yet.
         """
-        chat, since = self._pseudonyms.chat(chat_id), datetime.now(UTC) - FAVOURITES_PERIOD
-        best = await statistics.top_texts(self._db, chat, since=since, most=MOST)
+        chat, since = self.pseudonyms.chat(chat_id), datetime.now(UTC) - FAVOURITES_PERIOD
+        best = await statistics.top_texts(self.db, chat, since=since, most=MOST)
         if not best:
             raise Refusal("top-empty")
         entries = "\n\n".join(_entry(place, one) for place, one in enumerate(best, start=1))
-        return f"{say(language, 'top')}\n\n{entries}\n\n{self._label}"
+        return f"{say(language, 'top')}\n\n{entries}\n\n{self.label}"
 
 
 def _entry(place: int, one: TopText) -> str:
@@ -61,15 +61,15 @@ class Picture:
     caption: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatisticsCharts:
     """Draws the numbers of the last thirty days."""
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, admin_ids: frozenset[int]) -> None:
-        self._db = db
-        self._pseudonyms = pseudonyms
-        self._admin_ids = admin_ids
-        self._drawing = asyncio.Lock()
-        """matplotlib draws one picture at a time."""
+    db: Database
+    pseudonyms: Pseudonyms
+    admin_ids: frozenset[int]
+    _drawing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    """matplotlib draws one picture at a time."""
 
     async def picture(self, *, chat_id: int, person_id: int, is_private: bool, language: str) -> Picture:
         """The numbers of a chat; an admin gets in private those of all chats.
@@ -77,8 +77,8 @@ class StatisticsCharts:
         Raises:
             Refusal: there is nothing to draw yet.
         """
-        is_all = is_private and person_id in self._admin_ids
-        return await self.picture_of(None if is_all else self._pseudonyms.chat(chat_id), language)
+        is_all = is_private and person_id in self.admin_ids
+        return await self.picture_of(None if is_all else self.pseudonyms.chat(chat_id), language)
 
     async def picture_of(self, chat: str | None, language: str) -> Picture:
         """The numbers of a chat (a pseudonym), or of all chats.
@@ -87,7 +87,7 @@ class StatisticsCharts:
             Refusal: there is nothing to draw yet.
         """
         since = datetime.now(UTC) - PERIOD
-        numbers = await self._db.read(lambda c: read_statistics(c, since=since, chat=chat))
+        numbers = await self.db.read(lambda c: read_statistics(c, since=since, chat=chat))
         unnamed = _in_words(numbers.counted)
         if not numbers.ratings:
             raise Refusal("stats-only-counted", emoji=unnamed) if unnamed else Refusal("stats-empty")

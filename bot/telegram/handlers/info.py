@@ -16,7 +16,7 @@ from bot.messaging.messenger import with_retries
 from bot.messaging.render import consent_buttons
 from bot.moderation.provenance import ProvenanceCheck
 from bot.privacy.consent import Consent
-from bot.reporting.model_cards import Cards
+from bot.reporting.model_cards import ModelCards
 from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, reply, toast, unpacked
 from bot.telegram.sender import Sender
@@ -31,7 +31,7 @@ class InfoHandlers:
     preferences: Preferences
     statistics: StatisticsCharts
     favourites: Favourites
-    cards: Cards
+    cards: ModelCards
     provenance: ProvenanceCheck
     reaction_test: ReactionTest
     sender: Sender

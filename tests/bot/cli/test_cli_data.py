@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from bot.cli.__main__ import app
 from bot.cli.terminal import confirm
 from bot.common.keys import open_keys
-from bot.common.lock import held
+from bot.common.lock import hold_data_dir
 from bot.common.settings import DataSettings, Settings
 from engine.runs.run_dir import Comparison, Reason, RunReport, read_report, write_report
 from storage.backup import backup, restore
@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_restored_is_refused_before_anything_is_asked(data
 
 def test_nothing_is_replaced_or_erased_while_a_bot_holds_the_folder(data: Path) -> None:
     made = ovation("backup").stdout.strip()
-    with held(data):
+    with hold_data_dir(data):
         for command in (("restore", made), ("forget", str(ADA_ID))):
             result = ovation(*command, "--yes")
             assert result.exit_code == 2 and "Another Ovation is running" in told(result)
