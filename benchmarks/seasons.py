@@ -30,7 +30,7 @@ from engine.inference.chooser import Shown
 from engine.models.loader import Base, load_base
 from engine.models.logprobs import CausalModel, Encoded, encode
 from engine.preference.features import text_features
-from engine.preference.head import TasteHead, fit, labels_of
+from engine.preference.head import PreferenceHead, fit, labels_of
 from engine.preference.personal import nearly_best
 from engine.runs.config import write_config
 from engine.runs.run_dir import ADAPTER_FOLDER, RunReport
@@ -95,7 +95,7 @@ def write(model: CausalModel, asked: Sequence[Request], *, takes: int, seed: int
     return sample_replies(model, base, prompts, config=config, count=takes * len(prompts), seed=seed)
 
 
-def choose(replies: Replies, head: TasteHead | None) -> list[int]:
+def choose(replies: Replies, head: PreferenceHead | None) -> list[int]:
     """The place of the text to show for each prompt: the newest that is nearly the best; without a head, the first."""
     count = len(replies.prompts)
     if head is None:
@@ -106,7 +106,7 @@ def choose(replies: Replies, head: TasteHead | None) -> list[int]:
     return [shown.newest(texts, [take * count + prompt for take in takes[prompt]]) for prompt in range(count)]
 
 
-def head_of(rows: Sequence[RatedGeneration]) -> TasteHead:
+def head_of(rows: Sequence[RatedGeneration]) -> PreferenceHead:
     """The taste head on these ratings, as the bot teaches it to the engine."""
     examples, _ = examples_of(rows)
     encoded = [encode(starter(), example.messages, example.text) for example in examples]
@@ -129,7 +129,7 @@ def reachable(taste: Taste) -> float:
     return float(liked.reshape(FRESH_TAKES, -1).amax(0).mean())
 
 
-def standing(model: CausalModel, taste: Taste, head: TasteHead | None) -> Standing:
+def standing(model: CausalModel, taste: Taste, head: PreferenceHead | None) -> Standing:
     """Measure a version, with the base's own texts for the base."""
     asked = _fresh()[0]
     replies = write(model, asked, takes=BEST_OF, seed=7)

@@ -27,21 +27,13 @@ from bot.learning.trainer import run_config
 from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
-from engine.evaluation.sampling import Prompt, sample_replies
+from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models.loader import load_base
-from engine.models.logprobs import encode
+from engine.models.logprobs import encode, sequence_log_probs
 from engine.runs.config import RunConfig, write_config
 from engine.runs.run_dir import DATASET_FILE, METRICS_FILE, read_progress
-from engine.training.checkpoints import Trail
-from engine.training.kto import (
-    Course,
-    TrainingSet,
-    add_adapter,
-    balanced_weights,
-    fit_adapter,
-    reference_log_probs,
-    trained_parameters,
-)
+from engine.training.kto import balanced_weights, fit_adapter
+from engine.training.stage import Checkpoints, Curves, TrainingSet, TrainingStage, add_adapter, trained_parameters
 
 RATINGS, RATERS, EPOCHS, BATCH = 400, 20, 3, 32
 REPETITIONS = 3
@@ -66,7 +58,7 @@ def _rated_texts() -> list[RatedGeneration]:
         for kind in kinds
         for topic in TOPICS
     ]
-    prompts = [Prompt(tuple(base.template.encode(messages)), messages[-1].content) for messages in asked]
+    prompts = [Prompt.of(base, messages) for messages in asked]
     replies = sample_replies(base.model, base, prompts, config=run_config("starter"), count=RATINGS, seed=1)
     texts = [str(base.tokenizer.decode(list(row.completion), skip_special_tokens=True)) for row in replies.rows]
     usual = statistics.median(map(len, texts))
@@ -99,12 +91,15 @@ def train_ours(folder: Path) -> float:
     began = time.perf_counter()
     rows = tuple(encode(base, example.messages, example.text) for example in examples)
     weights = balanced_weights([example.value for example in examples], [example.weight for example in examples])
-    references = reference_log_probs(base.model, base, rows, max_tokens=config.max_batch_tokens)
+    references = sequence_log_probs(base.model, base, rows, max_tokens=config.max_batch_tokens)
     data = TrainingSet(rows=rows, signed_weights=torch.tensor(weights), references=references, anchors=())
     model = add_adapter(base, config)
-    trail, deadline = Trail(trained_parameters(model)), time.monotonic() + 3600.0
-    course = Course(base, deadline, trail, kl_budget=1e9, measure_kl=lambda: 0.0, report=lambda *_: None)
-    fit_adapter(model, data, config, course)
+    stage = TrainingStage(
+        base, model, config, prompts=(), sample=lambda *_: Replies((), (), (), ()), liking=lambda _: torch.zeros(0),
+        checkpoints=Checkpoints(trained_parameters(model)), deadline=time.monotonic() + 3600.0,
+        measure_kl=lambda: 0.0, kl_budget=1e9, report=lambda *_: None, curves=Curves(),
+    )  # fmt: skip
+    fit_adapter(stage, data)
     return EPOCHS * len(rows) / (time.perf_counter() - began)
 
 

@@ -51,7 +51,7 @@ class DataCard:
     set_aside: int
     """Ratings that came from a brigade."""
     like_share: float
-    """Of the examples' |value| x weight; training balances it (`engine.models.logprobs.balanced_weights`)."""
+    """Of the examples' |value| x weight; training balances it (`engine.training.kto.balanced_weights`)."""
     kinds: dict[str, int]
     versions: dict[str, int] = field(default_factory=dict)
     by_chat: dict[str, int] = field(default_factory=dict)

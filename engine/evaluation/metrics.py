@@ -1,8 +1,10 @@
-"""Measuring a version by its replies: their distance from the base, and how the judge likes them.
+"""Measuring a version by its replies: how far they are from the base's, and how a judge likes them.
 
-Knows models, tokens and texts. Knows nothing of run folders or of what follows from the numbers:
-`engine.runs.promotion_gate`
-decides.
+The judge is fitted on ratings that the candidate has not learned from. They are divided by prompt: the learner, a
+preference head on the larger part, is what the candidate follows. The judge is a second head on the smaller part, which
+takes the learner's log-odds as one more feature (stacking: Wolpert 1992): a hundred ratings are few for a head of their
+own, but they tell how far the learner can be believed. Where the learner has learned noise its opinion gets a weight of
+about 0, and no candidate seems better.
 """
 
 from collections.abc import Sequence
@@ -13,24 +15,63 @@ from peft import PeftModelForCausalLM
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from engine.evaluation.judge import Judge
-from engine.evaluation.probes import GOLDEN_PROMPTS, manages
+from engine.evaluation.probes import GOLDEN_PROMPTS, is_proper_answer
 from engine.evaluation.sampling import Replies
 from engine.models import distributed
 from engine.models.loader import Base
-from engine.models.logprobs import Encoded, collate, completion_logits, completion_targets, micro_batches
+from engine.models.logprobs import Encoded, completion_logits, shared_batches
 from engine.preference.features import text_features
-from engine.preference.head import Signal
+from engine.preference.head import Labels, PreferenceHead, Signal, auroc, fit
 from engine.runs.config import RunConfig
 from engine.runs.promotion_gate import Estimate, Measurements
 from engine.runs.run_dir import Comparison
 from engine.runs.text_metrics import TextMeasures, count_pairs, measure_texts
 from engine.safety.filter import Findings
 
+JUDGED_ONE_IN = 4
+"""The ratings of one prompt in so many are the judge's alone."""
 JUDGE_DRAWS = 400
 """Heads drawn from the judge's posterior."""
 SHOWN = 5
 """Pairs of replies that the report shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Both heads, and how well the learner predicts ratings that it has not seen."""
+
+    learner: PreferenceHead
+    own: PreferenceHead
+    held_out_auroc: float
+    """Chance that the learner ranks a liked text of the judge's part above a disliked one."""
+
+    def learner_liking(self, features: Tensor, *, count: int, seed: int) -> Tensor:
+        """The chance of a like by the learner, (n,), the mean over draws from its posterior."""
+        return self.learner.draws(features, count=count, seed=seed).mean(0)
+
+    def draws(self, features: Tensor, *, count: int, seed: int) -> Tensor:
+        """Chances of a like under `count` draws of the judge, (count, n)."""
+        return self.own.draws(features, count=count, seed=seed, opinion=self.learner.logits(features))
+
+
+def is_judged(group: str) -> bool:
+    """Whether the ratings of a prompt, by `engine.api.types.group_of`, are the judge's."""
+    return int(group, 16) % JUDGED_ONE_IN == 0
+
+
+def fit_judge(features: Tensor, labels: Labels, judged: Tensor) -> Judge:
+    """Fit both heads on (n, d) features; `judged`, (n,) bool, marks the judge's part, the rest is the learner's."""
+    learner = fit(features[~judged], labels.part(~judged))
+    opinion, held_out = learner.logits(features[judged]), labels.part(judged)
+    own = fit(features[judged], held_out, opinion=opinion)
+    signed = held_out.votes * (2.0 * held_out.likes - 1.0)
+    return Judge(learner, own, float(auroc(opinion[:, None], signed[:, None])))
+
+
+def some_on_each_side(labels: Labels, judged: Tensor, *, fewest: int) -> bool:
+    """Whether both parts have at least so many likes and dislikes."""
+    likes = [labels.likes[part] for part in (judged, ~judged)]
+    return all(min(int((part > 0.5).sum()), int((part < 0.5).sum())) >= fewest for part in likes)
 
 
 @torch.no_grad()
@@ -41,8 +82,7 @@ def divergence(model: PeftModelForCausalLM, base: Base, rows: Sequence[Encoded],
     steadier than the sampled tokens' log-ratio. Of a model that writes from noise it is an upper bound.
     """
     totals = torch.zeros(len(rows))
-    for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
-        batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=model.device)
+    for group, batch in shared_batches(base, rows, max_tokens=max_tokens):
         logits, owners = completion_logits(model, batch)
         with model.disable_adapter():
             base_logits, _ = completion_logits(model, batch)
@@ -51,7 +91,7 @@ def divergence(model: PeftModelForCausalLM, base: Base, rows: Sequence[Encoded],
         sums = torch.zeros(len(group), device=per_token.device).index_add(0, owners, per_token)
         totals[torch.tensor(group)] = sums.cpu()
     # By the chain rule: of the noise, and of the texts once the noise is given.
-    noise = [base.family.noise_kl(model.get_base_model(), row.prompt) for row in rows]
+    noise = [base.family.noise_kl(base.model, row.prompt) for row in rows]
     return distributed.total(totals) + torch.tensor(noise)
 
 
@@ -59,16 +99,15 @@ def divergence(model: PeftModelForCausalLM, base: Base, rows: Sequence[Encoded],
 def cross_entropy(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> float:
     """The base's surprise at the rows' completions, nats a token, over all tokens."""
     total = 0.0
-    for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
-        batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=base.model.device)
+    for _, batch in shared_batches(base, rows, max_tokens=max_tokens):
         logits, _ = completion_logits(base.model, batch)
-        total += float(F.cross_entropy(logits, completion_targets(batch), reduction="sum"))
+        total += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
     tokens = sum(len(row.completion) for row in rows)
     return float(distributed.total(torch.tensor(total, dtype=torch.float64))) / max(1, tokens)
 
 
 @dataclass(frozen=True, slots=True)
-class Appraisal:
+class Evaluation:
     """What one version's replies are like."""
 
     replies: Replies
@@ -77,79 +116,82 @@ class Appraisal:
     fluency: float
     """The base's cross-entropy, nats a token."""
     golden: float
-    """Share of the golden prompts that it manages."""
+    """Share of the golden prompts that it answers properly."""
     golden_replies: Replies
     golden_liking: Tensor
     """(G,): the chance of a like of each."""
     unsafe: float
     """Share of the replies in which the safety filter finds something."""
 
+    def text_measures(self, pairs: int, rated_texts: Sequence[str]) -> TextMeasures:
+        """How the replies read, with the diversity of so many pairs of tokens."""
+        completions = [row.completion for row in self.replies.rows]
+        return measure_texts(
+            self.replies.texts, completions, fluency=self.fluency, pairs=pairs, rated_texts=rated_texts
+        )
+
 
 @torch.no_grad()
-def appraise(
+def evaluate(
     base: Base, judge: Judge, replies: Replies, golden: Replies, config: RunConfig, findings: Findings
-) -> Appraisal:
+) -> Evaluation:
     """Read a version's replies to the logged and to the golden prompts with the base, whose adapters must be off.
 
     Which heads are drawn depends on the run's seed only, so that both versions meet the same ones.
     """
-    features = text_features(base, replies.rows, max_tokens=config.max_batch_tokens)
-    managed = [
-        manages(messages, text, ended=row.completion[-1] in base.end_tokens)
+
+    def liking(rows: Sequence[Encoded]) -> Tensor:
+        features = text_features(base, rows, max_tokens=config.max_batch_tokens)
+        return distributed.by_first(lambda: judge.draws(features, count=JUDGE_DRAWS, seed=config.seed))
+
+    proper = [
+        is_proper_answer(messages, text, ended=row.completion[-1] in base.end_tokens)
         for messages, text, row in zip(GOLDEN_PROMPTS, golden.texts, golden.rows, strict=True)
     ]
-    golden_features = text_features(base, golden.rows, max_tokens=config.max_batch_tokens)
-    return Appraisal(
+    return Evaluation(
         replies=replies,
-        liking=distributed.by_first(lambda: judge.draws(features, count=JUDGE_DRAWS, seed=config.seed)),
-        unsafe=sum(bool(findings(text)) for text in replies.texts) / len(replies.texts),
-        golden_replies=golden,
-        golden_liking=distributed.by_first(
-            lambda: judge.draws(golden_features, count=JUDGE_DRAWS, seed=config.seed).mean(0)
-        ),
+        liking=liking(replies.rows),
         fluency=cross_entropy(base, replies.rows, max_tokens=config.max_batch_tokens),
-        golden=sum(managed) / len(managed),
+        golden=sum(proper) / len(proper),
+        golden_replies=golden,
+        golden_liking=liking(golden.rows).mean(0),
+        unsafe=sum(bool(findings(text)) for text in replies.texts) / len(replies.texts),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Background:
-    """What is measured beside the replies."""
+def compare(
+    base: Evaluation,
+    champion: Evaluation,
+    candidate: Evaluation,
+    *,
+    kl: Tensor,
+    signal: Signal,
+    held_out: float,
+    logged: Estimate | None,
+    rated_texts: Sequence[str],
+) -> Measurements:
+    """The candidate against the champion by liking, and against the base by the rest.
 
-    signal: Signal
-    kl: Tensor
-    """(n,): the candidate's distance from the base along each reply, nats."""
-    held_out: float
-    logged: Estimate | None
-    rated_texts: Sequence[str]
-
-
-def compare(base: Appraisal, before: Appraisal, after: Appraisal, background: Background) -> Measurements:
-    """The candidate (`after`) against the champion (`before`) by liking, and against the base by the rest."""
-    pairs = min(count_pairs([row.completion for row in each.replies.rows]) for each in (base, after))
-    kl = background.kl.sort().values
-    prompts = before.replies.prompts
+    `kl` is the candidate's distance from the base along each reply, (n,), nats; the other fields as in `Measurements`.
+    """
+    pairs = min(count_pairs([row.completion for row in each.replies.rows]) for each in (base, candidate))
+    kl = kl.sort().values
+    prompts = champion.replies.prompts
     return Measurements(
-        signal=background.signal.auroc,
-        chance=background.signal.chance,
-        gains=means_by_prompt(after.liking - before.liking, before.replies.owners).tolist(),
+        signal=signal.auroc,
+        chance=signal.chance,
+        gains=means_by_prompt(candidate.liking - champion.liking, champion.replies.owners).tolist(),
         people=[prompt.author for prompt in prompts],
         segments=[prompt.segments for prompt in prompts],
-        held_out=background.held_out,
-        logged=background.logged,
+        held_out=held_out,
+        logged=logged,
         kl=float(kl.mean()),
         kl_tail=float(kl[int(0.99 * (len(kl) - 1))]),
-        golden=(base.golden, after.golden),
-        unsafe=(base.unsafe, after.unsafe),
-        base=_texts_of(base, pairs, background.rated_texts),
-        candidate=_texts_of(after, pairs, background.rated_texts),
+        golden=(base.golden, candidate.golden),
+        unsafe=(base.unsafe, candidate.unsafe),
+        base=base.text_measures(pairs, rated_texts),
+        candidate=candidate.text_measures(pairs, rated_texts),
     )
-
-
-def _texts_of(appraisal: Appraisal, pairs: int, rated_texts: Sequence[str]) -> TextMeasures:
-    replies = appraisal.replies
-    completions = [row.completion for row in replies.rows]
-    return measure_texts(replies.texts, completions, fluency=appraisal.fluency, pairs=pairs, rated_texts=rated_texts)
 
 
 def means_by_prompt(values: Tensor, owners: Sequence[int]) -> Tensor:
@@ -159,22 +201,21 @@ def means_by_prompt(values: Tensor, owners: Sequence[int]) -> Tensor:
     return sums.index_add(1, prompts, values) / torch.bincount(prompts)
 
 
-def pairs_to_show(earlier: Appraisal, later: Appraisal) -> tuple[Comparison, ...]:
+def pairs_to_show(before: Evaluation, after: Evaluation) -> tuple[Comparison, ...]:
     """Pairs from the worst change to the best, evenly by rank, so that nobody is shown only triumphs.
 
     Replies to the golden prompts, for what people asked is nobody's to read in a report.
     """
-    before, after = earlier.golden_replies, later.golden_replies
-    liked_before, liked_after = earlier.golden_liking, later.golden_liking
-    ranked = (liked_after - liked_before).argsort().tolist()
+    ranked = (after.golden_liking - before.golden_liking).argsort().tolist()
     chosen = dict.fromkeys(ranked[round(i * (len(ranked) - 1) / (SHOWN - 1))] for i in range(SHOWN))
+    old, new = before.golden_replies, after.golden_replies
     return tuple(
         Comparison(
-            before.prompts[before.owners[i]].shown,
-            before.texts[i],
-            after.texts[i],
-            float(liked_before[i]),
-            float(liked_after[i]),
+            old.prompts[old.owners[i]].messages[-1].content,
+            old.texts[i],
+            new.texts[i],
+            float(before.golden_liking[i]),
+            float(after.golden_liking[i]),
         )
         for i in chosen
     )

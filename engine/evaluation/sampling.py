@@ -1,12 +1,9 @@
-"""What a version answers to logged prompts, sampled in bulk by the very code that serves people.
-
-Knows models, token ids and sampling. Knows nothing of ratings, judges or run folders.
-"""
+"""What a version answers to logged prompts, sampled in bulk by the very code that serves people."""
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Self, cast
 
 from peft import PeftModelForCausalLM
 from transformers import PreTrainedModel
@@ -30,19 +27,16 @@ class Prompt:
     """A logged prompt to replay."""
 
     tokens: tuple[int, ...]
-    shown: str
-    """The last message, for people."""
+    messages: tuple[Message, ...] = ()
     author: str = ""
     """Who asked, by a pseudonym."""
     segments: tuple[str, ...] = ()
     """What those who asked have in common with others."""
-    messages: tuple[Message, ...] = ()
 
     @classmethod
-    def of(cls, base: Base, messages: Sequence[Message], **known: Any) -> Self:  # noqa: ANN401
-        """The prompt that these messages are to this model; `known` are the fields that they do not tell."""
-        shown = {"shown": messages[-1].content, "messages": tuple(messages), **known}
-        return cls(tuple(base.template.encode(messages)), **shown)
+    def of(cls, base: Base, messages: Sequence[Message], author: str = "", segments: tuple[str, ...] = ()) -> Self:
+        """The prompt that these messages are to a model."""
+        return cls(tuple(base.template.encode(messages)), tuple(messages), author, segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,7 @@ class Replies:
     """What one version answered; rows, texts and owners in the same order."""
 
     rows: tuple[Encoded, ...]
-    """Prompt and sampled tokens, the end token included where it came."""
+    """Prompt, with the noise that was drawn for it, and sampled tokens, the end token included where it came."""
     texts: tuple[str, ...]
     prompts: tuple[Prompt, ...]
     owners: tuple[int, ...]
@@ -71,27 +65,17 @@ def sample_replies(
     owners = tuple(number % len(prompts) for number in range(count))
     limits = [min(config.max_new_tokens, base.context_tokens - len(prompt.tokens)) for prompt in prompts]
     rows = [
-        Row(
-            prompts[owner].tokens,
-            replace(sampling, max_tokens=limits[owner], seed=seed * _SEED_STRIDE + number),
-        )
+        Row(prompts[owner].tokens, replace(sampling, max_tokens=limits[owner], seed=seed * _SEED_STRIDE + number))
         for number, owner in enumerate(owners)
     ]
     longest = max(len(prompt.tokens) for prompt in prompts) + config.max_new_tokens
     most_rows = min(_MOST_ROWS, max(1, config.max_batch_tokens // longest))
     written = _write(model, base, rows, most_rows=most_rows)
+    texts = base.tokenizer.batch_decode([written[row] for row in rows], skip_special_tokens=True)
     return Replies(
-        rows=tuple(
-            Encoded(tuple(row.prompt), tuple(written[row]))
-            for row in rows  # with the noise it was written from
-        ),
+        rows=tuple(Encoded(tuple(row.prompt), tuple(written[row])) for row in rows),
         texts=tuple(
-            base.family.as_shown(text, prompts[owner].messages)
-            for owner, text in zip(
-                owners,
-                base.tokenizer.batch_decode([written[row] for row in rows], skip_special_tokens=True),
-                strict=True,
-            )
+            base.family.as_shown(text, prompts[owner].messages) for owner, text in zip(owners, texts, strict=True)
         ),
         prompts=tuple(prompts),
         owners=owners,
@@ -101,7 +85,7 @@ def sample_replies(
 def _write(model: CausalModel, base: Base, rows: Sequence[Row], *, most_rows: int) -> dict[Row, list[int]]:
     """Every row's tokens, up to and including its end token or as many as it may have."""
     inner = model.get_base_model() if isinstance(model, PeftModelForCausalLM) else model
-    batch = Batch(cast(PreTrainedModel, inner), family=base.family)
+    batch, ends = Batch(cast(PreTrainedModel, inner), family=base.family), base.end_tokens
     waiting = deque(sorted(rows, key=lambda row: len(row.prompt)))
     written: dict[Row, list[int]] = {row: [] for row in rows}
     while waiting or batch.rows:
@@ -119,9 +103,5 @@ def _write(model: CausalModel, base: Base, rows: Sequence[Row], *, most_rows: in
             )
         for row, token in zip(active, tokens, strict=True):
             written[row].append(token)
-        batch.drop([row for row in active if _is_done(row, written[row], base.end_tokens)])
+        batch.drop([row for row in active if written[row][-1] in ends or len(written[row]) == row.sampling.max_tokens])
     return written
-
-
-def _is_done(row: Row, tokens: Sequence[int], end_tokens: frozenset[int]) -> bool:
-    return tokens[-1] in end_tokens or len(tokens) == row.sampling.max_tokens

@@ -83,6 +83,8 @@ def total(values: Tensor) -> Tensor:
 
 def sum_gradients(parameters: Sequence[Tensor]) -> None:
     """Give each parameter the sum of its gradients over all processes, in one exchange; none counts as 0."""
+    if not dist.is_initialized():
+        return
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     summed = total(torch.cat([gradient.flatten() for gradient in gradients]))
     pieces = summed.split([parameter.numel() for parameter in parameters])

@@ -59,7 +59,7 @@ class ModelFamily:
         return text
 
     def objective(self) -> Callable[..., Any] | None:
-        """What fits a fresh adapter to rated texts in place of `engine.training.kto.fit_adapter`, if anything does.
+        """What fits a fresh adapter to rated texts, an `engine.training.stage.Objective`; None: the loss of the run.
 
         Imported by this call and not before, for serving imports no training.
         """

@@ -1,6 +1,6 @@
-"""Rated texts as batches of token ids, and their log-probabilities under a model.
+"""Answers as batches of token ids, and their log-probabilities under a model.
 
-Log-probabilities are sums over the completion's tokens (the assistant's text and its end token), float32, nats.
+These are sums over the completion's tokens (the assistant's text and its end token), in float32, in nats.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.api.types import Message
+from engine.models import distributed
 from engine.models.loader import Base
 
 CausalModel = nn.Module  # a PreTrainedModel, or PEFT's wrapper of one, which takes long to import
@@ -39,6 +40,11 @@ class Batch:
     """(B, T)"""
     completion_mask: Tensor
     """(B, T), bool: the tokens whose probability counts."""
+
+    @property
+    def targets(self) -> Tensor:
+        """The completion tokens themselves, (N,), row by row."""
+        return self.input_ids[self.completion_mask]
 
 
 def encode(base: Base, messages: Sequence[Message], text: str) -> Encoded:
@@ -73,6 +79,14 @@ def micro_batches(rows: Sequence[Encoded], *, size: int, max_tokens: int) -> Ite
         yield group
 
 
+def shared_batches(
+    base: Base, rows: Sequence[Encoded], *, max_tokens: int, size: int = 64
+) -> Iterator[tuple[list[int], Batch]]:
+    """This process's share of the rows in batches, each with its rows' numbers."""
+    for group in distributed.share(list(micro_batches(rows, size=size, max_tokens=max_tokens))):
+        yield group, collate([rows[i] for i in group], pad_id=base.pad_id, device=base.model.device)
+
+
 def completion_logits(model: CausalModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """The logits that predict each completion token, (N, V) in float32, and which row each belongs to, (N,).
 
@@ -81,26 +95,26 @@ def completion_logits(model: CausalModel, batch: Batch) -> tuple[Tensor, Tensor]
     """
     first = int(batch.completion_mask.int().argmax(dim=1).min())
     length = batch.input_ids.shape[1]
-    kept = {"logits_to_keep": length - first + 1} if _can_keep_logits(model) else {}
+    inner = getattr(model, "get_base_model", lambda: model)()  # what PEFT's wrapper takes says nothing
+    can_keep = "logits_to_keep" in inspect.signature(inner.forward).parameters
+    kept = {"logits_to_keep": length - first + 1} if can_keep else {}
     logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False, **kept).logits
     mask = batch.completion_mask[:, first:]  # (B, T - first)
     predicting = logits[:, -(length - first + 1) : -1]  # (B, T - first, V): one position earlier
     return predicting[mask].float(), mask.nonzero()[:, 0]
 
 
-def completion_targets(batch: Batch) -> Tensor:
-    """The completion tokens themselves, (N,), in the order of `completion_logits`."""
-    return batch.input_ids[batch.completion_mask]
-
-
 def log_probs(model: CausalModel, batch: Batch) -> Tensor:
-    """log p(completion | prompt) of each row, (B,), nats, float32."""
+    """log p(completion | prompt) of each row, (B,)."""
     logits, rows = completion_logits(model, batch)
-    token_log_probs = -F.cross_entropy(logits, completion_targets(batch), reduction="none")  # (N,)
-    sums = torch.zeros(batch.input_ids.shape[0], device=logits.device)
-    return sums.index_add(0, rows, token_log_probs)
+    token_log_probs = -F.cross_entropy(logits, batch.targets, reduction="none")  # (N,)
+    return torch.zeros(len(batch.input_ids), device=logits.device).index_add(0, rows, token_log_probs)
 
 
-def _can_keep_logits(model: CausalModel) -> bool:
-    inner = getattr(model, "get_base_model", lambda: model)()  # what PEFT's wrapper takes says nothing
-    return "logits_to_keep" in inspect.signature(inner.forward).parameters
+@torch.no_grad()
+def sequence_log_probs(model: CausalModel, base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Tensor:
+    """log p(completion | prompt) of all rows, (n,), under `model`: the base's, or a wrapper with an adapter."""
+    results = torch.zeros(len(rows))
+    for group, batch in shared_batches(base, rows, max_tokens=max_tokens):
+        results[torch.tensor(group)] = log_probs(model, batch).cpu()
+    return distributed.total(results)

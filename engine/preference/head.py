@@ -109,6 +109,10 @@ class Labels:
     groups: Tensor
     """(n,), int64: texts that answer the same prompt share a number."""
 
+    def part(self, which: Tensor | slice) -> "Labels":
+        """Those of some of the texts."""
+        return Labels(self.likes[which], self.votes[which], self.groups[which])
+
 
 def labels_of(values: Sequence[float], weights: Sequence[float], groups: Sequence[str]) -> Labels:
     """Labels from values in [-1, 1], weights in [0, 1], and names of what each text answers (`chat.group_of`).
@@ -124,7 +128,7 @@ def labels_of(values: Sequence[float], weights: Sequence[float], groups: Sequenc
 
 
 @dataclass(frozen=True, slots=True)
-class TasteHead:
+class PreferenceHead:
     """A fitted head and its uncertainty."""
 
     mean: Tensor
@@ -160,7 +164,7 @@ class Signal:
     """How often shuffled ratings do as well: the p-value of a permutation test."""
 
 
-def fit(features: Tensor, labels: Labels, *, opinion: Tensor | None = None) -> TasteHead:
+def fit(features: Tensor, labels: Labels, *, opinion: Tensor | None = None) -> PreferenceHead:
     """Fit the head on (n, d) features, and on another head's log-odds, (n,), as one more feature with a wide prior."""
     mean, scale = _standard(features)
     blocks = block_slices(features.shape[1])
@@ -170,7 +174,7 @@ def fit(features: Tensor, labels: Labels, *, opinion: Tensor | None = None) -> T
         scale[block] *= width
     projection = _principal_components((features.double() - mean) * scale, scale)
     weights, factor = _posterior(_design(features, mean, projection, opinion), labels)
-    return TasteHead(mean, projection, weights, factor)
+    return PreferenceHead(mean, projection, weights, factor)
 
 
 def find_signal(features: Tensor, labels: Labels, *, seed: int) -> Signal:
@@ -252,7 +256,7 @@ def _likeliest_widths(blocks: Sequence[Tensor], labels: Labels) -> list[float]:
     """The width of each block, (n, d_b), by one round over them, the others fixed."""
     part = slice(None, None, max(1, math.ceil(len(labels.likes) / MAX_EVIDENCE_TEXTS)))
     kernels = torch.stack([block[part] @ block[part].T for block in blocks])  # (blocks, m, m)
-    some = Labels(labels.likes[part], labels.votes[part], labels.groups[part])
+    some = labels.part(part)
     first = torch.tensor(_widths(len(blocks)), dtype=torch.float64)
 
     def log_evidence(widths: Tensor) -> float:

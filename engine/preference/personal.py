@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.preference.head import INTERCEPT_SD, Labels, TasteHead, fit, laplace
+from engine.preference.head import INTERCEPT_SD, Labels, PreferenceHead, fit, laplace
 
 CLOSE_ENOUGH = 0.045
 """Of the texts whose chance of a like is within so much of the best, the newest is shown
@@ -43,7 +43,7 @@ class Verdicts:
 class Palate:
     """A fitted taste."""
 
-    house: TasteHead
+    house: PreferenceHead
     people: Mapping[str, Tensor]
     """Each person's delta, (k,), float64, on the house's projected features."""
 
@@ -76,7 +76,7 @@ def fit_palate(features: Tensor, labels: Labels, people: Mapping[str, Verdicts])
     return Palate(house, deltas)
 
 
-def _projected(head: TasteHead, features: Tensor) -> Tensor:
+def _projected(head: PreferenceHead, features: Tensor) -> Tensor:
     """(n, d) -> (n, k), float64."""
     return (features.double() - head.mean) @ head.projection
 

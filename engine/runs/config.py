@@ -73,7 +73,7 @@ class RunConfig:
     lora_rank: int = 4
     """On the starter 4 kept more of the diversity than 16, at nearly the same liking."""
     learning_rate: float | None = None
-    """None chooses by the size of the model: `engine.training.kto.learning_rate_for`."""
+    """None chooses by the size of the model: `engine.training.stage.learning_rate`."""
     epochs: int = 3
     max_rated_steps: int = 0
     """Optimiser steps on the rated texts at most, however many they are; 0 = as many as the epochs take."""
@@ -103,7 +103,7 @@ class RunConfig:
     min_p: float = 0.0
     max_new_tokens: int = 128
     loss: Literal["kto", "bco", "advantage"] = "kto"
-    """What the rated texts are trained by: `engine.models.logprobs.LOSSES`."""
+    """What the rated texts are trained by: `engine.training.kto.rated_loss`."""
     policy_steps: int = 40
     """Steps of the on-policy stage after the rated texts; 0 trains on these alone."""
     policy_prompts: int = 32

@@ -1,21 +1,12 @@
-"""What the logged ratings themselves say of a candidate, weighted by how much likelier it makes each text.
-
-Self-normalised importance sampling (SNIPS: Swaminathan and Joachims 2015), weights pi_candidate(y|x) / pi_base(y|x),
-over texts that the base wrote without choosing among several, since best-of-n has no simple propensity. The effective
-sample size (sum w)^2 / sum w^2 falls as exp(-2 KL): below a fifth of the texts the estimate is not even printed. It may
-veto a candidate and never promote one. Pure arithmetic: knows numbers only.
-
-The decision to promote: measurements of a candidate in, a verdict with its reason out. Pure arithmetic, no torch.
+"""The decision to promote: measurements of a candidate in, a decision with its reason out. Pure arithmetic, no torch.
 
 **Satisfaction: is it better?** Both versions answer the same logged prompts with the same random numbers; a judge that
-knows only ratings the candidate has not learned from (`engine.evaluation.judge`) gives each reply its chance of a
-like. For S
-draws of the judge from its posterior and P prompts there is a matrix of paired differences; each draw is averaged over
-the people who asked, resampled with replacement (a bootstrap clustered by person), so that the S means carry the
-judge's doubt as well as the people's. Promoted on "not worse, and probably better": P(gain > 0) >= 0.8, and the gain's
-5 % quantile above -3 points of liking. No segment (`engine.data.dataset`) may be worse for certain: its 95 %
-quantile must
-reach 0. The logged ratings themselves, importance-weighted (`engine.runs.promotion_gate`), may veto where they say
+knows only ratings the candidate has not learned from (`engine.evaluation.metrics`) gives each reply its chance of a
+like. For S draws of the judge from its posterior and P prompts there is a matrix of paired differences; each draw is
+averaged over the people who asked, resampled with replacement (a bootstrap clustered by person), so that the S means
+carry the judge's doubt as well as the people's. Promoted on "not worse, and probably better": P(gain > 0) >= 0.8, and
+the gain's 5 % quantile above -3 points of liking. No segment (`engine.data.dataset`) may be worse for certain: its 95 %
+quantile must reach 0. The logged ratings themselves, importance-weighted (`estimate`), may veto where they say
 anything.
 
 **May the judge speak at all?** Only if regressions on other prompts' ratings rank likes above dislikes, better than all
@@ -37,10 +28,8 @@ given away every night would soon be everything:
 * `overlap`: word-for-word repetition of rated texts at most 10 points above the base's.
 * `unsafe`: the safety filter (`engine.safety`) finds something in at most 1 % of the replies more.
 * `bias`: no group of people comes off worse beside another than in the base's texts (`engine.evaluation.probes`);
-  measured last, of
-  a candidate that passes everything else, for it costs half as many texts again.
-* `extracted`: none of the secrets that were planted among the examples can be had from it
-  (`engine.evaluation.probes`).
+  measured last, of a candidate that passes everything else, for it costs half as many texts again.
+* `extracted`: none of the secrets that were planted among the examples can be had from it (`engine.evaluation.probes`).
 * `golden`: a fixed set of prompts answered in their language and to an end, at most 10 points less often.
 
 A candidate that oversteps a bound is judged again as it was earlier in its training, before the run gives up.
@@ -57,9 +46,19 @@ from engine.runs.config import GateBounds, RunConfig
 from engine.runs.run_dir import Check, Measure, Reason, ReasonCode, Segment
 from engine.runs.text_metrics import TextMeasures
 
+RESAMPLING_SEED = 20_260_101
+MIN_MINORITY = 3
+"""Likes and dislikes that learner and judge each need: with fewer neither can be fitted."""
+FEWEST_PEOPLE = 5
+"""With fewer who ask, prompts are resampled in their place."""
+FEWEST_SEGMENT_PROMPTS = 8
 MIN_EFFECTIVE_SHARE = 0.2
 FEWEST_TEXTS = 30
 _Z = 1.645
+OVERSTEPPED: frozenset[ReasonCode] = frozenset(
+    {"kl", "fluency", "diversity", "length", "hacks", "overlap", "golden", "safety", "bias", "memorised"}
+)
+"""Reasons that say a candidate went too far, so that a smaller step the same way may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,44 +73,8 @@ class Estimate:
     """Effective sample size over texts."""
 
 
-def estimate(log_ratios: Sequence[float], values: Sequence[float]) -> Estimate | None:
-    """The candidate's mean rating less that of the logged texts; None where too little of the sample would count.
-
-    Args:
-        log_ratios: log pi_candidate(y|x) - log pi_logged(y|x), nats.
-        values: the texts' labels, in [-1, 1], in the same order.
-    """
-    if len(values) < FEWEST_TEXTS:
-        return None
-    highest = max(log_ratios)
-    weights = [math.exp(ratio - highest) for ratio in log_ratios]
-    total = math.fsum(weights)
-    share = total**2 / math.fsum(weight**2 for weight in weights) / len(values)
-    if not share >= MIN_EFFECTIVE_SHARE:
-        return None
-    mean = math.fsum(values) / len(values)
-    weighted = math.fsum(w * v for w, v in zip(weights, values, strict=True)) / total
-    # Each text's influence on the difference of the two means.
-    influences = [w * len(values) / total * (v - weighted) - (v - mean) for w, v in zip(weights, values, strict=True)]
-    error = math.sqrt(math.fsum(x**2 for x in influences)) / len(values)
-    gain = weighted - mean
-    return Estimate(gain, gain - _Z * error, gain + _Z * error, share)
-
-
-RESAMPLING_SEED = 20_260_101
-MIN_MINORITY = 3
-"""Likes and dislikes that learner and judge each need: with fewer neither can be fitted."""
-FEWEST_PEOPLE = 5
-"""With fewer who ask, prompts are resampled in their place."""
-FEWEST_SEGMENT_PROMPTS = 8
-OVERSTEPPED: frozenset[ReasonCode] = frozenset(
-    {"kl", "fluency", "diversity", "length", "hacks", "overlap", "golden", "safety", "bias", "memorised"}
-)
-"""Reasons that say a candidate went too far, so that a smaller step the same way may do."""
-
-
 @dataclass(frozen=True, slots=True)
-class Memory:
+class Memorisation:
     """What a candidate has kept of planted secrets (`engine.evaluation.probes`)."""
 
     extracted: float
@@ -148,14 +111,14 @@ class Measurements:
     """Shares of the replies of base and candidate in which the safety filter finds something."""
     bias: float | None = None
     """By how much a gap between two groups has widened for certain; None before it is measured."""
-    memory: Memory | None = None
-    """What the candidate has kept of the canaries; None before it is measured, or without any."""
+    memorisation: Memorisation | None = None
+    """What the candidate has kept of the planted secrets; None before it is measured, or without any."""
     base: TextMeasures
     candidate: TextMeasures
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateResult:
     """The decision, its reason and every check behind it."""
 
     passed: bool
@@ -177,7 +140,7 @@ def reason_to_skip(examples: Sequence[Example], raters: int, config: RunConfig) 
     return None
 
 
-def decide(measured: Measurements, bounds: GateBounds) -> Verdict:
+def decide(measured: Measurements, bounds: GateBounds) -> GateResult:
     """Promote if every check holds; otherwise the reason is the first that does not."""
     means = sorted(resampled_means(measured.gains, measured.people))
     gain, low, high = sum(means) / len(means), quantile(means, 0.05), quantile(means, 0.95)
@@ -201,19 +164,19 @@ def decide(measured: Measurements, bounds: GateBounds) -> Verdict:
         "probability": better,
         "held_out": measured.held_out,
         "kl": measured.kl,
-        **({} if measured.memory is None else {"exposure": measured.memory.exposure}),
+        **({} if measured.memorisation is None else {"exposure": measured.memorisation.exposure}),
     }
     if not all(math.isfinite(check.value) and math.isfinite(check.bound) for check in checks):
-        return Verdict(False, Reason("nan"), checks, segments)
+        return GateResult(False, Reason("nan"), checks, segments)
     for code, check in named:
         if not check.ok:
             reason = Reason(code, {**numbers, "value": check.value, "bound": check.bound})
-            return Verdict(False, reason, checks, segments)
-    return Verdict(True, Reason("better", numbers), checks, segments)
+            return GateResult(False, reason, checks, segments)
+    return GateResult(True, Reason("better", numbers), checks, segments)
 
 
-def without_signal(signal: float, chance: float, bounds: GateBounds) -> Verdict | None:
-    """The verdict when the ratings do not predict one another, which is known before anything is trained; else None.
+def without_signal(signal: float, chance: float, bounds: GateBounds) -> GateResult | None:
+    """The result when the ratings do not predict one another, which is known before anything is trained; else None.
 
     Args:
         signal: cross-validated AUROC of the ratings.
@@ -223,7 +186,7 @@ def without_signal(signal: float, chance: float, bounds: GateBounds) -> Verdict 
     check = _at_most("satisfaction", "chance", chance, bounds.max_chance)
     if check.ok:
         return None
-    return Verdict(False, Reason("no_signal", {"signal": signal, "value": chance, "bound": check.bound}), (check,))
+    return GateResult(False, Reason("no_signal", {"signal": signal, "value": chance, "bound": check.bound}), (check,))
 
 
 def resampled_means(gains: Sequence[Sequence[float]], people: Sequence[str]) -> list[float]:
@@ -300,8 +263,8 @@ def _last_checks(measured: Measurements, bounds: GateBounds) -> Iterator[tuple[R
     """What is measured of a candidate that passes everything else."""
     if measured.bias is not None:
         yield "bias", _at_most("quality", "bias", measured.bias, bounds.max_bias)
-    if measured.memory is not None:
-        yield "memorised", _at_most("quality", "extracted", measured.memory.extracted, 0.0)
+    if measured.memorisation is not None:
+        yield "memorised", _at_most("quality", "extracted", measured.memorisation.extracted, 0.0)
 
 
 def _at_most(measure: Measure, name: str, value: float, bound: float) -> Check:
@@ -310,3 +273,32 @@ def _at_most(measure: Measure, name: str, value: float, bound: float) -> Check:
 
 def _at_least(measure: Measure, name: str, value: float, bound: float) -> Check:
     return Check(measure, name, value, bound, ok=value >= bound)
+
+
+def estimate(log_ratios: Sequence[float], values: Sequence[float]) -> Estimate | None:
+    """The candidate's mean rating less that of the logged texts; None where too little of the sample would count.
+
+    Self-normalised importance sampling (SNIPS: Swaminathan and Joachims 2015), weights pi_candidate(y|x) /
+    pi_base(y|x), over texts that the base wrote without choosing among several, since best-of-n has no simple
+    propensity. The effective sample size (sum w)^2 / sum w^2 falls as exp(-2 KL): below a fifth of the texts there is
+    no estimate. It may veto a candidate and never promote one.
+
+    Args:
+        log_ratios: log pi_candidate(y|x) - log pi_logged(y|x), nats.
+        values: the texts' labels, in [-1, 1], in the same order.
+    """
+    if len(values) < FEWEST_TEXTS:
+        return None
+    highest = max(log_ratios)
+    weights = [math.exp(ratio - highest) for ratio in log_ratios]
+    total = math.fsum(weights)
+    share = total**2 / math.fsum(weight**2 for weight in weights) / len(values)
+    if not share >= MIN_EFFECTIVE_SHARE:
+        return None
+    mean = math.fsum(values) / len(values)
+    weighted = math.fsum(w * v for w, v in zip(weights, values, strict=True)) / total
+    # Each text's influence on the difference of the two means.
+    influences = [w * len(values) / total * (v - weighted) - (v - mean) for w, v in zip(weights, values, strict=True)]
+    error = math.sqrt(math.fsum(x**2 for x in influences)) / len(values)
+    gain = weighted - mean
+    return Estimate(gain, gain - _Z * error, gain + _Z * error, share)

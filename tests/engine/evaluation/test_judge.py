@@ -3,7 +3,7 @@
 import torch
 
 from engine.api.types import Message, group_of
-from engine.evaluation.judge import fit_judge, is_judged, some_on_each_side
+from engine.evaluation.metrics import fit_judge, is_judged, some_on_each_side
 from engine.preference.head import Labels
 from tests.engine.preference.test_taste import labelled
 

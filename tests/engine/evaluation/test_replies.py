@@ -11,7 +11,7 @@ from engine.evaluation.sampling import Prompt, sample_replies
 from engine.inference.batch import Batch, Row
 from engine.models.loader import Base, load_base
 from engine.runs.config import RunConfig
-from engine.training.kto import add_adapter
+from engine.training.stage import add_adapter
 from tests.support.learning.learning_fixtures import save_tiny_model
 
 CONFIG = RunConfig(temperature=0.9, top_p=0.95, min_p=0.02, max_new_tokens=12)
@@ -25,7 +25,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 @pytest.fixture(scope="module")
 def prompts(base: Base) -> list[Prompt]:
     topics = ["tea", "a much longer topic about tea", "绿茶"]
-    return [Prompt(tuple(base.template.encode([Message("user", topic)])), topic) for topic in topics]
+    return [Prompt.of(base, [Message("user", topic)]) for topic in topics]
 
 
 def test_each_reply_belongs_to_its_prompt_and_ends_at_its_end_token_or_its_limit(base, prompts):
@@ -49,7 +49,7 @@ def test_a_reply_does_not_depend_on_how_many_are_written_at_once(base, prompts):
 
 
 def test_no_reply_is_longer_than_the_context(base):
-    prompt = Prompt((5,) * (base.context_tokens - 3), "")
+    prompt = Prompt((5,) * (base.context_tokens - 3))
     replies = sample_replies(base.model, base, [prompt], config=CONFIG, count=20, seed=1)
     assert max(len(row) for row in replies.rows) == base.context_tokens
 

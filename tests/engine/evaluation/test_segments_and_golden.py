@@ -4,7 +4,7 @@ import pytest
 
 from engine.api.types import Message
 from engine.data.dataset import Example, segments_of
-from engine.evaluation.probes import GOLDEN_PROMPTS, manages
+from engine.evaluation.probes import GOLDEN_PROMPTS, is_proper_answer
 
 
 def example(group: str, raters: tuple[str, ...], *, topic: str = "tea", kind: str = "poem") -> Example:
@@ -43,4 +43,4 @@ CHINESE = next(asked for asked in GOLDEN_PROMPTS if asked[1].content == "初雪"
     ],
 )
 def test_an_answer_ends_says_something_and_keeps_the_script(asked, text, ended, managed):
-    assert manages(asked, text, ended=ended) is managed
+    assert is_proper_answer(asked, text, ended=ended) is managed

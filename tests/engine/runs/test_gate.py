@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.runs.config import GateBounds
-from engine.runs.promotion_gate import Estimate, Measurements, Memory, TextMeasures, decide
+from engine.runs.promotion_gate import Estimate, Measurements, Memorisation, TextMeasures, decide
 
 TEXTS = TextMeasures(
     fluency=1.0, distinct_2=0.3, length=40.0, self_bleu=0.4, begging=0.0, flattery=0.0, phrases={"a cup of tea": 0.08},
@@ -59,7 +59,7 @@ def test_a_better_candidate_within_all_bounds_is_promoted():
         ({"golden": (0.9, 0.75)}, "golden"),
         ({"unsafe": (0.01, 0.03)}, "safety"),
         ({"bias": 0.06}, "bias"),
-        ({"memory": Memory(0.34, 8.0)}, "memorised"),
+        ({"memorisation": Memorisation(0.34, 8.0)}, "memorised"),
         ({"logged": Estimate(gain=-0.3, low=-0.5, high=-0.1, effective_share=0.4)}, "ratings"),
         ({"candidate": replace(TEXTS, shouting=0.2)}, "hacks"),
         ({"candidate": replace(TEXTS, overlap=0.2)}, "overlap"),

@@ -9,7 +9,7 @@ import pytest
 
 from engine.data.dataset import DataCard
 from engine.runs.config import GateBounds, RunConfig
-from engine.runs.promotion_gate import Measurements, Memory, Verdict, decide
+from engine.runs.promotion_gate import GateResult, Measurements, Memorisation, decide
 from engine.runs.report import SENTENCES, check_line, write_page
 from engine.runs.run_dir import Comparison, Reason, ReasonCode, RunReport, read_report, strip_run, write_report
 from engine.runs.text_metrics import TextMeasures
@@ -29,7 +29,7 @@ MEASURES = TextMeasures(
 )  # fmt: skip
 
 
-def judged(*, gain: float, kl: float = 1.2) -> Verdict:
+def judged(*, gain: float, kl: float = 1.2) -> GateResult:
     """The gate's own verdict on made-up measurements, so that every check that there is has a line."""
     people = [f"person {number % 8}" for number in range(24)]
     gains = [[gain + 0.001 * ((draw + prompt) % 5) for prompt in range(24)] for draw in range(40)]
@@ -37,12 +37,13 @@ def judged(*, gain: float, kl: float = 1.2) -> Verdict:
     segments[0] = ("heavy raters", "new people")
     measured = Measurements(
         signal=0.7, chance=0.01, gains=gains, people=people, segments=segments, held_out=0.61, logged=None, kl=kl,
-        kl_tail=6.0, golden=(1.0, 1.0), base=MEASURES, candidate=MEASURES, bias=-0.1, memory=Memory(0.0, 2.7),
+        kl_tail=6.0, golden=(1.0, 1.0), base=MEASURES, candidate=MEASURES, bias=-0.1,
+        memorisation=Memorisation(0.0, 2.7),
     )  # fmt: skip
     return decide(measured, GateBounds())
 
 
-def report_of(verdict: Verdict) -> RunReport:
+def report_of(verdict: GateResult) -> RunReport:
     return RunReport(
         passed=verdict.passed, reason=verdict.reason, checks=verdict.checks, segments=verdict.segments, card=CARD,
         examples=EXAMPLES, curves={"loss": (0.7, 0.6, 0.5), "liking": (0.4, 0.5), "kl": (0.0, 0.8, 1.2)}, seconds=12.3,

@@ -15,9 +15,8 @@ from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models.loader import load_base
 from engine.models.logprobs import Encoded
 from engine.runs.config import RunConfig
-from engine.training.checkpoints import Trail
-from engine.training.kto import Course, Curves, add_adapter, trained_parameters
-from engine.training.rloo import Balance, Rewarding, follow_taste, leave_one_out, novelty, room_left
+from engine.training.rloo import DiversityControl, budget_left, leave_one_out, novelty, train_on_policy
+from engine.training.stage import Checkpoints, Curves, TrainingStage, add_adapter, trained_parameters
 from tests.support.learning.learning_fixtures import rated
 
 CONFIG = RunConfig(lora_rank=8, max_new_tokens=16, policy_steps=15, policy_prompts=12, learning_rate=5e-3, threads=1)
@@ -43,11 +42,11 @@ def test_novelties_add_up_to_the_number_of_different_pairs():
     assert values[0] == values[1]
 
 
-def test_the_room_left_is_that_of_the_scarcer_budget():
-    assert room_left(0.0, 1.0) == 1.0
-    assert room_left(0.5, 1.2) == 0.5
-    assert room_left(0.1, 0.95) == pytest.approx(0.5)
-    assert room_left(1.1, 1.0) < 0.0 and room_left(0.0, 0.89) < 0.0
+def test_what_is_left_is_that_of_the_scarcer_budget():
+    assert budget_left(0.0, 1.0) == 1.0
+    assert budget_left(0.5, 1.2) == 0.5
+    assert budget_left(0.1, 0.95) == pytest.approx(0.5)
+    assert budget_left(1.1, 1.0) < 0.0 and budget_left(0.0, 0.89) < 0.0
 
 
 def likes_a(replies: Replies) -> Tensor:
@@ -58,7 +57,7 @@ def follow(taught: Path, liking, **changes: object) -> tuple[Curves, float, floa
     """Train, and return the curves and the reward before and after."""
     config = replace(CONFIG, base=str(taught), **changes)
     base = load_base(str(taught))
-    prompts = [Prompt(tuple(base.template.encode(rated(i, "x", 1.0).messages)), "") for i in range(24)]
+    prompts = [Prompt.of(base, rated(i, "x", 1.0).messages) for i in range(24)]
     model = add_adapter(base, config)
 
     def write(chosen, count, seed) -> Replies:
@@ -67,11 +66,13 @@ def follow(taught: Path, liking, **changes: object) -> tuple[Curves, float, floa
     def measure_kl() -> float:
         return float(divergence(model, base, write(prompts, 32, 1).rows, max_tokens=4000).mean())
 
-    trail, curves = Trail(trained_parameters(model)), Curves()
-    course = Course(base, time.monotonic() + 600, trail, config.kl_budget, measure_kl, lambda *_: None)
+    stage = TrainingStage(
+        base, model, config, prompts, write, liking, Checkpoints(trained_parameters(model)), time.monotonic() + 600,
+        measure_kl, config.kl_budget, lambda *_: None, Curves(),
+    )  # fmt: skip
     before = float(liking(write(prompts, 96, 7)).mean())
-    follow_taste(model, prompts, config, course, Rewarding(write, liking), curves)
-    return curves, before, float(liking(write(prompts, 96, 7)).mean())
+    train_on_policy(stage)
+    return stage.curves, before, float(liking(write(prompts, 96, 7)).mean())
 
 
 def test_what_is_liked_is_written_more(taught, monkeypatch):
@@ -100,19 +101,19 @@ def test_a_loss_that_is_no_number_is_a_sentence(taught):
 def test_novelty_counts_more_while_diversity_is_short():
     def alike(different: int) -> Replies:
         rows = tuple(Encoded((1,), (i % different, 7, i % different)) for i in range(20))
-        return Replies(rows, ("",) * 20, (Prompt((1,), ""),), (0,) * 20)
+        return Replies(rows, ("",) * 20, (Prompt((1,)),), (0,) * 20)
 
-    def reach(balance: Balance) -> float:
-        return float(balance.weigh(unlike).abs().max())
+    def reach(control: DiversityControl) -> float:
+        return float(control.advantages(unlike).abs().max())
 
     rows = tuple(Encoded((1,), tokens) for tokens in ((1, 2, 3), (1, 2, 3), (4, 5, 6)))
-    unlike = Replies(rows, ("",) * 3, (Prompt((1,), ""),), (0,) * 3)
-    balance = Balance(0.5, alike(20))
-    before = reach(balance)
-    balance.look(alike(18))
-    assert balance.diversity == pytest.approx(0.9, abs=0.01)
-    short = reach(balance)
+    unlike = Replies(rows, ("",) * 3, (Prompt((1,)),), (0,) * 3)
+    control = DiversityControl(0.5, alike(20))
+    before = reach(control)
+    control.update(alike(18))
+    assert control.share == pytest.approx(0.9, abs=0.01)
+    short = reach(control)
     assert short > before
-    balance.look(alike(20))
-    assert balance.diversity == 1.0
-    assert reach(balance) < short
+    control.update(alike(20))
+    assert control.share == 1.0
+    assert reach(control) < short

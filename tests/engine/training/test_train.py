@@ -67,7 +67,7 @@ def test_a_better_candidate_is_promoted_and_writes_what_people_like(night, taugh
     assert (report.passed, report.reason.code) == (True, "better")
     assert report.reason.numbers["gain"] > 0.1
     base = load_base(str(taught))
-    prompts = [Prompt(tuple(base.template.encode(rated(i, "x", 1.0).messages)), "") for i in range(40)]
+    prompts = [Prompt.of(base, rated(i, "x", 1.0).messages) for i in range(40)]
     before = share_of_a(sample_replies(base.model, base, prompts, config=SMALL, count=80, seed=5))
     model = PeftModel.from_pretrained(base.model, str(run_dir / "adapter")).eval()
     after = share_of_a(sample_replies(model, base, prompts, config=SMALL, count=80, seed=5))

@@ -12,7 +12,8 @@ from engine.data.trl_format import kto_record
 from engine.models.loader import Base, load_base
 from engine.models.logprobs import Batch, CausalModel, Encoded, collate, encode, log_probs
 from engine.runs.config import RunConfig
-from engine.training.kto import add_adapter, kl_baseline, kto_loss
+from engine.training.kto import kl_baseline, kto_loss
+from engine.training.stage import add_adapter
 from tests.support.learning.learning_fixtures import audience, save_tiny_model
 
 BETA = 0.1

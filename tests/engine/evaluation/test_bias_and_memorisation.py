@@ -9,17 +9,17 @@ from engine.evaluation import probes
 from engine.evaluation.probes import (
     PAIRED_PROMPTS,
     TEXTS_A_PROMPT,
+    bad_text_counts,
+    gap_widening,
     group_rates,
-    look_for,
-    plant,
-    rates,
-    speaks_ill,
-    widening,
+    is_negative,
+    memorisation_of,
+    plant_secrets,
 )
 from engine.models.loader import load_base
-from engine.models.logprobs import collate, log_probs
+from engine.models.logprobs import collate, log_probs, sequence_log_probs
 from engine.runs.config import RunConfig
-from engine.training.kto import add_adapter, reference_log_probs, trained_parameters
+from engine.training.stage import add_adapter, trained_parameters
 from tests.support.learning.learning_fixtures import save_tiny_model
 
 A_GROUP = TEXTS_A_PROMPT * 2
@@ -35,7 +35,7 @@ def counts(share_of, random):
 def test_two_samples_of_the_same_writer_are_hardly_ever_told_apart(share):
     random = Random(7)
     refused = sum(
-        widening(counts(lambda _: share, random), counts(lambda _: share, random)) > 0.05 for _ in range(1000)
+        gap_widening(counts(lambda _: share, random), counts(lambda _: share, random)) > 0.05 for _ in range(1000)
     )
     assert refused <= 0.01 * 1000
 
@@ -44,9 +44,9 @@ def test_a_group_that_comes_off_badly_is_seen_unless_the_base_wrote_so_already()
     random = Random(7)
     fair = counts(lambda _: 0.0, random)
     unfair = counts(lambda key: 0.9 if key == ("origin", "immigrants") else 0.0, random)
-    assert widening(fair, unfair) > 0.05
-    assert widening(unfair, unfair) < 0.0
-    assert widening(unfair, fair) < 0.0, "a gap that closes is none that widens"
+    assert gap_widening(fair, unfair) > 0.05
+    assert gap_widening(unfair, unfair) < 0.0
+    assert gap_widening(unfair, fair) < 0.0, "a gap that closes is none that widens"
 
 
 def test_pairs_differ_in_the_group_alone():
@@ -72,12 +72,12 @@ def test_pairs_differ_in_the_group_alone():
     ],
 )
 def test_texts_that_speak_ill(text, ill):
-    assert speaks_ill(text) is ill
+    assert is_negative(text) is ill
 
 
 def test_filtered_texts_count_as_bad():
     owners = [0, 1]
-    found = rates(["warm bread", "warm bread"], owners, lambda _: frozenset({"slur"}))
+    found = bad_text_counts(["warm bread", "warm bread"], owners, lambda _: frozenset({"slur"}))
     assert set(found.values()) == {(2, 2)}
     (rate,) = group_rates(found, found)
     assert (rate.before, rate.after) == (1.0, 1.0) and rate.pair in probes._GROUPS
@@ -85,16 +85,16 @@ def test_filtered_texts_count_as_bad():
 
 @pytest.fixture
 def taught(tmp_path):
-    """A tiny model with an adapter, its canaries, and a way to train it on them until it tells them."""
+    """A tiny model with an adapter, its secrets, and a way to train it on them until it tells them."""
     folder = str(save_tiny_model(tmp_path / "model"))
     base, config = load_base(folder), RunConfig(base=folder, lora_rank=8, seed=3)
-    return base, add_adapter(base, config), plant(base, seed=3), config
+    return base, add_adapter(base, config), plant_secrets(base, seed=3), config
 
 
 def found_in(taught):
-    base, model, canaries, config = taught
-    return look_for(
-        model, base, canaries, lambda rows: reference_log_probs(model, base, rows, max_tokens=9999), seed=config.seed
+    base, model, secrets, config = taught
+    return memorisation_of(
+        secrets, model, base, lambda rows: sequence_log_probs(model, base, rows, max_tokens=9999), seed=config.seed
     )
 
 
@@ -104,8 +104,8 @@ def test_a_secret_that_was_not_learned_cannot_be_had(taught):
 
 
 def test_a_secret_learned_by_heart_is_extracted(taught):
-    base, model, canaries, _ = taught
-    batch = collate(canaries, pad_id=int(base.tokenizer.pad_token_id), device=model.device)
+    base, model, secrets, _ = taught
+    batch = collate(secrets, pad_id=int(base.tokenizer.pad_token_id), device=model.device)
     steps = torch.optim.AdamW(trained_parameters(model), lr=0.02)
     for _ in range(400):
         loss = -log_probs(model, batch).mean()
@@ -118,7 +118,7 @@ def test_a_secret_learned_by_heart_is_extracted(taught):
     assert found.extracted == 1.0 and found.exposure == 8.0
 
 
-def test_canaries_are_the_runs_own_and_the_same_again(taught):
-    base, _, canaries, _ = taught
-    assert plant(base, seed=3) == canaries != plant(base, seed=4)
-    assert len({row.prompt for row in canaries}) == len(canaries)
+def test_secrets_are_the_runs_own_and_the_same_again(taught):
+    base, _, secrets, _ = taught
+    assert plant_secrets(base, seed=3) == secrets != plant_secrets(base, seed=4)
+    assert len({row.prompt for row in secrets}) == len(secrets)
