@@ -59,11 +59,11 @@ from bot.telegram.handlers.inline import InlineHandlers
 from bot.telegram.handlers.privacy import PrivacyHandlers
 from bot.telegram.handlers.prompts import PromptHandlers
 from bot.telegram.handlers.ratings import RatingHandlers
-from bot.telegram.inbox import ALLOWED_UPDATES, Inbox, InboxProcessor
+from bot.telegram.inbox import ALLOWED_UPDATES, Inbox
 from bot.telegram.polling import Poller
 from bot.telegram.rate_limiter import RateLimiter
 from bot.telegram.sender import Sender
-from bot.telegram.webhook import Webhook
+from bot.telegram.webhook import webhook_app
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 from engine.safety.filter import load_filter
@@ -110,9 +110,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     bot = build_bot(token=token, api_url=str(settings.telegram_api_url), rate_limiter=rate_limiter)
     sender = Sender(bot)
     alerts = closing(AdminAlerts(db=db, messenger=sender, metrics=metrics, admin_ids=admin_ids))
-    queue: asyncio.Queue[object] = asyncio.Queue()
-    processor = InboxProcessor(db, queue, alerts)
-    application = build_application(bot, processor, queue)
+    inbox = Inbox(db=db, bot=bot, metrics=metrics, alerts=alerts)
+    application = build_application(bot, inbox)
     await _connect(application, timing)
     stack.push_async_callback(application.shutdown)
 
@@ -233,7 +232,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
             reaction_test=reaction_test, sender=sender,
         ).handlers(),
     ]  # fmt: skip
-    errors = ErrorHandler(processor=processor, sender=sender, alerts=alerts, metrics=metrics)
+    errors = ErrorHandler(inbox=inbox, sender=sender, alerts=alerts, metrics=metrics)
     install(application, access.handlers(bans, preferences, errors), parts, on_error=errors)
 
     # begin: the run that was cut off, the clock, the texts and the updates that the last process left, then new ones
@@ -251,11 +250,11 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     canary.start()
     await publish_menu(bot, kinds, admin_ids)
     await service.resume()
-    inbox = Inbox(db=db, bot=bot, queue=queue, metrics=metrics, alerts=alerts)
-    await inbox.take_up()
+    await inbox.resume()
     await application.start()
-    stack.push_async_callback(_stop, application, processor)
-    receiving = await _receive(settings, stack, application, processor, inbox, metrics, timing)
+    stack.push_async_callback(application.stop)
+    stack.callback(inbox.abandon)  # before the application waits for its handlers
+    receiving = await _receive(settings, stack, application, inbox, metrics, timing)
     listener = _listener("HEALTH_LISTEN", settings.health_listen)
     await stack.enter_async_context(serving(health_app(health), listener))
     host, port = listener.getsockname()[:2]
@@ -300,7 +299,6 @@ async def _receive(
     settings: Settings,
     stack: AsyncExitStack,
     application: TelegramApplication,
-    processor: InboxProcessor,
     inbox: Inbox,
     metrics: BotMetrics,
     timing: Timing,
@@ -309,15 +307,14 @@ async def _receive(
     bot = application.bot
     if settings.webhook_url is not None and settings.webhook_secret is not None:
         secret = settings.webhook_secret.get_secret_value()
-        webhook = Webhook(inbox=inbox, processor=processor, secret=secret, metrics=metrics)
-        listener = _listener("WEBHOOK_LISTEN", settings.webhook_listen)
-        await stack.enter_async_context(serving(webhook.app(settings.webhook_url.path or "/"), listener))
+        app = webhook_app(settings.webhook_url.path or "/", inbox=inbox, secret=secret, metrics=metrics)
+        await stack.enter_async_context(serving(app, _listener("WEBHOOK_LISTEN", settings.webhook_listen)))
         await bot.set_webhook(str(settings.webhook_url), secret_token=secret, allowed_updates=ALLOWED_UPDATES)
         receiving = asyncio.create_task(_for_ever(), name="webhook")
     else:
         http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{bot.base_url}/getUpdates"
-        poller = Poller(url=url, http=http, inbox=inbox, processor=processor, metrics=metrics, timing=timing)
+        poller = Poller(url=url, http=http, inbox=inbox, metrics=metrics, timing=timing)
         await _once_telegram_answers(bot.delete_webhook, timing)  # Telegram refuses polls while one is set
         receiving = asyncio.create_task(poller.run(), name="polling")
     stack.push_async_callback(cancel, receiving)
@@ -334,9 +331,3 @@ def _listener(name: str, address: str) -> socket.socket:
 
 async def _for_ever() -> None:
     await asyncio.Event().wait()
-
-
-async def _stop(application: TelegramApplication, processor: InboxProcessor) -> None:
-    """Stop handling; what is cut off is in the inbox."""
-    processor.abandon()
-    await application.stop()

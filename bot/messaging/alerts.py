@@ -1,12 +1,12 @@
 """Alerts: what has to reach an admin before anybody asks, each sort at most once in a while."""
 
-import asyncio
 import logging
 import time
 
 from bot.common.errors import DeliveryError
 from bot.common.i18n import say
 from bot.common.metrics import BotMetrics
+from bot.common.tasks import BackgroundTasks
 from bot.messaging.messenger import Address, Messenger, with_retries
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -27,7 +27,7 @@ class AdminAlerts:
         self._metrics = metrics
         self._admin_ids = admin_ids
         self._told_at: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     async def bury(self, update_id: int, error: str) -> None:
         """Give an update up, keep the kind of error (never its words), and tell.
@@ -51,9 +51,7 @@ class AdminAlerts:
             return
         self._told_at[text] = now
         for admin in self._admin_ids:
-            task = asyncio.create_task(self._tell(admin, text, values), name=text)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._tell(admin, text, values), name=text)
 
     async def _tell(self, admin: int, text: str, values: dict[str, str | float]) -> None:
         try:
@@ -64,7 +62,4 @@ class AdminAlerts:
 
     async def close(self) -> None:
         """Cancel what is not sent yet."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()

@@ -8,7 +8,6 @@ Builds the Telegram application: the bot, every handler in order, the error hand
 Knows the order of the handlers. Knows nothing of how the services are made.
 """
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from bot.common.i18n import LANGUAGES, say
 from bot.common.kinds import ADMIN_MENU, MENU, PRIVATE_ONLY, Kinds
 from bot.messaging.messenger import Urgency
 from bot.telegram.handlers.access import ErrorHandler
-from bot.telegram.inbox import InboxProcessor
+from bot.telegram.inbox import Inbox
 from bot.telegram.rate_limiter import RateLimiter
 
 logger = logging.getLogger(__name__)
@@ -80,12 +79,10 @@ def build_bot(*, token: str, api_url: str, rate_limiter: RateLimiter) -> ExtBot[
     )
 
 
-def build_application(
-    bot: ExtBot[Urgency], processor: InboxProcessor, queue: "asyncio.Queue[object]"
-) -> TelegramApplication:
-    """An application without handlers; `install` adds them. Updates come through `queue`."""
-    builder = ApplicationBuilder().bot(bot).updater(None).update_queue(queue)
-    return builder.concurrent_updates(processor).job_queue(None).build()
+def build_application(bot: ExtBot[Urgency], inbox: Inbox) -> TelegramApplication:
+    """An application without handlers; `install` adds them. Updates come through the inbox."""
+    builder = ApplicationBuilder().bot(bot).updater(None).update_queue(inbox.queue)
+    return builder.concurrent_updates(inbox).job_queue(None).build()
 
 
 def install(

@@ -1,9 +1,8 @@
-"""Inbox: an update is committed to the inbox before Telegram may forget it, and handled once, in order per chat.
+"""The inbox: an update is committed before Telegram may forget it, and handled once, in order per chat.
 
-`Inbox` is where polling and webhook bring what they got; `InboxProcessor` runs the handlers and marks the update as
-done. What a crash leaves behind is queued again at the next start, and what the disk refuses a little later. An
-update that cannot be read, or whose handling ends the process again and again, is buried and the admins are told.
-Knows updates only by id and chat.
+Polling and webhook bring what they got; the library calls `do_process_update` for what was queued. What a crash leaves
+behind is queued again at the next start, and what the disk refuses a little later. An update that cannot be read, or
+whose handling ends the process again and again, is given up and the admins are told.
 """
 
 import asyncio
@@ -33,9 +32,7 @@ ALLOWED_UPDATES = (
 )  # fmt: skip
 """Asked for by name: Telegram leaves reactions out of its default."""
 
-MAX_PENDING = 2_000
-"""With more updates than this in hand, no more are fetched for the moment; Telegram keeps them."""
-
+_MAX_PENDING = 2_000
 _AT_ONCE = 64
 _EVERYBODY = 1 << 30
 _RETRY_SECONDS = 2.0
@@ -44,26 +41,42 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError,
 """What the library raises over updates that are not as Telegram's are."""
 
 
-class Inbox:
-    """Takes updates as Telegram sent them."""
+class Inbox(BaseUpdateProcessor):
+    """Accepts updates, and handles those of different chats side by side, those of one chat in order, and each once.
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        bot: ExtBot[Urgency],
-        queue: "asyncio.Queue[object]",
-        metrics: BotMetrics,
-        alerts: AdminAlerts,
-    ) -> None:
+    Reactions wait for nobody: their order is decided by their dates, in the database.
+    """
+
+    def __init__(self, *, db: Database, bot: ExtBot[Urgency], metrics: BotMetrics, alerts: AdminAlerts) -> None:
+        super().__init__(_EVERYBODY)  # who waits for a chat's turn must not take up room; `_room` is the bound
         self._db = db
         self._bot = bot
-        self._queue = queue
         self._metrics = metrics
         self._alerts = alerts
+        self.queue: asyncio.Queue[object] = asyncio.Queue()
+        """What the application is to handle."""
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._chats: dict[int, tuple[asyncio.Lock, int]] = {}
+        """For each chat with an update in hand its lock, and how many hold it or wait for it."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._claimed: set[int] = set()
+        """Taken for handling by this process: one attempt is one process that tried, however often the disk refused."""
+        self._deferred: set[int] = set()
+        self._is_closing = False
 
-    async def take(self, raws: Sequence[object]) -> None:
-        """Commit a batch of updates, all or none, and queue what is new; nothing that is no update is kept.
+    @property
+    def pending(self) -> int:
+        """Updates that wait or are being handled."""
+        return len(self._tasks) + self.queue.qsize()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more updates should be fetched for the moment; Telegram keeps them."""
+        return self.pending > _MAX_PENDING
+
+    async def accept(self, raws: Sequence[object]) -> None:
+        """Commit a batch of updates as Telegram sent them, all or none, and queue what is new; what is no update is
+        dropped.
 
         Raises:
             StorageError: they cannot be stored; Telegram must not be told that they were.
@@ -75,14 +88,14 @@ class Inbox:
         self._metrics.duplicate_updates.inc(len(updates) - len(new))
         for update_id, raw in updates.items():
             if update_id in new:
-                await self._queue_up(update_id, raw)
+                await self._enqueue(update_id, raw)
 
-    async def take_up(self) -> None:
+    async def resume(self) -> None:
         """Queue what the last process accepted and did not handle, oldest first."""
         for update_id, body in await inbox.unfinished(self._db):
-            await self._queue_up(update_id, json.loads(body))
+            await self._enqueue(update_id, json.loads(body))
 
-    async def _queue_up(self, update_id: int, raw: Any) -> None:  # noqa: ANN401 - whatever was sent
+    async def _enqueue(self, update_id: int, raw: Any) -> None:  # noqa: ANN401 - whatever was sent
         try:
             update = Update.de_json(raw, self._bot)
             if update.update_id != update_id:
@@ -90,52 +103,7 @@ class Inbox:
         except _UNREADABLE as error:
             await self._alerts.bury(update_id, f"unreadable: {type(error).__name__}")
         else:
-            await self._queue.put(update)
-
-
-def id_of(raw: object) -> int | None:
-    """The number of an update; None for something that is none."""
-    update_id = raw.get("update_id") if isinstance(raw, dict) else None
-    if isinstance(update_id, int) and not isinstance(update_id, bool) and -_NO_ID <= update_id < _NO_ID:
-        return update_id
-    return None
-
-
-class InboxProcessor(BaseUpdateProcessor):
-    """Handles updates of different chats side by side, those of one chat in order, and each one once.
-
-    Reactions wait for nobody: their order is decided by their dates, in the database.
-    """
-
-    __slots__ = ("_alerts", "_chats", "_claimed", "_db", "_deferred", "_is_closing", "_queue", "_room", "_tasks")
-
-    def __init__(self, db: Database, queue: "asyncio.Queue[object]", alerts: AdminAlerts) -> None:
-        super().__init__(_EVERYBODY)  # who waits for a chat's turn must not take up room; `_room` is the bound
-        self._db = db
-        self._queue = queue
-        self._alerts = alerts
-        self._room = asyncio.Semaphore(_AT_ONCE)
-        self._chats: dict[int, tuple[asyncio.Lock, int]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._claimed: set[int] = set()
-        """Taken for handling by this process: one attempt is one process that tried, however often the disk refused."""
-        self._deferred: set[int] = set()
-        self._is_closing = False
-
-    @property
-    def pending(self) -> int:
-        """Updates that wait or are being handled."""
-        return len(self._tasks) + self._queue.qsize()
-
-    def defer(self, update: Update) -> None:
-        """The disk refused something: handle this update again a little later. Handlers are safe to repeat."""
-        self._deferred.add(update.update_id)
-
-    def abandon(self) -> None:
-        """Cut off every handler and skip what is queued; the next start takes all of it up from the inbox."""
-        self._is_closing = True
-        for task in self._tasks:
-            task.cancel()
+            await self.queue.put(update)
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         """Run the handlers for one update."""
@@ -155,27 +123,7 @@ class InboxProcessor(BaseUpdateProcessor):
             self._tasks.discard(task)
             if update.update_id in self._deferred:
                 self._deferred.discard(update.update_id)
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._queue.put_nowait, update)
-
-    async def _handle(self, update: Update, coroutine: Awaitable[Any]) -> None:
-        number = update.update_id
-        if number not in self._claimed:
-            claim = await inbox.claim(self._db, number)
-            if claim == "dead":
-                self._alerts.dead_letter(number, "cut off too often")
-            if claim != "claimed":
-                return
-            self._claimed.add(number)
-        await coroutine
-        if number not in self._deferred:
-            await inbox.finish(self._db, number)
-            self._claimed.discard(number)
-
-    async def initialize(self) -> None:
-        """Nothing to prepare."""
-
-    async def shutdown(self) -> None:
-        """Nothing to release."""
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.queue.put_nowait, update)
 
     @asynccontextmanager
     async def _turn(self, update: Update) -> AsyncIterator[None]:
@@ -193,3 +141,41 @@ class InboxProcessor(BaseUpdateProcessor):
             lock, waiting = self._chats.pop(chat.id)
             if waiting > 1:
                 self._chats[chat.id] = (lock, waiting - 1)
+
+    async def _handle(self, update: Update, coroutine: Awaitable[Any]) -> None:
+        number = update.update_id
+        if number not in self._claimed:
+            claim = await inbox.claim(self._db, number)
+            if claim == "dead":
+                self._alerts.dead_letter(number, "cut off too often")
+            if claim != "claimed":
+                return
+            self._claimed.add(number)
+        await coroutine
+        if number not in self._deferred:
+            await inbox.finish(self._db, number)
+            self._claimed.discard(number)
+
+    def defer(self, update: Update) -> None:
+        """The disk refused something: handle this update again a little later. Handlers are safe to repeat."""
+        self._deferred.add(update.update_id)
+
+    def abandon(self) -> None:
+        """Cancel every handler and skip what is queued; the next start resumes all of it."""
+        self._is_closing = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def initialize(self) -> None:
+        """Nothing to prepare."""
+
+    async def shutdown(self) -> None:
+        """Nothing to release."""
+
+
+def id_of(raw: object) -> int | None:
+    """The number of an update; None for something that is none."""
+    update_id = raw.get("update_id") if isinstance(raw, dict) else None
+    if isinstance(update_id, int) and not isinstance(update_id, bool) and -_NO_ID <= update_id < _NO_ID:
+        return update_id
+    return None

@@ -1,8 +1,7 @@
 """Updates by polling: asked for, committed to the inbox, and only then confirmed by asking for more.
 
 Replaces the library's updater, which confirms what is only in memory, ends silently over an update that it cannot
-read, and waits ever longer (to half a minute) while the network is away. Each offset is sent once: after a quiet week
-Telegram starts its numbers anew, perhaps below the last one. Knows HTTP and the inbox, nothing of what updates say.
+read, and waits ever longer (to half a minute) while the network is away.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ import httpx
 from bot.common.errors import StartError
 from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
-from bot.telegram.inbox import ALLOWED_UPDATES, MAX_PENDING, Inbox, InboxProcessor, id_of
+from bot.telegram.inbox import ALLOWED_UPDATES, Inbox, id_of
 from storage.db.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -43,21 +42,13 @@ class Poller:
     """Brings updates to the inbox until it is cancelled. `http` is the caller's, who closes it."""
 
     def __init__(
-        self,
-        *,
-        url: str,
-        http: httpx.AsyncClient,
-        inbox: Inbox,
-        processor: InboxProcessor,
-        metrics: BotMetrics,
-        timing: Timing = USUAL,
+        self, *, url: str, http: httpx.AsyncClient, inbox: Inbox, metrics: BotMetrics, timing: Timing = USUAL
     ) -> None:
-        self._conflict_seconds = timing.conflict
         self._url = url
         self._http = http
         self._inbox = inbox
-        self._processor = processor
         self._metrics = metrics
+        self._conflict_seconds = timing.conflict
 
     async def run(self) -> None:
         """Ask again and again.
@@ -67,26 +58,29 @@ class Poller:
         """
         offset = 0
         pause = _FIRST_PAUSE_SECONDS
-        reign = _Reign(self._conflict_seconds)
+        conflicts = _Conflicts(self._conflict_seconds)
         while True:
-            if self._processor.pending > MAX_PENDING:
+            if self._inbox.is_full:
                 await asyncio.sleep(_FIRST_PAUSE_SECONDS)
                 continue
             try:
                 raws = await self._fetch(offset)
-                await self._inbox.take(raws)
+                await self._inbox.accept(raws)
             except (NotFetched, StorageError) as error:
                 logger.warning("no updates: %s", error)
                 self._metrics.polling_errors.inc()
                 if isinstance(error, NotFetched) and error.is_conflict:
-                    reign.contest()
+                    conflicts.note()
                 await asyncio.sleep(max(pause, getattr(error, "wait", 0.0)))
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 continue
             self._metrics.polled_at = time.monotonic()
-            reign.assert_itself()
+            conflicts.note_answer()
             pause = _FIRST_PAUSE_SECONDS
-            offset = _following(raws)
+            # Each offset is sent once: after a quiet week Telegram starts its numbers anew, perhaps below the last one.
+            # 0, after an empty batch, confirms nothing.
+            ids = [update_id for raw in raws if (update_id := id_of(raw)) is not None]
+            offset = ids[-1] + 1 if ids else 0
 
     async def _fetch(self, offset: int) -> Sequence[object]:
         """One call of getUpdates.
@@ -111,28 +105,26 @@ class Poller:
         raise NotFetched(f"Telegram refuses ({why}).", wait=wait, is_conflict=is_conflict)
 
 
-class _Reign:
-    """Whether this is the token's rightful poller: it has polled for so long and met nobody."""
+class _Conflicts:
+    """Of two pollers with one token, who gives up: the one that has never polled alone for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._began = self._alone_since = time.monotonic()
-        self._is_settled = False
+        self._is_first = False
 
-    def assert_itself(self) -> None:
+    def note_answer(self) -> None:
         """A poll was answered."""
-        self._is_settled = self._is_settled or time.monotonic() - self._alone_since > self._seconds
+        self._is_first = self._is_first or time.monotonic() - self._alone_since > self._seconds
 
-    def contest(self) -> None:
-        """Somebody else polled."""
+    def note(self) -> None:
+        """Somebody else polled.
+
+        Raises:
+            StartError: and was first.
+        """
         self._alone_since = time.monotonic()
-        if not self._is_settled and self._alone_since - self._began > self._seconds:
+        if not self._is_first and self._alone_since - self._began > self._seconds:
             raise StartError(
                 "Another program is polling with this TELEGRAM_BOT_TOKEN: stop it, or use another bot's token."
             )
-
-
-def _following(raws: Sequence[object]) -> int:
-    """The offset that confirms this batch; 0, which confirms nothing, after an empty one."""
-    ids = [update_id for raw in raws if (update_id := id_of(raw)) is not None]
-    return ids[-1] + 1 if ids else 0

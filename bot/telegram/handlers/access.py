@@ -18,7 +18,7 @@ from bot.common.metrics import BotMetrics
 from bot.generation.preferences import Preferences
 from bot.messaging.alerts import AdminAlerts
 from bot.moderation.enforcement import Bans
-from bot.telegram.inbox import InboxProcessor
+from bot.telegram.inbox import Inbox
 from bot.telegram.message import Handler, address_of, toast
 from bot.telegram.sender import Sender
 from storage.db.errors import StorageError
@@ -55,8 +55,8 @@ def handlers(bans: Bans, preferences: Preferences, errors: "ErrorHandler") -> li
 class ErrorHandler:
     """Awaited by python-telegram-bot with every exception that a handler lets out."""
 
-    def __init__(self, *, processor: InboxProcessor, sender: Sender, alerts: AdminAlerts, metrics: BotMetrics) -> None:
-        self._processor = processor
+    def __init__(self, *, inbox: Inbox, sender: Sender, alerts: AdminAlerts, metrics: BotMetrics) -> None:
+        self._inbox = inbox
         self._sender = sender
         self._alerts = alerts
         self._metrics = metrics
@@ -71,7 +71,7 @@ class ErrorHandler:
             await self.refuse(update, error)
         elif isinstance(error, StorageError):
             logger.warning("update %d is put off: %s", update.update_id, error)
-            self._processor.defer(update)
+            self._inbox.defer(update)
         elif isinstance(error, DeliveryError):
             logger.warning("the answer to update %d cannot be shown: %s", update.update_id, error)
         else:
@@ -79,7 +79,7 @@ class ErrorHandler:
             try:
                 await self._alerts.bury(update.update_id, type(error).__name__)
             except StorageError:
-                self._processor.defer(update)
+                self._inbox.defer(update)
             await self._say(update, "error", {})
 
     async def refuse(self, update: Update, refusal: Refusal) -> None:
