@@ -1,7 +1,7 @@
-"""The `ovation` command: each subcommand reads settings, calls one function, turns errors into a sentence and a status.
+"""The `ovation` command: a table of commands, each of which reads settings and calls one function.
 
-Exit statuses: 0 done, 1 failed, 2 wrong use or configuration. Knows the commands by name and first sentence; the module
-of one is imported when it is asked for, so that no command waits for what another needs.
+Exit statuses: 0 done, 1 failed, 2 wrong use or configuration. The module of a command is imported when it is asked for,
+so that no command waits for what another needs.
 """
 
 from importlib import import_module
@@ -59,7 +59,7 @@ COMMANDS: Final = {
 
 
 class _Commands(TyperGroup):
-    """Lists and completes the commands from the table; whoever goes on to one gets the real one."""
+    """Lists and completes the commands from the table; imports the one that is called, and explains its errors."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - Typer's own
         super().__init__(**attributes)
@@ -72,6 +72,13 @@ class _Commands(TyperGroup):
         if name is None or listed is None:
             return name, listed, rest
         return name, get_group(import_module(COMMANDS[name][0]).app).commands[name], rest
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the same
+        """Run the command; what it raises is told in a sentence, if there is one for it."""
+        from bot.cli.terminal import explained  # noqa: PLC0415 - the list of commands needs none of it
+
+        with explained():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(name="ovation", cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False)

@@ -1,4 +1,4 @@
-"""The operator's commands for the data: doctor, backup, restore, forget. The same rules as in `bot.cli`."""
+"""The operator's commands for the data: doctor, backup, restore, forget, keys."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from bot.cli.terminal import busy, confirm, give_up, or_give_up
+from bot.cli.terminal import busy, confirm, give_up
 from bot.common.keys import open_keys
 from bot.common.settings import data_settings
 from bot.operations import maintenance
@@ -21,7 +21,6 @@ from bot.privacy.erasure import erase_offline, pseudonym_of
 from storage.backup import backup as backup_file
 from storage.privacy.erasure import Erased
 
-_BACKING_UP = "Making a backup …"
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -35,7 +34,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead of a table.")] = False,
 ) -> None:
     """Check settings, machine, database, versions and backups; works while the bot runs."""
-    with busy("" if as_json else "Looking at everything …"):
+    with busy("" if as_json else "Checking …"):
         diagnosis = diagnose()
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in diagnosis.findings], ensure_ascii=False, indent=1))
@@ -53,32 +52,32 @@ def backup(
     The master key (KEY_FILE), DATA_DIR/keyring.jsonl, DATA_DIR/versions and DATA_DIR/tombstones.jsonl are not in it:
     copy them too. A copy of the keyring lies beside the backups in DATA_DIR/backups.
     """
-    settings = or_give_up(data_settings)
-    if to is None:
-        to = or_give_up(lambda: asyncio.run(Backups(settings, open_keys(settings)).make()), _BACKING_UP)
-    else:
-        or_give_up(lambda: backup_file.create_at(settings.database_path, to), _BACKING_UP)
+    settings = data_settings()
+    with busy("Making a backup …"):
+        if to is None:
+            to = asyncio.run(Backups(settings, open_keys(settings)).make())
+        else:
+            backup_file.create_at(settings.database_path, to)
     typer.echo(to)
 
 
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = False) -> None:
     """Put a backup in the database's place, while the bot is stopped; the present one is kept."""
-    settings = or_give_up(data_settings)
-    or_give_up(lambda: backup_file.verify(file), "Checking the backup …")
-    confirm(f"Put {file} in the place of {settings.database_path}?", yes=yes)
-    done = or_give_up(lambda: asyncio.run(maintenance.restore_backup(settings, file)), "Restoring …")
+    settings = data_settings()
+    with busy("Checking the backup …"):
+        backup_file.verify(file)
+    confirm(f"Replace {settings.database_path} with {file}?", yes=yes)
+    with busy("Restoring …"):
+        done = asyncio.run(maintenance.restore_backup(settings, file))
     typer.echo(f"{file} is restored.")
     if done.safety_copy is not None:
-        typer.echo(f"A backup of what was there before: {done.safety_copy}.")
+        typer.echo(f"A backup of the previous database: {done.safety_copy}.")
     if done.put_aside is not None:
-        typer.echo(f"The database of before lies at {done.put_aside}: delete it once nothing is missing.")
-    erased = done.erased
-    typer.echo(
-        f"Forgotten again: {len(erased.generations)} texts, {erased.ratings} ratings, {erased.consents} opt-ins."
-    )
+        typer.echo(f"The previous database is kept at {done.put_aside}: delete it once nothing is missing.")
+    typer.echo(f"Erased again: {_told(done.erased)}.")
     if done.versions_aside:
-        typer.echo(f"Versions made after the backup do not serve any more: {', '.join(done.versions_aside)}.")
+        typer.echo(f"Versions made after the backup no longer serve: {', '.join(done.versions_aside)}.")
 
 
 @app.command()
@@ -87,14 +86,13 @@ def forget(
     yes: Yes = False,
 ) -> None:
     """Erase everything of a person from the database and its backups, while the bot is stopped."""
-    settings = or_give_up(data_settings)
-    pseudonym = or_give_up(lambda: pseudonym_of(settings, person))
+    settings = data_settings()
+    pseudonym = pseudonym_of(settings, person)
     if pseudonym is None:
         give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
     confirm(f"Erase everything of {person} for good?", yes=yes)
-    erased, scrubbed = or_give_up(
-        lambda: asyncio.run(erase_offline(settings, pseudonym)), "Erasing, in the backups too …"
-    )
+    with busy("Erasing, in the backups too …"):
+        erased, scrubbed = asyncio.run(erase_offline(settings, pseudonym))
     typer.echo(f"Erased: {_told(erased)}.")
     typer.echo(f"Backups rewritten: {len(scrubbed.rewritten)}.")
     if erased.runs:
@@ -107,12 +105,13 @@ def forget(
 
 @keys.command("rotate")
 def rotate_keys() -> None:
-    """Draw a new master key (KEY_FILE) and wrap every person's key by it, while the bot is stopped.
+    """Make a new master key (KEY_FILE) and wrap every person's key by it, while the bot is stopped.
 
     No text is touched. Copy the new KEY_FILE, and the keyring beside the backups, to where you keep the old ones.
     """
-    settings = or_give_up(data_settings)
-    or_give_up(lambda: asyncio.run(maintenance.rotate_master_key(settings)), "Wrapping every key anew …")
+    settings = data_settings()
+    with busy("Rewrapping every key …"):
+        asyncio.run(maintenance.rotate_master_key(settings))
     typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")
 
 

@@ -1,9 +1,8 @@
-"""`ovation models`: the versions that there are, and models side by side. The same rules as in `bot.cli`."""
+"""`ovation models`: the versions that there are, and models side by side."""
 
 import asyncio
 import json
 import logging
-import sys
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from datetime import UTC
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from bot.cli.completion import compared_kinds, taste_names
-from bot.cli.terminal import give_up, or_give_up
+from bot.cli.terminal import make_folder, progress_bar
 from bot.common.settings import data_settings
 from storage.db.database import open_for_reading
 from storage.tables import versions
@@ -37,8 +36,7 @@ def list_versions(
     """Print the versions, newest first, and which of them serves; works while the bot runs."""
     if context.invoked_subcommand is not None:
         return
-    settings = or_give_up(data_settings)
-    with closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection:
+    with closing(open_for_reading(data_settings().database_path)) as connection:
         found = versions.all_of(connection, None)
     if as_json:
         typer.echo(json.dumps([asdict(version) for version in found], default=str))
@@ -74,19 +72,12 @@ def compare_models(
     """
     from bot.cli.comparison import plan_for  # noqa: PLC0415 - the other commands start faster without it
 
-    plan = or_give_up(lambda: plan_for(names.split(",") if names else (), kind=kind, taste=taste))
+    plan = plan_for(names.split(",") if names else (), kind=kind, taste=taste)
     plan = replace(plan, texts=texts, nights=nights, ratings=ratings, seed=seed)
-    try:
-        out.mkdir(parents=True)
-    except FileExistsError:
-        give_up(f"{out} exists already: name a new folder with --out.", status=2)
-    except OSError as error:
-        give_up(f"{out} cannot be written: {error.strerror}.", status=1)
+    make_folder(out)
     logging.getLogger("bot").addHandler(logging.NullHandler())  # what goes wrong is told in one sentence
     try:
-        or_give_up(lambda: asyncio.run(_compare(plan, out)))
-    except KeyboardInterrupt:
-        give_up("Stopped.", status=1)
+        asyncio.run(_compare(plan, out))
     finally:
         with suppress(OSError):
             out.rmdir()  # where nothing has come of it
@@ -97,11 +88,9 @@ async def _compare(plan: "ComparisonPlan", out: Path) -> None:
     from bot.cli import comparison_report as shown  # noqa: PLC0415 - the same
     from bot.cli.comparison import compare  # noqa: PLC0415
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("Loading …", total=1.0)
-        asks, results = await compare(plan, lambda words, share: bar.update(task, description=words, completed=share))
-        bar.update(task, description="Done.", completed=1.0)
+    with progress_bar("Loading …", TimeElapsedColumn()) as move:
+        asks, results = await compare(plan, lambda words, share: move(description=words, completed=share))
+        move(description="Done.", completed=1.0)
     (out / "comparison.json").write_text(shown.as_json(plan, asks, results), encoding="utf-8")
     (out / "comparison.md").write_text(shown.markdown(plan, results), encoding="utf-8")
     (out / "satisfaction.png").write_bytes(shown.draw_satisfaction(plan, results))

@@ -1,13 +1,10 @@
-"""`ovation export`: what is stored, also while the bot runs. The same rules as in `bot.cli`.
-
-The operator's table of what is liked, also while the bot runs. The same rules as in `bot.cli`.
-
-The operator's page: report, also while the bot runs. The same rules as in `bot.cli`.
-"""
+"""What came of it all, read beside a bot that runs: `ovation stats`, `report` and `export`."""
 
 import json
+import sqlite3
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from bot.cli.terminal import busy, give_up, or_give_up
+from bot.cli.terminal import busy, give_up
 from bot.common.keys import open_existing_keys
 from bot.common.settings import data_settings
 from bot.reporting.charts import wilson_interval
@@ -25,7 +22,7 @@ from bot.reporting.export import Format, What, kto, lines
 from bot.reporting.html_report import MARK, object_of, overview_in, page_of
 from storage.db.database import open_for_reading
 from storage.db.files import move_into_place
-from storage.tables.statistics import RatingCount, Statistics, read_statistics
+from storage.tables.statistics import RatingCount, read_statistics
 
 app = typer.Typer()
 
@@ -43,20 +40,19 @@ def export(
     """
     if format is Format.KTO and what is not What.RATINGS:
         give_up(f"Only ratings can be had as kto: use --format jsonl for {what}.", status=2)
-    settings = or_give_up(data_settings)
-    keys = or_give_up(lambda: open_existing_keys(settings))
-    connection = or_give_up(lambda: open_for_reading(settings.database_path, keys.keyring))
-    try:
-        with busy("" if sys.stdout.isatty() else f"Exporting {what} …"):
-            rows = (
-                kto(connection, tenure_days=settings.tenure_days)
-                if format is Format.KTO
-                else lines(connection, what, producer=settings.content_producer)
-            )
-            for line in rows:
-                typer.echo(line)
-    finally:
-        connection.close()
+    settings = data_settings()
+    keyring = open_existing_keys(settings).keyring
+    with (
+        closing(open_for_reading(settings.database_path, keyring)) as connection,
+        busy("" if sys.stdout.isatty() else f"Exporting {what} …"),
+    ):
+        rows = (
+            kto(connection, tenure_days=settings.tenure_days)
+            if format is Format.KTO
+            else lines(connection, what, producer=settings.content_producer)
+        )
+        for line in rows:
+            typer.echo(line)
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
@@ -67,41 +63,37 @@ def stats(
     days: Annotated[int, typer.Option(min=1, max=3650, help="How far back.")] = 30, as_json: Json = False
 ) -> None:
     """Print how texts were liked, by version, kind, day and emoji; works while the bot runs."""
-    settings = or_give_up(data_settings)
     since = datetime.now(UTC) - timedelta(days=days)
-    with (
-        closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection,
-        busy("" if as_json else "Counting …"),
-    ):
+    with _database(busily=not as_json) as connection:
         numbers = read_statistics(connection, since=since)
     if as_json:
         typer.echo(json.dumps(asdict(numbers), ensure_ascii=False))
         return
     console = Console(highlight=False)
     for title, counts in (("Version", numbers.versions), ("Kind", numbers.kinds), ("Day (UTC)", numbers.days)):
-        console.print(_counts(title, counts))
-    console.print(_total(numbers, days))
+        console.print(_table(title, counts))
+    total = f"{numbers.texts} texts and {numbers.ratings} ratings in {days} days."
+    console.print(f"{total} {_in_words(numbers.emoji)}".rstrip())
     if numbers.counted:
         console.print(f"Counted by Telegram, nobody's in particular: {_in_words(numbers.counted)}")
 
 
-def _counts(title: str, counts: tuple[RatingCount, ...]) -> Table:
-    table = Table(title, *(_right(name) for name in ("Texts", "Likes", "Dislikes", "Satisfaction", "95 %")))
+@contextmanager
+def _database(*, busily: bool) -> Iterator[sqlite3.Connection]:
+    path = data_settings().database_path
+    with closing(open_for_reading(path)) as connection, busy("Counting …" if busily else ""):
+        yield connection
+
+
+def _table(title: str, counts: tuple[RatingCount, ...]) -> Table:
+    heads = ("Texts", "Likes", "Dislikes", "Satisfaction", "95 %")
+    table = Table(title, *(Column(head, justify="right") for head in heads))
     for count in counts:
         low, high = wilson_interval(count.likes, count.ratings)
         share = "" if count.share is None else f"{count.share:.0%}"
         interval = "" if count.share is None else f"{low:.0%} to {high:.0%}"
         table.add_row(count.label, str(count.texts), str(count.likes), str(count.dislikes), share, interval)
     return table
-
-
-def _right(name: str) -> Column:
-    return Column(name, justify="right")
-
-
-def _total(numbers: Statistics, days: int) -> str:
-    emoji = _in_words(numbers.emoji)
-    return f"{numbers.texts} texts and {numbers.ratings} ratings in {days} days. {emoji}".rstrip()
 
 
 def _in_words(emoji: tuple[tuple[str, int], ...]) -> str:
@@ -123,19 +115,17 @@ def report(
 
     One file that needs no network. Nothing that people wrote is in it.
     """
-    settings = or_give_up(data_settings)
+    settings = data_settings()
     if not as_json and not _may_replace(output):
-        give_up(f"{output} is there and is no report: name another file with --output.", status=2)
+        give_up(f"{output} exists and is no report: name another file with --output.", status=2)
     since = datetime.now(UTC) - timedelta(days=days)
-    with (
-        closing(or_give_up(lambda: open_for_reading(settings.database_path))) as connection,
-        busy("" if as_json else "Counting …"),
-    ):
+    with _database(busily=not as_json) as connection:
         overview = overview_in(connection, settings.data_dir, since=since)
     if as_json:
         typer.echo(json.dumps(object_of(overview), ensure_ascii=False))
         return
-    page = or_give_up(lambda: page_of(overview), "Drawing the report …")
+    with busy("Drawing the report …"):
+        page = page_of(overview)
     try:
         _write(output, page)
     except OSError as error:
@@ -144,7 +134,7 @@ def report(
 
 
 def _may_replace(file: Path) -> bool:
-    """Whether nothing is lost by writing a file: it is not there, or a report of before."""
+    """Whether nothing is lost by writing a file: it does not exist, or is an earlier report."""
     try:
         with file.open(encoding="utf-8") as present:
             return MARK in present.read(_HEAD_CHARACTERS)
@@ -155,7 +145,7 @@ def _may_replace(file: Path) -> bool:
 
 
 def _write(file: Path, page: str) -> None:
-    """Put a page in its place, whole or not at all."""
+    """Put a page in its place, completely or not at all."""
     attempt = file.with_name(f".{file.name}.attempt")
     try:
         attempt.write_text(page, encoding="utf-8")

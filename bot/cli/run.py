@@ -1,7 +1,4 @@
-"""`ovation run`: the bot itself. The same rules as in `bot.cli`.
-
-`ovation demo`: everything in a browser. The same rules as in `bot.cli`.
-"""
+"""`ovation run`: the bot itself. `ovation demo`: everything in a browser, without a token."""
 
 import asyncio
 from pathlib import Path
@@ -9,14 +6,11 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.terminal import give_up, or_give_up
-from bot.common.errors import OvationError, StartError
 from bot.common.log import set_up_logging
 from bot.common.settings import load_settings
 from bot.common.timing import USUAL, Timing
 from bot.sandbox.demo import Plan, run_demo
 from bot.start import run as run_bot
-from storage.db.errors import StorageError
 
 app = typer.Typer()
 
@@ -28,15 +22,10 @@ def run() -> None:
 
 
 def start_bot(timing: Timing = USUAL) -> None:
-    """`ovation run`; what cannot go on ends the process with a sentence and a status."""
-    settings = or_give_up(load_settings)
+    """Run the bot until it is told to end."""
+    settings = load_settings()
     set_up_logging(settings.log_level, token=settings.telegram_bot_token.get_secret_value())
-    try:
-        asyncio.run(run_bot(settings, timing))
-    except StartError as error:
-        give_up(str(error), status=error.exit_status)
-    except (OvationError, StorageError) as error:
-        give_up(str(error), status=1)
+    asyncio.run(run_bot(settings, timing))
 
 
 @app.command()
@@ -57,12 +46,8 @@ def demo(
     train_steps: Annotated[int, typer.Option(min=0, help="And how many steps in each stage; 0: as a bot's.")] = 14,
 ) -> None:
     """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
-    try:
-        run_demo(
-            Plan(
-                audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste,
-                silence=silence, train_minutes=train_minutes, train_steps=train_steps,
-            )
-        )  # fmt: skip
-    except (OvationError, StorageError) as error:
-        give_up(str(error), status=getattr(error, "exit_status", 1))
+    plan = Plan(
+        audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste, silence=silence,
+        train_minutes=train_minutes, train_steps=train_steps,
+    )  # fmt: skip
+    run_demo(plan)

@@ -1,35 +1,51 @@
-"""What the commands of `ovation` share: giving up with a sentence and a status, asking before anything is lost, and a
-sign of life while something takes long.
-
-Knows the terminal, no command.
-"""
+"""What the commands of `ovation` share: sentences and statuses at the end, questions, and signs of life meanwhile."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from bot.common.errors import OvationError, Refusal, SettingsError, StartError
+from bot.common.errors import OvationError, Refusal, SettingsError
 from bot.common.i18n import say
 from engine.errors import EngineError
 from storage.db.errors import StorageError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 
-def say_on_stderr(sentence: str) -> None:
-    """Print a sentence to stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
+@contextmanager
+def explained() -> Iterator[None]:
+    """End the command with one sentence and its status for what people can do something about; the rest is a bug."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        give_up("Stopped.", status=1)
+    except Refusal as refusal:
+        give_up(say("en", refusal.text, **refusal.values), status=1)
+    except (OvationError, StorageError, EngineError) as error:
+        give_up(str(error), status=2 if isinstance(error, SettingsError) else getattr(error, "exit_status", 1))
+    except OSError as error:
+        if error.filename is None:  # such as a pipe that nobody reads any more
+            raise
+        give_up(f"{error.filename}: {error.strerror}. See `ovation doctor`.", status=1)
 
 
 def give_up(sentence: str, *, status: int) -> NoReturn:
     """Print a sentence to stderr and end."""
     say_on_stderr(sentence)
     raise typer.Exit(status)
+
+
+def say_on_stderr(sentence: str) -> None:
+    """Print a sentence to stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -42,6 +58,16 @@ def confirm(question: str, *, yes: bool) -> None:
         give_up("Nothing has changed.", status=1)
 
 
+def make_folder(folder: Path) -> None:
+    """Make the new folder that --out names."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        give_up(f"{folder} exists already: name a new folder with --out.", status=2)
+    except OSError as error:
+        give_up(f"{folder} cannot be written: {error.strerror}.", status=1)
+
+
 @contextmanager
 def busy(words: str) -> Iterator[None]:
     """Turn a spinner on stderr, where somebody looks at it; "" is none."""
@@ -52,18 +78,14 @@ def busy(words: str) -> Iterator[None]:
         yield
 
 
-def or_give_up(action: Callable[[], T], meanwhile: str = "") -> T:
-    """What `action` returns; where it cannot be had, its sentence and its status. `meanwhile` stands by a spinner."""
-    try:
-        with busy(meanwhile):
-            return action()
-    except SettingsError as error:
-        give_up(str(error), status=2)
-    except StartError as error:
-        give_up(str(error), status=error.exit_status)
-    except Refusal as refusal:
-        give_up(say("en", refusal.text, **refusal.values), status=1)
-    except (OvationError, StorageError, EngineError) as error:
-        give_up(str(error), status=1)
-    except OSError as error:
-        give_up(f"{error.filename}: {error.strerror}. See `ovation doctor`.", status=1)
+@contextmanager
+def progress_bar(words: str, *columns: "ProgressColumn") -> Iterator[Callable[..., None]]:
+    """Show a bar on stderr, where somebody looks at it.
+
+    Yields what moves it: `completed` is a share, `description` the words before it, `note` those behind.
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn  # noqa: PLC0415 - few commands need it
+
+    shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*shown, *columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        yield partial(bar.update, bar.add_task(words, total=1.0, note=""))

@@ -1,9 +1,4 @@
-"""The operator's pen: generate, also while the bot runs. The same rules as in `bot.cli`.
-
-`ovation detect`: does a text carry this installation's watermark? The same rules as in `bot.cli`.
-
-`ovation kinds`: what can be asked for, and whether a file of kinds is right. The same rules as in `bot.cli`.
-"""
+"""Texts at the terminal: `ovation generate` writes them, `detect` looks for their mark, `kinds` checks the kinds."""
 
 import asyncio
 import json
@@ -19,7 +14,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.completion import kind_names, model_names, version_names
-from bot.cli.terminal import busy, give_up, or_give_up, say_on_stderr
+from bot.cli.terminal import busy, give_up, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
 from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, TEMPERATURE, InvalidKinds, load_kinds
@@ -66,9 +61,9 @@ def generate(
     """
     if model is not None and version is not None:
         give_up("A version belongs to MODEL: give --version or --model, not both.", status=2)
-    settings: Settings = or_give_up(writing_settings)
+    settings: Settings = writing_settings()
     if model is not None:
-        settings, version = or_give_up(lambda: with_model(settings, model)), version_name(model)
+        settings, version = with_model(settings, model), version_name(model)
     request = _request(settings, topic, kind)
     if strange := unseen_words(settings.model, request.topic):
         say_on_stderr(
@@ -78,11 +73,7 @@ def generate(
     request = replace(request, temperature=temperature, max_tokens=max_length)
     requests = [replace(request, seed=(first + number) % 2**31) for number in range(count)]
     logging.getLogger("bot").addHandler(logging.NullHandler())  # what goes wrong is told in one sentence
-    try:
-        withheld = or_give_up(lambda: asyncio.run(_write(settings, version, requests, as_json=as_json)))
-    except KeyboardInterrupt:
-        give_up("Stopped.", status=1)
-    if withheld:
+    if asyncio.run(_write(settings, version, requests, as_json=as_json)):
         raise typer.Exit(1)
 
 
@@ -91,7 +82,7 @@ def _request(settings: Settings, topic: str, kind: str | None) -> OfflineRequest
     kinds = settings.kinds
     topic = sanitize(topic)
     if not topic:
-        give_up('What about? Write it behind the command: ovation generate "green tea".', status=2)
+        give_up('What about? Write it after the command: ovation generate "green tea".', status=2)
     if len(topic) > MAX_TOPIC_CHARACTERS:
         give_up(say("en", "prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS), status=2)
     if kind is not None and kind not in kinds.by_name:
@@ -141,17 +132,11 @@ async def _print(settings: Settings, writer: OfflineWriter, request: OfflineRequ
 
 def _line(settings: Settings, version: str, request: OfflineRequest, written: OfflineText) -> str:
     told = {
-        "text": written.text,
-        "kind": request.kind.name,
-        "topic": request.topic,
-        "version": version,
-        "seed": request.seed,
-        "temperature": request.temperature,
-        "tokens": written.tokens,
-        "finish_reason": written.finish_reason,
-        "label": settings.label,
+        "text": written.text, "kind": request.kind.name, "topic": request.topic, "version": version,
+        "seed": request.seed, "temperature": request.temperature, "tokens": written.tokens,
+        "finish_reason": written.finish_reason, "label": settings.label,
         "AIGC": aigc(settings.content_producer, f"{version}-{request.seed}"),
-    }
+    }  # fmt: skip
     return json.dumps(told, ensure_ascii=False)
 
 
@@ -168,17 +153,12 @@ def detect(
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
-    settings = or_give_up(data_settings)
-    key = or_give_up(lambda: open_existing_keys(settings)).keyring.key(WATERMARK).hex()
+    settings = data_settings()
+    key = open_existing_keys(settings).keyring.key(WATERMARK).hex()
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
     with busy("" if as_json else "Looking for the watermark …"):
-        done = subprocess.run(
-            [sys.executable, "-m", "engine.inference.watermark"],
-            input=asked,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        program = [sys.executable, "-m", "engine.inference.watermark"]
+        done = subprocess.run(program, input=asked, capture_output=True, text=True, check=False)
     if done.returncode:
         give_up((done.stderr.strip().splitlines() or ["The text could not be looked at."])[-1], status=1)
     found = json.loads(done.stdout)

@@ -3,6 +3,7 @@
 import typer
 
 from bot.cli.run import start_bot
+from bot.cli.terminal import explained
 from bot.common.timing import Timing
 
 QUICK = Timing(
@@ -19,7 +20,8 @@ QUICK = Timing(
 
 
 def main() -> None:
-    start_bot(QUICK)
+    with explained():
+        start_bot(QUICK)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_an_earlier_report_is_replaced_and_nothing_else() -> None:
         Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
         before = Path(name).read_bytes()
         result = ovation("--output", name)
-        assert result.exit_code == 2 and "is there and is no report" in told(result)
+        assert result.exit_code == 2 and "exists and is no report" in told(result)
         assert Path(name).read_bytes() == before
     assert not list(Path().glob(".*attempt"))
 
