@@ -50,7 +50,7 @@ from bot.reporting.run_messages import RunMessages
 from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.serving.engine_process import EngineProcess
 from bot.serving.version_router import VersionRouter
-from bot.telegram.application import TelegramApplication, build_application, build_bot, install, publish_menu
+from bot.telegram.application import TelegramApplication, build_application, build_bot, publish_menu
 from bot.telegram.handlers import access, membership
 from bot.telegram.handlers.access import ErrorHandler
 from bot.telegram.handlers.admin import AdminHandlers, AdminOnly
@@ -198,7 +198,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     await erasure.finish()
     retention = Retention(db=db, router=router, settings=settings)
 
-    # handlers, in the order in which they are asked
+    # handlers; the first that fits takes the update
     my_data = MyData(db=db, pseudonyms=pseudonyms, settings=settings)
     reaction_test = closing(ReactionTest(
         messenger=sender, reaction_access=sender.reaction_access, values=settings.reaction_values, timing=timing
@@ -209,31 +209,32 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     confirmations = Confirmations()
     admin_only = AdminOnly(db=db, pseudonyms=pseudonyms, admin_ids=admin_ids)
     cards = ModelCards(db=db, router=router, settings=settings)
-    parts = [
-        PromptHandlers(
+    handlers = [
+        *PromptHandlers(
             service=service, feedback=feedback, rating_buttons=rating_buttons, kinds=kinds, sender=sender
         ).handlers(),
-        RatingHandlers(feedback=feedback, reaction_test=reaction_test).handlers(),
-        InlineHandlers(inline=inline_queries, feedback=feedback).handlers(),
-        PrivacyHandlers(
+        *RatingHandlers(feedback=feedback, reaction_test=reaction_test).handlers(),
+        *InlineHandlers(inline=inline_queries, feedback=feedback).handlers(),
+        *PrivacyHandlers(
             consent=consent, my_data=my_data, erasure=erasure, confirmations=confirmations, reports=reports,
             admin_only=admin_only, sender=sender, contact=settings.privacy_contact,
             retention_days=settings.retention_days,
         ).handlers(),
-        AdminHandlers(
+        *AdminHandlers(
             admin_only=admin_only, nightly=nightly, messages=run_messages, bans=bans,
             versions=VersionAdmin(db=db, router=router, canary=canary), health=health, backups=backups,
             confirmations=confirmations, sender=sender,
         ).handlers(),
-        membership.handlers(sender, db, pseudonyms),
-        InfoHandlers(
+        *membership.handlers(sender, db, pseudonyms),
+        *InfoHandlers(
             kinds=kinds, consent=consent, preferences=preferences, statistics=statistics,
             favourites=Favourites(db=db, pseudonyms=pseudonyms, label=label), cards=cards, provenance=provenance,
             reaction_test=reaction_test, sender=sender,
         ).handlers(),
     ]  # fmt: skip
     errors = ErrorHandler(inbox=inbox, sender=sender, alerts=alerts, metrics=metrics)
-    install(application, access.handlers(bans, preferences, errors), parts, on_error=errors)
+    application.add_handlers({-1: access.handlers(bans, preferences, errors), 0: handlers})
+    application.add_error_handler(errors)
 
     # begin: the run that was cut off, the clock, the texts and the updates that the last process left, then new ones
     await nightly.resume()

@@ -1,9 +1,9 @@
-"""Pacing: Telegram's limits, kept for every outgoing call, so that they are never met.
+"""The rate limiter: Telegram's limits, kept for every outgoing call, so that they are never exceeded.
 
 Limits (core.telegram.org/bots/faq, "My bot is hitting limits"): 30 calls a second over all chats; in one chat one
 message a second with short bursts; in one group 20 messages a minute, edits included. A call counts from its sending
 until a window after its answer, so that no window of Telegram's own clock can hold more, however long calls travel.
-Where Telegram asks one chat to wait, that chat waits and no other. Knows chats by id and calls by name, no content.
+Where Telegram asks one chat to wait, that chat waits and no other.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from bot.messaging.messenger import Urgency
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `calls` in any `seconds`; the last `kept` of them are for those who cannot be turned away."""
+    """At most `calls` in any `seconds`; the last `kept` of them are for calls that cannot be turned away."""
 
     calls: int
     seconds: float
@@ -42,7 +42,7 @@ _TRY_AGAIN_SECONDS = 5.0
 
 
 class _Window:
-    """The calls of the last seconds, as far as one limit cares."""
+    """The calls of the last seconds that count against one limit."""
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
@@ -50,7 +50,7 @@ class _Window:
 
     def wait(self, now: float, under_way: int, urgency: Urgency) -> float:
         """Seconds until a call may begin; infinity if that depends on calls under way."""
-        self._forget(now)
+        self._drop_old(now)
         room = self._limit.calls - (0 if urgency.waits else self._limit.kept)
         excess = under_way + len(self._ended) - room + 1
         if excess <= 0:
@@ -63,10 +63,10 @@ class _Window:
         self._ended.append(now)
 
     def is_empty(self, now: float) -> bool:
-        self._forget(now)
+        self._drop_old(now)
         return not self._ended
 
-    def _forget(self, now: float) -> None:
+    def _drop_old(self, now: float) -> None:
         while self._ended and self._ended[0] <= now - self._limit.seconds:
             self._ended.popleft()
 
@@ -84,19 +84,14 @@ class _Gate:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing here has to be remembered."""
+        """Whether nothing here has to be remembered."""
         now = asyncio.get_running_loop().time()
         is_open = now >= self._closed_until and all(window.is_empty(now) for window in self._windows)
         return is_open and not self._under_way and not self._waiting
 
-    def close_for(self, seconds: float) -> None:
-        """Let nobody through for so long."""
-        self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
-        self._admit()
-
     @asynccontextmanager
-    async def passage(self, urgency: Urgency) -> AsyncIterator[None]:
-        """Wait for one's turn and hold a place while the block runs.
+    async def slot(self, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait for a turn, and count as under way while the block runs.
 
         Raises:
             NotNow: there is no room for something that does not wait.
@@ -106,17 +101,10 @@ class _Gate:
         try:
             yield
         except NotNow:
-            counts = False  # it was turned away further on
+            counts = False  # it was turned away by the next gate
             raise
         finally:
             self._leave(counts=counts)
-
-    def _leave(self, *, counts: bool) -> None:
-        self._under_way -= 1
-        if counts:
-            for window in self._windows:
-                window.end(asyncio.get_running_loop().time())
-        self._admit()
 
     async def _enter(self, urgency: Urgency) -> None:
         wait = self._wait(urgency)
@@ -134,6 +122,18 @@ class _Gate:
             if turn.done() and not turn.cancelled():
                 self._leave(counts=False)
             raise
+
+    def _leave(self, *, counts: bool) -> None:
+        self._under_way -= 1
+        if counts:
+            for window in self._windows:
+                window.end(asyncio.get_running_loop().time())
+        self._admit()
+
+    def close_for(self, seconds: float) -> None:
+        """Telegram asks this chat to wait."""
+        self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + seconds)
+        self._admit()
 
     def _wait(self, urgency: Urgency) -> float:
         now = asyncio.get_running_loop().time()
@@ -159,7 +159,7 @@ class _Gate:
 
 
 class RateLimiter(BaseRateLimiter[Urgency]):
-    """The library's rate limiter: every call of the bot but its asking for updates goes through here.
+    """Every call of the bot but its asking for updates goes through here.
 
     Without `limits`, calls wait only where Telegram asks for it; that is for a stand-in, which holds nobody back.
     """
@@ -194,10 +194,10 @@ class RateLimiter(BaseRateLimiter[Urgency]):
         urgency = Urgency.TEXT if rate_limit_args is None else rate_limit_args
         chat = data.get("chat_id")
         if chat is None or endpoint in _UNCOUNTED or not endpoint.startswith(_COUNTED):
-            async with self._overall.passage(urgency):
+            async with self._overall.slot(urgency):
                 return await callback(*args, **kwargs)
         gate = self._gate(str(chat))
-        async with gate.passage(urgency), self._overall.passage(urgency):
+        async with gate.slot(urgency), self._overall.slot(urgency):
             try:
                 return await callback(*args, **kwargs)
             except RetryAfter as error:

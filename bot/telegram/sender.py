@@ -1,8 +1,7 @@
-"""Showing messages: the real `messenger.Messenger`, with Telegram's errors turned into ours.
+"""The real `messenger.Messenger`: sends and edits messages, and turns Telegram's errors into ours.
 
 No message has a link preview, what a message shows already is not sent again, and markup that Telegram refuses is
-shown as plain text. Telling "gone" from "not now" is all else that this module decides; when a call may go out is
-`pacing`'s matter, and who tries again is the callers'.
+shown as plain text. When a call may go out is the rate limiter's matter, and retrying is the callers'.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,10 +33,10 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _NETWORK_PAUSE_SECONDS = 2.0
 _REMEMBERED = 10_000
 """Messages of which we know what they show."""
-_START = "inline"
+_START_PARAMETER = "inline"
 """What /start is sent with by the line above the offered texts."""
-_DESCRIPTION = 120
-"""UTF-16 units of a text that stand in the list of offers."""
+_DESCRIPTION_UNITS = 120
+"""UTF-16 units of a text that are shown in the list of offers."""
 
 
 class Sender:
@@ -52,13 +51,9 @@ class Sender:
         """Send a message and return its id."""
         with _translated():
             message = await self._bot.send_message(
-                to.chat_id,
-                text,
-                message_thread_id=to.thread_id,
-                reply_parameters=_reply(to),
-                reply_markup=_markup(buttons),
-                link_preview_options=_NO_PREVIEW,
-            )
+                to.chat_id, text, message_thread_id=to.thread_id, reply_parameters=_reply(to),
+                reply_markup=_markup(buttons), link_preview_options=_NO_PREVIEW,
+            )  # fmt: skip
         self._shown[to.chat_id, message.message_id] = (hash((text, ())), buttons)
         return message.message_id
 
@@ -86,7 +81,7 @@ class Sender:
     async def edit_markdown(
         self, chat_id: int, message_id: int, body: str, footer: str, buttons: Keyboard = ()
     ) -> None:
-        """Make a message show a Markdown text with a plain footer; as it stands where Telegram refuses the markup."""
+        """Make a message show a Markdown text with a plain footer, or both as plain text if the markup is refused."""
         try:
             shown, spans = _marked_up(body, footer)
             await self._edit(chat_id, message_id, shown, spans, buttons, Urgency.FINAL)
@@ -123,12 +118,12 @@ class Sender:
             await self._offer(query_id, [_article(offer, as_it_stands=True) for offer in offers], hint)
 
     async def delete(self, chat_id: int, message_id: int) -> None:
-        """Take a message away."""
+        """Delete a message."""
         with _translated():
             await self._bot.delete_message(chat_id, message_id)
 
     async def reaction_access(self, chat_id: int) -> ReactionAccess:
-        """What of the reactions in a chat reaches us."""
+        """Which reactions in a chat reach us."""
         is_admin = False
         with _translated():
             # By hand, for the library reads a list that is missing, which means all, as an empty one, which means none.
@@ -140,7 +135,7 @@ class Sender:
         return ReactionAccess(is_admin, None if allowed is None else tuple(kind.get("emoji", "") for kind in allowed))
 
     async def _offer(self, query_id: str, articles: Sequence[InlineQueryResultArticle], hint: str) -> None:
-        button = InlineQueryResultsButton(hint, start_parameter=_START) if hint else None
+        button = InlineQueryResultsButton(hint, start_parameter=_START_PARAMETER) if hint else None
         with _translated():
             await self._bot.answer_inline_query(query_id, articles, cache_time=0, is_personal=True, button=button)
 
@@ -186,7 +181,7 @@ def _article(offer: Offer, *, as_it_stands: bool = False) -> InlineQueryResultAr
         with suppress(_Refused):
             text, spans = _marked_up(offer.body, offer.footer)
     content = InputTextMessageContent(text, entities=_entities(spans), link_preview_options=_NO_PREVIEW)
-    begins = truncate(" ".join(text.removesuffix(offer.footer).split()), _DESCRIPTION)
+    begins = truncate(" ".join(text.removesuffix(offer.footer).split()), _DESCRIPTION_UNITS)
     return InlineQueryResultArticle(
         offer.token, offer.title, content, reply_markup=_markup(offer.buttons), description=begins
     )
