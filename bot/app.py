@@ -40,12 +40,11 @@ from bot.moderation.provenance import ProvenanceCheck
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.operations.backups import Backups, Cleanup
 from bot.operations.health import Health, health_app
-from bot.operations.version_admin import VersionAdmin
+from bot.operations.model_versions import ModelVersions
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure
 from bot.privacy.retention import Retention
-from bot.reporting.model_cards import ModelCards
 from bot.reporting.run_messages import RunMessages
 from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.serving.engine_process import EngineProcess
@@ -208,7 +207,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     ))  # fmt: skip
     confirmations = Confirmations()
     admin_only = AdminOnly(db=db, pseudonyms=pseudonyms, admin_ids=admin_ids)
-    cards = ModelCards(db=db, router=router, settings=settings)
+    versions = ModelVersions(db=db, router=router, canary=canary, settings=settings)
     handlers = [
         *PromptHandlers(
             service=service, feedback=feedback, rating_buttons=rating_buttons, kinds=kinds, sender=sender
@@ -222,13 +221,13 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
         ).handlers(),
         *AdminHandlers(
             admin_only=admin_only, nightly=nightly, messages=run_messages, bans=bans,
-            versions=VersionAdmin(db=db, router=router, canary=canary), health=health, backups=backups,
+            versions=versions, health=health, backups=backups,
             confirmations=confirmations, sender=sender,
         ).handlers(),
         *membership.handlers(sender, db, pseudonyms),
         *InfoHandlers(
             kinds=kinds, consent=consent, preferences=preferences, statistics=statistics,
-            favourites=Favourites(db=db, pseudonyms=pseudonyms, label=label), cards=cards, provenance=provenance,
+            favourites=Favourites(db=db, pseudonyms=pseudonyms, label=label), versions=versions, provenance=provenance,
             reaction_test=reaction_test, sender=sender,
         ).handlers(),
     ]  # fmt: skip

@@ -14,8 +14,7 @@ from rich.text import Text
 from bot.cli.terminal import busy, confirm, give_up
 from bot.common.keys import open_keys
 from bot.common.settings import data_settings
-from bot.operations import maintenance
-from bot.operations.backups import Backups
+from bot.operations.backups import Backups, restore_backup, rotate_master_key
 from bot.operations.doctor import Diagnosis, diagnose
 from bot.privacy.erasure import erase_offline, pseudonym_of
 from storage.backup import backup as backup_file
@@ -69,7 +68,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = 
         backup_file.verify(file)
     confirm(f"Replace {settings.database_path} with {file}?", yes=yes)
     with busy("Restoring …"):
-        done = asyncio.run(maintenance.restore_backup(settings, file))
+        done = asyncio.run(restore_backup(settings, file))
     typer.echo(f"{file} is restored.")
     if done.safety_copy is not None:
         typer.echo(f"A backup of the previous database: {done.safety_copy}.")
@@ -111,7 +110,7 @@ def rotate_keys() -> None:
     """
     settings = data_settings()
     with busy("Rewrapping every key …"):
-        asyncio.run(maintenance.rotate_master_key(settings))
+        asyncio.run(rotate_master_key(settings))
     typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")
 
 

@@ -21,8 +21,7 @@ from bot.generation.service import GenerationService
 from bot.learning.nightly import Nightly, run_folder
 from bot.messaging.confirmations import Done
 from bot.messaging.messenger import Messenger
-from bot.operations.backups import Backups, Cleanup
-from bot.operations.maintenance import OPERATOR
+from bot.operations.backups import OPERATOR, Backups, Cleanup
 from engine.runs.run_dir import strip_run
 from storage.backup.backup import Scrubbed
 from storage.db.database import Database

@@ -15,7 +15,7 @@ from bot.messaging.messenger import with_retries
 from bot.moderation.enforcement import Bans
 from bot.operations.backups import Backups
 from bot.operations.health import Health
-from bot.operations.version_admin import VersionAdmin
+from bot.operations.model_versions import ModelVersions
 from bot.reporting.run_messages import RunMessages
 from bot.telegram.message import Handler, Incoming, Press, answer, ask_first, button, command, reply
 from bot.telegram.sender import Sender
@@ -74,7 +74,7 @@ class AdminHandlers:
 
     admin_only: AdminOnly
     nightly: Nightly
-    versions: VersionAdmin
+    versions: ModelVersions
     messages: RunMessages
     bans: Bans
     health: Health
@@ -132,7 +132,7 @@ class AdminHandlers:
             version = await self.versions.roll_back()
             return Done("rollback-done", {"version": version}, "rollback", version)
 
-        leaves, comes = await self.versions.planned_rollback()
+        leaves, comes = await self.versions.router.planned_rollback()
         await ask_first(self.sender, self.confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes)
 
     async def _undo(self, press: Press) -> None:

@@ -15,8 +15,8 @@ from bot.learning.preference_sync import OWN_TASTE
 from bot.messaging.messenger import with_retries
 from bot.messaging.render import consent_buttons
 from bot.moderation.provenance import ProvenanceCheck
+from bot.operations.model_versions import ModelVersions
 from bot.privacy.consent import Consent
-from bot.reporting.model_cards import ModelCards
 from bot.reporting.statistics import Favourites, StatisticsCharts
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, reply, toast, unpacked
 from bot.telegram.sender import Sender
@@ -31,7 +31,7 @@ class InfoHandlers:
     preferences: Preferences
     statistics: StatisticsCharts
     favourites: Favourites
-    cards: ModelCards
+    versions: ModelVersions
     provenance: ProvenanceCheck
     reaction_test: ReactionTest
     sender: Sender
@@ -97,9 +97,9 @@ class InfoHandlers:
     async def _about(self, message: Incoming) -> None:
         """/about, as a reply to a text: what wrote it; alone: what writes now."""
         if message.replies_to is None:
-            words = await self.cards.of_champion(message.language)
+            words = await self.versions.about_champion(message.language)
         else:
-            words = await self.cards.of_text(message.request.chat_id, message.replies_to, message.language)
+            words = await self.versions.about_text(message.request.chat_id, message.replies_to, message.language)
         await reply(self.sender, message, words)
 
     async def _check(self, message: Incoming) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bot.common.settings import Settings, WritingSettings
 from bot.learning.canary import CanaryMonitor
-from bot.operations.version_admin import VersionAdmin
+from bot.operations.model_versions import ModelVersions
 from bot.reporting.run_messages import canary_sentence, ending_sentence, verdict_sentence
 from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
@@ -250,7 +250,7 @@ async def test_the_run_and_the_list_tell_what_became_of_the_canary(stage: Stage)
     )  # fmt: skip
     await stage.rate("v1", 20, 10)
     await stage.rate("v3", 5, 5)
-    models = VersionAdmin(db=stage.db, router=stage.router, canary=stage.canary)
+    models = ModelVersions(db=stage.db, router=stage.router, canary=stage.canary, settings=SETTINGS)
     assert "5 of 10 ratings (50 %), the earlier ones in 20 of 30 (67 %)" in await models.listing("en")
     assert "10 个评价" in await models.listing("zh")
     await stage.rate("v3", 0, 30)
