@@ -18,7 +18,7 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from engine.api.models import version_name
-from engine.api.protocol import queue_positions, read_fit, read_moderation, taste_object
+from engine.api.protocol import read_fit, read_moderation, taste_object
 from engine.api.types import (
     ONE_TEXT,
     FinishReason,
@@ -57,6 +57,8 @@ _UNKNOWN_FIELD = re.compile(
 _NO_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _ALREADY_LOADED = "already been"
 """vLLM's words, with and without a space after them; names of versions are never used twice, so all is well."""
+_QUEUED = re.compile(rb"^: queued (\d{1,9})$", re.MULTILINE)
+"""The comment by which our engine says how many are before a request (`engine.api.protocol.sse_queued`)."""
 _UNREADABLE = "The engine's answer cannot be read; is the address that of an OpenAI-compatible server?"
 
 
@@ -298,12 +300,9 @@ class _Dialect:
 
     def __init__(self, base: str = "") -> None:
         self._base = base
-        self._refused: set[str] = set()
-
-    @property
-    def base(self) -> str:
+        self.base = version_name(base)
         """Our name for the server's base, the same whichever server has it."""
-        return version_name(self._base)
+        self._refused: set[str] = set()
 
     def translated(self, body: dict[str, Any]) -> dict[str, Any]:
         """A request's body as this server wants it."""
@@ -392,8 +391,8 @@ class _QueueListener(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._stream:
-            for ahead in queue_positions(part):
-                self._on_queued(ahead)
+            for found in _QUEUED.finditer(part):
+                self._on_queued(int(found[1]))
             yield part
 
     async def aclose(self) -> None:

@@ -6,10 +6,9 @@ they know must have the right type. What the server writes and the client reads 
 
 import json
 import math
-import re
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -253,7 +252,6 @@ class Completion:
 SSE_DONE: Final = b"data: [DONE]\n\n"
 SSE_WORKING: Final = b": writing\n\n"
 """The comment of a stream that has its turn and nothing to show yet, so that nobody takes it for dead."""
-_QUEUED = re.compile(rb"^: queued (\d{1,9})$", re.MULTILINE)
 
 
 def sse(value: dict[str, Any]) -> bytes:
@@ -267,11 +265,6 @@ def sse_queued(ahead: int) -> bytes:
     Every reader of events skips comments, the official OpenAI client too; ours listens.
     """
     return b": queued %d\n\n" % ahead
-
-
-def queue_positions(part: bytes) -> Iterator[int]:
-    """The numbers of the `sse_queued` comments in a part of a stream."""
-    return (int(found[1]) for found in _QUEUED.finditer(part))
 
 
 def error_object(message: str, *, status: int) -> dict[str, Any]:
