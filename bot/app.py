@@ -170,8 +170,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
         reports=reports, ask_consent=consent.ask_once,
     ))  # fmt: skip
     feedback = Feedback(
-        db=db, pseudonyms=pseudonyms, rating_buttons=rating_buttons, on_rating=learn_more,
-        values=settings.reaction_values,
+        db=db, pseudonyms=pseudonyms, rating_buttons=rating_buttons, reaction_values=settings.reaction_values,
+        on_rating=learn_more,
     )  # fmt: skip
     preferences = Preferences(db=db, pseudonyms=pseudonyms, preference_sync=preference_sync)
 
@@ -200,7 +200,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     # handlers; the first that fits takes the update
     my_data = MyData(db=db, pseudonyms=pseudonyms, settings=settings)
     reaction_test = closing(ReactionTest(
-        messenger=sender, reaction_access=sender.reaction_access, values=settings.reaction_values, timing=timing
+        messenger=sender, reaction_access=sender.reaction_access, reaction_values=settings.reaction_values,
+        timing=timing,
     ))  # fmt: skip
     inline_queries = closing(InlineQueries(
         db=db, service=service, renderer=renderer, kinds=kinds, messenger=sender, timing=timing

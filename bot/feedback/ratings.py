@@ -1,22 +1,19 @@
-"""Feedback: from a reaction or a pressed button to a rating, and from a tap to the reason of a 👎 or a choice of two.
-
-Knows what an emoji is worth (through `engine.data.rewards`) and whose verdict stands (through
-`storage.tables.ratings`), and tells
-those who show and learn it. Knows no Telegram type.
-"""
+"""From a reaction or a pressed button to a rating, and from a tap to the reason of a 👎 or a choice of two."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
 from bot.feedback.buttons import RatingButtons
-from engine.data.rewards import DOWN, REACTION_VALUES, UP, value_of_reactions
+from engine.data.rewards import DOWN, UP, value_of_reactions
 from storage.db.database import Database
 from storage.db.records import DislikeReason, Generation, RatingEvent, Reaction
 from storage.tables import generations, people, ratings
+
+UpOrDown = Literal["up", "down"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +27,16 @@ class Pressed:
     """It could be learned from, if everybody agreed; in a channel it could not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """Records ratings; `on_rating` is called after each. `values` says what a reaction is worth from now on."""
+    """Records ratings; `on_rating` is called after each."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        pseudonyms: Pseudonyms,
-        rating_buttons: RatingButtons,
-        on_rating: Callable[[], object],
-        values: Mapping[str, float | None] = REACTION_VALUES,
-    ) -> None:
-        self._db = db
-        self._pseudonyms = pseudonyms
-        self._rating_buttons = rating_buttons
-        self._on_rating = on_rating
-        self._values = values
+    db: Database
+    pseudonyms: Pseudonyms
+    rating_buttons: RatingButtons
+    reaction_values: Mapping[str, float | None]
+    """What a reaction is worth from now on."""
+    on_rating: Callable[[], object]
 
     async def react(
         self, *, update_id: int, chat_id: int, message_id: int, person_id: int, emojis: Iterable[str], at: datetime
@@ -57,15 +47,15 @@ class Feedback:
             update_id=update_id,
             chat_id=chat_id,
             message_id=message_id,
-            rater=self._pseudonyms.person(person_id),
-            value=value_of_reactions(emojis, self._values),
+            rater=self.pseudonyms.person(person_id),
+            value=value_of_reactions(emojis, self.reaction_values),
             emoji="".join(emojis),
             at=at,
         )
-        generation = await ratings.record_reaction(self._db, reaction)
+        generation = await ratings.record_reaction(self.db, reaction)
         if generation is not None:
-            self._rating_buttons.refresh_soon(generation)
-            self._on_rating()
+            self.rating_buttons.refresh_soon(generation)
+            self.on_rating()
 
     async def react_unnamed(
         self, *, update_id: int, chat_id: int, message_id: int, before: Collection[str], after: Collection[str]
@@ -73,7 +63,7 @@ class Feedback:
         """Count what somebody has changed who reacts as a group or channel, and so is no rater."""
         change = {emoji: (emoji in after) - (emoji in before) for emoji in {*before, *after}}
         await ratings.record_anonymous_reaction(
-            self._db, change, chat_id=chat_id, message_id=message_id, update_id=update_id
+            self.db, change, chat_id=chat_id, message_id=message_id, update_id=update_id
         )
 
     async def count(
@@ -81,19 +71,11 @@ class Feedback:
     ) -> None:
         """Note how often each emoji stands on a message whose reactions Telegram only counts."""
         await ratings.record_reaction_counts(
-            self._db, totals, chat_id=chat_id, message_id=message_id, at=at, update_id=update_id
+            self.db, totals, chat_id=chat_id, message_id=message_id, at=at, update_id=update_id
         )
 
     async def press(
-        self,
-        *,
-        update_id: int,
-        chat_id: int,
-        message_id: int,
-        person_id: int,
-        generation_id: int,
-        button: Literal["up", "down"],
-        at: datetime,
+        self, generation_id: int, button: UpOrDown, *, update_id: int, chat_id: int, message_id: int, person_id: int
     ) -> Pressed:
         """Record 👍 or 👎; the same again takes it back.
 
@@ -101,58 +83,30 @@ class Feedback:
             Refusal: the button belongs to no generation that this message shows.
         """
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
-        rater = self._pseudonyms.person(person_id)
-        is_taken_back = await self._press(update_id, generation, rater, button, at)
-        consented = await people.has_consented(self._db, rater, generation.chat)
+        rater = self.pseudonyms.person(person_id)
+        is_taken_back = await self._record(update_id, generation, rater, button)
+        consented = await people.has_consented(self.db, rater, generation.chat)
         return Pressed(taken_back=is_taken_back, consented=consented, may_teach=not generation.delivery.is_channel)
 
-    async def press_offered(
-        self,
-        *,
-        update_id: int,
-        shown_in: str,
-        person_id: int,
-        generation_id: int,
-        token: str,
-        button: Literal["up", "down"],
-        at: datetime,
+    async def press_inline(
+        self, generation_id: int, token: str, button: UpOrDown, *, update_id: int, shown_in: str, person_id: int
     ) -> Pressed:
-        """`press` under a take of inline mode, where a person's consent is the one of their own private chat.
+        """`press` under an inline message, where a person's consent is the one of their own private chat.
 
         Raises:
-            Refusal: the button belongs to no take that this message shows.
+            Refusal: the button belongs to no text that this message shows.
         """
-        generation = await generations.choose_inline_result(self._db, token, shown_in=shown_in, at=at)
+        now = datetime.now(UTC)
+        generation = await generations.choose_inline_result(self.db, token, shown_in=shown_in, at=now)
         if generation is None or generation.id != generation_id:
             raise Refusal("generation-unknown")
-        rater, home = self._pseudonyms.person(person_id), self._pseudonyms.chat(person_id)
-        await generations.record_private_chat(self._db, rater, home, at=at)
-        is_taken_back = await self._press(update_id, generation, rater, button, at)
-        return Pressed(taken_back=is_taken_back, consented=await people.has_consented(self._db, rater, home))
-
-    async def _press(
-        self, update_id: int, generation: Generation, rater: str, button: Literal["up", "down"], at: datetime
-    ) -> bool:
-        """Record a press; True: it took the rating back."""
-        recorded = await ratings.record_button(
-            self._db,
-            RatingEvent(
-                update_id=update_id,
-                generation=generation.id,
-                rater=rater,
-                source="button",
-                value=UP if button == "up" else DOWN,
-                emoji="👍" if button == "up" else "👎",
-                at=at,
-            ),
-        )
-        asks = button == "down" and recorded.value is not None and generation.inline_token is None
-        self._rating_buttons.refresh_soon(generation, asks=asks and not generation.delivery.is_channel)
-        self._on_rating()
-        return recorded.value is None
+        rater, home = self.pseudonyms.person(person_id), self.pseudonyms.chat(person_id)
+        await generations.record_private_chat(self.db, rater, home, at=now)
+        is_taken_back = await self._record(update_id, generation, rater, button)
+        return Pressed(taken_back=is_taken_back, consented=await people.has_consented(self.db, rater, home))
 
     async def explain(
-        self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, reason: DislikeReason, at: datetime
+        self, generation_id: int, reason: DislikeReason, *, chat_id: int, message_id: int, person_id: int
     ) -> None:
         """Record why a person dislikes a text.
 
@@ -160,29 +114,48 @@ class Feedback:
             Refusal: they do not, or the button belongs to no generation that this message shows.
         """
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
-        rater = self._pseudonyms.person(person_id)
-        if not await ratings.record_reason(self._db, generation.id, rater, reason, at=at):
+        rater = self.pseudonyms.person(person_id)
+        if not await ratings.record_reason(self.db, generation.id, rater, reason, at=datetime.now(UTC)):
             raise Refusal("why-not-yours")
-        self._rating_buttons.refresh_soon(generation)
+        self.rating_buttons.refresh_soon(generation)
 
-    async def choose(self, *, chat_id: int, message_id: int, person_id: int, generation_id: int, at: datetime) -> bool:
+    async def choose(self, generation_id: int, *, chat_id: int, message_id: int, person_id: int) -> bool:
         """Record that a person likes a text better than the other of its duel; returns whether they have opted in.
 
         Raises:
             Refusal: one of the two is not there, or the button belongs to no generation that this message shows.
         """
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
-        rater = self._pseudonyms.person(person_id)
-        rival = await generations.choose_in_duel(self._db, generation.id, rater, at=at)
+        rater = self.pseudonyms.person(person_id)
+        rival = await generations.choose_in_duel(self.db, generation.id, rater, at=datetime.now(UTC))
         if rival is None:
             raise Refusal("duel-one-only")
         for text in (generation, rival):
-            self._rating_buttons.refresh_soon(text)
-        self._on_rating()
-        return await people.has_consented(self._db, rater, generation.chat)
+            self.rating_buttons.refresh_soon(text)
+        self.on_rating()
+        return await people.has_consented(self.db, rater, generation.chat)
 
     async def _shown(self, generation_id: int, *, chat_id: int, message_id: int) -> Generation:
-        generation = await generations.by_message(self._db, chat_id=chat_id, message_id=message_id)
+        generation = await generations.by_message(self.db, chat_id=chat_id, message_id=message_id)
         if generation is None or generation.id != generation_id:  # a number may be given out again after a restore
             raise Refusal("generation-unknown")
         return generation
+
+    async def _record(self, update_id: int, generation: Generation, rater: str, button: UpOrDown) -> bool:
+        """Record a press; True: it took the rating back."""
+        recorded = await ratings.record_button(
+            self.db,
+            RatingEvent(
+                update_id=update_id,
+                generation=generation.id,
+                rater=rater,
+                source="button",
+                value=UP if button == "up" else DOWN,
+                emoji="👍" if button == "up" else "👎",
+                at=datetime.now(UTC),
+            ),
+        )
+        asks = button == "down" and recorded.value is not None and generation.inline_token is None
+        self.rating_buttons.refresh_soon(generation, asks=asks and not generation.delivery.is_channel)
+        self.on_rating()
+        return recorded.value is None

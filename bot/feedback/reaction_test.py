@@ -2,7 +2,7 @@
 it arrives; while a reaction is missing, it says after a while what may keep it away.
 
 The message is known here before it asks for anything, so nobody is faster than that, and nothing on it is a rating.
-One test a chat, in memory: a restart ends it. Knows chats by id, and no Telegram type.
+One test a chat, in memory: a restart ends it.
 """
 
 import asyncio
@@ -37,33 +37,27 @@ class _Test:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def is_whole(self) -> bool:
+    def is_passed(self) -> bool:
         return self.is_reacted and self.is_pressed
 
 
+@dataclass(kw_only=True)
 class ReactionTest:
-    """Runs the tests. `reaction_access` says what of a chat reaches the bot, `values` what each reaction is worth."""
+    """Runs the tests."""
 
-    def __init__(
-        self,
-        *,
-        messenger: Messenger,
-        reaction_access: Callable[[int], Awaitable[ReactionAccess]],
-        values: Mapping[str, float | None] = REACTION_VALUES,
-        timing: Timing = USUAL,
-    ) -> None:
-        self._messenger = messenger
-        self._reaction_access = reaction_access
-        self._values = values
-        self._patience_seconds = timing.reaction_test
-        self._tests: dict[int, tuple[_Test, asyncio.Task[None]]] = {}
-        """By chat."""
+    messenger: Messenger
+    reaction_access: Callable[[int], Awaitable[ReactionAccess]]
+    """What of a chat's reactions reaches the bot."""
+    reaction_values: Mapping[str, float | None] = field(default_factory=lambda: REACTION_VALUES)
+    timing: Timing = USUAL
+    _tests: dict[int, tuple[_Test, asyncio.Task[None]]] = field(default_factory=dict, init=False)
+    """By chat."""
 
     async def begin(self, to: Address, language: str) -> None:
         """Begin a test; an earlier one in the chat is over."""
-        message_id = await with_retries(lambda: self._messenger.send(to, say(language, "confirm-heard")))
+        message_id = await with_retries(lambda: self.messenger.send(to, say(language, "confirm-heard")))
         test = _Test(to.chat_id, message_id, language)
-        task = asyncio.create_task(self._accompany(test), name=f"live check in message {message_id}")
+        task = asyncio.create_task(self._run(test), name=f"reaction test in message {message_id}")
         _, earlier = self._tests.get(to.chat_id, (None, None))
         self._tests[to.chat_id] = (test, task)
         if earlier is not None:
@@ -71,7 +65,7 @@ class ReactionTest:
 
     def reacted(self, *, chat_id: int, message_id: int) -> bool:
         """A reaction has come; True when it is on the message of a test."""
-        test = self._of(chat_id, message_id)
+        test = self._find(chat_id, message_id)
         if test is not None:
             test.is_reacted = True
             test.news.set()
@@ -83,7 +77,7 @@ class ReactionTest:
         Raises:
             Refusal: the test is over.
         """
-        test = self._of(chat_id, message_id)
+        test = self._find(chat_id, message_id)
         if test is None:
             raise Refusal("check-live-over")
         test.is_pressed = True
@@ -93,69 +87,64 @@ class ReactionTest:
         """End every test where it stands."""
         await cancel(*(task for _, task in self._tests.values()))
 
-    def _of(self, chat_id: int, message_id: int) -> _Test | None:
+    def _find(self, chat_id: int, message_id: int) -> _Test | None:
         test, _ = self._tests.get(chat_id, (None, None))
         return test if test is not None and test.message_id == message_id else None
 
-    async def _accompany(self, test: _Test) -> None:
+    async def _run(self, test: _Test) -> None:
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(OPEN_SECONDS):
-                    await self._watch(test)
-                    return
+                async with asyncio.timeout(self.timing.reaction_test):
+                    return await self._until_passed(test)
+            test.is_late = True  # from now on with advice
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPEN_SECONDS - self.timing.reaction_test):
+                    return await self._until_passed(test)
             await self._show(test, is_open=False)
         except DeliveryError as error:
-            logger.info("a live check breaks off: %s", error)
+            logger.info("a reaction test breaks off: %s", error)
         finally:
-            if self._of(test.chat_id, test.message_id) is test:
+            if self._find(test.chat_id, test.message_id) is test:
                 del self._tests[test.chat_id]
 
-    async def _watch(self, test: _Test) -> None:
-        """Show what arrives, and after a while what is to be done about the rest, until everything has arrived."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience_seconds):
-                await self._until_whole(test)
-                return
-        test.is_late = True
-        await self._until_whole(test)
-
-    async def _until_whole(self, test: _Test) -> None:
+    async def _until_passed(self, test: _Test) -> None:
+        """Show what has arrived, until everything has."""
         while True:
             test.news.clear()
             await self._show(test)
-            if test.is_whole:
+            if test.is_passed:
                 return
             await test.news.wait()
 
     async def _show(self, test: _Test, *, is_open: bool = True) -> None:
         state = {"reaction": "yes" if test.is_reacted else "no", "press": "yes" if test.is_pressed else "no"}
         words = say(test.language, "check-live", **state)
-        if test.is_late or test.is_whole:
+        if test.is_late or test.is_passed:
             words += f"\n\n{await self._advice(test)}"
-        buttons = reaction_test_button(test.language) if is_open and not test.is_whole else ()
-        await with_retries(lambda: self._messenger.edit(test.chat_id, test.message_id, words, buttons))
+        buttons = reaction_test_button(test.language) if is_open and not test.is_passed else ()
+        await with_retries(lambda: self.messenger.edit(test.chat_id, test.message_id, words, buttons))
 
     async def _advice(self, test: _Test) -> str:
         """What is to be done, as far as it can be told."""
-        reaction_access = await with_retries(lambda: self._reaction_access(test.chat_id))
-        if test.is_whole:
+        access = await with_retries(lambda: self.reaction_access(test.chat_id))
+        if test.is_passed:
             name = "check-live-well"
         elif test.is_reacted:
             name = "check-live-press"
         elif test.chat_id > 0:
             name = "check-live-private"
-        elif reaction_access.reactions == ():
+        elif access.reactions == ():
             name = "check-live-off"
         else:
-            name = "check-live-admin" if reaction_access.is_admin else "check-live-member"
+            name = "check-live-admin" if access.is_admin else "check-live-member"
         parts = [say(test.language, name)]
-        if reaction_access.reactions and (lacks := self._lacking(reaction_access.reactions)):
+        if access.reactions and (lacks := self._missing_verdict(access.reactions)):
             parts.append(say(test.language, "check-live-few", lacks=lacks))
         return "\n\n".join(parts)
 
-    def _lacking(self, reactions: tuple[str, ...]) -> str:
+    def _missing_verdict(self, reactions: tuple[str, ...]) -> str:
         """Which verdict cannot be given by the reactions that a chat allows; "" where both can."""
-        values = [value_of_reactions((emoji,), self._values) or 0.0 for emoji in reactions]
+        values = [value_of_reactions((emoji,), self.reaction_values) or 0.0 for emoji in reactions]
         likes, dislikes = any(value > 0 for value in values), any(value < 0 for value in values)
         if likes and dislikes:
             return ""

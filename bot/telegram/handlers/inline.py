@@ -1,7 +1,6 @@
-"""Inline mode: queries, chosen takes, and 👍 and 👎 under them."""
+"""Inline mode: queries, chosen texts, and 👍 and 👎 under them."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from telegram import Update
 from telegram.ext import CallbackQueryHandler, ChosenInlineResultHandler, ContextTypes, InlineQueryHandler
@@ -54,14 +53,9 @@ class InlineHandlers:
         if query.inline_message_id is None:
             raise Refusal("generation-unknown")
         name, number, token = query.data.split(":")
-        result = await self.feedback.press_offered(
-            update_id=update.update_id,
-            shown_in=query.inline_message_id,
-            person_id=query.from_user.id,
-            generation_id=int(number),
-            token=token,
-            button="up" if name == "up" else "down",
-            at=datetime.now(UTC),
-        )
+        result = await self.feedback.press_inline(
+            int(number), token, "up" if name == "up" else "down", update_id=update.update_id,
+            shown_in=query.inline_message_id, person_id=query.from_user.id,
+        )  # fmt: skip
         thanks = "rating-thanks" if result.consented else "rating-thanks-inline"
         await toast(query, "rating-taken-back" if result.taken_back else thanks)

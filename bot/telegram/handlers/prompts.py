@@ -1,7 +1,6 @@
 """Prompts: the kinds' commands, addressed text, /duel, the buttons for another or a changed text, and stopping."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 from telegram import Update
@@ -103,12 +102,9 @@ class PromptHandlers:
         await self.service.write(message.request, kind, topic, texts=2)
 
     async def _choose(self, press: Press) -> None:
+        by = press.by
         consented = await self.feedback.choose(
-            chat_id=press.by.chat_id,
-            message_id=press.by.message_id,
-            person_id=press.by.person_id,
-            generation_id=press.generation,
-            at=datetime.now(UTC),
+            press.generation, chat_id=by.chat_id, message_id=by.message_id, person_id=by.person_id
         )
         await press.toast("duel-thanks" if consented else "duel-thanks-no-consent")
 

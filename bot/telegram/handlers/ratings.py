@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import get_args
 
 from telegram import ReactionType, ReactionTypeEmoji, Update
@@ -35,28 +34,20 @@ class RatingHandlers:
         ]
 
     async def _rate(self, press: Press) -> None:
+        by = press.by
         result = await self.feedback.press(
-            update_id=press.by.update_id,
-            chat_id=press.by.chat_id,
-            message_id=press.by.message_id,
-            person_id=press.by.person_id,
-            generation_id=press.generation,
-            button="up" if press.name == "up" else "down",
-            at=datetime.now(UTC),
-        )
+            press.generation, "up" if press.name == "up" else "down", update_id=by.update_id, chat_id=by.chat_id,
+            message_id=by.message_id, person_id=by.person_id,
+        )  # fmt: skip
         thanks = "rating-thanks" if result.consented else "rating-thanks-no-consent"
         if not result.may_teach:
             thanks = "rating-thanks-channel"
         await press.toast("rating-taken-back" if result.taken_back else thanks)
 
     async def _explain(self, press: Press) -> None:
+        by, reason = press.by, _REASONS[press.values[1]]
         await self.feedback.explain(
-            chat_id=press.by.chat_id,
-            message_id=press.by.message_id,
-            person_id=press.by.person_id,
-            generation_id=press.generation,
-            reason=_REASONS[press.values[1]],
-            at=datetime.now(UTC),
+            press.generation, reason, chat_id=by.chat_id, message_id=by.message_id, person_id=by.person_id
         )
         await press.toast("why-thanks")
 
