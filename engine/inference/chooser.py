@@ -33,7 +33,7 @@ from engine.models.loader import Base, ChatTemplate
 from engine.models.logprobs import Encoded
 from engine.preference.features import require_finite
 from engine.preference.head import find_signal, labels_of
-from engine.preference.personal import Palate, Verdicts, fit_palate, nearly_best
+from engine.preference.personal import PersonLikes, PreferenceModel, fit_preferences, nearly_best
 
 REMEMBERED: Final = 256
 """Texts; each adds its pairs of tokens, some kilobytes."""
@@ -83,13 +83,13 @@ _FEWEST_A_SIDE = 5
 
 
 class Tastes:
-    """One palate for each name."""
+    """One preference model for each name."""
 
     def __init__(self, base: Base, *, template: ChatTemplate, worker: Worker) -> None:
         self._base = base
         self._template = template
         self._worker = worker
-        self._palates: dict[str, Palate] = {}
+        self._models: dict[str, PreferenceModel] = {}
         self._features: LRUCache[bytes, Tensor] = LRUCache(CACHE_BYTES, getsizeof=lambda features: features.nbytes)
         self._shown = Shown()
         self._fitting = asyncio.Lock()
@@ -97,10 +97,10 @@ class Tastes:
         """How many times a taste was fitted."""
 
     def __contains__(self, name: object) -> bool:
-        return name in self._palates
+        return name in self._models
 
     def __len__(self) -> int:
-        return len(self._palates)
+        return len(self._models)
 
     async def fit(
         self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
@@ -116,23 +116,23 @@ class Tastes:
         began = time.perf_counter()
         async with self._fitting:
             if not texts:
-                self._palates.pop(name, None)
+                self._models.pop(name, None)
                 return TasteFit(0, 0, None, time.perf_counter() - began)
             if name not in self and len(self) >= MOST_NAMES:
                 raise RequestError(f"There are {MOST_NAMES} tastes already; remove one first.")
             features = await self._features_of([await self._encoded(text) for text in texts])
-            palate, auroc = await asyncio.to_thread(_fitted, features, texts, people)
-            self._palates[name] = palate
+            model, auroc = await asyncio.to_thread(_fitted, features, texts, people)
+            self._models[name] = model
         self.fits += 1
-        return TasteFit(len(texts), len(palate.people), auroc, time.perf_counter() - began)
+        return TasteFit(len(texts), len(model.people), auroc, time.perf_counter() - began)
 
     async def choose(self, job: Job, takes: Sequence[Take], selection: Selection) -> tuple[Take, int]:
         """The newest of one job's texts that please nearly most, and how many it was chosen from.
 
         The first, from one, where there is nothing to choose by: the taste is gone, or it or the model cannot compute.
         """
-        palate = self._palates.get(selection.taste or "")
-        if palate is None or len(takes) < 2:
+        model = self._models.get(selection.taste or "")
+        if model is None or len(takes) < 2:
             return takes[0], 1
         rows = [self._row(job.prompt, job.family.as_written(take.text, job.messages)) for take in takes]
         draw = selection.draw(job.sampling.seed)
@@ -141,7 +141,7 @@ class Tastes:
         except EngineError as error:
             logger.warning("The first of %d texts is taken unseen: %s", len(takes), error)
             return takes[0], 1
-        scores = await asyncio.to_thread(palate.scores, features, person=selection.person, draw=draw)
+        scores = await asyncio.to_thread(model.scores, features, person=selection.person, draw=draw)
         is_eligible = scores.isfinite() & torch.tensor([bool(take.text.strip()) for take in takes])
         if not is_eligible.any():
             return takes[0], 1
@@ -195,20 +195,20 @@ def _check(texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRat
 
 def _fitted(
     features: Tensor, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
-) -> tuple[Palate, float | None]:
-    """The palate, and how well the house's ratings predict one another."""
+) -> tuple[PreferenceModel, float | None]:
+    """The preference model, and how well the ratings predict one another."""
     labels = labels_of(
         [text.value for text in texts], [text.weight for text in texts], [group_of(text.messages) for text in texts]
     )
-    verdicts = {
-        person: Verdicts(
+    opinions = {
+        person: PersonLikes(
             torch.tensor([rating.text_index for rating in ratings]),
             torch.tensor([(1.0 + rating.value) / 2.0 for rating in ratings], dtype=torch.float64),
         )
         for person, ratings in people.items()
         if len(ratings) >= MIN_PERSONAL_RATINGS
     }
-    palate = fit_palate(features, labels, verdicts)
+    model = fit_preferences(features, labels, opinions)
     sides = [text.value > 0.0 for text in texts if text.weight > 0.0 and text.value]
     can_tell = min(sides.count(True), sides.count(False)) >= _FEWEST_A_SIDE and len(labels.groups.unique()) > 1
-    return palate, find_signal(features, labels, seed=0).auroc if can_tell else None
+    return model, find_signal(features, labels, seed=0).auroc if can_tell else None

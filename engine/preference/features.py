@@ -1,10 +1,11 @@
-"""What the taste head sees of a text: how the frozen base reads it, which tokens it has, and its surface.
+"""What the preference head sees of a text: how the frozen base reads it, which tokens it has, and its surface.
 
 Six blocks, side by side: the mean of the token embeddings (which words), the maximum over the text of the first layer's
 states (whether something occurs at all), the mean of the middle layer's (what is meant), the log of the length, the
 surface (Unicode categories and punctuation, log counts), and which tokens occur, hashed into `TOKEN_BUCKETS`
 (Weinberger et al. 2009, arXiv 0902.2206). The surface halves the ratings that it takes to learn a taste for length,
-questions, digits or emoji. Knows a base and token ids; knows nothing of labels or of the head."""
+questions, digits or emoji.
+"""
 
 import math
 import unicodedata
@@ -19,7 +20,7 @@ from torch import Tensor
 from engine.errors import ModelError
 from engine.models import distributed
 from engine.models.loader import Base
-from engine.models.logprobs import Encoded, collate, micro_batches
+from engine.models.logprobs import Encoded, shared_batches
 
 TOKEN_BUCKETS = 2048
 
@@ -47,8 +48,7 @@ def text_features(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> Te
     states = torch.zeros((len(rows), 3 * config.hidden_size))
     # What a text is like does not depend on the noise that it was written from.
     rows = [replace(row, prompt=tuple(base.family.clear_noise(model, row.prompt))) for row in rows]
-    for group in distributed.share(list(micro_batches(rows, size=64, max_tokens=max_tokens))):
-        batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=model.device)
+    for group, batch in shared_batches(base, rows, max_tokens=max_tokens):
         layers = model.base_model(
             input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True, use_cache=False
         ).hidden_states

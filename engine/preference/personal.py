@@ -1,20 +1,19 @@
-"""The house's taste and, on top of it, that of each person who has rated enough.
+"""What everybody likes and, on top of it, what each person likes who has rated enough.
 
 A mixed-effects logistic regression (Gelman and Hill, "Data Analysis Using Regression and Multilevel/Hierarchical
-Models", 2007, chapter 14), fitted in two steps: the house first, then each person p with the house's logit as offset
+Models", 2007, chapter 14), fitted in two steps: the shared head first, then each person p with its logit as offset
 
-    logit_p(x) = house(x) + a_p + delta_p . z(x),    delta_p ~ N(0, tau^2 I),    a_p ~ N(0, 2^2),
+    logit_p(x) = shared(x) + a_p + delta_p . z(x),    delta_p ~ N(0, tau^2 I),    a_p ~ N(0, 2^2),
 
-where z(x) are the features as the house's head standardises and projects them, of length about 1 a text: tau^2 I there
+where z(x) are the features as the shared head standardises and projects them, of length about 1 a text: tau^2 I there
 is tau^2 / d on d standardised features. a_p, how easily somebody is pleased, orders nothing and is left out of scores.
 A person has few ratings and many features, so the mode is found among the ratings, as for a Gaussian process with the
-covariance tau^2 z.z' + 2^2 (`engine.preference.head`).
-tau is not chosen but averaged over, each by its Laplace evidence, tau = 0 (the house's taste and no other) among them:
-what a few ratings cannot tell leaves a person with the house. The same ratings have made the house's head, of which
-they are a small part. Knows features and ratings; knows nothing of models, texts, or of who the people are.
+covariance tau^2 z.z' + 2^2 (`engine.preference.head.laplace`). tau is not chosen but averaged over, each by its
+evidence, tau = 0 (the shared head and no other) among them: what a few ratings cannot tell leaves a person with the
+rest. The same ratings have made the shared head, of which they are a small part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,13 +23,13 @@ from engine.preference.head import INTERCEPT_SD, Labels, PreferenceHead, fit, la
 
 CLOSE_ENOUGH = 0.045
 """Of the texts whose chance of a like is within so much of the best, the newest is shown
-(`engine.inference.chooser`): always the
-very best one would cost diversity and hardly pleases more, for the head is not that sure."""
+(`engine.inference.chooser`): always the very best one would cost diversity and hardly pleases more, for the head is not
+that sure."""
 _TAUS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class PersonLikes:
     """What one person thinks of m of the texts."""
 
     texts: Tensor
@@ -40,24 +39,24 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
-class Palate:
-    """A fitted taste."""
+class PreferenceModel:
+    """The shared head and each person's difference from it."""
 
-    house: PreferenceHead
+    shared: PreferenceHead
     people: Mapping[str, Tensor]
-    """Each person's delta, (k,), float64, on the house's projected features."""
+    """Each person's delta, (k,), float64, on the projected features."""
 
     def scores(self, features: Tensor, *, person: str | None = None, draw: int | None = None) -> Tensor:
         """How much texts are liked, (n,), log-odds up to a constant, for features of shape (n, d).
 
-        With `draw`, the house's part is that of one head drawn from its posterior; equal numbers draw the same one.
+        With `draw`, the shared part is that of one head drawn from its posterior; equal numbers draw the same one.
         """
         if draw is None:
-            scores = self.house.logits(features)
+            scores = self.shared.logits(features)
         else:
-            scores = self.house.draws(features, count=1, seed=draw)[0].logit(eps=1e-12)
+            scores = self.shared.draws(features, count=1, seed=draw)[0].logit(eps=1e-12)
         delta = None if person is None else self.people.get(person)
-        return scores if delta is None else scores + _projected(self.house, features) @ delta
+        return scores if delta is None else scores + self.shared.projected(features) @ delta
 
 
 def nearly_best(chances: Tensor) -> Tensor:
@@ -65,20 +64,12 @@ def nearly_best(chances: Tensor) -> Tensor:
     return chances >= chances.max(0).values - CLOSE_ENOUGH
 
 
-def fit_palate(features: Tensor, labels: Labels, people: Mapping[str, Verdicts]) -> Palate:
-    """Fit the house on (n, d) features, and every person of `people` on theirs of them."""
-    house = fit(features, labels)
-    offsets, projected = house.logits(features), _projected(house, features)
-    deltas = {
-        name: _delta(projected[verdicts.texts], offsets[verdicts.texts], verdicts.likes)
-        for name, verdicts in people.items()
-    }
-    return Palate(house, deltas)
-
-
-def _projected(head: PreferenceHead, features: Tensor) -> Tensor:
-    """(n, d) -> (n, k), float64."""
-    return (features.double() - head.mean) @ head.projection
+def fit_preferences(features: Tensor, labels: Labels, people: Mapping[str, PersonLikes]) -> PreferenceModel:
+    """Fit the shared head on (n, d) features, and every person of `people` on theirs of them."""
+    shared = fit(features, labels)
+    offsets, projected = shared.logits(features), shared.projected(features)
+    deltas = {name: _delta(projected[own.texts], offsets[own.texts], own.likes) for name, own in people.items()}
+    return PreferenceModel(shared, deltas)
 
 
 def _delta(inputs: Tensor, offsets: Tensor, likes: Tensor) -> Tensor:
@@ -86,5 +77,4 @@ def _delta(inputs: Tensor, offsets: Tensor, likes: Tensor) -> Tensor:
     products, votes = inputs @ inputs.T, torch.ones_like(likes)
     fits = [laplace(tau**2 * products + INTERCEPT_SD**2, likes, votes, offsets) for tau in _TAUS]
     shares = torch.tensor([evidence for evidence, _ in fits], dtype=torch.float64).softmax(dim=0)
-    deltas: Sequence[Tensor] = [tau**2 * inputs.T @ slopes for tau, (_, slopes) in zip(_TAUS, fits, strict=True)]
-    return shares @ torch.stack(list(deltas))
+    return shares @ torch.stack([tau**2 * inputs.T @ slopes for tau, (_, slopes) in zip(_TAUS, fits, strict=True)])

@@ -5,7 +5,7 @@ import torch
 from engine.api.types import Message, group_of
 from engine.evaluation.metrics import fit_judge, is_judged, some_on_each_side
 from engine.preference.head import Labels
-from tests.engine.preference.test_taste import labelled
+from tests.engine.preference.test_head import labelled
 
 
 def halves(count: int) -> torch.Tensor:

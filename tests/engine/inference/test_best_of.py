@@ -68,7 +68,7 @@ def scores(engine: Engine, base: Base, messages: Sequence[Message], texts: list[
         for text in texts
     ]
     features = text_features(base, rows, max_tokens=10_000)
-    return engine.tastes._palates["house"].house.logits(features).sigmoid().tolist()
+    return engine.tastes._models["house"].shared.logits(features).sigmoid().tolist()
 
 
 @pytest.mark.usefixtures("at_any_cost")
@@ -279,7 +279,7 @@ async def test_without_scores_the_first_text_is_taken(
     async with tasting(starter, rated) as engine:
         first = await text_of(ask(engine, 0, replace(DRAWN, seed=5)))
         if where == "head":
-            engine.tastes._palates["house"].house.weights.fill_(torch.nan)
+            engine.tastes._models["house"].shared.weights.fill_(torch.nan)
         else:
 
             def fail(*_: object, **__: object) -> None:
