@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from bot.common.errors import OvationError
-from bot.common.settings import data_settings, writing_settings
+from bot.common.settings import DataSettings, OfflineSettings
 from bot.sandbox.people.tastes import TASTES
 from engine.api.models import SHIPPED
 from recipes.grammar import TOPIC_KINDS
@@ -15,7 +15,7 @@ from storage.tables import versions
 def kind_names(incomplete: str) -> list[tuple[str, str]]:
     """The kinds whose names begin so, each with its description."""
     try:
-        kinds = writing_settings().kinds
+        kinds = OfflineSettings.load().kinds
     except OvationError:
         return []
     return [(kind.name, kind.description["en"]) for kind in kinds.by_name.values() if kind.name.startswith(incomplete)]
@@ -29,7 +29,7 @@ def model_names(incomplete: str) -> list[str]:
 def version_names(incomplete: str) -> list[tuple[str, str]]:
     """The versions that can write and whose names begin so, each with its state."""
     try:
-        with closing(open_for_reading(data_settings().database_path)) as connection:
+        with closing(open_for_reading(DataSettings.load().database_path)) as connection:
             known = versions.all_of(connection, None)
     except (OvationError, StorageError):
         return []

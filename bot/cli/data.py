@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bot.cli.terminal import busy, confirm, give_up
 from bot.common.keys import open_keys
-from bot.common.settings import data_settings
+from bot.common.settings import DataSettings
 from bot.operations.backups import Backups, restore_backup, rotate_master_key
 from bot.operations.doctor import Diagnosis, diagnose
 from bot.privacy.erasure import erase_offline, pseudonym_of
@@ -51,7 +51,7 @@ def backup(
     The master key (KEY_FILE), DATA_DIR/keyring.jsonl, DATA_DIR/versions and DATA_DIR/tombstones.jsonl are not in it:
     copy them too. A copy of the keyring lies beside the backups in DATA_DIR/backups.
     """
-    settings = data_settings()
+    settings = DataSettings.load()
     with busy("Making a backup …"):
         if to is None:
             to = asyncio.run(Backups(settings, open_keys(settings)).make())
@@ -63,7 +63,7 @@ def backup(
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A backup.")], yes: Yes = False) -> None:
     """Put a backup in the database's place, while the bot is stopped; the present one is kept."""
-    settings = data_settings()
+    settings = DataSettings.load()
     with busy("Checking the backup …"):
         backup_file.verify(file)
     confirm(f"Replace {settings.database_path} with {file}?", yes=yes)
@@ -85,7 +85,7 @@ def forget(
     yes: Yes = False,
 ) -> None:
     """Erase everything of a person from the database and its backups, while the bot is stopped."""
-    settings = data_settings()
+    settings = DataSettings.load()
     pseudonym = pseudonym_of(settings, person)
     if pseudonym is None:
         give_up(f"{person!r} is nobody: give a numeric Telegram id, or a pseudonym of 32 letters and digits.", status=2)
@@ -108,7 +108,7 @@ def rotate_keys() -> None:
 
     No text is touched. Copy the new KEY_FILE, and the keyring beside the backups, to where you keep the old ones.
     """
-    settings = data_settings()
+    settings = DataSettings.load()
     with busy("Rewrapping every key …"):
         asyncio.run(rotate_master_key(settings))
     typer.echo(f"{settings.key_path} is a new key, and {settings.keyring_path} is wrapped by it: replace your copies.")

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bot.cli.completion import compared_kinds, taste_names
 from bot.cli.terminal import make_folder, progress_bar
-from bot.common.settings import data_settings
+from bot.common.settings import DataSettings
 from storage.db.database import open_for_reading
 from storage.tables import versions
 
@@ -36,7 +36,7 @@ def list_versions(
     """Print the versions, newest first, and which of them serves; works while the bot runs."""
     if context.invoked_subcommand is not None:
         return
-    with closing(open_for_reading(data_settings().database_path)) as connection:
+    with closing(open_for_reading(DataSettings.load().database_path)) as connection:
         found = versions.all_of(connection, None)
     if as_json:
         typer.echo(json.dumps([asdict(version) for version in found], default=str))

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from bot.cli.terminal import busy, give_up
 from bot.common.keys import open_existing_keys
-from bot.common.settings import data_settings
+from bot.common.settings import DataSettings
 from bot.reporting.charts import wilson_interval
 from bot.reporting.export import Format, What, kto, lines
 from bot.reporting.html_report import MARK, object_of, overview_in, page_of
@@ -40,7 +40,7 @@ def export(
     """
     if format is Format.KTO and what is not What.RATINGS:
         give_up(f"Only ratings can be had as kto: use --format jsonl for {what}.", status=2)
-    settings = data_settings()
+    settings = DataSettings.load()
     keyring = open_existing_keys(settings).keyring
     with (
         closing(open_for_reading(settings.database_path, keyring)) as connection,
@@ -80,7 +80,7 @@ def stats(
 
 @contextmanager
 def _database(*, busily: bool) -> Iterator[sqlite3.Connection]:
-    path = data_settings().database_path
+    path = DataSettings.load().database_path
     with closing(open_for_reading(path)) as connection, busy("Counting …" if busily else ""):
         yield connection
 
@@ -115,7 +115,7 @@ def report(
 
     One file that needs no network. Nothing that people wrote is in it.
     """
-    settings = data_settings()
+    settings = DataSettings.load()
     if not as_json and not _may_replace(output):
         give_up(f"{output} exists and is no report: name another file with --output.", status=2)
     since = datetime.now(UTC) - timedelta(days=days)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bot.common.log import set_up_logging
-from bot.common.settings import load_settings
+from bot.common.settings import Settings
 from bot.common.timing import USUAL, Timing
 from bot.sandbox.demo import Plan, run_demo
 from bot.start import run as run_bot
@@ -23,7 +23,7 @@ def run() -> None:
 
 def start_bot(timing: Timing = USUAL) -> None:
     """Run the bot until it is told to end."""
-    settings = load_settings()
+    settings = Settings.load()
     set_up_logging(settings.log_level, token=settings.telegram_bot_token.get_secret_value())
     asyncio.run(run_bot(settings, timing))
 

@@ -18,7 +18,7 @@ from bot.cli.terminal import busy, give_up, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
 from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, TEMPERATURE, InvalidKinds, load_kinds
-from bot.common.settings import Settings, data_settings, writing_settings
+from bot.common.settings import DataSettings, OfflineSettings, Settings
 from bot.common.text import sanitize
 from bot.generation.offline import OfflineRequest, OfflineText, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
@@ -61,7 +61,7 @@ def generate(
     """
     if model is not None and version is not None:
         give_up("A version belongs to MODEL: give --version or --model, not both.", status=2)
-    settings: Settings = writing_settings()
+    settings: Settings = OfflineSettings.load()
     if model is not None:
         settings, version = with_model(settings, model), version_name(model)
     request = _request(settings, topic, kind)
@@ -153,7 +153,7 @@ def detect(
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
-    settings = data_settings()
+    settings = DataSettings.load()
     key = open_existing_keys(settings).keyring.key(WATERMARK).hex()
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
     with busy("" if as_json else "Looking for the watermark …"):

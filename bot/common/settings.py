@@ -1,29 +1,145 @@
 """Settings: the one place that reads the environment and `.env`.
 
-All faults are collected and reported together, by the variable's name, without the value of a secret.
-Knows what values are allowed. Knows nothing of what they are used for.
+All faults are collected and reported together, by the variable's name, without the value of a secret. Each check says
+in its ValueError what to write instead.
 """
 
 import difflib
 import logging
 import os
+import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from io import StringIO
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo
 
+from apscheduler.triggers.cron import CronTrigger
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.common import validators as check
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
 from engine.api.types import MAX_BEST_OF
+from engine.data.rewards import REACTION_VALUES, read_reaction_values
+from engine.errors import RunError
+from engine.safety.filter import load_filter
+from engine.safety.near_copy import read_protected
 
 DEFAULT_LABEL = "AI-generated / AI 生成"
+
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def cron_trigger(line: str, timezone: str) -> CronTrigger:
+    """A trigger for a five-field cron line, with cron's own weekdays: 0 and 7 are Sunday, where APScheduler's 0 is
+    Monday.
+
+    Raises:
+        ValueError: the line is not a cron line.
+    """
+    fields = line.split()
+    if len(fields) == 5 and fields[4] != "*":
+        fields[4] = ",".join(_weekdays(part) for part in fields[4].split(","))
+    return CronTrigger.from_crontab(" ".join(fields), timezone=ZoneInfo(timezone))
+
+
+def _weekdays(part: str) -> str:
+    """Spell out the numbers of one part of the weekday field, e.g. `5-7` as fri,sat,sun."""
+    days, _, step = part.partition("/")
+    first, _, last = ("0-6" if days == "*" else days).partition("-")
+    if not first.isdigit():
+        return part
+    numbers = range(int(first), int(last or first) + 1, int(step or 1))
+    if not numbers or numbers[-1] >= len(_DAYS):
+        raise ValueError(f"{part!r} is not a day of the week")
+    return ",".join(_DAYS[number] for number in numbers)
+
+
+def _secret(pattern: str, otherwise: str) -> AfterValidator:
+    """Checks a secret's form; `otherwise` says what is wrong without quoting it."""
+
+    def check(value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(pattern, value.get_secret_value()):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
+
+
+def _readable(read: Callable[[Path | None], object]) -> AfterValidator:
+    """Checks a file or folder by reading it once."""
+
+    def check(value: Path | None) -> Path | None:
+        try:
+            read(value)
+        except RunError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(check)
+
+
+def _reaction_values(file: Path | None) -> Mapping[str, float | None]:
+    """What reactions are worth, by the operator's file if there is one."""
+    if file is None:
+        return REACTION_VALUES
+    try:
+        return read_reaction_values(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read as UTF-8 text; write one emoji a line there") from error
+    except RunError as error:
+        raise ValueError(f"{file}, {error}") from error
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is not a time zone; write one like Europe/Berlin or Asia/Shanghai") from error
+    return value
+
+
+def _cron(value: str) -> str:
+    try:
+        cron_trigger(value, "UTC")
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a five-field cron line like 30 3 * * *") from error
+    return value
+
+
+def _address(value: str) -> str:
+    """A host and a port."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{value!r} is not an address like 127.0.0.1:8443")
+    return value
+
+
+def _loopback(value: str) -> str:
+    """A host of this machine and a port."""
+    host = _address(value).rpartition(":")[0].strip("[]")
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(f"{value!r} is not on this machine; write one like 127.0.0.1:8081, and put a proxy before it")
+    return value
+
+
+def _ids(value: object) -> object:
+    """Telegram ids with commas between them, as numbers."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError("must be numeric Telegram ids with commas between them, like 123456789,987654321")
+    return tuple(int(part) for part in parts)
 
 
 class DataSettings(BaseSettings):
@@ -37,6 +153,25 @@ class DataSettings(BaseSettings):
     tenure_days: float = Field(7.0, ge=0)
     content_producer: str = Field("Ovation", min_length=1, max_length=100)
     model: str = Field("starter", min_length=1)
+
+    @classmethod
+    def load(cls, env_file: Path = Path(".env")) -> Self:
+        """Read the environment and `env_file`.
+
+        Raises:
+            SettingsError: with every fault at once, one sentence each.
+        """
+        problems = _faults_of_file(env_file) if env_file.exists() else []
+        logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it would repeat what _faults_of_file says
+        try:
+            settings = cls(_env_file=env_file)
+        except ValidationError as error:
+            problems += [_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
+        except (OSError, UnicodeDecodeError):
+            pass  # _faults_of_file has said so
+        if problems:
+            raise SettingsError(problems)
+        return settings
 
     @property
     def key_path(self) -> Path:
@@ -67,17 +202,24 @@ class DataSettings(BaseSettings):
 class Settings(DataSettings):
     """Every setting, checked. Field names are the variables in small letters; `.env.example` explains each."""
 
-    telegram_bot_token: Annotated[SecretStr, AfterValidator(check.token)]
+    telegram_bot_token: Annotated[
+        SecretStr, _secret(r"\d+:[A-Za-z0-9_-]{3,}", "is not a bot token; @BotFather gives one like 123456789:AAE…")
+    ]
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
-    admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(check.ids)] = ()
+    admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
     quantize: Literal["none", "int8"] = "none"
     engine_url: HttpUrl | None = None
-    engine_key: Annotated[SecretStr | None, AfterValidator(check.key)] = None
+    engine_key: Annotated[
+        SecretStr | None,
+        _secret(r"[!-~]+", "must be letters, digits and signs without blanks, as the server's operator gave it"),
+    ] = None
     webhook_url: HttpUrl | None = None
-    webhook_secret: Annotated[SecretStr | None, AfterValidator(check.secret)] = None
-    webhook_listen: Annotated[str, AfterValidator(check.address)] = "127.0.0.1:8443"
-    retrain_at: Annotated[str, AfterValidator(check.cron)] = "30 3 * * *"
-    timezone: Annotated[str, AfterValidator(check.zone)] = "UTC"
+    webhook_secret: Annotated[
+        SecretStr | None, _secret(r"[A-Za-z0-9_-]{1,256}", "must be 1 to 256 letters, digits, _ or -")
+    ] = None
+    webhook_listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8443"
+    retrain_at: Annotated[str, AfterValidator(_cron)] = "30 3 * * *"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     min_ratings: int = Field(50, ge=1)
     promotion: Literal["auto", "approve"] = "auto"
     canary_share: float = Field(0.0, ge=0, le=1)
@@ -91,26 +233,26 @@ class Settings(DataSettings):
     train_memory_mb: int = Field(0, ge=0)
     retention_days: int = Field(180, ge=1, le=3650)
     tainted_days: float = Field(30.0, gt=0, le=365)
-    reactions_file: Annotated[Path | None, AfterValidator(check.opinions)] = None
+    reactions_file: Annotated[Path | None, _readable(_reaction_values)] = None
     best_of: int = Field(8, ge=1, le=MAX_BEST_OF)
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"
-    health_listen: Annotated[str, AfterValidator(check.loopback)] = "127.0.0.1:0"
+    health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
     privacy_contact: str = Field("", max_length=200)
-    kinds_file: Annotated[Path | None, AfterValidator(check.kinds)] = None
-    words_file: Annotated[Path | None, AfterValidator(check.words)] = None
+    kinds_file: Annotated[Path | None, _readable(load_kinds)] = None
+    words_file: Annotated[Path | None, _readable(load_filter)] = None
     guard_model: Annotated[str, Field(min_length=1)] | None = None
     guard_fails: Literal["closed", "open"] = "closed"
     watermark: Literal["on", "off"] = "off"
-    protected_dir: Annotated[Path | None, AfterValidator(check.protected)] = None
+    protected_dir: Annotated[Path | None, _readable(read_protected)] = None
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
     def reaction_values(self) -> Mapping[str, float | None]:
         """What each reaction is worth, in [-1, 1]; None where it says nothing."""
-        return check.values_in(self.reactions_file)
+        return _reaction_values(self.reactions_file)
 
     @cached_property
     def kinds(self) -> Kinds:
@@ -118,74 +260,23 @@ class Settings(DataSettings):
         return load_kinds(self.kinds_file)
 
     @model_validator(mode="after")
-    def _webhook_is_whole(self) -> Self:
+    def _check_combinations(self) -> Self:
+        has_own_engine = self.engine_url is None
         if self.webhook_url is not None and self.webhook_secret is None:
             raise ValueError("WEBHOOK_URL needs a WEBHOOK_SECRET, so that only Telegram can send updates")
-        return self
-
-    @model_validator(mode="after")
-    def _guard_has_a_house(self) -> Self:
-        if self.guard_model is not None and self.engine_url is not None:
+        if self.guard_model is not None and not has_own_engine:
             raise ValueError("GUARD_MODEL runs in Ovation's own engine: unset it, or ENGINE_URL")
-        if self.watermark == "on" and self.engine_url is not None:
+        if self.watermark == "on" and not has_own_engine:
             raise ValueError("WATERMARK=on needs Ovation's own engine: leave it off, or unset ENGINE_URL")
-        return self
-
-    @model_validator(mode="after")
-    def _key_has_a_door(self) -> Self:
-        if self.engine_key is not None and self.engine_url is None:
+        if self.engine_key is not None and has_own_engine:
             raise ValueError("ENGINE_KEY is for the server at ENGINE_URL, which is not set")
         return self
 
 
-class WritingSettings(Settings):
+class OfflineSettings(Settings):
     """Every setting, for commands that write without Telegram and so need no token."""
 
     telegram_bot_token: SecretStr = SecretStr("")
-
-
-S = TypeVar("S", bound=DataSettings)
-
-
-def load_settings(env_file: Path = Path(".env")) -> Settings:
-    """Read every setting from the environment and `env_file`.
-
-    Raises:
-        SettingsError: with every fault at once, one sentence each.
-    """
-    return _load(Settings, env_file)
-
-
-def data_settings(env_file: Path = Path(".env")) -> DataSettings:
-    """Read only where the data is, for commands that need no token.
-
-    Raises:
-        SettingsError: with every fault at once, one sentence each.
-    """
-    return _load(DataSettings, env_file)
-
-
-def writing_settings(env_file: Path = Path(".env")) -> WritingSettings:
-    """Read every setting but the token, for commands that write without Telegram.
-
-    Raises:
-        SettingsError: with every fault at once, one sentence each.
-    """
-    return _load(WritingSettings, env_file)
-
-
-def _load(wanted: type[S], env_file: Path) -> S:
-    problems = _faults_of_file(env_file) if env_file.exists() else []
-    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it would repeat what _faults_of_file says
-    try:
-        settings = wanted(_env_file=env_file)
-    except ValidationError as error:
-        problems += [_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
-    except (OSError, UnicodeDecodeError):
-        pass  # _faults_of_file has said so
-    if problems:
-        raise SettingsError(problems)
-    return settings
 
 
 def _faults_of_file(env_file: Path) -> list[str]:
@@ -211,12 +302,10 @@ def _suggestion(name: str) -> str:
 
 
 def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    if not location:
-        return f"{message.removeprefix('Value error, ')}."
-    name = str(location[0]).upper()
     if kind == "missing":
-        return f"{name} is missing: set it in the environment or in .env (see .env.example)."
-    return f"{name}: {message.removeprefix('Value error, ')}."
+        return f"{str(location[0]).upper()} is missing: set it in the environment or in .env (see .env.example)."
+    words = message.removeprefix("Value error, ").rstrip(".")
+    return f"{str(location[0]).upper()}: {words}." if location else f"{words}."
 
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from bot.common.validators import cron_trigger
+from bot.common.settings import cron_trigger
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import runs

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bot.common.errors import SettingsError, StartError
 from bot.common.keys import load_key, open_keys
-from bot.common.settings import DataSettings, data_settings, load_settings
+from bot.common.settings import DataSettings, Settings
 from bot.operations import machine
 from bot.operations.machine import Finding, State
 from engine.errors import ModelError
@@ -54,7 +54,7 @@ def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> D
     if env_file.exists():
         findings.append(Finding(".env", *_private(env_file)))
     try:
-        data = data_settings(env_file)
+        data = DataSettings.load(env_file)
     except SettingsError:
         return Diagnosis(tuple(findings))  # where the data is cannot be known
     findings += _data(data, now or datetime.now(UTC))
@@ -63,7 +63,7 @@ def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> D
 
 def _settings(env_file: Path) -> Found:
     try:
-        load_settings(env_file)
+        Settings.load(env_file)
     except SettingsError as error:
         return "failed", " ".join(error.problems)
     return "ok", "Every setting is well."

@@ -10,7 +10,7 @@ from fluent.syntax import FluentParser, ast
 from bot.common.i18n import LANGUAGES, language_of, say
 from bot.common.kinds import ADMIN_MENU, MENU
 from bot.generation.preferences import OPTIONS
-from bot.messaging.render import WISHES
+from bot.messaging.render import REFINEMENTS
 from bot.reporting.charts import WORDS
 from engine.runs.run_dir import ReasonCode, Stage
 from storage.db.records import DislikeReason, RunVerdict, TrialMode, TrialOutcome, VersionState
@@ -54,7 +54,7 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"menu-{name}" for name in (*MENU, *ADMIN_MENU)),
         *(f"chart-{name}" for name in WORDS),
         *(f"why-{reason.replace('_', '-')}" for reason in get_args(DislikeReason)),
-        *(f"wish-{name}{part}" for name in WISHES for part in ("", "-words")),
+        *(f"wish-{name}{part}" for name in REFINEMENTS for part in ("", "-words")),
         *(f"settings-{name.replace('_', '-')}" for name in OPTIONS),
         *(f"settings-own-taste-{value}" for value in OPTIONS["own_taste"]),
         *(f"{name}-{value}-words" for name in ("tone", "length") for value in OPTIONS[name][1:]),

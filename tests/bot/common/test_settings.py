@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.common.errors import SettingsError
-from bot.common.settings import Settings, computing_environment, load_settings
+from bot.common.settings import Settings, computing_environment
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
 
@@ -25,12 +25,12 @@ def env_file(tmp_path: Path, *lines: str, mode: int = 0o600) -> Path:
 
 def problems(file: Path) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as caught:
-        load_settings(file)
+        Settings.load(file)
     return caught.value.problems
 
 
 def test_a_token_is_enough(tmp_path: Path) -> None:
-    settings = load_settings(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}"))
+    settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}"))
     assert settings.telegram_bot_token.get_secret_value() == TOKEN
     assert settings.model == "starter" and settings.min_ratings == 50 and settings.canary_share == 0
     assert settings.key_path == Path("data.key")
@@ -75,12 +75,12 @@ def test_a_misspelt_name_and_a_broken_line_are_faults(tmp_path: Path) -> None:
 
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIN_RATINGS", "7")
-    settings = load_settings(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", "MIN_RATINGS=9", "ADMIN_IDS=1, 2"))
+    settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", "MIN_RATINGS=9", "ADMIN_IDS=1, 2"))
     assert settings.min_ratings == 7 and settings.admin_ids == (1, 2)
 
 
 def test_the_token_shows_nowhere(tmp_path: Path) -> None:
-    settings = load_settings(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}"))
+    settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}"))
     assert TOKEN not in repr(settings) and TOKEN not in str(settings.model_dump())
     found = problems(env_file(tmp_path, "TELEGRAM_BOT_TOKEN=secret words", "MIN_RATINGS=x"))
     assert "secret words" not in "".join(found)
@@ -105,7 +105,7 @@ def test_a_webhook_needs_a_secret(tmp_path: Path) -> None:
 def test_an_operators_own_opinion_on_reactions_is_read(tmp_path: Path) -> None:
     file = tmp_path / "reactions.toml"
     file.write_text('"🤡" = -0.8\n"🔥" = "none"\n', encoding="utf-8")
-    settings = load_settings(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"REACTIONS_FILE={file}"))
+    settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"REACTIONS_FILE={file}"))
     assert (settings.reaction_values["🤡"], settings.reaction_values["🔥"]) == (-0.8, None)
     assert settings.reaction_values["👍"] == 1.0
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from bot.common.errors import Refusal, StartError
 from bot.common.http_server import listen, serving
 from bot.common.kinds import load_kinds
-from bot.common.settings import Settings, WritingSettings
+from bot.common.settings import OfflineSettings, Settings
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.text_checks import SafetyCheck
 from engine.api.client import EngineClient
@@ -135,7 +135,7 @@ async def version_with(server: Elsewhere, wanted: str | None = None) -> tuple[st
     """The version that writes, and what the server has loaded meanwhile."""
     with listen("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        settings = WritingSettings(engine_url=url, model="tea-1b")
+        settings = OfflineSettings(engine_url=url, model="tea-1b")
         async with serving(server.app, listener), open_offline_writer(settings, wanted) as writer:
             await writer.write(REQUEST)
             return writer.version, list(server.loaded)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.common.settings import Settings, WritingSettings
+from bot.common.settings import OfflineSettings, Settings
 from bot.learning.canary import CanaryMonitor
 from bot.operations.model_versions import ModelVersions
 from bot.reporting.run_messages import canary_sentence, ending_sentence, verdict_sentence
@@ -22,7 +22,7 @@ from tests.storage.conftest import new_generation
 from tests.support.stored.reign import open_reign
 
 NOW = datetime.now(UTC)
-SETTINGS: Settings = WritingSettings(canary_share=0.5, canary_ratings=30, canary_hours=0, canary_days=14, tenure_days=0)
+SETTINGS: Settings = OfflineSettings(canary_share=0.5, canary_ratings=30, canary_hours=0, canary_days=14, tenure_days=0)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.common.settings import WritingSettings
+from bot.common.settings import OfflineSettings
 from bot.learning.nightly import Nightly
 from bot.learning.trainer import run_config
 from bot.reporting.run_messages import verdict_sentence
@@ -51,7 +51,7 @@ async def night(tmp_path: Path) -> AsyncIterator[Night]:
         client = EngineClient("http://engine", http=http)
         router = VersionRouter(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
         await router.load_versions()
-        settings = WritingSettings(
+        settings = OfflineSettings(
             data_dir=tmp_path, model=str(tmp_path / "no-such-model"), min_ratings=2, tenure_days=0
         )
         nightly = Nightly(db=db, router=router, settings=settings)

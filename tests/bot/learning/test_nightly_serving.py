@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.common.settings import WritingSettings
+from bot.common.settings import OfflineSettings
 from bot.learning.nightly import Nightly
 from bot.reporting.run_messages import verdict_sentence
 from bot.serving.version_router import VersionRouter
@@ -42,7 +42,7 @@ class Night:
         async def conclude() -> None:
             self.concluded.append(router.canary)
 
-        settings = WritingSettings(data_dir=self.folder, min_ratings=2, canary_share=share, tenure_days=0)
+        settings = OfflineSettings(data_dir=self.folder, min_ratings=2, canary_share=share, tenure_days=0)
         nightly = Nightly(db=self.db, router=router, settings=settings, conclude_canary=conclude)
         ended: asyncio.Queue[Run] = asyncio.Queue()
         nightly.on_end = ended.put

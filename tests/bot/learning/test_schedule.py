@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from bot.common.validators import cron_trigger
+from bot.common.settings import cron_trigger
 from bot.learning.schedule import Schedule, missed_slot
 from storage.db.database import Database
 from storage.db.errors import DatabaseUnusable

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bot.common.keys import open_keys
-from bot.common.settings import DataSettings, WritingSettings
+from bot.common.settings import DataSettings, OfflineSettings
 from bot.learning.nightly import Nightly
 from bot.reporting.run_messages import verdict_sentence
 from bot.serving.version_router import VersionRouter
@@ -41,7 +41,7 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
         client = EngineClient("http://engine", http=http)
         router = VersionRouter(db=db, engine=client, folder=tmp_path / "versions", canary_share=0)
         await router.load_versions()
-        settings = WritingSettings(data_dir=tmp_path, model=str(tmp_path / "model"), min_ratings=2, tenure_days=0)
+        settings = OfflineSettings(data_dir=tmp_path, model=str(tmp_path / "model"), min_ratings=2, tenure_days=0)
 
         def night(**changes: int) -> Night:
             changed = settings.model_copy(update=changes)
