@@ -165,9 +165,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     )  # fmt: skip
     consent = Consent(db=db, pseudonyms=pseudonyms, messenger=sender, on_yes=learn_more, on_no=unlearn)
     service = closing(GenerationService(
-        db=db, pipeline=pipeline, kinds=kinds, pseudonyms=pseudonyms, safety=safety,
-        prompts_per_hour=settings.prompts_per_hour, queue_limit=settings.queue_limit, rating_buttons=rating_buttons,
-        reports=reports, ask_consent=consent.ask_once,
+        db=db, pseudonyms=pseudonyms, settings=settings, pipeline=pipeline, safety=safety,
+        rating_buttons=rating_buttons, reports=reports, ask_consent=consent.ask_once,
     ))  # fmt: skip
     feedback = Feedback(
         db=db, pseudonyms=pseudonyms, rating_buttons=rating_buttons, reaction_values=settings.reaction_values,

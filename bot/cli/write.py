@@ -20,11 +20,11 @@ from bot.common.keys import open_existing_keys
 from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, TEMPERATURE, InvalidKinds, load_kinds
 from bot.common.settings import DataSettings, OfflineSettings, Settings
 from bot.common.text import sanitize
-from bot.generation.offline import OfflineRequest, OfflineText, OfflineWriter, Withheld, open_offline_writer
+from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
 from bot.serving.engine_process import with_model
 from engine.api.models import version_name
-from engine.api.types import MAX_NEW_TOKENS
+from engine.api.types import MAX_NEW_TOKENS, Reply
 from recipes.latent.skeletons import unseen_words
 from storage.db.keyring import WATERMARK
 
@@ -130,10 +130,10 @@ async def _print(settings: Settings, writer: OfflineWriter, request: OfflineRequ
     typer.echo(f"\n{settings.label} · {writer.version} · seed {request.seed}")
 
 
-def _line(settings: Settings, version: str, request: OfflineRequest, written: OfflineText) -> str:
+def _line(settings: Settings, version: str, request: OfflineRequest, written: Reply) -> str:
     told = {
         "text": written.text, "kind": request.kind.name, "topic": request.topic, "version": version,
-        "seed": request.seed, "temperature": request.temperature, "tokens": written.tokens,
+        "seed": request.seed, "temperature": request.temperature, "tokens": written.completion_tokens,
         "finish_reason": written.finish_reason, "label": settings.label,
         "AIGC": aigc(settings.content_producer, f"{version}-{request.seed}"),
     }  # fmt: skip

@@ -8,6 +8,7 @@ shows the new count and goes with the edit a minute later, or as soon as nobody'
 
 import asyncio
 import logging
+from dataclasses import dataclass, field
 
 from bot.common.errors import DeliveryError, NotNow, Refusal
 from bot.common.tasks import cancel
@@ -27,17 +28,17 @@ Rows = dict[int, asyncio.TimerHandle]
 """The generations under which a row stands, each with the timer that takes it away."""
 
 
+@dataclass(kw_only=True)
 class RatingButtons:
     """Refreshes buttons in the background."""
 
-    def __init__(self, *, db: Database, messenger: Messenger, timing: Timing = USUAL) -> None:
-        self._db = db
-        self._timing = timing
-        self._messenger = messenger
-        self._refreshing: dict[int, asyncio.Task[None]] = {}
-        self._stale: set[int] = set()
-        self._reasons: Rows = {}
-        self._refinements: Rows = {}
+    db: Database
+    messenger: Messenger
+    timing: Timing = USUAL
+    _refreshing: dict[int, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _stale: set[int] = field(default_factory=set, init=False)
+    _reasons: Rows = field(default_factory=dict, init=False)
+    _refinements: Rows = field(default_factory=dict, init=False)
 
     def refresh_soon(self, generation: Generation, *, asks: bool = False, at_once: bool = False) -> None:
         """Show what stands a little later; `asks` offers the reasons too, where a 👎 stands without one.
@@ -49,7 +50,7 @@ class RatingButtons:
             self._open(self._reasons, generation)
         self._stale.add(generation.id)
         if generation.id not in self._refreshing:
-            pause = 0.0 if at_once else self._timing.counts
+            pause = 0.0 if at_once else self.timing.counts
             task = asyncio.create_task(self._refresh(generation, pause), name=f"buttons of {generation.id}")
             self._refreshing[generation.id] = task
 
@@ -59,7 +60,7 @@ class RatingButtons:
         Raises:
             Refusal: the message does not show that text any more.
         """
-        shown = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
+        shown = await generations.by_message(self.db, chat_id=chat_id, message_id=shown_in)
         if shown is None or shown.id != generation or not shown.may_be_continued:
             raise Refusal("generation-unknown")
         self._open(self._refinements, shown)
@@ -80,20 +81,20 @@ class RatingButtons:
 
         if (timer := rows.pop(generation.id, None)) is not None:
             timer.cancel()
-        rows[generation.id] = asyncio.get_running_loop().call_later(self._timing.offer, close)
+        rows[generation.id] = asyncio.get_running_loop().call_later(self.timing.offer, close)
 
     async def _refresh(self, generation: Generation, pause: float) -> None:
         """Show the buttons of the moment, and again what has changed meanwhile."""
         try:
             while generation.id in self._stale:
                 await asyncio.sleep(pause)
-                pause = self._timing.counts
+                pause = self.timing.counts
                 self._stale.discard(generation.id)
                 try:
                     await self._show(generation)
                 except NotNow as error:
                     self._stale.add(generation.id)
-                    pause = max(error.seconds, self._timing.counts)
+                    pause = max(error.seconds, self.timing.counts)
                 except DeliveryError as error:
                     logger.info("the buttons of generation %d are not refreshed: %s", generation.id, error)
         finally:
@@ -101,30 +102,30 @@ class RatingButtons:
             self._refreshing.pop(generation.id, None)
 
     async def _show(self, generation: Generation) -> None:
-        current = await generations.by_id(self._db, generation.id)
+        current = await generations.by_id(self.db, generation.id)
         if current is None or current.state != "delivered" or current.is_hidden:
             return
         to = current.delivery
-        tally = await ratings.tally(self._db, generation.id)
+        tally = await ratings.tally(self.db, generation.id)
         if current.inline_token is not None:
             await self._show_inline(current.id, offer_buttons(current.id, current.inline_token, tally))
         if to.message_id is None:
             return
         buttons = rating_buttons(current, tally)
         if generation.id in self._reasons:
-            if await ratings.wants_reason(self._db, generation.id):
+            if await ratings.wants_reason(self.db, generation.id):
                 buttons += reason_buttons(to.language, generation.id)
             elif (timer := self._reasons.pop(generation.id, None)) is not None:
                 timer.cancel()
         if generation.id in self._refinements:
             buttons += refinement_buttons(to.language, generation.id)
-        await self._messenger.edit_buttons(to.chat_id, to.message_id, buttons)
+        await self.messenger.edit_buttons(to.chat_id, to.message_id, buttons)
 
     async def _show_inline(self, offer: int, buttons: Keyboard) -> None:
         """Show the buttons under an offer of inline mode, in the newest messages that it stands in."""
-        for shown_in in await generations.inline_messages_of(self._db, offer, newest=MOST_MESSAGES):
+        for shown_in in await generations.inline_messages_of(self.db, offer, newest=MOST_MESSAGES):
             try:
-                await self._messenger.edit_inline_buttons(shown_in, buttons)
+                await self.messenger.edit_inline_buttons(shown_in, buttons)
             except NotNow:
                 raise
             except DeliveryError as error:

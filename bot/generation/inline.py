@@ -7,10 +7,9 @@ read from the database, not kept; `docs/decisions/0024-inline-mode.md` says why 
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 from cachetools import TTLCache
 
@@ -21,7 +20,7 @@ from bot.common.tasks import cancel
 from bot.common.text import sanitize
 from bot.common.timing import USUAL, Timing
 from bot.generation.service import GenerationService, OfferTask, Request
-from bot.messaging.messenger import Offer
+from bot.messaging.messenger import Messenger, Offer
 from bot.messaging.render import Renderer
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -49,13 +48,6 @@ _HINTS = {
 """For each refusal a sentence that fits into the line above the offers; the others have but one between them."""
 
 
-class InlineMessenger(Protocol):
-    """What is needed of a messenger."""
-
-    async def offer(self, query_id: str, offers: Sequence[Offer], hint: str = "") -> None:
-        """Answer an inline query with texts to choose from, and a line above them."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """What somebody has typed behind the bot's name, so far."""
@@ -75,27 +67,19 @@ class _Offered:
     tasks: Mapping[int, OfferTask]
 
 
+@dataclass(kw_only=True)
 class InlineQueries:
     """Answers inline queries, one person's one at a time."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        service: GenerationService,
-        renderer: Renderer,
-        kinds: Kinds,
-        messenger: InlineMessenger,
-        timing: Timing = USUAL,
-    ) -> None:
-        self._db = db
-        self._quiet_seconds = timing.inline_quiet
-        self._service = service
-        self._renderer = renderer
-        self._kinds = kinds
-        self._messenger = messenger
-        self._answering: dict[int, tuple[int, asyncio.Task[None]]] = {}
-        self._offered: TTLCache[int, _Offered] = TTLCache(_MOST_PEOPLE, KEPT_SECONDS)
+    db: Database
+    service: GenerationService
+    renderer: Renderer
+    kinds: Kinds
+    messenger: Messenger
+    timing: Timing = USUAL
+    _answering: dict[int, tuple[int, asyncio.Task[None]]] = field(default_factory=dict, init=False)
+    """By person: the number of the newest query's update, and the task."""
+    _offered: TTLCache[int, _Offered] = field(default_factory=lambda: TTLCache(_MOST_PEOPLE, KEPT_SECONDS), init=False)
 
     def ask(self, query: Query) -> None:
         """Answer a query in the background, unless the person types on; an older one of theirs is given up."""
@@ -110,7 +94,7 @@ class InlineQueries:
 
     async def chosen(self, token: str, shown_in: str) -> None:
         """Somebody has sent an offer: it stands in an inline message."""
-        await generations.choose_inline_result(self._db, token, shown_in=shown_in, at=datetime.now(UTC))
+        await generations.choose_inline_result(self.db, token, shown_in=shown_in, at=datetime.now(UTC))
 
     async def close(self) -> None:
         """Give up every query; who asked sees nothing, and asks again."""
@@ -123,14 +107,14 @@ class InlineQueries:
             logger.error("an inline query could not be answered", exc_info=error)
 
     async def _answer(self, query: Query) -> None:
-        kind, topic = parsed(query.text, self._kinds)
+        kind, topic = parsed(query.text, self.kinds)
         listed: list[Offer] = []
         try:
             tasks = await self._tasks(query, kind, topic)
             if tasks:
                 await asyncio.wait(tasks.values(), timeout=DEADLINE_SECONDS)
-            written = await generations.written_inline_results(self._db, list(tasks))
-            listed = [self._renderer.offer(offer, place) for place, offer in enumerate(written, start=1)]
+            written = await generations.written_inline_results(self.db, list(tasks))
+            listed = [self.renderer.offer(offer, place) for place, offer in enumerate(written, start=1)]
             hint = "" if listed else _hint(tasks)
         except Refusal as refusal:
             hint = _HINTS.get(refusal.text, "inline-failed")
@@ -138,7 +122,7 @@ class InlineQueries:
             logger.warning("an inline query is given up: %s", error)
             hint = "inline-failed"
         try:
-            await self._messenger.offer(query.id, listed, say(query.language, hint) if hint else "")
+            await self.messenger.offer(query.id, listed, say(query.language, hint) if hint else "")
         except DeliveryError as error:
             logger.info("an inline query could not be answered: %s", error)  # mostly: too late
 
@@ -149,21 +133,21 @@ class InlineQueries:
         asked, offered = hash((kind.name, topic)), self._offered.get(query.person_id)
         if offered is not None and offered.topic == asked and await self._is_usable(offered):
             return offered.tasks
-        await asyncio.sleep(self._quiet_seconds)
+        await asyncio.sleep(self.timing.inline_quiet)
         if (offered := self._offered.pop(query.person_id, None)) is not None:
-            await self._service.drop(list(offered.tasks))
+            await self.service.drop(list(offered.tasks))
         request = Request(
             update_id=query.update_id, person_id=query.person_id, chat_id=query.person_id, message_id=0,
             language=query.language,
         )  # fmt: skip
-        tasks = await self._service.offer(request, kind, topic, texts=OFFERS)
+        tasks = await self.service.offer(request, kind, topic, texts=OFFERS)
         self._offered[query.person_id] = _Offered(asked, tasks)
         return tasks
 
     async def _is_usable(self, offered: _Offered) -> bool:
         """Whether there are texts, or some are to come; else it is all to be tried again."""
         is_writing = any(not task.done() for task in offered.tasks.values())
-        return is_writing or bool(await generations.written_inline_results(self._db, list(offered.tasks)))
+        return is_writing or bool(await generations.written_inline_results(self.db, list(offered.tasks)))
 
 
 def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:

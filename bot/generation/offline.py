@@ -6,7 +6,7 @@ Asks the engine at ENGINE_URL, or starts one for as long as it writes. What may 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.common.errors import OvationError, StartError
@@ -44,27 +44,16 @@ class OfflineRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class OfflineText:
-    """A finished text."""
-
-    text: str
-    tokens: int
-    finish_reason: str
-
-
 class OfflineWriter:
     """Writes with one version."""
 
-    def __init__(
-        self, engine: EngineClient, version: str, safety: SafetyCheck, others: Sequence[CopyIndex] = ()
-    ) -> None:
-        self._engine = engine
-        self.version = version
-        self._safety = safety
-        self._others = others
-        """Texts that are not to be copied."""
+    engine: EngineClient
+    version: str
+    safety: SafetyCheck
+    protected: Sequence[CopyIndex] = ()
+    """Texts that are not to be copied."""
 
-    async def write(self, request: OfflineRequest, show: Callable[[str], None] = lambda _: None) -> OfflineText:
+    async def write(self, request: OfflineRequest, show: Callable[[str], None] = lambda _: None) -> Reply:
         """Write a text; `show` hears it piece by piece, as far as it may be shown.
 
         Raises:
@@ -72,7 +61,7 @@ class OfflineWriter:
             Withheld: the text is not fit to be shown.
             EngineError: it cannot be written.
         """
-        await self._safety.check_prompt(request.topic)
+        await self.safety.check_prompt(request.topic)
         instruction = request.kind.instruction[language_of_topic(request.topic)]
         messages = (Message("system", instruction), Message("user", request.topic))
         max_tokens = request.max_tokens or request.kind.max_tokens
@@ -80,28 +69,23 @@ class OfflineWriter:
             max_tokens=max_tokens, temperature=request.temperature, top_p=TOP_P, min_p=MIN_P, seed=request.seed
         )
         growing, shown = "", ""
-        async with aclosing(self._engine.stream(messages, sampling, model=self.version)) as pieces:
+        async with aclosing(self.engine.stream(messages, sampling, model=self.version)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
-                    reply = piece
+                    reply = replace(piece, text=sanitize(piece.text))
                     continue
                 growing += piece
                 text = sanitize(growing)
-                if len(text) > len(shown) and self._safety.may_show(text):
+                if len(text) > len(shown) and self.safety.may_show(text):
                     show(text[len(shown) :])
                     shown = text
-        written = OfflineText(sanitize(reply.text), reply.completion_tokens, reply.finish_reason)
-        await self._inspect(written.text, told=request.topic)
-        return written
-
-    async def _inspect(self, text: str, *, told: str) -> None:
-        if not text:
+        if not reply.text:
             raise ModelError(f"The model {self.version} wrote nothing: try another --seed.")
-        found = await self._safety.unfit(text, told=told)
-        if found:
+        if found := await self.safety.unfit(reply.text, told=request.topic):
             raise Withheld(f"This text is withheld ({', '.join(sorted(found))}): say it in other words, or try --seed.")
-        if any(others.is_copy(text) for others in self._others):
+        if any(texts.is_copy(reply.text) for texts in self.protected):
             raise Withheld("This text is withheld, for it copies what others wrote: say it in other words.")
+        return reply
 
 
 @asynccontextmanager
@@ -116,31 +100,30 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(engine_http(settings))
         if settings.engine_url is None:
-            _find_version(
-                settings, version_name(settings.model), wanted
-            )  # tells what is wrong before a model is loaded
+            _find_version(settings, version_name(settings.model), wanted)  # before a model is loaded in vain
             process = own_engine(settings, http, lambda: open_existing_keys(settings))
             stack.push_async_callback(process.stop)
             await process.start()
             client = process.client
         else:
             client = EngineClient(str(settings.engine_url), http=http)
-        version = await _loaded(client, settings, wanted, stack)
+        version = await _load_version(client, settings, wanted, stack)
         guard = None if settings.guard_model is None else client
         fails_open = settings.guard_fails == "open"
         safety = SafetyCheck(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open)
         yield OfflineWriter(client, version, safety, others)
 
 
-def _find_version(settings: Settings, base: str, wanted: str | None) -> str:
-    """The version that is wanted; otherwise the champion, or the base where there is none."""
+def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[str, Path]:
+    """The version that is wanted, and its folder; otherwise the champion, or the base where there is none."""
     known = []
     if wanted != base and settings.database_path.exists():
         with closing(open_for_reading(settings.database_path)) as connection:
             known = versions.all_of(connection, base)
     name = wanted or next((version.name for version in known if version.state == "champion"), base)
+    folder = (settings.data_dir / "versions" / name).absolute()
     if name == base:
-        return name
+        return name, folder
     found = next((version for version in known if version.name == name), None)
     if found is None:
         raise StartError(f"There is no version {name!r} of {base}: `ovation models` lists them.")
@@ -150,24 +133,20 @@ def _find_version(settings: Settings, base: str, wanted: str | None) -> str:
             "`ovation models` lists the others."
         )
     try:
-        verify(_folder(settings, name))
+        verify(folder)
     except ModelError as error:
         raise StartError(f"{error} See `ovation doctor`.", exit_status=1) from error
-    return name
+    return name, folder
 
 
-def _folder(settings: Settings, version: str) -> Path:
-    return (settings.data_dir / "versions" / version).absolute()
-
-
-async def _loaded(client: EngineClient, settings: Settings, wanted: str | None, stack: AsyncExitStack) -> str:
+async def _load_version(client: EngineClient, settings: Settings, wanted: str | None, stack: AsyncExitStack) -> str:
     """The version that writes, once the engine has it; one that a server had not before, it has not afterwards."""
     base = await client.find_base(settings.model)
-    version = _find_version(settings, base, wanted)
+    version, folder = _find_version(settings, base, wanted)
     if version == base or version in await client.models():
         return version
     try:
-        await client.load_adapter(version, _folder(settings, version))
+        await client.load_adapter(version, folder)
     except NoAdapters:
         if wanted is not None:
             raise

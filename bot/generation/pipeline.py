@@ -130,35 +130,21 @@ FAILURES = (RequestError, EngineUnavailable, ModelError, UnfitText)
 """Why there is no text."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationPipeline:
     """Produces generations, each by one call of `produce`. Texts are found again by marks under `fingerprint_key`."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        messenger: Messenger,
-        router: VersionRouter,
-        requests: EngineRequests,
-        preference_sync: PreferenceSync,
-        kinds: Kinds,
-        renderer: Renderer,
-        safety: SafetyCheck,
-        copies: CopyCheck,
-        fingerprint_key: bytes,
-        metrics: BotMetrics,
-    ) -> None:
-        self._db = db
-        self._messenger = messenger
-        self._router = router
-        self._requests = requests
-        self._preference_sync = preference_sync
-        self._kinds = kinds
-        self._renderer = renderer
-        self._safety = safety
-        self._copies = copies
-        self._fingerprint_key = fingerprint_key
-        self._metrics = metrics
+    db: Database
+    messenger: Messenger
+    router: VersionRouter
+    requests: EngineRequests
+    preference_sync: PreferenceSync
+    kinds: Kinds
+    renderer: Renderer
+    safety: SafetyCheck
+    copies: CopyCheck
+    fingerprint_key: bytes
+    metrics: BotMetrics
 
     async def produce(self, generation: Generation, choices: Choices) -> bool:
         """Take a generation from where it stands to delivered; False: it failed, with a sentence, or was stopped."""
@@ -195,14 +181,14 @@ class GenerationPipeline:
         to = generation.delivery
         if to.message_id is not None:
             return to.message_id
-        kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
+        kind = self.kinds.by_name.get(generation.kind, self.kinds.default)
         address = Address(chat_id=to.chat_id, reply_to=to.reply_to, thread_id=to.thread_id)
-        self._metrics.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
+        self.metrics.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
         message_id = await with_retries(
-            lambda: self._messenger.send(address, f"{kind.emoji} …", stop_button(generation)),
-            on_unknown=self._metrics.unknown_sends.inc,
+            lambda: self.messenger.send(address, f"{kind.emoji} …", stop_button(generation)),
+            on_unknown=self.metrics.unknown_sends.inc,
         )
-        if await ratings.record_placeholder(self._db, generation.id, message_id=message_id):
+        if await ratings.record_placeholder(self.db, generation.id, message_id=message_id):
             return message_id
         await self._delete(to.chat_id, message_id)
         return None
@@ -214,11 +200,11 @@ class GenerationPipeline:
         to, wait = generation.delivery, Wait()
 
         def news() -> str:
-            ahead = self._requests.ahead_of(wait)
+            ahead = self.requests.ahead_of(wait)
             return "" if ahead is None else say(to.language, "queue-ahead", ahead=ahead)
 
         async with Preview(
-            self._messenger, to.chat_id, message_id, stop_button(generation), may_show=self._safety.may_show
+            self.messenger, to.chat_id, message_id, stop_button(generation), may_show=self.safety.may_show
         ) as preview:
             preview.meanwhile = news
             final = await self._write(generation, choices, preview.show, wait)
@@ -230,8 +216,8 @@ class GenerationPipeline:
     async def _commit(self, generation: Generation, final: FinalText) -> bool:
         """Record a text before anybody sees it; False: nobody waits for it any more."""
         return await generations.write_text(
-            self._db, generation.id, text=final.text, version=final.version, best_of=final.best_of,
-            marks=fingerprint(final.text, self._fingerprint_key),
+            self.db, generation.id, text=final.text, version=final.version, best_of=final.best_of,
+            marks=fingerprint(final.text, self.fingerprint_key),
         )  # fmt: skip
 
     async def _write(
@@ -245,7 +231,7 @@ class GenerationPipeline:
     ) -> FinalText:
         """The text from the engine, however often it has to be asked."""
         clock = asyncio.get_running_loop().time
-        async with self._requests.request_for(generation.author, wait) as user:
+        async with self.requests.request_for(generation.author, wait) as user:
             began = clock()
             while True:
                 pause = _PAUSE_SECONDS
@@ -259,7 +245,7 @@ class GenerationPipeline:
                 except RequestError as error:
                     if error.status != NOT_FOUND:
                         raise
-                    await self._router.ensure_loaded()
+                    await self.router.ensure_loaded()
                 patience_ends = max(began, wait.asked_until) + patience
                 if clock() + pause > min(patience_ends, began + BUSY_PATIENCE_SECONDS):
                     raise EngineUnavailable("The engine did not answer in time.")
@@ -273,9 +259,9 @@ class GenerationPipeline:
         def queued(ahead: int) -> None:
             wait.ahead, wait.asked_until = ahead, asyncio.get_running_loop().time()
 
-        version = self._router.version_for(generation.chat, generation.seed)
-        selection = self._preference_sync.selection_for(generation, own_taste=choices.own_taste == "on")
-        kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
+        version = self.router.version_for(generation.chat, generation.seed)
+        selection = self.preference_sync.selection_for(generation, own_taste=choices.own_taste == "on")
+        kind = self.kinds.by_name.get(generation.kind, self.kinds.default)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
         faults = 0
         for attempt in range(_TRIES):
@@ -288,7 +274,7 @@ class GenerationPipeline:
                 min_p=MIN_P,
                 seed=generation.seed + attempt,
             )
-            stream = self._router.engine.stream(
+            stream = self.router.engine.stream(
                 messages, sampling, model=version, user=user, selection=selection, on_queued=queued
             )
             async with aclosing(stream) as pieces:
@@ -296,15 +282,15 @@ class GenerationPipeline:
                     wait.ahead = None
                     if isinstance(piece, Reply):
                         final = FinalText(sanitize(piece.text), version, piece.best_of)
-                        self._metrics.tokens.inc(piece.completion_tokens)
+                        self.metrics.tokens.inc(piece.completion_tokens)
                     else:
                         growing += piece
                         show(growing)
             if not final.text:
                 continue
-            fault = await self._safety.fault(generation, final.text) or await self._copies.fault(generation, final.text)
+            fault = await self.safety.fault(generation, final.text) or await self.copies.fault(generation, final.text)
             if fault is None:
-                self._metrics.compared.inc(final.best_of > 1)
+                self.metrics.compared.inc(final.best_of > 1)
                 return final
             faults += 1
             if faults == _MOST_FAULTS:
@@ -320,29 +306,29 @@ class GenerationPipeline:
         to = generation.delivery
         if to.message_id is not None and generation.text is not None and generation.version is not None:
             final = FinalText(generation.text, generation.version, generation.best_of)
-            choices = await read_choices(self._db, generation.author, generation.chat)
+            choices = await read_choices(self.db, generation.author, generation.chat)
             await self._edit_in(generation, choices, to.message_id, final)
 
     async def _edit_in(self, generation: Generation, choices: Choices, message_id: int, final: FinalText) -> None:
         """Edit the whole answer in: text, footer, buttons."""
         to = generation.delivery
-        body, footer = self._renderer.parts(
+        body, footer = self.renderer.parts(
             generation.id, final.text, final.version, has_details=choices.footer == "full"
         )
-        buttons = rating_buttons(generation, await ratings.tally(self._db, generation.id))
-        is_markdown = self._renderer.is_markdown(generation.kind)
+        buttons = rating_buttons(generation, await ratings.tally(self.db, generation.id))
+        is_markdown = self.renderer.is_markdown(generation.kind)
 
         async def show() -> None:
             if is_markdown:
-                await self._messenger.edit_markdown(to.chat_id, message_id, body, footer, buttons)
+                await self.messenger.edit_markdown(to.chat_id, message_id, body, footer, buttons)
             else:
-                await self._messenger.edit(to.chat_id, message_id, f"{body}\n\n{footer}", buttons)
+                await self.messenger.edit(to.chat_id, message_id, f"{body}\n\n{footer}", buttons)
 
         await with_retries(show)
 
     async def fail(self, generation: Generation, sentence: str = "error") -> None:
         """End a generation without a text, with a sentence in its place."""
-        current = await generations.by_id(self._db, generation.id)
+        current = await generations.by_id(self.db, generation.id)
         to = (current or generation).delivery
         if to.message_id is not None:
             await self._say_instead(to.chat_id, to.message_id, say(to.language, sentence))
@@ -356,22 +342,22 @@ class GenerationPipeline:
 
     async def remove_orphan(self, chat_id: int, message_id: int) -> None:
         """Take away a placeholder that a crash has doubled."""
-        self._metrics.orphans.inc()
+        self.metrics.orphans.inc()
         await self._delete(chat_id, message_id)
 
     async def _say_instead(self, chat_id: int, message_id: int, words: str) -> None:
         try:
-            await with_retries(lambda: self._messenger.edit(chat_id, message_id, words))
+            await with_retries(lambda: self.messenger.edit(chat_id, message_id, words))
         except DeliveryError as error:
             logger.warning("a sentence in place of a text cannot be shown: %s", error)
 
     async def _delete(self, chat_id: int, message_id: int) -> None:
         with contextlib.suppress(DeliveryError):
-            await with_retries(lambda: self._messenger.delete(chat_id, message_id))
+            await with_retries(lambda: self.messenger.delete(chat_id, message_id))
 
     async def _end(self, generation: Generation, *, delivered: bool) -> None:
-        (self._metrics.delivered if delivered else self._metrics.failed).inc()
-        await generations.end(self._db, generation.id, delivered=delivered, at=datetime.now(UTC))
+        (self.metrics.delivered if delivered else self.metrics.failed).inc()
+        await generations.end(self.db, generation.id, delivered=delivered, at=datetime.now(UTC))
 
 
 def _explain(generation: int, error: Exception) -> str:

@@ -84,24 +84,24 @@ def next_value(name: str, value: str) -> str:
     return values[(values.index(value) + 1) % len(values)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
     """Reads, shows and changes settings."""
 
-    def __init__(self, *, db: Database, pseudonyms: Pseudonyms, preference_sync: PreferenceSync) -> None:
-        self._db = db
-        self._pseudonyms = pseudonyms
-        self._preference_sync = preference_sync
+    db: Database
+    pseudonyms: Pseudonyms
+    preference_sync: PreferenceSync
 
     async def apply(self, person_id: int, chat_id: int) -> None:
         """Let a person's choices in a chat hold as long as the present update is handled, language included."""
-        choices = await read_choices(self._db, self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id))
+        choices = await read_choices(self.db, self.pseudonyms.person(person_id), self.pseudonyms.chat(chat_id))
         _current.set(choices)
         set_language(None if choices.language == DEFAULTS.language else choices.language)
 
     def buttons(self, person_id: int, language: str) -> Keyboard:
         """The present choices of a person, each as the button that changes it."""
         settings = [(name, value, next_value(name, value)) for name, value in asdict(current_choices()).items()]
-        return settings_buttons(language, self._pseudonyms.person(person_id)[:_OWNER_LENGTH], settings)
+        return settings_buttons(language, self.pseudonyms.person(person_id)[:_OWNER_LENGTH], settings)
 
     async def choose(self, person_id: int, chat_id: int, name: str, value: str, *, owner: str, at: datetime) -> None:
         """Set one of `OPTIONS`; it holds at once. `owner` is what the button says of whose it is.
@@ -110,20 +110,20 @@ class Preferences:
             Refusal: the button is somebody else's or of before an upgrade; or texts to one's own taste are wished where
                 nothing may be learned from the person, or no texts are compared at all.
         """
-        person, chat = self._pseudonyms.person(person_id), self._pseudonyms.chat(chat_id)
+        person, chat = self.pseudonyms.person(person_id), self.pseudonyms.chat(chat_id)
         if owner != person[:_OWNER_LENGTH]:
             raise Refusal("settings-not-yours")
         if value not in OPTIONS.get(name, ()):
             raise Refusal("button-old")
         if (name, value) == (OWN_TASTE, "on"):
-            if not self._preference_sync.is_available:
+            if not self.preference_sync.is_available:
                 raise Refusal("settings-no-taste")
-            if not await people.has_consented(self._db, person, chat):
+            if not await people.has_consented(self.db, person, chat):
                 raise Refusal("settings-need-consent")
         if value == OPTIONS[name][0]:
-            await people.clear_preference(self._db, person, chat, name)
+            await people.clear_preference(self.db, person, chat, name)
         else:
-            await people.set_preference(self._db, person, chat, name, value, at=at)
+            await people.set_preference(self.db, person, chat, name, value, at=at)
         if name == OWN_TASTE:
-            self._preference_sync.refit_soon()
+            self.preference_sync.refit_soon()
         await self.apply(person_id, chat_id)

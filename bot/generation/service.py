@@ -10,14 +10,15 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, TypeVar
 
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
-from bot.common.kinds import MAX_TOPIC_CHARACTERS, Kind, Kinds, language_of_topic
+from bot.common.kinds import MAX_TOPIC_CHARACTERS, Kind, language_of_topic
+from bot.common.settings import Settings
 from bot.common.tasks import cancel
 from bot.common.text import sanitize
 from bot.feedback.buttons import RatingButtons
@@ -61,43 +62,25 @@ class Request:
     is_channel: bool = False
 
 
+@dataclass(kw_only=True)
 class GenerationService:
-    """Takes prompts, keeps them, and sees each to its end.
+    """Takes prompts, keeps them, and sees each to its end."""
 
-    `prompts_per_hour` is by one person (0: no limit), `queue_limit` how many texts may be coming over everybody.
-    `ask_consent` is awaited with every text that is delivered.
-    """
-
-    def __init__(
-        self,
-        *,
-        db: Database,
-        pipeline: GenerationPipeline,
-        kinds: Kinds,
-        pseudonyms: Pseudonyms,
-        safety: SafetyCheck,
-        prompts_per_hour: int,
-        queue_limit: int,
-        rating_buttons: RatingButtons,
-        reports: Reports,
-        ask_consent: Callable[[Generation], Awaitable[None]],
-    ) -> None:
-        self._db = db
-        self._pipeline = pipeline
-        self._kinds = kinds
-        self._pseudonyms = pseudonyms
-        self._safety = safety
-        self._prompts_per_hour = prompts_per_hour
-        self._queue_limit = queue_limit
-        self._rating_buttons = rating_buttons
-        self._reports = reports
-        self._ask_consent = ask_consent
-        self._tasks: dict[int, asyncio.Task[Any]] = {}
-        self._authors: dict[int, str] = {}
-        """Of the generations that have a task."""
-        self._arriving = 0
-        """Texts that have a place and no task yet."""
-        self._failing: set[int] = set()
+    db: Database
+    pseudonyms: Pseudonyms
+    settings: Settings
+    pipeline: GenerationPipeline
+    safety: SafetyCheck
+    rating_buttons: RatingButtons
+    reports: Reports
+    ask_consent: Callable[[Generation], Awaitable[None]]
+    """Awaited with every text that is delivered."""
+    _tasks: dict[int, asyncio.Task[Any]] = field(default_factory=dict, init=False)
+    _authors: dict[int, str] = field(default_factory=dict, init=False)
+    """Of the generations that have a task."""
+    _arriving: int = field(default=0, init=False)
+    """Texts that have a place and no task yet."""
+    _failing: set[int] = field(default_factory=set, init=False)
 
     async def write(self, request: Request, kind: Kind, topic: str, *, texts: Literal[1, 2] = 1) -> None:
         """Accept a prompt of a kind, for one text, or for two between which people choose.
@@ -110,7 +93,7 @@ class GenerationService:
             await self._accept(new, request.choices)
             return
         async with self._room(new.author, texts=2):
-            for generation in await generations.accept_duel(self._db, new, _sibling(new, 0)):
+            for generation in await generations.accept_duel(self.db, new, _sibling(new, 0)):
                 self._begin(generation, request.choices)
 
     async def offer(self, request: Request, kind: Kind, topic: str, *, texts: int) -> Mapping[int, OfferTask]:
@@ -119,24 +102,24 @@ class GenerationService:
         Raises:
             Refusal: as in `write`.
         """
-        home = self._pseudonyms.chat(request.person_id)
-        choices = await read_choices(self._db, self._pseudonyms.person(request.person_id), home)
+        home = self.pseudonyms.chat(request.person_id)
+        choices = await read_choices(self.db, self.pseudonyms.person(request.person_id), home)
         request = replace(request, choices=choices)
         first = self._new(request, kind.name, await self._messages(request, kind, topic))
         new = [(secrets.token_urlsafe(_TOKEN_BYTES), _sibling(first, place)) for place in range(1, texts + 1)]
         async with self._room(first.author, texts=texts):
-            accepted = await generations.accept_inline_results(self._db, new, home=home)
-            return {offer.id: self._keep(offer, self._pipeline.write_offer(offer, choices)) for offer in accepted}
+            accepted = await generations.accept_inline_results(self.db, new, home=home)
+            return {offer.id: self._keep(offer, self.pipeline.write_offer(offer, choices)) for offer in accepted}
 
     async def drop(self, offers: Sequence[int]) -> None:
         """Stop writing offers that nobody waits for any more."""
         for offer in offers:
             await self._abandon(offer)
-        await generations.drop_inline_results(self._db, offers, at=datetime.now(UTC))
+        await generations.drop_inline_results(self.db, offers, at=datetime.now(UTC))
 
     async def again(self, request: Request, generation: int) -> None:
         """Accept another text on the prompt of an earlier generation."""
-        earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=request.message_id)
+        earlier = await generations.by_message(self.db, chat_id=request.chat_id, message_id=request.message_id)
         if earlier is None or earlier.id != generation or not earlier.messages or not earlier.may_be_continued:
             raise Refusal("generation-unknown")
         new = self._new(request, earlier.kind, earlier.messages, parent=earlier.id, signal="another")
@@ -149,12 +132,12 @@ class GenerationService:
 
         `wanted` says in words what is to change, given the text.
         """
-        earlier = await generations.by_message(self._db, chat_id=request.chat_id, message_id=shown_in)
+        earlier = await generations.by_message(self.db, chat_id=request.chat_id, message_id=shown_in)
         if earlier is None or earlier.text is None or not earlier.may_be_continued:
             return False
         if generation not in (None, earlier.id):
             return False
-        kind = self._kinds.by_name.get(earlier.kind, self._kinds.default)
+        kind = self.settings.kinds.by_name.get(earlier.kind, self.settings.kinds.default)
         words = await self._checked(wanted(earlier.text), kind)
         thread = (*earlier.messages, ChatMessage("assistant", earlier.text), ChatMessage("user", words))
         await self._accept(
@@ -170,19 +153,19 @@ class GenerationService:
         Raises:
             Refusal: it is finished, or somebody else's.
         """
-        generation = await generations.by_id(self._db, generation_id)
+        generation = await generations.by_id(self.db, generation_id)
         if generation is None or generation.delivery.chat_id != chat_id:
             raise Refusal("generation-unknown")
         stands_in = generation.delivery.message_id
         if stands_in != shown_in and (stands_in is not None or generation.state in ENDED):
-            await self._pipeline.remove_orphan(chat_id, shown_in)
+            await self.pipeline.remove_orphan(chat_id, shown_in)
             return stands_in is None  # then a /cancel has come before we knew the message
-        if generation.author != self._pseudonyms.person(person_id):
+        if generation.author != self.pseudonyms.person(person_id):
             raise Refusal("stop-not-yours")
         if generation.state in ENDED:
             raise Refusal("stop-too-late")
         await self._abandon(generation.id)
-        await self._pipeline.say_stopped(generation, shown_in)
+        await self.pipeline.say_stopped(generation, shown_in)
         return True
 
     async def cancel(self, chat_id: int, person_id: int) -> int:
@@ -191,7 +174,7 @@ class GenerationService:
             await self._abandon(generation.id)
         stopped = await self._coming(chat_id, person_id)  # others have come to their end meanwhile
         for generation in stopped:
-            await self._pipeline.fail(generation, "stopped")
+            await self.pipeline.fail(generation, "stopped")
         return len(stopped)
 
     async def abandon_all_of(self, author: str) -> None:
@@ -202,7 +185,7 @@ class GenerationService:
 
     async def resume(self) -> None:
         """Take up every generation that the last process did not finish."""
-        waiting = await generations.unfinished(self._db)
+        waiting = await generations.unfinished(self.db)
         for generation in waiting:
             self._begin(generation, None)
         if waiting:
@@ -227,7 +210,7 @@ class GenerationService:
             raise Refusal("prompt-empty", command=kind.name)
         if len(topic) > MAX_TOPIC_CHARACTERS:
             raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
-        await self._safety.check_prompt(topic)
+        await self.safety.check_prompt(topic)
         return topic
 
     @asynccontextmanager
@@ -239,23 +222,23 @@ class GenerationService:
         Raises:
             Refusal: too many are coming, or the person has asked too often.
         """
-        places = self._queue_limit - len(self._authors) - self._arriving
+        places = self.settings.queue_limit - len(self._authors) - self._arriving
         of_author = sum(other == author for other in self._authors.values())
         if of_author + texts > places:
             raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
         self._arriving += texts
         try:
-            if self._prompts_per_hour:
+            if self.settings.prompts_per_hour:
                 since = datetime.now(UTC) - timedelta(hours=1)
-                if await generations.count_since(self._db, author, since=since) + texts > self._prompts_per_hour:
-                    raise Refusal("prompts-too-many", limit=self._prompts_per_hour)
+                if await generations.count_since(self.db, author, since=since) + texts > self.settings.prompts_per_hour:
+                    raise Refusal("prompts-too-many", limit=self.settings.prompts_per_hour)
             yield
         finally:
             self._arriving -= texts
 
     async def _accept(self, new: NewGeneration, choices: Choices) -> None:
         async with self._room(new.author):
-            accepted = await generations.accept(self._db, new)
+            accepted = await generations.accept(self.db, new)
             if accepted is not None:
                 self._begin(accepted, choices)
 
@@ -271,8 +254,8 @@ class GenerationService:
         return NewGeneration(
             update_id=request.update_id,
             kind=kind,
-            chat=self._pseudonyms.chat(request.chat_id),
-            author=self._pseudonyms.person(request.person_id),
+            chat=self.pseudonyms.chat(request.chat_id),
+            author=self.pseudonyms.person(request.person_id),
             messages=messages,
             seed=request.update_id % 2**31,  # the same update gives the same text, also after a crash
             created_at=datetime.now(UTC),
@@ -288,8 +271,8 @@ class GenerationService:
         )
 
     async def _coming(self, chat_id: int, person_id: int) -> list[Generation]:
-        author = self._pseudonyms.person(person_id)
-        unfinished = await generations.unfinished(self._db)
+        author = self.pseudonyms.person(person_id)
+        unfinished = await generations.unfinished(self.db)
         return [g for g in unfinished if g.author == author and g.delivery.chat_id == chat_id]
 
     async def _abandon(self, generation: int) -> None:
@@ -311,17 +294,17 @@ class GenerationService:
         generation: Generation | None = accepted
         while generation is not None and generation.state not in ENDED:
             try:
-                choices = choices or await read_choices(self._db, accepted.author, accepted.chat)
-                if await self._pipeline.produce(generation, choices):
+                choices = choices or await read_choices(self.db, accepted.author, accepted.chat)
+                if await self.pipeline.produce(generation, choices):
                     # People may have rated or reported it between its being seen and its being recorded as delivered.
-                    self._rating_buttons.refresh_soon(generation)
-                    await self._reports.hide_again(generation)
-                    await self._ask_consent(generation)
+                    self.rating_buttons.refresh_soon(generation)
+                    await self.reports.hide_again(generation)
+                    await self.ask_consent(generation)
                 break
             except StorageError as error:
                 logger.warning("generation %d is put off: %s", accepted.id, error)
                 await asyncio.sleep(_RETRY_SECONDS)
-                generation = await generations.by_id(self._db, accepted.id)
+                generation = await generations.by_id(self.db, accepted.id)
 
     def _done(self, generation: Generation, task: asyncio.Task[Any]) -> None:
         del self._tasks[generation.id], self._authors[generation.id]
@@ -330,7 +313,7 @@ class GenerationService:
         logger.error("%s broke off", task.get_name(), exc_info=error)
         if generation.id not in self._failing:  # once: what cannot even be failed waits for the next start
             self._failing.add(generation.id)
-            self._keep(generation, self._pipeline.fail(generation))
+            self._keep(generation, self.pipeline.fail(generation))
 
 
 def _sibling(new: NewGeneration, place: int) -> NewGeneration:

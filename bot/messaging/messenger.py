@@ -1,6 +1,6 @@
 """What the services need of a messenger, as plain values. `bot.telegram.sender` is the real one."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, TypeVar
@@ -107,6 +107,9 @@ class Messenger(Protocol):
 
     async def delete(self, chat_id: int, message_id: int) -> None:
         """Delete a message; one that is gone already counts as done."""
+
+    async def offer(self, query_id: str, offers: Sequence[Offer], hint: str = "") -> None:
+        """Answer an inline query with texts to choose from, and a line above them."""
 
 
 async def with_retries(action: Callable[[], Awaitable[T]], *, on_unknown: Callable[[], object] = lambda: None) -> T:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -23,28 +24,26 @@ _VISIBLE = ("written", "delivered")
 """States of a text that people may have before them: it is shown a moment before it counts as delivered."""
 
 
+@dataclass(kw_only=True)
 class Bans:
     """Who is banned, by pseudonym; in memory, because every update is checked. Call `load` before the first one.
 
     `on_change` is called when somebody is banned or unbanned, so that what learns can take it into account.
     """
 
-    def __init__(
-        self, *, db: Database, pseudonyms: Pseudonyms, on_change: Callable[[], object], admin_ids: tuple[int, ...] = ()
-    ) -> None:
-        self._db = db
-        self._on_change = on_change
-        self._admin_ids = admin_ids
-        self._pseudonyms = pseudonyms
-        self._banned: frozenset[str] = frozenset()
+    db: Database
+    pseudonyms: Pseudonyms
+    admin_ids: tuple[int, ...]
+    on_change: Callable[[], object]
+    _banned: frozenset[str] = field(default=frozenset(), init=False)
 
     async def load(self) -> None:
         """Read who is banned."""
-        self._banned = await people.banned(self._db)
+        self._banned = await people.banned(self.db)
 
     def is_banned(self, person_id: int) -> bool:
         """Whether a person is banned. Admins never are, or one slip would lock the last of them out for good."""
-        return person_id not in self._admin_ids and self._pseudonyms.person(person_id) in self._banned
+        return person_id not in self.admin_ids and self.pseudonyms.person(person_id) in self._banned
 
     async def find_person(self, who: str) -> str:
         """The pseudonym that an admin means: by `#12`, the author of generation 12, or by a numeric Telegram id.
@@ -56,46 +55,37 @@ class Bans:
         if not (number.isascii() and number.isdigit() and len(number) <= 18):
             raise Refusal("ban-usage")
         if who == number:
-            return self._pseudonyms.person(int(number))
-        generation = await generations.by_id(self._db, int(number))
+            return self.pseudonyms.person(int(number))
+        generation = await generations.by_id(self.db, int(number))
         if generation is None:
             raise Refusal("generation-unknown")
         return generation.author
 
     async def ban(self, person: str) -> bool:
         """Ban a person, and leave their texts and ratings out of all learning; False: they were banned already."""
-        is_new = await people.ban(self._db, person, at=datetime.now(UTC))
+        is_new = await people.ban(self.db, person, at=datetime.now(UTC))
         await self.load()
-        self._on_change()
+        self.on_change()
         return is_new
 
     async def unban(self, person: str) -> bool:
         """Unban a person; False: they were not banned."""
-        was_banned = await people.unban(self._db, person)
+        was_banned = await people.unban(self.db, person)
         await self.load()
-        self._on_change()
+        self.on_change()
         return was_banned
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reports:
     """Reports of unfit texts, and what admins decide; `on_change` is called when a text is hidden or comes back."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        pseudonyms: Pseudonyms,
-        messenger: Messenger,
-        show_again: Callable[[Generation], Awaitable[None]],
-        admin_ids: tuple[int, ...],
-        on_change: Callable[[], object],
-    ) -> None:
-        self._db = db
-        self._pseudonyms = pseudonyms
-        self._messenger = messenger
-        self._show_again = show_again
-        self._admin_ids = admin_ids
-        self._on_change = on_change
+    db: Database
+    pseudonyms: Pseudonyms
+    messenger: Messenger
+    admin_ids: tuple[int, ...]
+    show_again: Callable[[Generation], Awaitable[None]]
+    on_change: Callable[[], object]
 
     async def report(self, person_id: int, chat_id: int, shown_in: int | None) -> str:
         """Hide the text that a message shows and tell the admins; returns the id of the sentence to answer with.
@@ -105,17 +95,17 @@ class Reports:
         """
         generation = None
         if shown_in is not None:
-            generation = await generations.by_message(self._db, chat_id=chat_id, message_id=shown_in)
+            generation = await generations.by_message(self.db, chat_id=chat_id, message_id=shown_in)
         if generation is None or generation.text is None or generation.state not in _VISIBLE:
             raise Refusal("report-usage")
-        reporter, now = self._pseudonyms.person(person_id), datetime.now(UTC)
-        if await moderation.count_reports_since(self._db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
+        reporter, now = self.pseudonyms.person(person_id), datetime.now(UTC)
+        if await moderation.count_reports_since(self.db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
             raise Refusal("report-too-many", limit=REPORTS_PER_HOUR)
-        is_new = await moderation.record_report(self._db, generation.id, reporter, at=now)
+        is_new = await moderation.record_report(self.db, generation.id, reporter, at=now)
         is_cleared = generation.moderation_state == "cleared"
         if not is_cleared:
             await self._hide(generation)  # again after a crash: showing it already counts as done
-            self._on_change()
+            self.on_change()
         if is_new:
             await self._tell_admins(generation, "report-told-cleared" if is_cleared else "report-told")
         return "report-thanks-cleared" if is_cleared else "report-thanks"
@@ -126,18 +116,17 @@ class Reports:
         Raises:
             Refusal: there is no such report any more.
         """
-        if not await moderation.resolve_report(self._db, generation_id, "cleared" if shows else "hidden"):
-            raise Refusal("generation-unknown")
-        generation = await generations.by_id(self._db, generation_id)
-        if generation is None:
+        is_open = await moderation.resolve_report(self.db, generation_id, "cleared" if shows else "hidden")
+        generation = await generations.by_id(self.db, generation_id)
+        if not is_open or generation is None:
             raise Refusal("generation-unknown")
         with contextlib.suppress(DeliveryError):
-            await (self._show_again(generation) if shows else self._hide(generation))
-        self._on_change()
+            await (self.show_again(generation) if shows else self._hide(generation))
+        self.on_change()
 
     async def hide_again(self, generation: Generation) -> None:
         """Hide a text that was reported while it was being edited in, and that stands in the open because of that."""
-        current = await generations.by_id(self._db, generation.id)
+        current = await generations.by_id(self.db, generation.id)
         if current is not None and current.is_hidden:
             await self._hide(current)
 
@@ -146,13 +135,13 @@ class Reports:
         if to.message_id is not None:
             message_id, words = to.message_id, say(to.language, "report-hidden")
             with contextlib.suppress(DeliveryError):
-                await with_retries(lambda: self._messenger.edit(to.chat_id, message_id, words))
+                await with_retries(lambda: self.messenger.edit(to.chat_id, message_id, words))
 
     async def _tell_admins(self, generation: Generation, sentence: str) -> None:
         values = {"generation": str(generation.id), "version": generation.version or ""}
-        for admin in self._admin_ids:
-            language = await generations.latest_language_in(self._db, admin) or "en"
+        for admin in self.admin_ids:
+            language = await generations.latest_language_in(self.db, admin) or "en"
             words = say(language, sentence, **values, written=truncate(generation.text or "", _SHOWN_UNITS))
             address, buttons = Address(chat_id=admin), report_buttons(language, generation.id)
             with contextlib.suppress(DeliveryError):
-                await with_retries(partial(self._messenger.send, address, words, buttons))
+                await with_retries(partial(self.messenger.send, address, words, buttons))

@@ -4,6 +4,7 @@ A fingerprint is sure, a watermark is likely.
 """
 
 import logging
+from dataclasses import dataclass
 
 from bot.common.keys import Keys
 from bot.common.text import sanitize
@@ -36,31 +37,31 @@ def aigc(producer: str, number: int | str) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProvenanceCheck:
     """Answers /check; `engine` is asked for the watermark, where it marks texts. `label` begins the footer."""
 
-    def __init__(self, *, db: Database, keys: Keys, label: str, engine: EngineClient | None) -> None:
-        self._db = db
-        self._keys = keys
-        self._label = label
-        self._engine = engine
+    db: Database
+    keys: Keys
+    label: str
+    engine: EngineClient | None
 
     async def verdict(self, text: str, *, person_id: int, chat_id: int) -> tuple[str, int | None]:
         """The id of the sentence that answers, and the number of the text if the asker may know it."""
         text = self._without_footer(sanitize(text))
-        marks = fingerprint(text, self._keys.keyring.key(FINGERPRINTS))
-        found = await generations.closest_fingerprint(self._db, marks)
+        marks = fingerprint(text, self.keys.keyring.key(FINGERPRINTS))
+        found = await generations.closest_fingerprint(self.db, marks)
         if found is not None and is_alike(found.shared, marks):
-            generation = await generations.by_id(self._db, found.generation)
-            pseudonyms = self._keys.pseudonyms
+            generation = await generations.by_id(self.db, found.generation)
+            pseudonyms = self.keys.pseudonyms
             may_know = generation is not None and (
                 generation.author == pseudonyms.person(person_id) or generation.chat == pseudonyms.chat(chat_id)
             )
             return ("check-yes-number", found.generation) if may_know else ("check-yes", None)
-        if self._engine is None:
+        if self.engine is None:
             return "check-no", None
         try:
-            evidence = await self._engine.look_for_watermark(text)
+            evidence = await self.engine.look_for_watermark(text)
         except EngineError as error:
             logger.warning("the watermark cannot be looked for: %s", type(error).__name__)
             return "check-no", None
@@ -71,4 +72,4 @@ class ProvenanceCheck:
     def _without_footer(self, text: str) -> str:
         """The text without a footer of ours that was pasted along."""
         body, _, last = text.rpartition("\n\n")
-        return body if body and last.startswith(self._label) else text
+        return body if body and last.startswith(self.label) else text

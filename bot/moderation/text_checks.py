@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from bot.common.errors import Refusal
 from engine.api.client import EngineClient
@@ -24,16 +25,16 @@ COPY_CHECK_TEXTS = 5000
 _REFRESH_SECONDS = 60.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyCheck:
     """Categories of what is unsafe in prompts and texts.
 
     `guard` is the engine, where it has a guard model. What the guard cannot judge is withheld, unless `fails_open`.
     """
 
-    def __init__(self, *, words: SafetyFilter, guard: EngineClient | None = None, fails_open: bool = False) -> None:
-        self._filter = words
-        self._guard = guard
-        self._fails_open = fails_open
+    words: SafetyFilter
+    guard: EngineClient | None = None
+    fails_open: bool = False
 
     async def check_prompt(self, prompt: str) -> None:
         """Let a prompt pass. Personal data in it is its author's own affair.
@@ -41,14 +42,14 @@ class SafetyCheck:
         Raises:
             Refusal: the filter or the guard finds something in it.
         """
-        found = self._filter.unsafe(prompt) or await self._judged(prompt)
+        found = self.words.unsafe(prompt) or await self._judged(prompt)
         if found:
             logger.info("a prompt is refused: %s", ", ".join(sorted(found)))
             raise Refusal("prompt-unsafe")
 
     def may_show(self, text: str) -> bool:
         """Whether a text that still grows may be shown; asked often, so only the filter looks, for a millisecond."""
-        return not self._filter.unsafe(text)
+        return not self.words.unsafe(text)
 
     async def fault(self, generation: Generation, text: str) -> str | None:
         """The id of the sentence that is shown in place of an unfit text; None where nothing is wrong with it."""
@@ -60,18 +61,19 @@ class SafetyCheck:
 
     async def unfit(self, text: str, *, told: str) -> frozenset[str]:
         """The categories of what is found in a text, beside the personal data that it was `told`."""
-        return self._filter.unsafe(text) | self._filter.leaks(text, told=told) or await self._judged(text)
+        return self.words.unsafe(text) | self.words.leaks(text, told=told) or await self._judged(text)
 
     async def _judged(self, text: str) -> frozenset[str]:
-        if self._guard is None:
+        if self.guard is None:
             return frozenset()
         try:
-            return await self._guard.moderate(text)
+            return await self.guard.moderate(text)
         except EngineError as error:
             logger.warning("the guard cannot be asked: %s", type(error).__name__)
-            return frozenset() if self._fails_open else frozenset({"unjudged"})
+            return frozenset() if self.fails_open else frozenset({"unjudged"})
 
 
+@dataclass(kw_only=True)
 class CopyCheck:
     """Whether a text copies protected texts, or other people's words.
 
@@ -79,12 +81,11 @@ class CopyCheck:
     memory only: `mark_stale` says that there may be new ones, `clear` drops them at once when somebody withdraws.
     """
 
-    def __init__(self, *, db: Database, protected: CopyIndex) -> None:
-        self._db = db
-        self._protected = protected
-        self._others = CopyIndex()
-        self._is_stale = True
-        self._refreshed_at = -_REFRESH_SECONDS
+    db: Database
+    protected: CopyIndex
+    _others: CopyIndex = field(default_factory=CopyIndex, init=False)
+    _is_stale: bool = field(default=True, init=False)
+    _refreshed_at: float = field(default=-_REFRESH_SECONDS, init=False)
 
     def mark_stale(self) -> None:
         """There may be new words."""
@@ -97,7 +98,7 @@ class CopyCheck:
     async def fault(self, generation: Generation, text: str) -> str | None:
         """The id of the sentence that is shown in place of a copy; None where it is none."""
         await self._refresh()
-        if self._protected.is_copy(text) or self._others.is_copy(text, generation.author):
+        if self.protected.is_copy(text) or self._others.is_copy(text, generation.author):
             logger.info("a text of generation %d is withheld: copy", generation.id)
             return "failed-copy"
         return None
@@ -106,7 +107,7 @@ class CopyCheck:
         now = time.monotonic()
         if self._is_stale and now - self._refreshed_at >= _REFRESH_SECONDS:
             self._is_stale, self._refreshed_at = False, now
-            texts = await ratings.consented(self._db, newest=COPY_CHECK_TEXTS)
+            texts = await ratings.consented(self.db, newest=COPY_CHECK_TEXTS)
             others = await asyncio.to_thread(prompts_in, texts)
             if not self._is_stale:  # else somebody has withdrawn meanwhile
                 self._others = others
