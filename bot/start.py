@@ -42,7 +42,7 @@ async def _run(settings: Settings, timing: Timing) -> None:
         stack.enter_context(lock.hold_data_dir(settings.data_dir))
         token = settings.telegram_bot_token.get_secret_value()
         stack.enter_context(lock.hold_token(token, str(settings.telegram_api_url)))
-        keys = open_keys(settings, may_make=True)
+        keys = open_keys(settings, may_create=True)
         db = await Database.open(settings.database_path, keys.keyring)
         stack.push_async_callback(db.close)
         engine = await begin_engine(settings, stack, keys)

@@ -1,20 +1,13 @@
-"""Pseudonyms: keyed hashes that stand for Telegram ids everywhere but in the delivery tables.
+"""The keys of an installation, and the pseudonyms that they make.
 
-HMAC-SHA-256 (RFC 2104) over "person:<id>" or "chat:<id>", first 128 bits in hex. Without the key, which nobody can read
-without the master key outside the data folder, a pseudonym cannot be traced back even though ids are short. Knows ids,
-stores none.
-
-The keys of an installation: the master key in KEY_FILE, and the keyring that it opens. Made, opened, changed here.
-
-The master key lies outside the data folder; the keyring lies inside, and a copy of it beside the backups. Knows where
-they lie and in which order they are written. Knows nothing of what they encrypt.
+The master key lies in KEY_FILE, outside the data folder; the keyring that it opens lies inside, with a copy beside the
+backups.
 """
 
 import contextlib
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import shutil
 import sqlite3
@@ -33,7 +26,11 @@ KEY_BYTES = 32
 
 
 class Pseudonyms:
-    """Turns Telegram ids into pseudonyms; the same id gives the same pseudonym under one key."""
+    """Keyed hashes that stand for Telegram ids everywhere but in the delivery tables.
+
+    HMAC-SHA-256 (RFC 2104) over "person:<id>" or "chat:<id>", first 128 bits in hex. Without the key, which nobody can
+    read without the master key, a pseudonym cannot be traced back even though ids are short.
+    """
 
     LENGTH = 32
 
@@ -68,32 +65,6 @@ def _ids_in(part: object) -> Iterator[int]:
             yield from _ids_in(value)
 
 
-def load_key(file: Path, *, is_new_installation: bool) -> bytes:
-    """Read the master key, or make it when this is a new installation.
-
-    Raises:
-        StartError: the key is missing although data exists, can be read by others, or is not a key.
-    """
-    if not file.exists():
-        if not is_new_installation:
-            raise StartError(f"The key {file} is missing, but there is data made with it: restore it or set KEY_FILE.")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            handle.write(secrets.token_hex(KEY_BYTES))
-            handle.flush()
-            os.fsync(handle.fileno())
-    if file.stat().st_mode & 0o077:
-        raise StartError(f"The key {file} can be read by other users of this machine: run chmod 600 {file}.")
-    try:
-        key = bytes.fromhex(file.read_text().strip())
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise StartError(f"{file} is not a key of Ovation: restore it from where you keep it, or set KEY_FILE.")
-    return key
-
-
 @dataclass(frozen=True, slots=True)
 class Keys:
     """What opens the texts and makes the pseudonyms."""
@@ -107,16 +78,19 @@ class Keys:
         return frozenset() if update is None else self.pseudonyms.named_in(update)
 
 
-def open_keys(settings: DataSettings, *, may_make: bool = False) -> Keys:
-    """Open the keys; `may_make` makes them where there is no data yet. Data of before the keyring gets one as well.
+def open_keys(settings: DataSettings, *, may_create: bool = False) -> Keys:
+    """Open the keys; `may_create` allows new ones where there is no data yet. Databases that predate the keyring get
+    one as well.
 
     Raises:
         StartError: a key is missing although there is data, can be read by others, or does not fit.
     """
-    is_new = may_make and not settings.database_path.exists()
+    is_new = may_create and not settings.database_path.exists()
     file = settings.keyring_path
-    _finish_change(settings.key_path, file)
-    master = load_key(settings.key_path, is_new_installation=is_new)
+    _finish_rotation(settings.key_path, file)
+    if is_new and not settings.key_path.exists():
+        create_master_key(settings.key_path)
+    master = read_master_key(settings.key_path)
     try:
         if file.exists():
             keyring = Keyring.open(file, master)
@@ -144,15 +118,39 @@ def open_existing_keys(settings: DataSettings) -> Keys:
     return open_keys(settings)
 
 
-def restore_keyring(settings: DataSettings, backup: Path) -> None:
-    """Where there is no keyring, put the copy in its place that lies beside a backup."""
-    copy = backup.with_name(settings.keyring_path.name)
-    if copy.exists() and not settings.keyring_path.exists():
-        attempt = settings.keyring_path.with_name(f"{copy.name}.attempt")
-        attempt.unlink(missing_ok=True)
-        create_private(attempt)
-        shutil.copyfile(copy, attempt)
-        move_into_place(attempt, settings.keyring_path)
+def _needs_keyring(database: Path) -> bool:
+    try:
+        return is_encrypted(database)
+    except sqlite3.Error:
+        return True  # damaged: nobody can tell, so nothing is made anew
+
+
+def create_master_key(file: Path) -> None:
+    """Draw a master key; FileExistsError where there is one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    create_private(file)
+    file.write_text(secrets.token_hex(KEY_BYTES))
+    fsync(file)
+    fsync(file.parent)
+
+
+def read_master_key(file: Path) -> bytes:
+    """Read the master key.
+
+    Raises:
+        StartError: it is missing, can be read by others, or is not a key.
+    """
+    if not file.exists():
+        raise StartError(f"The key {file} is missing, but there is data made with it: restore it or set KEY_FILE.")
+    if file.stat().st_mode & 0o077:
+        raise StartError(f"The key {file} can be read by other users of this machine: run chmod 600 {file}.")
+    try:
+        key = bytes.fromhex(file.read_text().strip())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise StartError(f"{file} is not a key of Ovation: restore it from where you keep it, or set KEY_FILE.")
+    return key
 
 
 def replace_master_key(settings: DataSettings) -> None:
@@ -162,36 +160,37 @@ def replace_master_key(settings: DataSettings) -> None:
         StartError: the keys cannot be opened, or the new one not written; the old ones stand.
     """
     keys = open_keys(settings)
-    coming = _coming(settings.key_path)
+    new = _new_key_path(settings.key_path)
     try:
-        coming.unlink(missing_ok=True)
-        create_private(coming)
-        coming.write_text(secrets.token_hex(KEY_BYTES))
-        fsync(coming)
-        fsync(coming.parent)
-        keys.keyring.rewrap(load_key(coming, is_new_installation=False))
-        _finish_change(settings.key_path, settings.keyring_path)
+        new.unlink(missing_ok=True)
+        create_master_key(new)
+        keys.keyring.rewrap(read_master_key(new))
+        _finish_rotation(settings.key_path, settings.keyring_path)
         if settings.backups_path.is_dir():
             keys.keyring.copy_to(settings.backups_path)
     except (OSError, KeyringUnusable) as error:
-        raise StartError(f"The key could not be changed ({error}): see that {coming.parent} can be written.") from error
+        raise StartError(f"The key could not be changed ({error}): see that {new.parent} can be written.") from error
 
 
-def _finish_change(key_file: Path, keyring: Path) -> None:
+def _finish_rotation(key_file: Path, keyring: Path) -> None:
     """Give the new master key its name once the keyring is wrapped by it, if a kill has left that to do."""
-    coming = _coming(key_file)
-    if coming.exists():
+    new = _new_key_path(key_file)
+    if new.exists():
         with contextlib.suppress(StartError, KeyringUnusable, FileNotFoundError):
-            Keyring.open(keyring, load_key(coming, is_new_installation=False))
-            move_into_place(coming, key_file)
+            Keyring.open(keyring, read_master_key(new))
+            move_into_place(new, key_file)
 
 
-def _coming(key_file: Path) -> Path:
+def _new_key_path(key_file: Path) -> Path:
     return key_file.with_name(f"{key_file.name}.new")
 
 
-def _needs_keyring(database: Path) -> bool:
-    try:
-        return is_encrypted(database)
-    except sqlite3.Error:
-        return True  # damaged: nobody can tell, so nothing is made anew
+def restore_keyring(settings: DataSettings, backup: Path) -> None:
+    """Where there is no keyring, put the copy in its place that lies beside a backup."""
+    copy = backup.with_name(settings.keyring_path.name)
+    if copy.exists() and not settings.keyring_path.exists():
+        attempt = settings.keyring_path.with_name(f"{copy.name}.attempt")
+        attempt.unlink(missing_ok=True)
+        create_private(attempt)
+        shutil.copyfile(copy, attempt)
+        move_into_place(attempt, settings.keyring_path)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.common.errors import SettingsError, StartError
-from bot.common.keys import load_key, open_keys
+from bot.common.keys import open_keys, read_master_key
 from bot.common.settings import DataSettings, Settings
 from bot.operations import machine
 from bot.operations.machine import Finding, State
@@ -101,7 +101,7 @@ def _key(settings: DataSettings, *, has_database: bool) -> Found:
         if has_database:
             open_keys(settings)
         else:
-            load_key(file, is_new_installation=False)
+            read_master_key(file)
     except StartError as error:
         return "failed", str(error)
     except OSError as error:

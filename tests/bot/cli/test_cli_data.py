@@ -33,7 +33,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    open_keys(DataSettings(), may_make=True)
+    open_keys(DataSettings(), may_create=True)
     write_history(tmp_path / "data" / "ovation.db", texts=30, seed=2)
     with opened(tmp_path / "data" / "ovation.db") as connection:
         connection.execute("UPDATE generations SET author = ? WHERE author = 'ada'", (ada(),))

@@ -141,7 +141,7 @@ def test_ctrl_c_ends_the_trainer_too(tmp_path: Path) -> None:
 async def test_consented_ratings_leave_as_trl_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    db = await Database.open(tmp_path / "ovation.db", open_keys(DataSettings(), may_make=True).keyring)
+    db = await Database.open(tmp_path / "ovation.db", open_keys(DataSettings(), may_create=True).keyring)
     await rate(db, 6)
     await db.close()
     status, said, _ = ovation("export", "ratings", "--format", "kto")

@@ -1,5 +1,6 @@
-"""The master key is changed without touching a text, and a kill on the way leaves a pair that fits."""
+"""Pseudonyms are stable; the master key is guarded, and changed without touching a text, whatever kills the change."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 from bot.cli.__main__ import app
 from bot.common import keys
 from bot.common.errors import StartError
-from bot.common.keys import open_keys, replace_master_key
+from bot.common.keys import Pseudonyms, create_master_key, open_keys, read_master_key, replace_master_key
 from bot.common.settings import DataSettings, Settings
 from storage.db.database import Database, open_for_reading
 from storage.tables import generations
@@ -24,7 +25,7 @@ async def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataSetti
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "backups").mkdir(parents=True)
     settings = DataSettings()
-    db = await Database.open(settings.database_path, open_keys(settings, may_make=True).keyring)
+    db = await Database.open(settings.database_path, open_keys(settings, may_create=True).keyring)
     await delivered(db, 1)
     await db.close()
     return settings
@@ -70,7 +71,7 @@ def test_a_lost_keyring_is_never_replaced_by_a_new_one_but_by_its_copy(settings:
     open_keys(settings).keyring.copy_to(settings.backups_path)
     settings.keyring_path.unlink()
     with pytest.raises(StartError, match="put back the copy in data/backups"):
-        open_keys(settings, may_make=True)
+        open_keys(settings, may_create=True)
     keys.restore_keyring(settings, settings.backups_path / "ovation-20261124T033000Z.db")
     assert text_in(settings) == "Tea, greener by 1."
 
@@ -83,4 +84,47 @@ def test_data_of_before_the_keyring_keeps_its_pseudonyms(settings: DataSettings)
         patch.setattr(keys, "is_encrypted", lambda _: False)
         before = DataSettings(data_dir=old.parent, key_file=settings.key_path)
         master = bytes.fromhex(settings.key_path.read_text())
-        assert open_keys(before).pseudonyms.person(42) == keys.Pseudonyms(master).person(42)
+        assert open_keys(before).pseudonyms.person(42) == Pseudonyms(master).person(42)
+
+
+def test_a_pseudonym_is_stable_under_its_key_and_tells_nothing_without_it() -> None:
+    one, other = Pseudonyms(b"1" * 32), Pseudonyms(b"2" * 32)
+    assert one.person(42) == Pseudonyms(b"1" * 32).person(42)
+    assert len({one.person(42), one.person(43), one.chat(42), other.person(42)}) == 4
+
+
+def test_everybody_whom_an_update_names_is_found_however_deep() -> None:
+    names = Pseudonyms(b"1" * 32)
+    update = {
+        "update_id": 7,
+        "message": {
+            "from": {"id": 1, "is_bot": False},
+            "chat": {"id": -100},
+            "reply_to_message": {"from": {"id": 2}, "text": "9", "entities": [{"user": {"id": 3}}]},
+            "is_topic_message": True,
+        },
+        "callback_query": {"id": "123", "from": {"id": True}},
+    }
+    assert names.named_in(json.dumps(update)) == {names.person(id_) for id_ in (1, 2, 3, -100)}
+
+
+def test_a_new_installation_makes_a_key_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "data.key"
+    create_master_key(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert read_master_key(file) == bytes.fromhex(file.read_text())
+    with pytest.raises(FileExistsError):
+        create_master_key(file)
+
+
+def test_a_lost_readable_or_broken_key_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "data.key"
+    with pytest.raises(StartError, match="restore it"):
+        read_master_key(file)
+    file.write_text("not a key")
+    file.chmod(0o600)
+    with pytest.raises(StartError, match="is not a key"):
+        read_master_key(file)
+    file.chmod(0o644)
+    with pytest.raises(StartError, match="chmod 600"):
+        read_master_key(file)

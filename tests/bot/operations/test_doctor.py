@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_env(tmp_path)
     (tmp_path / "data").mkdir()
-    open_keys(DataSettings(), may_make=True)
+    open_keys(DataSettings(), may_create=True)
     write_history(tmp_path / "data" / "ovation.db", texts=8, seed=1)
     backup.create(tmp_path / "data" / "ovation.db", tmp_path / "data" / "backups", now=NOW, keep=7)
     return tmp_path

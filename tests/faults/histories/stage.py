@@ -288,7 +288,7 @@ class Stage:
 
     def _opened(self) -> Keys:
         """The keys as they are now; those of people come while the bot runs."""
-        return open_keys(DataSettings(data_dir=self._data), may_make=True)
+        return open_keys(DataSettings(data_dir=self._data), may_create=True)
 
     def _has_traces(self, person: Person) -> bool:
         with self._database() as database:

@@ -21,7 +21,7 @@ MOST_TEXTS = 120
 async def put_on_trial(bot: BotProcess) -> None:
     """A published version, as a night leaves it that has found it good."""
     data = bot.folder / "data"
-    keyring = open_keys(DataSettings(data_dir=data), may_make=True).keyring
+    keyring = open_keys(DataSettings(data_dir=data), may_create=True).keyring
     await add_version(data)
     db = await Database.open(data / "ovation.db", keyring)
     await versions.register_base(db, BASE, at=datetime.now(UTC))

@@ -22,7 +22,7 @@ GAINED = {"gain": 0.05, "probability": 0.99}
 async def leave_a_night_behind(bot: BotProcess, *, examples: tuple[Comparison, ...]) -> None:
     """A scheduled run that has published its version, and was cut off before it could let it serve."""
     data, now = bot.folder / "data", datetime.now(UTC)
-    keyring = open_keys(DataSettings(data_dir=data), may_make=True).keyring
+    keyring = open_keys(DataSettings(data_dir=data), may_create=True).keyring
     publish_version(data, "v1")
     db = await Database.open(data / "ovation.db", keyring)
     await versions.register_base(db, BASE, at=now)
