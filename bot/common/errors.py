@@ -2,9 +2,9 @@
 
 OvationError
 ├── SettingsError       one or more settings are wrong (exit status 2)
-├── StartError          the bot cannot start (exit status 2 or 1)
+├── StartError          the bot cannot start (exit status 2, or 1)
 ├── DemoError           the demo cannot go on
-├── Refusal             a person asks for something that is not to be had; names the text to answer with
+├── Refusal             a person's request is refused; `text` is the id of the sentence shown
 └── DeliveryError       a message could not be shown
     ├── ChatGone        the chat or the right to write in it is gone: do not try again
     ├── MessageGone     the message to edit is gone
@@ -19,7 +19,7 @@ class OvationError(Exception):
 
 
 class SettingsError(OvationError):
-    """One or more settings are wrong."""
+    """`problems` has a sentence for each wrong setting."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -39,7 +39,7 @@ class DemoError(OvationError):
 
 
 class Refusal(OvationError):
-    """A person asks for something that is not to be had; `text` is the id of the sentence that says why."""
+    """The request is refused; `text` is the id of the sentence shown, with `values` in it."""
 
     def __init__(self, text: str, **values: str | int) -> None:
         super().__init__(text)
@@ -60,10 +60,9 @@ class MessageGone(DeliveryError):
 
 
 class NotNow(DeliveryError):
-    """Telegram asks to wait, or cannot be reached."""
+    """Telegram asks to wait `seconds`, or cannot be reached; `is_unknown`: the call may have taken effect."""
 
     def __init__(self, message: str, *, seconds: float, is_unknown: bool = False) -> None:
         super().__init__(message)
         self.seconds = seconds
         self.is_unknown = is_unknown
-        """It may have taken effect all the same."""

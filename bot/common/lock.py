@@ -1,7 +1,7 @@
 """One bot per data folder and, on one machine, per token: by locks on files of their own.
 
 A lock ends with the process, however it dies. The database file itself is never opened here: closing it would drop
-SQLite's own locks. Two machines with one token are found out by `polling`.
+SQLite's own locks. Two machines with one token are found out by polling.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from bot.common.errors import StartError
 
 @contextmanager
 def hold_data_dir(folder: Path) -> Iterator[None]:
-    """Make the folder if need be and hold it.
+    """Create the folder if it is missing, and hold it.
 
     Raises:
         StartError: another bot holds it, or it cannot be written.
@@ -35,9 +35,9 @@ def hold_data_dir(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def hold_token(token: str, api_url: str, *, folder: Path | None = None) -> Iterator[None]:
-    """Hold a bot token, as known to one Bot API, on this machine, by a file in `folder` that goes with the hold.
+    """Hold a bot token, as known to one Bot API, on this machine.
 
-    `folder` is the one for temporary files, unless another is named.
+    The lock is a file in `folder` (that of temporary files, if None), which is removed at the end.
 
     Raises:
         StartError: another bot of this machine holds it.
@@ -54,7 +54,7 @@ def hold_token(token: str, api_url: str, *, folder: Path | None = None) -> Itera
 
 
 def _locked_in_place(path: Path) -> TextIO:
-    """The file at `path`, locked; anew if it was removed between the opening and the lock."""
+    """The file at `path`, locked; opened again if it was removed between the opening and the lock."""
     sentence = "Another Ovation is running with this TELEGRAM_BOT_TOKEN: stop it, or use another bot's token."
     while True:
         try:

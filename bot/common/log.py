@@ -1,7 +1,7 @@
-"""Logging: one line a record to stderr, and nothing in it that people wrote or that opens a door.
+"""Logging: one line a record to stderr, without tokens and without anything that people wrote.
 
-A filter on the root handler masks every bot token, and gives of a traceback the places and the types. The words of an
-exception are kept only where they are our own or the system's: a library's may quote what it choked on.
+The root handler's filter masks every bot token and reduces a traceback to places and types. The words of an exception
+are kept only where they are our own or the system's: a library's may quote what it choked on.
 """
 
 import logging
@@ -17,6 +17,17 @@ from storage.db.errors import StorageError
 _TOKEN = re.compile(r"\d{3,}:[A-Za-z0-9_-]{20,}")
 _SPEAKABLE = (OvationError, StorageError, EngineError, OSError, sqlite3.Error)
 _QUIET_LIBRARIES = ("httpx", "httpcore", "telegram", "apscheduler", "aiosqlite", "asyncio", "markdown_it", "matplotlib")
+"""They log URLs or bodies below WARNING."""
+
+
+def set_up_logging(level: str, *, token: str) -> None:
+    """Send everything from `level` up to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(RedactingFilter(token))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
 class RedactingFilter(logging.Filter):
@@ -31,7 +42,7 @@ class RedactingFilter(logging.Filter):
         record.msg, record.args = self._masked(record.getMessage()), ()
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            record.exc_text = self._masked("\n".join(_told(error)))
+            record.exc_text = self._masked("\n".join(_traceback(error)))
         record.exc_info, record.stack_info = None, None
         return True
 
@@ -39,20 +50,10 @@ class RedactingFilter(logging.Filter):
         return _TOKEN.sub("<token>", text.replace(self._own, "<token>"))
 
 
-def _told(error: BaseException) -> list[str]:
+def _traceback(error: BaseException) -> list[str]:
     """Where it happened and what it was, the cause before the consequence."""
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    lines = [*_told(before), "which led to:"] if before is not None else []
+    lines = [*_traceback(before), "which led to:"] if before is not None else []
     lines += [line.rstrip() for line in traceback.format_tb(error.__traceback__)]
     is_speakable = isinstance(error, _SPEAKABLE) and not isinstance(error, RequestError)
     return [*lines, f"{type(error).__qualname__}: {error if is_speakable else '(its words may be a person’s)'}"]
-
-
-def set_up_logging(level: str, *, token: str) -> None:
-    """Send everything from `level` up to stderr; libraries that log URLs or bodies speak from WARNING up only."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(RedactingFilter(token))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in _QUIET_LIBRARIES:
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
