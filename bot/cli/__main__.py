@@ -5,6 +5,7 @@ so that no command waits for what another needs.
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Final
 
 import typer
@@ -12,50 +13,40 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 COMMANDS: Final = {
-    "run": ("bot.cli.run", "Run the bot with the settings from the environment and .env."),
+    "run": ("run", "Run the bot with the settings from the environment and .env."),
     "demo": (
-        "bot.cli.run",
+        "run",
         "Try everything in a browser, without a token: the real bot against a local stand-in for Telegram.",
     ),
-    "export": ("bot.cli.results", "Print what is stored, one object a line; works while the bot runs."),
-    "doctor": (
-        "bot.cli.data",
-        "Check settings, machine, database, versions and backups; works while the bot runs.",
-    ),
-    "backup": ("bot.cli.data", "Make a backup of the database and print where it is; works while the bot runs."),
-    "restore": (
-        "bot.cli.data",
-        "Put a backup in the database's place, while the bot is stopped; the present one is kept.",
-    ),
-    "forget": (
-        "bot.cli.data",
-        "Erase everything of a person from the database and its backups, while the bot is stopped.",
-    ),
+    "export": ("results", "Print what is stored, one object a line; works while the bot runs."),
+    "doctor": ("data", "Check settings, machine, database, versions and backups; works while the bot runs."),
+    "backup": ("data", "Make a backup of the database and print where it is; works while the bot runs."),
+    "restore": ("data", "Put a backup in the database's place, while the bot is stopped; the present one is kept."),
+    "forget": ("data", "Erase everything of a person from the database and its backups, while the bot is stopped."),
     "train": (
-        "bot.cli.train",
+        "train",
         "Train an adapter from a file of ratings, judge it, and say where it and its report are; needs no bot.",
     ),
-    "stats": (
-        "bot.cli.results",
-        "Print how texts were liked, by version, kind, day and emoji; works while the bot runs.",
-    ),
-    "generate": (
-        "bot.cli.write",
-        "Write about a topic, at the terminal; works while the bot runs, and nothing is stored.",
-    ),
+    "stats": ("results", "Print how texts were liked, by version, kind, day and emoji; works while the bot runs."),
+    "generate": ("write", "Write about a topic, at the terminal; works while the bot runs, and nothing is stored."),
     "report": (
-        "bot.cli.results",
+        "results",
         "Write a page of what is liked and of every run with its curves, for a browser; works while the bot runs.",
     ),
     "detect": (
-        "bot.cli.write",
+        "write",
         "Say whether a text carries the watermark of this installation (WATERMARK=on); works while the bot runs.",
     ),
-    "keys": ("bot.cli.data", "The keys of the texts."),
-    "kinds": ("bot.cli.write", "What people can ask for (KINDS_FILE)."),
-    "models": ("bot.cli.models", "The versions, and models side by side."),
+    "keys": ("data", "The keys of the texts."),
+    "kinds": ("write", "What people can ask for (KINDS_FILE)."),
+    "models": ("models", "The versions, and models side by side."),
 }
-"""Where the `app` of each lies, and what the list of commands says of it: the first sentence of its own help."""
+"""The module beside this one whose `app` has it, and what the list of commands says: the first sentence of its help."""
+
+
+def module_of(command: str) -> ModuleType:
+    """The module of a command, imported."""
+    return import_module(f"bot.cli.{COMMANDS[command][0]}")
 
 
 class _Commands(TyperGroup):
@@ -71,7 +62,7 @@ class _Commands(TyperGroup):
         name, listed, rest = super().resolve_command(ctx, args)
         if name is None or listed is None:
             return name, listed, rest
-        return name, get_group(import_module(COMMANDS[name][0]).app).commands[name], rest
+        return name, get_group(module_of(name).app).commands[name], rest
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - the same
         """Run the command; what it raises is told in a sentence, if there is one for it."""

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
-from bot.cli.completion import compared_kinds, taste_names
 from bot.cli.terminal import make_folder, progress_bar
 from bot.common.settings import DataSettings
+from bot.sandbox.people.tastes import TASTES
+from recipes.grammar import TOPIC_KINDS
 from storage.db.database import open_for_reading
 from storage.tables import versions
 
@@ -55,12 +56,12 @@ def compare_models(
     names: Annotated[
         str, typer.Option("--models", help="Which, with commas: starter, vae, gan, folders or hub ids.")
     ] = "",
-    kind: Annotated[str, typer.Option(help="What they write.", autocompletion=compared_kinds)] = "slogan",
+    kind: Annotated[str, typer.Option(help="What they write.", autocompletion=lambda: list(TOPIC_KINDS))] = "slogan",
     texts: Annotated[int, typer.Option(min=4, max=5000, help="How many of each model are measured.")] = 200,
     nights: Annotated[int, typer.Option(min=0, max=3, help="How many nights each learns.")] = 3,
     ratings: Annotated[int, typer.Option(min=1, max=5000, help="How many texts are rated before each night.")] = 400,
     taste: Annotated[
-        str, typer.Option(help="What the people like, such as lively or brief.", autocompletion=taste_names)
+        str, typer.Option(help="What the people like, such as lively or brief.", autocompletion=lambda: list(TASTES))
     ] = "lively",
     out: Annotated[Path, typer.Option(help="A new folder for the table and the pictures.")] = Path("comparison"),
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other topics, words and people.")] = 1,

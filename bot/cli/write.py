@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.completion import kind_names, model_names, version_names
+from bot.cli.completion import kind_names, version_names
 from bot.cli.terminal import busy, give_up, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
@@ -23,7 +23,7 @@ from bot.common.text import sanitize
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
 from bot.serving.engine_process import with_model
-from engine.api.models import version_name
+from engine.api import models
 from engine.api.types import MAX_NEW_TOKENS, Reply
 from recipes.latent.skeletons import unseen_words
 from storage.db.keyring import WATERMARK
@@ -44,7 +44,7 @@ def generate(
         str | None,
         typer.Option(
             help="Another model than MODEL, as its base writes: starter, vae, gan, a folder or a hub id.",
-            autocompletion=model_names,
+            autocompletion=lambda: list(models.SHIPPED),
         ),
     ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0: the likeliest words.")] = TEMPERATURE,
@@ -63,7 +63,7 @@ def generate(
         give_up("A version belongs to MODEL: give --version or --model, not both.", status=2)
     settings: Settings = OfflineSettings.load()
     if model is not None:
-        settings, version = with_model(settings, model), version_name(model)
+        settings, version = with_model(settings, model), models.version_name(model)
     request = _request(settings, topic, kind)
     if strange := unseen_words(settings.model, request.topic):
         say_on_stderr(

@@ -2,19 +2,18 @@
 
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 from typer.main import get_group
 from typer.testing import CliRunner
 
-from bot.cli.__main__ import COMMANDS, app
+from bot.cli.__main__ import COMMANDS, app, module_of
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(name: str) -> None:
-    module, says = COMMANDS[name]
-    command = get_group(import_module(module).app).commands[name]
+    _, says = COMMANDS[name]
+    command = get_group(module_of(name).app).commands[name]
     assert command.help and command.help.split("\n\n")[0] == says
 
 
