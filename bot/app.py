@@ -39,7 +39,7 @@ from bot.moderation.enforcement import Bans, Reports
 from bot.moderation.provenance import ProvenanceCheck
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.operations.backups import Backups, Cleanup
-from bot.operations.health import Health, health_app
+from bot.operations.health import Health
 from bot.operations.model_versions import ModelVersions
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
@@ -122,7 +122,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     )  # fmt: skip
     await _load_versions(router, engine, metrics, timing)
     preference_sync = closing(PreferenceSync(
-        db=db, engine=router.engine, metrics=metrics, best_of=settings.best_of, tenure_days=settings.tenure_days,
+        db=db, engine=router.engine, metrics=metrics, settings=settings,
         name=f"house-{pseudonyms.person(bot.id)[:16]}",  # this bot's alone, for engines that several bots share
         timing=timing,
     ))  # fmt: skip
@@ -256,7 +256,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     stack.callback(inbox.abandon)  # before the application waits for its handlers
     receiving = await _receive(settings, stack, application, inbox, metrics, timing)
     listener = _listener("HEALTH_LISTEN", settings.health_listen)
-    await stack.enter_async_context(serving(health_app(health), listener))
+    await stack.enter_async_context(serving(health.app(), listener))
     host, port = listener.getsockname()[:2]
     logger.info("ready: @%s answers with %s; health at http://%s:%s", bot.username, router.champion, host, port)
     await receiving

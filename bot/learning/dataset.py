@@ -1,43 +1,31 @@
-"""What is learned from: stored ratings and signals as rows of the trainer's dataset. The one place where the records of
-the storage and those of the engine meet. Knows both; decides only how much a newcomer's rating counts.
-"""
+"""Stored ratings and signals as rows of the trainer's dataset; here the records of the storage meet the engine's."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating
-from engine.data.rewards import MIN_TENURE, SIGNAL_VALUES
+from engine.data.rewards import MIN_TENURE, SIGNAL_VALUES, Signal
 from storage.db.records import ConsentedGeneration
 
 
 def dataset_of(texts: Iterable[ConsentedGeneration], *, now: datetime, tenure_days: float) -> Iterator[RatedGeneration]:
     """One row for each generation, in the order given."""
 
-    def weight(seen_at: datetime) -> float:
-        return tenure(now - seen_at, tenure_days=tenure_days)
+    def rating(
+        rater: str, first_seen_at: datetime, value: float, at: datetime, *, signal: Signal = "said", reason: str = ""
+    ) -> Rating:
+        weight = tenure(now - first_seen_at, tenure_days=tenure_days)
+        return Rating(rater=rater, value=value, tenure=weight, at=at.isoformat(), signal=signal, reason=reason)
 
     for text in texts:
         generation = text.generation
         said = [
-            Rating(
-                rater=rating.rater,
-                value=rating.value,
-                tenure=weight(rating.rater_first_seen_at),
-                at=rating.at.isoformat(),
-                reason=rating.reason or "",
-            )
-            for rating in text.ratings
+            rating(it.rater, it.rater_first_seen_at, it.value, it.at, reason=it.reason or "") for it in text.ratings
         ]
         done = [
-            Rating(
-                rater=signal.person,
-                value=SIGNAL_VALUES[signal.signal],
-                tenure=weight(signal.person_first_seen_at),
-                at=signal.at.isoformat(),
-                signal=signal.signal,
-            )
-            for signal in text.signals
+            rating(it.person, it.person_first_seen_at, SIGNAL_VALUES[it.signal], it.at, signal=it.signal)
+            for it in text.signals
         ]
         yield RatedGeneration(
             id=str(generation.id),

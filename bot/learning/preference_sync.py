@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bot.common.metrics import BotMetrics
+from bot.common.settings import Settings
 from bot.common.tasks import BackgroundTasks
 from bot.common.timing import USUAL, Timing
 from bot.learning.dataset import dataset_of
@@ -53,8 +54,7 @@ class PreferenceSync:
         engine: EngineClient,
         metrics: BotMetrics,
         name: str,
-        best_of: int,
-        tenure_days: float,
+        settings: Settings,
         timing: Timing = USUAL,
     ) -> None:
         self._timing = timing
@@ -62,8 +62,7 @@ class PreferenceSync:
         self._engine = engine
         self._metrics = metrics
         self._name = name
-        self._best_of = best_of
-        self._tenure_days = tenure_days
+        self._settings = settings
         self._is_supported = True
         """Whether the engine learns preferences at all."""
         self._names: dict[str, str] = {}
@@ -79,11 +78,11 @@ class PreferenceSync:
     @property
     def is_available(self) -> bool:
         """Whether texts are compared at all here, once there are ratings."""
-        return self._best_of > 1 and self._is_supported
+        return self._settings.best_of > 1 and self._is_supported
 
     def start(self) -> None:
         """Begin to refit, with a fit at once."""
-        if self._best_of > 1:
+        if self._settings.best_of > 1:
             self._tasks.start(self._keep_fitting(), name="preference sync")
             self.reset()
 
@@ -117,7 +116,7 @@ class PreferenceSync:
         if self.fitted is None or is_control(generation.seed):
             return ONE_TEXT
         person = self._names.get(generation.author) if own_taste else None
-        return Selection(best_of=self._best_of, taste=self._name, person=person, explore=EXPLORE)
+        return Selection(best_of=self._settings.best_of, taste=self._name, person=person, explore=EXPLORE)
 
     def _be_due(self, at: float) -> None:
         self._due = at
@@ -135,9 +134,8 @@ class PreferenceSync:
                 self._is_supported = False
                 logger.info("this engine learns no preferences: each prompt gets the one text that it writes")
             except (EngineError, StorageError) as error:
-                logger.warning(
-                    "the preference model is not fitted: %s", type(error).__name__
-                )  # its words may quote a text
+                kind = type(error).__name__  # its words may quote a text
+                logger.warning("the preference model is not fitted: %s", kind)
                 if self._due is None and not isinstance(error, RequestError):
                     self._due = _clock() + RETRY_SECONDS
 
@@ -159,7 +157,7 @@ class PreferenceSync:
         withdrawals = self._withdrawals
         wishes = await people.with_preference(self._db, OWN_TASTE, "on")
         stored = await ratings.consented(self._db, newest=MOST_TEXTS)
-        rows = list(dataset_of(stored, now=datetime.now(UTC), tenure_days=self._tenure_days))
+        rows = list(dataset_of(stored, now=datetime.now(UTC), tenure_days=self._settings.tenure_days))
         names = {person: self._names.get(person) or secrets.token_hex(8) for person, _ in wishes}
         texts, personal = await asyncio.to_thread(
             training_texts, rows, {(person, chat): names[person] for person, chat in wishes}

@@ -1,7 +1,7 @@
-"""The clock: starts the nightly run at every slot of the cron line, once, and makes up for a slot slept through.
+"""Starts the nightly run at every slot of the cron line, once, and makes up for a slot that the machine slept through.
 
-A slot is named by its local wall time, so the hour that repeats in autumn cannot start a second run. APScheduler's
-own memory is not relied on: the database knows up to when the slots were looked after. Knows time, not learning.
+A slot is named by its local wall time, so the hour that repeats in autumn cannot start a second run. APScheduler's own
+memory is not relied on: the database knows up to when slots were seen to.
 """
 
 import logging
@@ -60,18 +60,15 @@ class Schedule:
 
     async def _look(self) -> None:
         """Run the slot that is due; where the disk refuses, try again soon: the slot is still due then."""
+        now = datetime.now(UTC)
         try:
-            await self._run_due()
+            slot = missed_slot(self._trigger, since=self._since, now=now)
+            if slot is not None:
+                logger.info("the slot of %s is due", slot.isoformat())
+                await self._run_slot(slot.strftime("%Y-%m-%d %H:%M"))
+            self._since = now
+            await runs.record_slot(self._db, at=now)
         except StorageError as error:
-            logger.error("the clock cannot be read or a run not begun: %s", error)
+            logger.error("a slot could not be recorded, or its run not begun: %s", error)
             again = datetime.now(UTC) + timedelta(seconds=RETRY_SECONDS)
             self._scheduler.add_job(self._look, "date", run_date=again)
-
-    async def _run_due(self) -> None:
-        now = datetime.now(UTC)
-        slot = missed_slot(self._trigger, since=self._since, now=now)
-        if slot is not None:
-            logger.info("the slot of %s is due", slot.isoformat())
-            await self._run_slot(slot.strftime("%Y-%m-%d %H:%M"))
-        self._since = now
-        await runs.record_slot(self._db, at=now)

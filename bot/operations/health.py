@@ -1,9 +1,7 @@
-"""Health: whether the bot lives, whether it can answer people, and its numbers; the truth, looked up when asked.
+"""Health: whether the bot is alive and ready, and its numbers; over HTTP for this machine, and in chat for admins.
 
 Alive is who keeps time and can write to disk; ready is who also has updates coming in, room in the queue and an engine
-that answers. Knows the parts of the bot, not who asks.
-
-Health over HTTP, for machines on this machine: /live, /ready, /metrics. Knows HTTP; `health` knows the truth.
+that answers. Everything is looked up when asked.
 """
 
 import asyncio
@@ -56,42 +54,39 @@ class Health:
     backups: Backups
     settings: Settings
 
-    async def alive(self) -> tuple[Check, ...]:
-        """The loop turns (or nobody would answer here) and the disk takes writes."""
-        return (await self._disk(),)
+    def app(self) -> Starlette:
+        """/live, /ready and /metrics: 200 when all is well, 503 with the reasons when not."""
 
-    async def ready(self) -> tuple[Check, ...]:
-        """Everything that an answer to a prompt needs."""
-        return (await self._disk(), self._updates(), await self._queue(), await self._engine())
+        async def live(_: Request) -> Response:
+            return _answer([await self._disk()])
 
-    async def numbers(self) -> bytes:
-        """Every metric, in Prometheus's text format."""
-        metrics, now = self.metrics, datetime.now(UTC)
-        depth, age, _ = await inbox.backlog(self.db, now=now)
-        metrics.queue_depth.set(depth)
-        metrics.queue_age.set(age)
-        metrics.unfinished.set(await generations.count_unfinished(self.db))
-        metrics.wal_bytes.set(self.db.wal_bytes)
-        metrics.free_disk_bytes.set(self._free_bytes())
-        metrics.consented_people.set(await people.count_consented(self.db))
-        trained_at = await runs.last_success(self.db)
-        metrics.last_training_success.set(trained_at.timestamp() if trained_at else 0)
-        newest = self.backups.newest()
-        metrics.last_backup.set(newest[1].timestamp() if newest else 0)
-        metrics.active_version.clear()
-        metrics.active_version.labels(self.router.champion).set(1)
-        return metrics.text()
+        async def ready(_: Request) -> Response:
+            return _answer(await self._checks())
 
-    async def told(self, language: str) -> str:
+        async def metrics(_: Request) -> Response:
+            try:
+                return Response(await self._numbers(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+            except StorageError as error:
+                return JSONResponse({"error": str(error)}, 503)
+
+        return Starlette(routes=[Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)])
+
+    async def summary(self, language: str) -> str:
         """What /health says in chat."""
-        checks = await self.ready()
-        lines = [_line(check, language) for check in checks]
+        checks = [
+            f"{'✅' if check.is_ok else '❌'} {say(language, f'health-{check.name}')} · {check.says}"
+            for check in await self._checks()
+        ]
+        taste, fitted = "–", self.preference_sync.fitted
+        if fitted is not None:
+            auroc = "–" if fitted.auroc is None else f"{fitted.auroc:.2f}"
+            taste = say(language, "health-taste", texts=fitted.texts, people=fitted.people, auroc=auroc)
         _, _, dead = await inbox.backlog(self.db, now=datetime.now(UTC))
         trained_at, newest = await runs.last_success(self.db), self.backups.newest()
         return say(
             language,
             "health",
-            checks="\n".join(lines),
+            checks="\n".join(checks),
             version=self.router.champion,
             canary=self.router.canary or "–",
             waiting=await generations.count_unfinished(self.db),
@@ -100,15 +95,30 @@ class Health:
             backup=_moment(newest[1] if newest else None),
             free=round(self._free_bytes() / 2**30, 1),
             people=await people.count_consented(self.db),
-            taste=self._taste_told(language),
+            taste=taste,
         )
 
-    def _taste_told(self, language: str) -> str:
-        fitted = self.preference_sync.fitted
-        if fitted is None:
-            return "–"
-        auroc = "–" if fitted.auroc is None else f"{fitted.auroc:.2f}"
-        return say(language, "health-taste", texts=fitted.texts, people=fitted.people, auroc=auroc)
+    async def _numbers(self) -> bytes:
+        """Every metric, in Prometheus's text format."""
+        metrics = self.metrics
+        depth, age, _ = await inbox.backlog(self.db, now=datetime.now(UTC))
+        metrics.queue_depth.set(depth)
+        metrics.queue_age.set(age)
+        metrics.unfinished.set(await generations.count_unfinished(self.db))
+        metrics.wal_bytes.set(self.db.wal_bytes)
+        metrics.free_disk_bytes.set(self._free_bytes())
+        metrics.consented_people.set(await people.count_consented(self.db))
+        trained_at, newest = await runs.last_success(self.db), self.backups.newest()
+        metrics.last_training_success.set(trained_at.timestamp() if trained_at else 0)
+        metrics.last_backup.set(newest[1].timestamp() if newest else 0)
+        metrics.active_version.clear()
+        metrics.active_version.labels(self.router.champion).set(1)
+        return metrics.text()
+
+    async def _checks(self) -> tuple[Check, ...]:
+        """Everything that an answer to a prompt needs."""
+        engine = Check("engine", await self.router.engine.is_ready(), self.router.champion)
+        return (await self._disk(), self._updates(), await self._queue(), engine)
 
     async def _disk(self) -> Check:
         try:
@@ -129,38 +139,12 @@ class Health:
         waiting = await generations.count_unfinished(self.db)
         return Check("queue", waiting < self.settings.queue_limit, f"{waiting} / {self.settings.queue_limit}")
 
-    async def _engine(self) -> Check:
-        is_ready = await self.router.engine.is_ready()
-        return Check("engine", is_ready, self.router.champion)
-
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self.db.path.parent).free
 
 
-def _line(check: Check, language: str) -> str:
-    return f"{'✅' if check.is_ok else '❌'} {say(language, f'health-{check.name}')} · {check.says}"
-
-
 def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else "–"
-
-
-def health_app(health: Health) -> Starlette:
-    """An application with the three routes: 200 when all is well, 503 with the reasons when not."""
-
-    async def live(_: Request) -> Response:
-        return _answer(await health.alive())
-
-    async def ready(_: Request) -> Response:
-        return _answer(await health.ready())
-
-    async def metrics(_: Request) -> Response:
-        try:
-            return Response(await health.numbers(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
-        except StorageError as error:
-            return JSONResponse({"error": str(error)}, 503)
-
-    return Starlette(routes=[Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)])
 
 
 def _answer(checks: Sequence[Check]) -> Response:

@@ -158,31 +158,26 @@ class EngineProcess:
 
     async def _keep(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> None:
         """Start the engine again however it ended, with a growing pause where it ends soon."""
-        loop = asyncio.get_running_loop()
-        pause = _FIRST_PAUSE_SECONDS
-        life = self._watch(_nothing)
+        clock = asyncio.get_running_loop().time
+        pause, began = _FIRST_PAUSE_SECONDS, clock()
+        why = await self._watch(_nothing)
         while True:
-            began = loop.time()
-            why = await life
             self.is_healthy = False
-            if loop.time() - began >= _STEADY_SECONDS:
+            if clock() - began >= _STEADY_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
             logger.error("%s It is started again in %.1f seconds.", why, pause)
-            assert self._child is not None, "it has lived"
+            assert self._child is not None, "it has run"
             await kill_child(self._child)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             self.restarts += 1
-            life = self._run_again(on_ready, patience)
-
-    async def _run_again(self, on_ready: Callable[[], Awaitable[None]], patience: float) -> str:
-        """Start the engine once more and watch it; returns a sentence on how it ended."""
-        try:
-            await self.begin()
-            await self._answers(patience)
-        except (StartError, OSError) as error:
-            return str(error)
-        return await self._watch(on_ready)
+            began = clock()
+            try:
+                await self.begin()
+                await self._answers(patience)
+                why = await self._watch(on_ready)
+            except (StartError, OSError) as error:
+                why = str(error)
 
     async def _watch(self, on_ready: Callable[[], Awaitable[None]]) -> str:
         """Check the engine's health until it dies or hangs, and have it made ready meanwhile."""

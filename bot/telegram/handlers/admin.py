@@ -145,7 +145,7 @@ class AdminHandlers:
         await self.admin_only.record(press.by.person_id, press.name, version)
 
     async def _show_health(self, message: Incoming) -> None:
-        await reply(self.sender, message, await self.health.told(message.language))
+        await reply(self.sender, message, await self.health.summary(message.language))
 
     async def _back_up(self, message: Incoming) -> str:
         try:
