@@ -1,8 +1,8 @@
-"""The bot's start: the folder and the token held, the database open, and then the engine, for it takes the longest to
-load; all else is imported and made meanwhile.
+"""The bot's start: locks, keys, the database, and then the engine, which takes the longest to load; everything else is
+imported and made meanwhile.
 
-Runs until told to stop. Stopping is quick because nothing is lost by it: unfinished updates, generations and runs are
-in the database and are taken up at the next start.
+Stopping is quick because nothing is lost by it: unfinished updates, generations and runs are in the database and are
+resumed at the next start.
 """
 
 import asyncio
@@ -37,8 +37,12 @@ async def run(settings: Settings, timing: Timing = USUAL) -> None:
 
 
 async def _run(settings: Settings, timing: Timing) -> None:
+    disk, library = machine.file_system(settings.data_dir), machine.sqlite()
+    if disk.state == "failed":  # a network file system, on which SQLite's promises do not hold
+        raise StartError(disk.says)
+    if library.state != "ok":
+        logger.warning("SQLite %s", library.says)
     async with AsyncExitStack() as stack:
-        _look_at_machine(settings)
         stack.enter_context(lock.hold_data_dir(settings.data_dir))
         token = settings.telegram_bot_token.get_secret_value()
         stack.enter_context(lock.hold_token(token, str(settings.telegram_api_url)))
@@ -49,16 +53,3 @@ async def _run(settings: Settings, timing: Timing) -> None:
         from bot.app import live  # noqa: PLC0415 - half a second, in which the engine loads
 
         await live(settings, stack, keys, db, engine, timing)
-
-
-def _look_at_machine(settings: Settings) -> None:
-    """Refuse a disk on which SQLite's promises do not hold, and warn of a library with a known bug.
-
-    Raises:
-        StartError: the data folder is on a network file system.
-    """
-    disk, library = machine.file_system(settings.data_dir), machine.sqlite()
-    if disk.state == "failed":
-        raise StartError(disk.says)
-    if library.state != "ok":
-        logger.warning("SQLite %s", library.says)

@@ -1,4 +1,4 @@
-"""Child processes: asked to end, ended for good, and why one has ended. Knows signals and exit statuses, no programs.
+"""Child processes: stopping them, and why one has ended.
 
 Every child leads a process group of its own (`start_new_session`), so that what it starts ends with it.
 """
@@ -16,7 +16,7 @@ _LAST_LINES = 3
 
 
 async def stop_child(child: asyncio.subprocess.Process) -> None:
-    """End a child: ask first, then kill; returns once it is gone."""
+    """Terminate a child, and kill it if it takes too long; returns once it is gone."""
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
@@ -26,21 +26,21 @@ async def stop_child(child: asyncio.subprocess.Process) -> None:
 
 
 async def kill_child(child: asyncio.subprocess.Process) -> None:
-    """Kill a child and whatever it has started, for sure; returns once it is gone."""
+    """Kill a child and whatever it has started; returns once it is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # the whole group has ended
         os.killpg(child.pid, signal.SIGKILL)
     await child.wait()
 
 
 def ran_out_of_memory(status: int, last_lines: Sequence[str]) -> bool:
-    """Whether a child ended for want of memory: it said so, or Linux killed it, as it kills what takes too much."""
+    """Whether the child was OOM-killed, or reported that it was out of memory."""
     if status in (OUT_OF_MEMORY, -signal.SIGKILL):
         return True
     return status != 0 and any(tells_of_no_memory(line) for line in last_lines[-_LAST_LINES:])
 
 
 def describe_end(status: int, last_lines: Sequence[str]) -> str:
-    """What a child did when it ended, as a log line may say it."""
+    """How a child ended, for a log line."""
     if status == -signal.SIGKILL:
         return "was killed, most likely because memory ran out"
     if ran_out_of_memory(status, last_lines):

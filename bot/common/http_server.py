@@ -1,4 +1,4 @@
-"""An HTTP server inside the current event loop, for as long as a block runs. Knows sockets and uvicorn, no routes."""
+"""An HTTP server inside the current event loop, for as long as a block runs."""
 
 import asyncio
 import socket

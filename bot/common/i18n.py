@@ -1,7 +1,4 @@
-"""Every sentence a person can see, through Project Fluent: `locales/<language>.ftl`, one file a language.
-
-Knows languages and ids of sentences. Knows nothing of who reads them.
-"""
+"""Every sentence a person can see, through Project Fluent: `locales/<language>.ftl`, one file a language."""
 
 from contextvars import ContextVar
 from functools import cache
@@ -11,15 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fluent.runtime import FluentBundle
 
-
 LANGUAGES = ("en", "zh")
 
 CONSENT_TEXT_VERSION = 2
 """Raise it whenever `consent-question` changes its meaning; earlier opt-ins then no longer stand for it."""
 
 _LOCALES = Path(__file__).parents[1] / "locales"
-
-
 _chosen: ContextVar[str | None] = ContextVar("the language that this person has chosen", default=None)
 
 

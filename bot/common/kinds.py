@@ -1,14 +1,11 @@
-"""The bot's own commands, by name; those of the kinds come from their file. Knows names only.
-
-Kinds: what people can ask for, read from a file and checked. Knows instructions and lengths, no chat, no model.
-"""
+"""Kinds: what people can ask for, read from a file and checked; and the names of the bot's own commands."""
 
 import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bot.common.i18n import LANGUAGES
 
@@ -21,7 +18,6 @@ PRIVATE_ONLY = frozenset({"mydata"})
 ADMIN_MENU = ("retrain", "models", "promote", "approve", "rollback", "health", "backup", "audit", "ban", "unban")
 TAKEN = frozenset({"start", *MENU, *ADMIN_MENU})
 """No kind can have one of these."""
-
 
 MAX_TOPIC_CHARACTERS = 2000
 
@@ -53,8 +49,13 @@ class Kind:
     """The line in the command menu, per language."""
     instruction: dict[str, str]
     """The system message, per language of the topic."""
-    is_markdown: bool = False
-    """Whether the model's Markdown is shown as bold, italic and the like."""
+    renderer: Literal["plain", "markdown"] = "plain"
+    """How the model's text is shown: as it stands, or its Markdown as bold, italic and the like."""
+
+    @property
+    def is_markdown(self) -> bool:
+        """Whether the model writes Markdown."""
+        return self.renderer == "markdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Kinds:
         """The kind for text without a command."""
         return next(iter(self.by_name.values()))
 
-    def named_first(self, words: str) -> tuple[Kind, str]:
+    def parse(self, words: str) -> tuple[Kind, str]:
         """The kind that the first word names, with or without /, and the rest; else the default, and all of them."""
         first, *rest = words.split(maxsplit=1) or [""]
         kind = self.by_name.get(first.removeprefix("/").lower())
@@ -105,7 +106,7 @@ def load_kinds(file: Path | None = None) -> Kinds:
     faults = [f"{file}:{_line_of(text, name, field)}: {sentence}" for name, field, sentence in _faults(tables)]
     if faults:
         raise InvalidKinds(faults)
-    return Kinds({name: _kind(name, table) for name, table in tables.items()})
+    return Kinds({name: Kind(name, **table) for name, table in tables.items()})
 
 
 def language_of_topic(topic: str) -> str:
@@ -115,17 +116,6 @@ def language_of_topic(topic: str) -> str:
     ('zh', 'en')
     """
     return "zh" if _CJK.search(topic) else "en"
-
-
-def _kind(name: str, table: dict[str, Any]) -> Kind:
-    return Kind(
-        name,
-        table["emoji"],
-        table["max_tokens"],
-        table["description"],
-        table["instruction"],
-        is_markdown=table.get("renderer") == "markdown",
-    )
 
 
 def _faults(tables: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

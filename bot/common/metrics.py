@@ -1,4 +1,4 @@
-"""Vital signs: what the bot counts about itself, in Prometheus's terms. Knows numbers; others know what they mean."""
+"""What the bot counts about itself, in Prometheus's terms."""
 
 import time
 

@@ -1,11 +1,4 @@
-"""A model's Markdown as plain text and the spans that Telegram draws bold, italic and the like.
-
-Links are shown as their text only: a hidden address is how one is led astray. Knows Markdown, no message.
-
-Text from outside, made safe to store and to show: valid Unicode without control characters.
-
-Knows characters, not what they say.
-"""
+"""Text for Telegram: Markdown as plain text with spans, text from outside made safe, and lengths as Telegram counts."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -13,12 +6,25 @@ from dataclasses import dataclass
 from telegramify_markdown import convert
 from telegramify_markdown.config import RenderConfig
 
+TELEGRAM_LIMIT = 4096
+"""UTF-16 units that one message can hold."""
+
 _LOOK = RenderConfig.isolated()
 _LOOK.markdown_symbol.unordered_list_item = "•"
 for _level in range(1, 5):
     setattr(_LOOK.markdown_symbol, f"heading_level_{_level}", "")  # the model's headings need no pictures of ours
 
 _KEPT = frozenset({"bold", "italic", "underline", "strikethrough", "spoiler", "code", "pre", "blockquote"})
+"""Links are shown as their text only: a hidden address is how people are led astray."""
+
+_DECEPTIVE = frozenset(
+    [
+        *map(chr, range(0x202A, 0x202F)),  # embeddings and overrides that turn text around, and with it our label
+        *map(chr, range(0x2066, 0x206A)),  # isolates
+        *map(chr, range(0xE0000, 0xE0080)),  # tags: words that nobody sees
+        *"\u200b\u2060\ufeff",  # blanks without width
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +39,7 @@ class Span:
 def parse_markdown(markdown: str) -> tuple[str, tuple[Span, ...]]:
     """The text without its marks, and what the marks meant."""
     text, entities = convert(markdown, latex_escape=False, config=_LOOK)
-    spans = tuple(Span(each.type, each.offset, each.length) for each in entities if each.type in _KEPT)
-    return text, spans
-
-
-TELEGRAM_LIMIT = 4096
-"""UTF-16 units that one message can hold."""
-
-
-_DECEPTIVE = frozenset(
-    [
-        *map(chr, range(0x202A, 0x202F)),  # embeddings and overrides that turn text around, and with it our label
-        *map(chr, range(0x2066, 0x206A)),  # isolates
-        *map(chr, range(0xE0000, 0xE0080)),  # tags: words that nobody sees
-        *"\u200b\u2060\ufeff",  # blanks without width
-    ]
-)
+    return text, tuple(Span(each.type, each.offset, each.length) for each in entities if each.type in _KEPT)
 
 
 def sanitize(text: str) -> str:

@@ -153,7 +153,7 @@ class InlineQueries:
 def parsed(text: str, kinds: Kinds) -> tuple[Kind, str]:
     """What kind of text is asked for, and about what: "" as long as nobody can tell."""
     text = sanitize(text)
-    kind, topic = kinds.named_first(text)
+    kind, topic = kinds.parse(text)
     is_one_word = kind is kinds.default and len(text.split()) == 1
     is_half_a_name = is_one_word and any(name.startswith(text.removeprefix("/").lower()) for name in kinds.by_name)
     return kind, "" if is_half_a_name else topic

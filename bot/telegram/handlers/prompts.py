@@ -96,7 +96,7 @@ class PromptHandlers:
         await self.service.write(request, kind, topic)
 
     async def _duel(self, message: Incoming) -> None:
-        kind, topic = self.kinds.named_first(message.argument)
+        kind, topic = self.kinds.parse(message.argument)
         if not topic.strip():
             raise Refusal("duel-usage")
         await self.service.write(message.request, kind, topic, texts=2)
