@@ -4,12 +4,11 @@ import { drawChats, inOrder } from "./chats.js";
 import { clearComposer, reply, startComposer } from "./composer.js";
 import { byId, dress } from "./dom.js";
 import * as link from "./link.js";
-import { addMessage, changeMessage, drawDraft, jumpTo, openLog, removeMessage, startLog } from "./log.js";
+import { addMessage, changeMessage, jumpTo, openLog, removeMessage, startLog } from "./log.js";
 import { redrawPanel, showPanel, startPanel } from "./panel.js";
 import { closePicker, openPicker } from "./picker.js";
 import { currentLanguage, label, languages, speak, word } from "./words.js";
 
-const TYPING_MILLISECONDS = 5000;
 const TOAST_MILLISECONDS = 3500;
 const narrow = matchMedia("(max-width: 720px)");
 
@@ -52,12 +51,6 @@ function say(text, replyTo = null) {
 }
 
 async function press(id, button, element) {
-  if (button.copy) {
-    await navigator.clipboard.writeText(button.copy);
-    toast(word("copied"));
-    return;
-  }
-  if (!button.data) return;
   element.ariaBusy = "true";
   const answer = await attempt("press", { chat: openId, message: id, data: button.data });
   element.ariaBusy = "false";
@@ -102,7 +95,6 @@ const onEvent = {
     const chat = chats.get(event.chat);
     if (!chat || chat.messages.has(event.message.id)) return;
     chat.messages.set(event.message.id, event.message);
-    if (event.message.sender?.isBot) stopTyping(chat);
     const isRead = event.chat === openId && !document.hidden && isChatShown();
     if (!isRead && event.message.sender?.id !== me.id && !event.message.service) chat.unread += 1;
     if (event.chat === openId) addMessage(event.message);
@@ -114,21 +106,6 @@ const onEvent = {
     chats.get(event.chat)?.messages.delete(event.message.id);
     if (event.chat === openId) removeMessage(event.message.id);
     drawList();
-  },
-  typing(event) {
-    const chat = chats.get(event.chat);
-    if (!chat) return;
-    clearTimeout(chat.typing);
-    chat.isTyping = true;
-    chat.typing = setTimeout(() => stopTyping(chat), TYPING_MILLISECONDS);
-    drawHead();
-    drawList();
-  },
-  draft(event) {
-    const chat = chats.get(event.chat);
-    if (!chat) return;
-    chat.draft = event.text;
-    if (event.chat === openId) drawDraft();
   },
   chat(event) {
     const known = chats.get(event.chat.id);
@@ -156,14 +133,7 @@ function changed(event) {
 function keepChat(chat, before) {
   const messages = new Map(chat.messages.map((message) => [message.id, message]));
   const faceId = chat.kind === "private" ? bot.id : chat.id;
-  chats.set(chat.id, { ...chat, faceId, messages, unread: before?.unread ?? 0, draft: "", isTyping: false });
-}
-
-function stopTyping(chat) {
-  clearTimeout(chat.typing);
-  chat.isTyping = false;
-  drawHead();
-  drawList();
+  chats.set(chat.id, { ...chat, faceId, messages, unread: before?.unread ?? 0 });
 }
 
 // What the person sees
@@ -225,9 +195,7 @@ function drawHead() {
   if (!chat) return;
   dress(byId("chat-face"), chat.faceId, chat.title);
   byId("chat-title").textContent = chat.title;
-  const state = byId("chat-state");
-  state.textContent = chat.isTyping ? word("typing") : chat.kind === "private" ? word("bot") : word("members", chat.members);
-  state.classList.toggle("typing", chat.isTyping);
+  byId("chat-state").textContent = chat.kind === "private" ? word("bot") : word("members", chat.members);
 }
 
 function drawMe() {

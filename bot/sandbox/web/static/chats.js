@@ -23,7 +23,7 @@ function entry(chat, isOpen, onOpen) {
   const face = make("span.face", { ariaHidden: "true" });
   dress(face, chat.faceId, chat.title);
   const last = [...chat.messages.values()].at(-1);
-  const line = chat.isTyping ? make("span.typing", {}, word("typing")) : make("span.last", {}, ...lastLine(chat, last));
+  const line = make("span.last", {}, ...lastLine(chat, last));
   const button = make("button.entry", { type: "button", onclick: () => onOpen(chat.id) }, face,
     make("span.entry-text", {},
       make("span.entry-top", {}, make("strong", {}, chat.title), make("time", {}, last ? clock(last.date) : "")),

@@ -36,7 +36,6 @@ export function openLog(next, viewer) {
   log.classList.toggle("private", chat.kind === "private");
   for (const message of chat.messages.values()) append(message);
   showEmpty();
-  drawDraft();
   missed = 0;
   toEnd();
 }
@@ -65,13 +64,6 @@ export function removeMessage(id) {
   showEmpty();
 }
 
-export function drawDraft() {
-  byId("draft")?.remove();
-  if (!chat?.draft) return;
-  log.append(make("article.message.in.draft", { id: "draft" }, make("div.bubble", {}, make("div.text", { dir: "auto" }, chat.draft))));
-  if (isAtEnd) toEnd();
-}
-
 export function jumpTo(id) {
   const element = nodes.get(id);
   if (!element) return false;
@@ -97,8 +89,6 @@ function append(message) {
   nodes.set(message.id, element);
   log.append(element);
   if (!log.contains(document.activeElement) || document.activeElement === log) makeCurrent(element);
-  const draft = byId("draft");
-  if (draft) log.append(draft);
 }
 
 function makeCurrent(element) {

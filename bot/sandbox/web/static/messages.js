@@ -1,6 +1,6 @@
 // One message on the screen: made once, then only the parts that change are redrawn, so that nothing flickers.
 
-import { dress, isSafeLink, make, svg } from "./dom.js";
+import { dress, make, svg } from "./dom.js";
 import { rich } from "./richtext.js";
 import { currentLanguage, label, word } from "./words.js";
 
@@ -132,11 +132,7 @@ function keyboardRow(message, row, acts) {
 }
 
 function key(message, button, acts) {
-  if (button.url && isSafeLink(button.url)) {
-    return make("a.key", { href: button.url, target: "_blank", rel: "noopener noreferrer" }, `${button.text} ↗`);
-  }
   const element = make("button.key", { type: "button" }, button.text);
-  if (button.style) element.dataset.style = button.style;
   element.onclick = () => acts.press(message.id, button, element);
   return element;
 }
@@ -148,7 +144,7 @@ function serviceLine(message) {
 }
 
 export function serviceWords({ kind, name }) {
-  return { new_chat_members: word("joined", name), left_chat_member: word("left", name) }[kind] ?? word("movedOn");
+  return kind === "new_chat_members" ? word("joined", name) : word("movedOn");
 }
 
 export function clock(seconds) {

@@ -10,7 +10,6 @@ const TAGS = {
   code: "code",
   pre: "pre",
   blockquote: "blockquote",
-  expandable_blockquote: "blockquote",
 };
 
 export function rich(text, entities, onCommand) {
@@ -40,9 +39,8 @@ function marked(entity, text, start, end, inner, onCommand) {
 }
 
 function elementFor(entity, words, onCommand) {
-  const address = entity.kind === "url" ? words : entity.url;
-  if (["url", "text_link"].includes(entity.kind) && isSafeLink(address)) {
-    return make("a", { href: address, target: "_blank", rel: "noopener noreferrer" });
+  if (entity.kind === "url" && isSafeLink(words)) {
+    return make("a", { href: words, target: "_blank", rel: "noopener noreferrer" });
   }
   if (entity.kind === "bot_command") return make("button.command", { type: "button", onclick: () => onCommand(words) });
   if (entity.kind === "spoiler") {
