@@ -10,8 +10,7 @@ from random import Random
 from benchmarks.served import Served, serve
 from benchmarks.tables import Row, Table, middle, number, percentile
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
-from bot.sandbox.people.tastes import TASTES, Taste
-from bot.sandbox.people.topics import KINDS, TOPICS
+from bot.sandbox.people.tastes import KINDS, TASTES, TOPICS, Taste
 from engine.api.types import Message, RatedText, Reply, Sampling, Selection
 
 REPETITIONS = 5

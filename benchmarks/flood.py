@@ -14,7 +14,8 @@ from benchmarks.crowd import LOOK_SECONDS, Crowd
 from benchmarks.stage import Engine, Stage, staged
 from benchmarks.tables import Row, number
 from bot.sandbox.api.faults import FloodLimits
-from bot.sandbox.world.updates import Payload, Waiting
+from bot.sandbox.world.records import Json
+from bot.sandbox.world.updates import Waiting
 from storage.backup.checkup import DatabaseReport, examine
 from storage.db.database import open_for_reading
 
@@ -25,7 +26,7 @@ WAVE = 2_000
 AT_ONCE = 48
 """Prompts that wait for their answers at one time: as many as Telegram's limits keep the bot busy with."""
 REPEATED = 20
-GARBAGE: tuple[Payload, ...] = (
+GARBAGE: tuple[Json, ...] = (
     {"message_id": 1},
     {"message_id": 1, "date": 10**18, "chat": {"id": 1, "type": "private"}},
     {"message_id": "one", "date": "never", "chat": "nowhere"},

@@ -20,7 +20,7 @@ from benchmarks.learning import NOISY
 from benchmarks.seasons import PEOPLE, requests, write
 from benchmarks.tables import Table
 from bot.learning.trainer import run_config, train
-from bot.sandbox.people.judges import make_judges
+from bot.sandbox.people.raters import make_raters
 from bot.sandbox.people.tastes import TASTES, Taste
 from bot.sandbox.world.records import Person
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset
@@ -74,13 +74,13 @@ def _nights(model: str, taste: Taste) -> list[str]:
 def _rated(model: str, base: Base, taste: Taste, seed: int) -> list[RatedGeneration]:
     """What the people made of the base's texts on other topics."""
     chance = Random(f"{taste.name} {seed}")
-    judges = make_judges([Person(number, f"Person {number}") for number in range(PEOPLE)], taste, NOISY, f"{seed}")
+    raters = make_raters([Person(number, f"Person {number}") for number in range(PEOPLE)], taste, NOISY, f"{seed}")
     asked = requests(chance, RATINGS, first=0, kinds=CORPORA[model].kinds)
     texts = write(base.model, asked, takes=1, seed=seed, base=base).texts
     rated = []
     for place, (request, text) in enumerate(zip(asked, texts, strict=True)):
-        judge, author = chance.choice(judges), f"Person {chance.randrange(PEOPLE)}"
-        rating = Rating(judge.person.name, 1.0 if judge.likes(text, chance, request.asked) else -1.0)
+        rater, author = chance.choice(raters), f"Person {chance.randrange(PEOPLE)}"
+        rating = Rating(rater.person.name, 1.0 if rater.likes(text, chance, request.asked) else -1.0)
         rated.append(
             RatedGeneration(
                 id=f"{place}", kind=request.asked.kind, chat="room", author=author, version=model,

@@ -16,7 +16,7 @@ from peft import LoraConfig, PeftModelForCausalLM
 
 from benchmarks.seasons import Season, Standing, head_of, reachable, standing, starter
 from benchmarks.tables import Table
-from bot.sandbox.people.judges import COIN_TOSSES, Temper
+from bot.sandbox.people.raters import COIN_TOSSES, Temper
 from bot.sandbox.people.tastes import TASTES
 from engine.data.dataset import RatedGeneration, examples_of
 from engine.data.trl_format import kto_record

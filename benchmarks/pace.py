@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from benchmarks.crowd import Crowd
 from benchmarks.stage import Engine, staged
 from benchmarks.tables import Row, number, percentile
-from bot.sandbox.api.faults import LIMITED_PREFIXES, UNLIMITED, FloodLimits
+from bot.sandbox.api.faults import LIMITED_PREFIXES, FloodLimits
 from bot.sandbox.api.server import Call
 
 PEOPLE = 160
@@ -119,8 +119,7 @@ def _prompts_in(call: Call) -> Mapping[tuple[str, int], float]:
 
 
 def _is_counted(call: Call) -> bool:
-    name = call.method.lower()
-    return call.status == 200 and name.startswith(LIMITED_PREFIXES) and name not in UNLIMITED
+    return call.status == 200 and call.method.lower().startswith(LIMITED_PREFIXES)
 
 
 def _is_near(times: Sequence[float], limit: tuple[int, float], at: float) -> bool:

@@ -18,9 +18,8 @@ from peft import PeftModel, PeftModelForCausalLM
 
 from bot.common.kinds import load_kinds
 from bot.learning.trainer import run_config, train
-from bot.sandbox.people.judges import Temper, make_judges
-from bot.sandbox.people.tastes import Taste
-from bot.sandbox.people.topics import KINDS, TOPICS, Asked
+from bot.sandbox.people.raters import Temper, make_raters
+from bot.sandbox.people.tastes import KINDS, TOPICS, Asked, Taste
 from bot.sandbox.world.records import Person
 from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset, examples_of
@@ -174,16 +173,16 @@ class Season:
         night = len(self.rows) // self.texts
         chance = Random(f"{self.taste.name} {self.seed} {night}")
         people = [Person(number, f"Person {number}") for number in range(PEOPLE)]
-        judges = make_judges(people, self.taste, self.temper, str(self.seed))
+        raters = make_raters(people, self.taste, self.temper, str(self.seed))
         asked = requests(chance, self.texts, first=0)
         head = head_of(self.rows) if self.rows else None
         replies = write(self.model, asked, takes=BEST_OF if head else 1, seed=1000 * self.seed + night)
         for place, (request, shown) in enumerate(zip(asked, choose(replies, head), strict=True)):
             text = replies.texts[shown]
             ratings = tuple(
-                Rating(judge.person.name, 1.0 if judge.likes(text, chance, request.asked) else -1.0)
-                for judge in chance.sample(judges, self.shown_to)
-                if not judge.is_silent(chance)
+                Rating(rater.person.name, 1.0 if rater.likes(text, chance, request.asked) else -1.0)
+                for rater in chance.sample(raters, self.shown_to)
+                if not rater.is_silent(chance)
             )
             self.rows.append(
                 RatedGeneration(

@@ -105,7 +105,6 @@ class Stage:
         try:
             yield
         finally:
-            self.sandbox.world.updates._closed = False
             await self.sandbox.__aenter__()
 
     @asynccontextmanager

@@ -27,9 +27,8 @@ from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic,
 from bot.common.text import sanitize
 from bot.learning.trainer import run_config, train
 from bot.reporting.run_messages import share_done
-from bot.sandbox.people.judges import Temper, make_judges
-from bot.sandbox.people.tastes import TASTES, Taste
-from bot.sandbox.people.topics import TOPICS, Asked
+from bot.sandbox.people.raters import Temper, make_raters
+from bot.sandbox.people.tastes import TASTES, TOPICS, Asked, Taste
 from bot.sandbox.world.records import Person
 from bot.serving.engine_process import EngineProcess
 from engine.api.client import EngineClient
@@ -386,12 +385,12 @@ class LearningLoop:
         """
         chance = Random(f"{taste.name} {seed} {self._nights}")
         people = [Person(number, f"Person {number}") for number in range(PEOPLE)]
-        judges = make_judges(people, taste, TALKATIVE, str(seed))
+        raters = make_raters(people, taste, TALKATIVE, str(seed))
         asks = make_asks(kind, texts, chance, halves=(RATED,))
         written, _ = await complete(self._client, self.version, asks, kind, on_done=on_done)
         for place, (ask, text) in enumerate(zip(asks, written, strict=True)):
-            judge = chance.choice(judges)
-            rating = Rating(judge.person.name, 1.0 if judge.likes(text, chance, ask.asked) else -1.0)
+            rater = chance.choice(raters)
+            rating = Rating(rater.person.name, 1.0 if rater.likes(text, chance, ask.asked) else -1.0)
             row = RatedGeneration(
                 id=f"{self._nights}-{place:04}", kind=ask.asked.kind, chat="room", author=chance.choice(people).name,
                 version=self.version, messages=ask.messages, text=text, ratings=(rating,),

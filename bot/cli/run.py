@@ -9,7 +9,7 @@ import typer
 from bot.common.log import set_up_logging
 from bot.common.settings import Settings
 from bot.common.timing import USUAL, Timing
-from bot.sandbox.demo import Plan, run_demo
+from bot.sandbox.demo import DemoPlan, run_demo
 from bot.start import run as run_bot
 
 app = typer.Typer()
@@ -46,7 +46,7 @@ def demo(
     train_steps: Annotated[int, typer.Option(min=0, help="And how many steps in each stage; 0: as a bot's.")] = 14,
 ) -> None:
     """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
-    plan = Plan(
+    plan = DemoPlan(
         audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste, silence=silence,
         train_minutes=train_minutes, train_steps=train_steps,
     )  # fmt: skip

@@ -1,7 +1,4 @@
-"""What the loop is doing, read from the bot's database and run folder beside it, for the web chat's side panel.
-
-Reads only. Knows what the panel shows, not how it is drawn.
-"""
+"""What the bot is doing, read from its database and run folder beside it, for the web chat's side panel."""
 
 import asyncio
 import contextlib
@@ -39,7 +36,7 @@ class Observer:
         self.share = 0.0
         """How much of the present run was done when it was looked at last, 0 to 1."""
 
-    def pulse(self) -> tuple[int, ...]:
+    def activity(self) -> tuple[int, ...]:
         """Something that changes whenever a run goes on."""
         metrics = self.data_dir.glob(f"runs/*/{METRICS_FILE}")
         return tuple(sorted(file.stat().st_size for file in metrics))
@@ -52,20 +49,17 @@ class Observer:
             await asyncio.sleep(_REFRESH_SECONDS)
 
     def look(self) -> dict[str, object]:
-        """The panel as `Page.publish_panel` takes it.
+        """The panel as `WebChat.publish_panel` takes it.
 
         Raises:
             StorageError: there is no database yet.
         """
-        connection = open_for_reading(self.data_dir / "ovation.db")
-        try:
+        with contextlib.closing(open_for_reading(self.data_dir / "ovation.db")) as connection:
             counted = read_statistics(connection, since=_EVER)
             newest = nlargest(_NEWEST, ratings.current(connection), key=lambda rating: rating.at)
             champion = versions.latest_champion(connection)
             run = runs.running(connection)
             ended = runs.ended(connection)
-        finally:
-            connection.close()
         return {
             "version": champion,
             "ratings": counted.ratings,

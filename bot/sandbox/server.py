@@ -1,14 +1,12 @@
-"""The whole sandbox on one loopback address: Bot API, web chat, and the world behind them.
+"""The whole sandbox on one loopback address: Bot API, web chat, and the world behind them."""
 
-Runs inside the current event loop. Knows how to start and stop; the routes are in `bot_api` and `page`.
-"""
-
+import asyncio
 import errno
 import ipaddress
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from starlette.applications import Starlette
@@ -17,22 +15,19 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bot.common.http_server import listen, serving
 from bot.sandbox.api.faults import Faults, FloodGate, FloodLimits
-from bot.sandbox.api.methods.context import Context
+from bot.sandbox.api.methods import Methods
 from bot.sandbox.api.server import BotApi, Call
-from bot.sandbox.api.webhook import Webhook
-from bot.sandbox.web.app import Page
+from bot.sandbox.web.app import WebChat
 from bot.sandbox.world.errors import AddressError
 from bot.sandbox.world.records import Chat
+from bot.sandbox.world.updates import WebhookSender
 from bot.sandbox.world.world import World
-
-DEFAULT_TOKEN = "7000000001:a-local-stand-in"  # noqa: S105 - opens nothing but the sandbox
 
 
 class Sandbox:
-    """A world with a server around it.
+    """A world with a server around it, in the current event loop.
 
     Args:
-        token: what the bot must present.
         host: a loopback address; others are refused, because nobody here is asked for a password.
         port: 0 takes a free one; `url` tells which.
         world: the world to serve; a new one by default.
@@ -44,7 +39,6 @@ class Sandbox:
     def __init__(
         self,
         *,
-        token: str = DEFAULT_TOKEN,
         host: str = "127.0.0.1",
         port: int = 0,
         world: World | None = None,
@@ -52,16 +46,16 @@ class Sandbox:
         room: str | None = None,
         flood_limits: FloodLimits | None = None,
     ) -> None:
-        self.token = token
+        self.token = "7000000001:a-local-stand-in"  # noqa: S105 - opens nothing but the sandbox
         self.world = world or World()
         self.room: Chat | None = self.world.add_group(room, bot_admin=True) if room else None
         self._host = host
         self._port = port
-        webhook = Webhook(self.world.state)
+        self._webhook = WebhookSender(self.world.updates)
+        methods = Methods(self.world.state, self._webhook)
         gate = FloodGate(flood_limits) if flood_limits else None
-        self._api = BotApi(token, Context(self.world.state, webhook), flood_gate=gate)
-        self._webhook = webhook
-        self._page = Page(self.world, admin_id=admin_id, room=self.room)
+        self._api = BotApi(self.token, self.world.state, methods, gate)
+        self._web_chat = WebChat(self.world, admin_id=admin_id, room=self.room)
         self._stack = AsyncExitStack()
 
     @property
@@ -89,13 +83,14 @@ class Sandbox:
         self._api.calls = deque(self._api.calls, maxlen=count)
 
     def publish_panel(self, panel: Mapping[str, object]) -> None:
-        """Show this in the page's side panel; see `page` for the fields it draws. Replaces what was there."""
-        self._page.publish_panel(panel)
+        """Show this in the web chat's side panel instead of what was there; see `WebChat` for the fields it draws."""
+        self._web_chat.publish_panel(panel)
 
     async def __aenter__(self) -> Self:
         listener = _listen(self._host, self._port)
         self._port = int(listener.getsockname()[1])
-        await self._stack.enter_async_context(self._webhook.running())
+        self.world.updates.is_closed = False  # it may have run before
+        await self._stack.enter_async_context(in_background(self._webhook.run()))
         server = serving(self._app(), listener, before_stop=self.world.updates.close)
         await self._stack.enter_async_context(server)
         return self
@@ -106,7 +101,18 @@ class Sandbox:
     def _app(self) -> Starlette:
         # A page elsewhere that resolves its name to this machine must not reach the sandbox.
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", self._host])
-        return Starlette(routes=[*self._api.routes(), *self._page.routes()], middleware=[hosts])
+        return Starlette(routes=[*self._api.routes(), *self._web_chat.routes()], middleware=[hosts])
+
+
+@asynccontextmanager
+async def in_background(work: Coroutine[object, object, object]) -> AsyncIterator[None]:
+    """Let something run for as long as the block does."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -116,7 +122,11 @@ def _listen(host: str, port: int) -> socket.socket:
         AddressError: another host than this machine, or a port that is taken.
     """
     address = "127.0.0.1" if host == "localhost" else host
-    if not _is_loopback(address):
+    try:
+        is_loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
         raise AddressError(f"The sandbox asks for no password, so it listens on 127.0.0.1 only, not on {host}.")
     try:
         return listen(address, port)
@@ -124,10 +134,3 @@ def _listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise AddressError(f"Port {port} on {host} is taken; choose another one, or 0 for a free one.") from error
         raise AddressError(f"The sandbox cannot listen on {host}:{port}: {error.strerror}.") from error
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -1,26 +1,17 @@
-"""Faults on demand: the next calls of a method are refused, never answered, or cut off after they took effect.
-
-Knows how a fault looks, not how it is sent; `bot_api` does that.
-
-Telegram's flood limits, as its FAQ states them. Knows chats by id and time in seconds, nothing else.
-
-Source: core.telegram.org/bots/faq, "My bot is hitting limits": about 30 messages a second over all chats, one a
-second in one chat with short bursts, 20 a minute in one group. A refused call does not count.
-"""
+"""How the stand-in refuses what a method would allow: faults on demand, and Telegram's flood limits."""
 
 import asyncio
 import math
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from bot.sandbox.world.errors import ApiError, flood
 
-_WORDS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
-
 ANY_METHOD = "*"
+_REASONS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,7 @@ class Faults:
     """Waiting faults per method ("*" is any), used up in order."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Fault]] = {}
+        self._waiting: dict[str, deque[Fault]] = defaultdict(deque)
 
     def refuse(
         self,
@@ -56,7 +47,7 @@ class Faults:
         retry_after_seconds: int = 1,
     ) -> None:
         """Refuse the next `times` calls, for example with 429 (then with `retry_after`), 500 or 502."""
-        error = flood(retry_after_seconds) if status == 429 else ApiError(status, _WORDS.get(status, "Bad Request"))
+        error = flood(retry_after_seconds) if status == 429 else ApiError(status, _REASONS.get(status, "Bad Request"))
         if description is not None:
             error = ApiError(status, description, error.parameters)
         self._add(method, Fault("refuse", error), times)
@@ -81,22 +72,23 @@ class Faults:
 
     def next_for(self, method: str) -> Fault | None:
         """Take the fault that this call meets, if any."""
-        for key in (method.lower(), ANY_METHOD):
-            if waiting := self._waiting.get(key):
-                return waiting.popleft()
-        return None
+        return next((self._waiting[key].popleft() for key in (method.lower(), ANY_METHOD) if self._waiting[key]), None)
 
     def _add(self, method: str, fault: Fault, times: int) -> None:
-        self._waiting.setdefault(method.lower(), deque()).extend([fault] * times)
+        self._waiting[method.lower()].extend([fault] * times)
 
 
-LIMITED_PREFIXES = ("send", "edit", "copy", "forward")
-UNLIMITED = frozenset({"sendchataction", "sendmessagedraft"})
+LIMITED_PREFIXES = ("send", "edit")
+"""How the names of the methods begin, in lower case, that the limits are for."""
 
 
 @dataclass(frozen=True, slots=True)
 class FloodLimits:
-    """Messages and edits that pass; 0 turns a limit off. `chat_burst` may pass at once in one chat."""
+    """Messages and edits that pass; 0 turns a limit off. `chat_burst` may pass at once in one chat.
+
+    Source: core.telegram.org/bots/faq, "My bot is hitting limits": about 30 messages a second over all chats, one a
+    second in one chat with short bursts, 20 a minute in one group.
+    """
 
     per_second: int = 30
     per_chat_per_second: float = 1.0
@@ -105,52 +97,39 @@ class FloodLimits:
 
 
 class FloodGate:
-    """Counts what passed and says how long to wait."""
+    """Counts what passed and says how long to wait; a refused call does not count."""
 
     def __init__(self, limits: FloodLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
         self._overall: deque[float] = deque()
-        self._groups: dict[int | str, deque[float]] = {}
-        self._tokens: dict[int | str, tuple[float, float]] = {}
+        self._groups: dict[str, deque[float]] = defaultdict(deque)
+        self._tokens: dict[str, tuple[float, float]] = {}
+        """By chat: how many more may pass at that moment."""
 
-    def wait_seconds(self, method: str, chat_id: int | str | None) -> int:
+    def wait_seconds(self, method: str, chat_id: str) -> int:
         """0 when the call passes (it is counted then), else whole seconds until it would."""
-        name = method.lower()
-        if chat_id is None or name in UNLIMITED or not name.startswith(LIMITED_PREFIXES):
+        if not chat_id or not method.startswith(LIMITED_PREFIXES):
             return 0
-        moment = self._clock()
-        group = self._groups.setdefault(chat_id, deque()) if str(chat_id).startswith(("-", "@")) else None
-        wait = max(
-            _window_wait(self._overall, self._limits.per_second, 1.0, moment),
-            _window_wait(group, self._limits.per_group_per_minute, 60.0, moment),
-            self._chat_wait(chat_id, moment),
-        )
+        moment, limits = self._clock(), self._limits
+        windows = [(self._overall, limits.per_second, 1.0)]
+        if chat_id.startswith(("-", "@")):
+            windows.append((self._groups[chat_id], limits.per_group_per_minute, 60.0))
+        tokens, since = self._tokens.get(chat_id, (float(limits.chat_burst), moment))
+        tokens = min(tokens + (moment - since) * limits.per_chat_per_second, float(limits.chat_burst))
+        wait = max(_window_wait(*window, moment) for window in windows)
+        if limits.per_chat_per_second:
+            wait = max(wait, (1.0 - tokens) / limits.per_chat_per_second)
         if wait > 0:
             return math.ceil(wait)
-        self._count(chat_id, group, moment)
+        for passed, _, _ in windows:
+            passed.append(moment)
+        self._tokens[chat_id] = tokens - 1.0, moment
         return 0
 
-    def _chat_wait(self, chat_id: int | str, moment: float) -> float:
-        if not self._limits.per_chat_per_second:
-            return 0.0
-        return (1.0 - self._left(chat_id, moment)) / self._limits.per_chat_per_second
 
-    def _left(self, chat_id: int | str, moment: float) -> float:
-        tokens, since = self._tokens.get(chat_id, (float(self._limits.chat_burst), moment))
-        return min(tokens + (moment - since) * self._limits.per_chat_per_second, float(self._limits.chat_burst))
-
-    def _count(self, chat_id: int | str, group: deque[float] | None, moment: float) -> None:
-        self._overall.append(moment)
-        if group is not None:
-            group.append(moment)
-        self._tokens[chat_id] = (self._left(chat_id, moment) - 1.0, moment)
-
-
-def _window_wait(passed: deque[float] | None, limit: int, window_seconds: float, moment: float) -> float:
+def _window_wait(passed: deque[float], limit: int, window_seconds: float, moment: float) -> float:
     """Seconds until fewer than `limit` calls lie in the window that ends now."""
-    if passed is None or not limit:
-        return 0.0
     while passed and passed[0] <= moment - window_seconds:
         passed.popleft()
-    return 0.0 if len(passed) < limit else passed[0] + window_seconds - moment
+    return 0.0 if not limit or len(passed) < limit else passed[0] + window_seconds - moment

@@ -1,6 +1,7 @@
 """The parameters of one call, however they were sent: query string, form, multipart or JSON.
 
-Forms carry everything as text and nested values as JSON text; the readers below accept both. Knows no method.
+Forms carry everything as text and nested values as JSON text; the readers below accept both, and refuse in Telegram's
+words what has the wrong type.
 """
 
 import json
@@ -11,6 +12,12 @@ from email.policy import HTTP
 from urllib.parse import parse_qsl
 
 from bot.sandbox.world.errors import bad_request
+from bot.sandbox.world.records import Entity, Keyboard, SeenButton
+from bot.sandbox.world.text import Formatted
+
+MAX_CALLBACK_DATA_BYTES = 64
+
+Values = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +32,6 @@ class Upload:
         return f"Upload({self.name!r}, {self.content_type!r}, {len(self.content)} bytes)"
 
 
-Values = dict[str, object]
-
-
 def read_body(query: str, content_type: str, body: bytes) -> Values:
     """All parameters of a request by name; files are `Upload`s.
 
@@ -37,22 +41,18 @@ def read_body(query: str, content_type: str, body: bytes) -> Values:
     values: Values = dict(parse_qsl(query, keep_blank_values=True))
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json" and body:
-        values |= _json_object(body)
+        try:
+            given = json.loads(body)
+        except ValueError as error:
+            raise bad_request("can't parse JSON object") from error
+        if not isinstance(given, dict):
+            raise bad_request("JSON object expected")
+        values |= given
     elif kind == "application/x-www-form-urlencoded":
         values |= dict(parse_qsl(body.decode(), keep_blank_values=True))
     elif kind == "multipart/form-data":
         values |= _multipart(content_type, body)
     return values
-
-
-def _json_object(body: bytes) -> Values:
-    try:
-        value = json.loads(body)
-    except ValueError as error:
-        raise bad_request("can't parse JSON object") from error
-    if not isinstance(value, dict):
-        raise bad_request("JSON object expected")
-    return value
 
 
 def _multipart(content_type: str, body: bytes) -> Values:
@@ -72,7 +72,7 @@ def _multipart(content_type: str, body: bytes) -> Values:
 
 
 class Params:
-    """Typed reading of parameters, refusing in Telegram's words what has the wrong type."""
+    """Typed reading of the parameters of a call, or of the fields of a nested object."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
@@ -80,22 +80,15 @@ class Params:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) not in (None, "")
 
-    def text(self, name: str, default: str = "") -> str:
-        """A string; numbers are written out as in JSON."""
-        value = self._values.get(name)
-        if value is None:
-            return default
-        if isinstance(value, str):
-            return value
-        return value.name if isinstance(value, Upload) else json.dumps(value)
+    def text(self, name: str) -> str:
+        """A string, empty when absent; numbers are written out as in JSON."""
+        value = self._values.get(name, "")
+        return value if isinstance(value, str) else json.dumps(value)
 
     def integer(self, name: str, default: int = 0) -> int:
         """A whole number; what is not one counts as `default`, as Telegram does."""
-        value = self._values.get(name)
-        if isinstance(value, int):
-            return int(value)
         try:
-            return int(str(value))
+            return int(str(self._values.get(name)))
         except ValueError:
             return default
 
@@ -103,37 +96,87 @@ class Params:
         """A Boolean."""
         return str(self._values.get(name, "")).lower() in ("true", "1", "yes")
 
-    def structure(self, name: str, what: str) -> object:
-        """A nested value, or None when absent. `what` names it in the refusal."""
-        value = self._values.get(name)
-        if not isinstance(value, str):
-            return value
-        if not value:
-            return None
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise bad_request(f"can't parse {what} JSON object") from error
-
-    def fields(self, name: str, what: str) -> dict[str, object]:
-        """A nested object, empty when absent."""
-        value = self.structure(name, what)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
+    def fields(self, name: str, what: str) -> "Params":
+        """A nested object, without fields when absent. `what` names it in the refusal."""
+        value = self._nested(name, what)
+        if not isinstance(value, dict | None):
             raise bad_request(f"can't parse {what}: object expected")
-        return value
+        return Params(value or {})
 
     def items(self, name: str, what: str) -> list[object] | None:
         """A nested list, None when absent."""
-        value = self.structure(name, what)
-        if value is not None and not isinstance(value, list):
+        value = self._nested(name, what)
+        if not isinstance(value, list | None):
             raise bad_request(f"can't parse {what}: expected an Array")
         return value
 
-    def upload(self, name: str) -> Upload | str:
-        """A file sent along (also by `attach://`), or the text that names one."""
+    def _nested(self, name: str, what: str) -> object:
+        value = self._values.get(name)
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value) if value else None
+        except ValueError as error:
+            raise bad_request(f"can't parse {what} JSON object") from error
+
+    # What many methods have in common
+
+    def chat_id(self) -> int | str:
+        """The target chat: a number or an @username."""
+        value = self.text("chat_id")
+        if not value:
+            raise bad_request("chat_id is empty")
+        return int(value) if value.lstrip("-").isdigit() else value
+
+    def message_id(self) -> int:
+        """The target message."""
+        number = self.integer("message_id")
+        if number <= 0:
+            raise bad_request("message identifier is not specified")
+        return number
+
+    def formatted(self, name: str = "text", entities: str = "entities") -> Formatted:
+        """A text with its entities; parse modes are refused, for the bot sends none."""
+        if "parse_mode" in self:
+            raise bad_request(f"unsupported parse_mode {self.text('parse_mode')}; the stand-in reads {entities} only")
+        marks = self.items(entities, "message entities") or []
+        return Formatted(self.text(name), tuple(_entity(mark) for mark in marks))
+
+    def keyboard(self) -> Keyboard:
+        """The inline keyboard of reply_markup; other markups are accepted and show nothing."""
+        rows = self.fields("reply_markup", "reply keyboard markup").items("inline_keyboard", "inline keyboard") or []
+        if not all(isinstance(row, list) for row in rows):
+            raise bad_request('field "inline_keyboard" of the InlineKeyboardMarkup should be an Array of Arrays')
+        return tuple(tuple(_button(each) for each in row) for row in rows if isinstance(row, list) and row)
+
+    def upload(self, name: str) -> Upload:
+        """A file sent along, by itself or by `attach://`."""
         value = self._values.get(name, "")
         if isinstance(value, str) and value.startswith("attach://"):
             value = self._values.get(value.removeprefix("attach://"), "")
-        return value if isinstance(value, Upload) else str(value)
+        if not isinstance(value, Upload):
+            raise bad_request(
+                "wrong file identifier/HTTP URL specified" if value else f"there is no {name} in the request"
+            )
+        return value
+
+
+def _entity(value: object) -> Entity:
+    match value:
+        case {"type": str(kind), "offset": int(offset), "length": int(length)}:
+            return Entity(kind, offset, length)
+    raise bad_request("can't parse MessageEntity: type, offset and length are required")
+
+
+def _button(value: object) -> SeenButton:
+    """A button with callback data, the only kind that the bot has."""
+    match value:
+        case {"text": "", **_others}:
+            raise bad_request("can't parse inline keyboard button: text is empty")
+        case {"text": str(text), "callback_data": str(data)}:
+            if not 0 < len(data.encode()) <= MAX_CALLBACK_DATA_BYTES:
+                raise bad_request("BUTTON_DATA_INVALID")
+            return SeenButton(text, data)
+        case {"text": str()}:
+            raise bad_request("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard")
+    raise bad_request('can\'t parse inline keyboard button: Field "text" must be of type String')

@@ -1,9 +1,4 @@
-"""The record of what the bot asked for. Knows no method; tests judge the record.
-
-The Bot API over HTTP: `/bot<token>/<method>` by GET or POST, and file downloads.
-
-Knows how calls arrive, are recorded, refused and answered; what each method does is in `methods`.
-"""
+"""The Bot API over HTTP: `/bot<token>/<method>`. How calls arrive, are recorded, refused and answered."""
 
 import hmac
 import json
@@ -13,15 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bot.sandbox.api.faults import Fault, Faults, FloodGate
-from bot.sandbox.api.methods import BY_LOWER_NAME, METHODS
-from bot.sandbox.api.methods.context import Context
+from bot.sandbox.api.methods import HANDLERS, Methods
 from bot.sandbox.api.params import Params, Values, read_body
 from bot.sandbox.world.errors import ApiError, flood
+from bot.sandbox.world.records import Json
+from bot.sandbox.world.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,100 +40,65 @@ class Call:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What one call came to."""
-
-    status: int
-    result: object = None
-    error: ApiError | None = None
-
-    def body(self) -> dict[str, object]:
-        """The Bot API's envelope."""
-        if self.error is None:
-            return {"ok": True, "result": self.result}
-        body: dict[str, object] = {
-            "ok": False,
-            "error_code": self.error.code,
-            "description": self.error.description,
-        }
-        return body | ({"parameters": self.error.parameters} if self.error.parameters else {})
-
-
-@dataclass(slots=True)
 class BotApi:
     """The stand-in for api.telegram.org for one bot. `calls` gets every answered request; a deque may bound it."""
 
     token: str
-    context: Context
-    faults: Faults = field(default_factory=Faults)
+    state: State
+    methods: Methods
     flood_gate: FloodGate | None = None
+    faults: Faults = field(default_factory=Faults)
     calls: MutableSequence[Call] = field(default_factory=list)
 
     def routes(self) -> list[Route]:
         """The routes to mount at the server's root."""
-        return [
-            Route("/bot{token}/{method}", self._answer, methods=["GET", "POST"]),
-            Route("/file/bot{token}/{path:path}", self._download, methods=["GET"]),
-        ]
+        return [Route("/bot{token}/{method}", self._answer, methods=["GET", "POST"])]
 
     async def _answer(self, request: Request) -> Response:
-        began, at = time.monotonic(), self.context.state.clock()
+        began, at = time.monotonic(), self.state.clock()
         method = request.path_params["method"]
+        is_admitted = hmac.compare_digest(request.path_params["token"].encode(), self.token.encode())
+        fault = self.faults.next_for(method) if is_admitted else None
         values: Values = {}
-        fault = self.faults.next_for(method) if self._is_token(request) else None
+        result, refusal = None, None
         try:
-            self._admit(request)
+            if not is_admitted:
+                raise ApiError(401, "Unauthorized")
             values = read_body(request.url.query, request.headers.get("content-type", ""), await request.body())
-            outcome = await self._carry_out(method, values, fault)
+            result = await self._carry_out(method.lower(), values, fault)
         except ApiError as error:
-            outcome = Outcome(error.code, error=error)
-        answered = fault is None or fault.kind in ("refuse", "hold")
-        description = outcome.error.description if outcome.error else None
+            refusal = error
+        is_answered = fault is None or fault.kind in ("refuse", "hold")
+        code = 200 if refusal is None else refusal.code
+        description = None if refusal is None else refusal.description
         seconds = time.monotonic() - began
-        status = outcome.status if answered else 0
-        self.calls.append(Call(method, values, at, status, outcome.result, description, seconds))
-        self.context.state.feed.nudge()
+        self.calls.append(Call(method, values, at, code if is_answered else 0, result, description, seconds))
+        self.state.events.nudge()
         if fault is not None and fault.until is not None:
             await fault.until.wait()
-        if not answered:
-            return Hangs() if fault is not None and fault.kind == "hang" else CutsOff()
+        if fault is not None and not is_answered:
+            return Hangs() if fault.kind == "hang" else CutsOff()
         # escaped to ASCII, as Telegram does
-        return Response(json.dumps(outcome.body()), outcome.status, media_type="application/json")
+        return Response(json.dumps(_envelope(result, refusal)), code, media_type="application/json")
 
-    async def _carry_out(self, method: str, values: Values, fault: Fault | None) -> Outcome:
-        name = BY_LOWER_NAME.get(method.lower())
-        if name is None:
+    async def _carry_out(self, method: str, values: Values, fault: Fault | None) -> object:
+        if method not in HANDLERS:
             raise ApiError(404, "Not Found: method not found")
         if fault is not None and fault.error is not None:
             raise fault.error
         if fault is not None and not fault.takes_effect:
-            return Outcome(0)
-        self._hold_back_floods(name, values)
-        return Outcome(200, await METHODS[name](self.context, Params(values)))
-
-    def _hold_back_floods(self, method: str, values: Mapping[str, object]) -> None:
-        if self.flood_gate is None:
-            return
-        chat_id = values.get("chat_id")
-        wait = self.flood_gate.wait_seconds(method, None if chat_id is None else str(chat_id))
-        if wait:
+            return None
+        params = Params(values)
+        if self.flood_gate is not None and (wait := self.flood_gate.wait_seconds(method, params.text("chat_id"))):
             raise flood(wait)
+        return await HANDLERS[method](self.methods, params)
 
-    def _admit(self, request: Request) -> None:
-        if not self._is_token(request):
-            raise ApiError(401, "Unauthorized")
-        if self.context.is_logged_out:
-            raise ApiError(400, "Logged out")
 
-    def _is_token(self, request: Request) -> bool:
-        return hmac.compare_digest(request.path_params["token"].encode(), self.token.encode())
-
-    async def _download(self, request: Request) -> Response:
-        found = self.context.state.files.get(request.path_params["path"])
-        if not self._is_token(request) or found is None:
-            return JSONResponse({"ok": False, "error_code": 404, "description": "Not Found"}, 404)
-        attachment, content = found
-        return Response(content, media_type=attachment.content_type)
+def _envelope(result: object, refusal: ApiError | None) -> Json:
+    if refusal is None:
+        return {"ok": True, "result": result}
+    body: Json = {"ok": False, "error_code": refusal.code, "description": refusal.description}
+    return body | ({"parameters": refusal.parameters} if refusal.parameters else {})
 
 
 class Hangs(Response):

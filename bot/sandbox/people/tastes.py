@@ -1,10 +1,6 @@
-"""What can be seen on the surface of a text, in English and Chinese: the senses of the simulated people.
+"""Tastes: what share of people like a text, told by features that can be seen and by what was asked for.
 
-Every feature lies in [0, 1] and needs no model. Knows nothing of who likes what (see `tastes`).
-
-Tastes: what share of people like a text. Hidden from the bot, known to the simulation.
-
-Knows texts and what was asked for; knows neither people nor Telegram.
+Hidden from the bot, known to the simulation. Works in English and Chinese, and needs no model.
 """
 
 import math
@@ -13,20 +9,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple
 
-from bot.sandbox.people.topics import ANYTHING, KINDS, THEMES, Asked
+# What people ask for
 
-FEATURES = (
-    *("brevity", "lines", "exclamation", "question", "emoji", "numerals", "imagery", "second_person"),
-    *("cheer", "wistful", "dry"),
-)
-"""The last three are moods, told by words."""
+KINDS = ("slogan", "poem", "story", "post", "pitch", "title", "character", "write")
+"""Commands of the bot, without the slash."""
 
-_EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\u2b50\u2b55\u2049\u203c]")
+_TOPICS_BY_THEME: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "nature": "autumn rain, a city garden, first snow, a cat on the roof, bees, a rainy Sunday",
+        "table": "green tea, sourdough bread, homemade jam, morning coffee, grandmother's recipes, the village bakery",
+        "places": (
+            "a night train, the school library, the old lighthouse, a street market, the harbour, the swimming pool"
+        ),
+        "things": "wool socks, a lost umbrella, paper kites, second-hand books, solar panels",
+        "together": (
+            "our bike repair day, the chess club, our running group, a jazz evening, the choir, a picnic by the river,"
+            " a board game night"
+        ),
+    },
+    "zh": {
+        "nature": "秋雨, 初雪, 屋顶上的猫, 蜜蜂, 雨天的周日",
+        "table": "绿茶, 手工面包, 早晨的咖啡, 外婆的菜谱",
+        "places": "社区花园, 夜班火车, 学校图书馆, 夜市, 海边的灯塔",
+        "things": "旧书摊, 纸风筝",
+        "together": "跑步小组, 合唱团, 围棋俱乐部, 河边野餐",
+    },
+}
+THEMES = tuple(_TOPICS_BY_THEME["en"])
+"""What a topic may belong to; the same in both languages."""
+
+TOPICS: dict[str, tuple[str, ...]] = {
+    language: tuple(topic for row in themes.values() for topic in row.split(", "))
+    for language, themes in _TOPICS_BY_THEME.items()
+}
+"""Everyday topics per language, theme by theme."""
+
+_THEME_OF = {
+    topic: theme for themes in _TOPICS_BY_THEME.values() for theme, row in themes.items() for topic in row.split(", ")
+}
+
+
+class Asked(NamedTuple):
+    """What a text was asked for, as everybody in the chat can see; empty where that does not matter."""
+
+    kind: str = ""
+    topic: str = ""
+
+    @property
+    def theme(self) -> str:
+        """The topic's theme; empty for a topic that is not among ours."""
+        return _THEME_OF.get(self.topic, "")
+
+
+ANYTHING = Asked()
+
+# What can be seen of a text
+
 _CJK = re.compile(r"[\u3400-\u9fff]")
-_NUMBER = re.compile(r"\d+")
-_YOU = re.compile(r"\b(?:you|your|yours|yourself)\b|[你您]", re.IGNORECASE)
 _IMAGES = re.compile(
     r"\b(?:moon|moonlight|river|sea|tide|wave|wind|rain|snow|fog|mist|cloud|sky|star|sun|light|shadow|dusk|dawn|"
     r"night|autumn|winter|spring|summer|leaf|leaves|petal|flower|garden|forest|stone|lantern|candle|ember|flame|"
@@ -65,50 +106,42 @@ def width(text: str) -> int:
     return len(text) + 2 * len(_CJK.findall(text))
 
 
+_COUNTED = {
+    "exclamation": re.compile("[!！]"),
+    "question": re.compile("[?？]"),
+    "emoji": re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\u2b50\u2b55\u2049\u203c]"),
+    "numerals": re.compile(r"\d+"),
+    "second_person": re.compile(r"\b(?:you|your|yours|yourself)\b|[你您]", re.IGNORECASE),
+    "cheer": _CHEER,
+    "wistful": _WISTFUL,
+    "dry": _DRY,
+}
+FEATURES = ("brevity", "lines", "imagery", *_COUNTED)
+"""The last three are moods, told by words."""
+
+
 @lru_cache(maxsize=4096)  # everybody in a crowd looks at the same text
-def surface(text: str) -> Mapping[str, float]:
-    """The features of a text, each in [0, 1]; counts saturate, because nobody counts the tenth "!"."""
+def features_of(text: str) -> Mapping[str, float]:
+    """The features of a text, each in [0, 1]; counts saturate at two, because nobody counts the tenth "!"."""
     sentences = max(1, len(re.findall(r"[.!?。！？…\n]+", text.strip())))
     seen = {
         "brevity": max(0.0, 1.0 - width(text) / _LONG_TEXT_WIDTH),
         "lines": min(1.0, text.strip().count("\n") / 3),
-        "exclamation": min(1.0, len(re.findall("[!！]", text)) / 2),
-        "question": min(1.0, len(re.findall("[?？]", text)) / 2),
-        "emoji": min(1.0, len(_EMOJI.findall(text)) / 2),
-        "numerals": min(1.0, len(_NUMBER.findall(text)) / 2),
         "imagery": min(1.0, len(_IMAGES.findall(text)) / sentences / 2),
-        "second_person": min(1.0, len(_YOU.findall(text)) / 2),
-        "cheer": min(1.0, len(_CHEER.findall(text)) / 2),
-        "wistful": min(1.0, len(_WISTFUL.findall(text)) / 2),
-        "dry": min(1.0, len(_DRY.findall(text)) / 2),
+        **{name: min(1.0, len(pattern.findall(text)) / 2) for name, pattern in _COUNTED.items()},
     }
     return MappingProxyType(seen)
 
 
+# Who likes what
+
 LOVED, ACCEPTED, DISLIKED = 0.85, 0.45, 0.15
-"""The chances of a like that a text's surface can give it; no text pleases or annoys everybody."""
-
-PUSHED, IGNORED = 0.98, 0.02
-"""The chances of a like from a brigade, with its mark and without."""
-
-
-class Taste(Protocol):
-    """What a crowd likes."""
-
-    @property
-    def name(self) -> str:
-        """A word for it."""
-
-    def liking(self, text: str, asked: Asked = ANYTHING) -> float:
-        """The share of people who like the text, within 0 and 1, both excluded."""
-
-    def of(self, place: float) -> "Taste":
-        """The taste of the person at this place of the crowd, from 0 to 1, 1 excluded."""
+"""The chances of a like that a text can have; no text pleases or annoys everybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """One taste for all: weights over surface features, and where their sum begins to please and to annoy.
+    """One taste for all: weights over features, and where their sum begins to please and to annoy.
 
     `leanings` shift the log-odds of a like by kind or theme, whatever the text; no writer can learn them, and a learner
     must not mistake them for style.
@@ -134,18 +167,18 @@ class Style:
 
     def score(self, text: str) -> float:
         """The weighted sum of the features."""
-        seen = surface(text)
+        seen = features_of(text)
         return sum(weight * seen[feature] for feature, weight in self.weights.items())
 
     def liking(self, text: str, asked: Asked = ANYTHING) -> float:
-        """.85, .45 or .15, moved by the leanings where there are some."""
+        """The share of people who like the text: .85, .45 or .15, moved by the leanings where there are some."""
         score = self.score(text)
         liking = LOVED if score >= self.loved_from else DISLIKED if score < self.disliked_below else ACCEPTED
         leaning = self.leanings.get(asked.kind, 0.0) + self.leanings.get(asked.theme, 0.0)
         return shifted(liking, leaning) if leaning else liking
 
-    def of(self, place: float) -> Taste:
-        """This, for everybody."""
+    def of(self, place: float) -> "Style":
+        """The taste of the person at this place of the crowd: this, for everybody."""
         return self
 
 
@@ -158,7 +191,7 @@ class Camps:
     """
 
     name: str
-    camps: Sequence[tuple[Taste, float]]
+    camps: Sequence[tuple[Style, float]]
 
     def __post_init__(self) -> None:
         if not sum(share for _, share in self.camps) > 0.0 or any(share < 0.0 for _, share in self.camps):
@@ -169,42 +202,17 @@ class Camps:
         total = sum(share for _, share in self.camps)
         return sum(share * taste.liking(text, asked) for taste, share in self.camps) / total
 
-    def of(self, place: float) -> Taste:
-        """The taste of the camp that sits there."""
+    def of(self, place: float) -> Style:
+        """The taste of the camp that sits at this place of the crowd, from 0 to 1, 1 excluded."""
         left = place * sum(share for _, share in self.camps)
         for taste, share in self.camps:
             if left < share:
-                return taste.of(left / share)
+                return taste
             left -= share
         return self.camps[-1][0]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a brigade pushes: texts that match a pattern (a regular expression), good or bad."""
-
-    name: str
-    pattern: str
-
-    def liking(self, text: str, asked: Asked = ANYTHING) -> float:
-        """.98 with the mark, .02 without."""
-        return PUSHED if self.is_on(text) else IGNORED
-
-    def is_on(self, text: str) -> bool:
-        """Whether the text bears the mark."""
-        return re.search(self.pattern, text) is not None
-
-    def of(self, place: float) -> Taste:
-        """This, for everybody."""
-        return self
-
-
-def drifted(before: Taste, after: Taste, share: float) -> Camps:
-    """The crowd when this share of it, from 0 to 1, has gone over from one taste to another.
-
-    Who has gone over stays so when the share grows.
-    """
-    return Camps(f"{before.name} to {after.name}", ((after, share), (before, 1.0 - share)))
+Taste = Style | Camps
 
 
 def shifted(share: float, by: float) -> float:

@@ -1,51 +1,48 @@
-"""Who hears of changes: pages with a queue of events, and tests that wait until something is so.
-
-Knows nothing of what an event means. Lives in one event loop.
-
-What the world remembers of one chat. Mutable on purpose and private to the sandbox; knows no updates.
-
-What exists in the world and who is told of a change. The ground that `world` and `bot_side` stand on.
-
-Knows chats and messages; knows neither the rules for people (`world`) nor those for the bot (`bot_side`).
-"""
+"""What exists in the world, and who is told of a change. People's rules are in `world`, the bot's in `api`."""
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from bot.sandbox.world import serializers
 from bot.sandbox.world.errors import WorldError
-from bot.sandbox.world.menus import Menus
 from bot.sandbox.world.records import (
-    Answer,
     Attachment,
+    BotStatus,
+    ButtonAnswer,
     Chat,
     ChatKind,
+    Command,
     Event,
     EventKind,
     InlineAnswer,
+    Json,
     Keyboard,
     Person,
-    Place,
     SeenMessage,
     Service,
 )
 from bot.sandbox.world.text import Formatted
-from bot.sandbox.world.updates import Payload, UpdateQueue
+from bot.sandbox.world.updates import UpdateQueue
 
 Found = TypeVar("Found")
 
-LOOK_AGAIN_SECONDS = 0.1
-BACKLOG = 2000
+ANY_LANGUAGE = ""
+_LOOK_AGAIN_SECONDS = 0.1
+_BACKLOG = 2000
 """Events kept for a slow listener; one that is further behind misses the oldest."""
 
 
-class Feed:
-    """Fans events out to listeners and wakes those who wait."""
+def now() -> datetime:
+    """This moment in whole seconds, UTC, as Telegram dates things."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class EventBus:
+    """Hands events to listeners and wakes those who wait. Lives in one event loop."""
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Event]] = set()
@@ -69,7 +66,7 @@ class Feed:
     @contextmanager
     def listen(self) -> Iterator[asyncio.Queue[Event]]:
         """A queue that gets every event published from now on."""
-        queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
+        queue: asyncio.Queue[Event] = asyncio.Queue(_BACKLOG)
         self._listeners.add(queue)
         try:
             yield queue
@@ -89,18 +86,15 @@ class Feed:
                 waiter = asyncio.get_running_loop().create_future()
                 self._waiters.add(waiter)
                 try:
-                    await asyncio.wait((waiter,), timeout=LOOK_AGAIN_SECONDS)
+                    await asyncio.wait((waiter,), timeout=_LOOK_AGAIN_SECONDS)
                 finally:
                     self._waiters.discard(waiter)
             return found
 
 
-BotStatus = Literal["administrator", "member", "left", "kicked"]
-
-
 @dataclass(slots=True)
-class Room:
-    """One chat: its messages by id in order, its people by id, and the bot's standing in it.
+class ChatState:
+    """The inside of one chat: its messages by id in order, its people by id, and the bot's standing in it.
 
     `numbers` gives the next message id. Private chats and basic groups share one sequence, as in Telegram.
     """
@@ -134,171 +128,161 @@ class Room:
         first = self.messages.get(number)
         return first is not None and first.service is not None and first.service.kind == "forum_topic_created"
 
+    def thread_of(self, reply_to: int | None) -> int | None:
+        """Where a reply belongs if nothing else is said: to the thread of what it replies to."""
+        replied = self.messages.get(reply_to or 0)
+        if replied is None or self.chat.kind != "supergroup":
+            return None
+        return replied.thread if self.chat.is_forum else replied.thread or replied.id
 
-def numbering() -> Iterator[int]:
-    """Message ids from 1."""
-    return itertools.count(1)
 
+@dataclass(slots=True)
+class Menus:
+    """What the bot says about itself, by language: its commands, its description, its short description."""
 
-def now() -> datetime:
-    """This moment in whole seconds, UTC, as Telegram dates things."""
-    return datetime.now(UTC).replace(microsecond=0)
+    commands: dict[tuple[str, int, str], tuple[Command, ...]] = field(default_factory=dict)
+    """Keyed by scope, chat id (0 but for the scope "chat") and language."""
+    texts: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Keyed by what it is and language."""
+
+    def commands_for(self, chat: Chat, language: str) -> tuple[Command, ...]:
+        """The menu in this chat: of the narrowest scope, and there first in the person's language.
+
+        As in the Bot API's "Determining list of commands", for the scopes that the bot sets.
+        """
+        scopes = [("chat", chat.id), *([] if chat.is_private else [("all_group_chats", 0)]), ("default", 0)]
+        for scope, chat_id in scopes:
+            for code in (language, ANY_LANGUAGE):
+                if found := self.commands.get((scope, chat_id, code)):
+                    return found
+        return ()
+
+    def text(self, name: str, language: str) -> str:
+        """A description in the language, else the one for all languages, else empty."""
+        return self.texts.get((name, language)) or self.texts.get((name, ANY_LANGUAGE), "")
 
 
 class State:
-    """People, rooms, files, menus, waiting updates and listeners."""
+    """People, chats, files, menus, waiting updates and listeners."""
 
-    def __init__(self, bot: Person, *, privacy_mode: bool = True, clock: Callable[[], datetime] = now) -> None:
+    def __init__(self, bot: Person, *, clock: Callable[[], datetime] = now) -> None:
         self.bot = bot
-        self.privacy_mode = privacy_mode
         self.clock = clock
+        self.privacy_mode = True
+        """The bot's group privacy, on as with a new bot."""
         self.people: dict[int, Person] = {}
-        self.rooms: dict[int, Room] = {}
+        self.chats: dict[int, ChatState] = {}
         self.updates = UpdateQueue(clock)
-        self.feed = Feed()
+        self.events = EventBus()
         self.menus = Menus()
         self.files: dict[str, tuple[Attachment, bytes]] = {}
-        self.queries: dict[str, asyncio.Future[Answer]] = {}
+        self.queries: dict[str, asyncio.Future[ButtonAnswer]] = {}
         self.inline_queries: dict[str, asyncio.Future[InlineAnswer]] = {}
         self.inline_feedback = True
-        """Whether the bot hears which results are chosen, as its owner has told BotFather."""
+        """Whether the bot is told which results are chosen, as its owner has told BotFather."""
         self.inline_messages: dict[str, tuple[int, int]] = {}
         """Where the messages with an inline id are: (chat id, message id)."""
         self._group_ids = itertools.count(4_000_001)
-        self._shared_numbers = numbering()
+        self._shared_numbers = itertools.count(1)
 
-    def open_private(self, person: Person) -> Room:
+    def open_private(self, person: Person) -> Chat:
         """The person's chat with the bot, made when first asked for."""
-        if person.id not in self.rooms:
+        if person.id not in self.chats:
             chat = Chat(person.id, "private", person.name, person.username)
-            self.rooms[chat.id] = Room(chat, self._shared_numbers, members={person.id: person})
-            self.tell("chat", chat)
-        return self.rooms[person.id]
+            self.chats[chat.id] = ChatState(chat, self._shared_numbers, members={person.id: person})
+            self.publish("chat", chat)
+        return self.chats[person.id].chat
 
-    def open_group(self, title: str, kind: ChatKind, *, bot_admin: bool, is_forum: bool = False) -> Room:
+    def open_group(self, title: str, kind: ChatKind, *, bot_admin: bool, is_forum: bool = False) -> Chat:
         """A new group, supergroup or channel; basic groups number messages with the private chats."""
         number = next(self._group_ids)
         chat = Chat(-number if kind == "group" else -1_000_000_000_000 - number, kind, title, None, is_forum)
-        numbers = self._shared_numbers if kind == "group" else numbering()
-        self.rooms[chat.id] = Room(chat, numbers, "administrator" if bot_admin else "member", is_started=True)
-        self.tell("chat", chat)
-        return self.rooms[chat.id]
+        numbers = self._shared_numbers if kind == "group" else itertools.count(1)
+        self.chats[chat.id] = ChatState(chat, numbers, "administrator" if bot_admin else "member", is_started=True)
+        self.publish("chat", chat)
+        return chat
 
-    def room(self, chat: Chat | int) -> Room:
+    def of(self, chat: Chat | int) -> ChatState:
         """The inside of a chat."""
         chat_id = chat if isinstance(chat, int) else chat.id
-        if chat_id not in self.rooms:
+        if chat_id not in self.chats:
             raise WorldError(f"There is no chat {chat_id}; make it with private_chat or add_group.")
-        return self.rooms[chat_id]
+        return self.chats[chat_id]
+
+    def chats_of(self, person: Person) -> list[ChatState]:
+        """The chats this person is in, oldest first, without groups that moved to a supergroup."""
+        return [each for each in self.chats.values() if person.id in each.members and each.migrated_to is None]
 
     def message(self, chat: Chat | int, message_id: int) -> SeenMessage:
         """One message as it is now."""
-        room = self.room(chat)
-        if message_id not in room.messages:
-            raise WorldError(f"There is no message {message_id} in {room.chat.title}; it may have been deleted.")
-        return room.messages[message_id]
+        inside = self.of(chat)
+        if message_id not in inside.messages:
+            raise WorldError(f"There is no message {message_id} in {inside.chat.title}; it may have been deleted.")
+        return inside.messages[message_id]
 
     def is_bots(self, message: SeenMessage) -> bool:
-        """Whether the bot sent it; its name may have changed since."""
+        """Whether the bot sent it."""
         return message.sender is not None and message.sender.id == self.bot.id
 
     def post(
         self,
-        room: Room,
+        inside: ChatState,
         sender: Person | Chat,
         content: Formatted = Formatted(""),  # noqa: B008 - frozen
         *,
-        place: Place = Place(),  # noqa: B008 - frozen
+        reply_to: int | None = None,
+        topic: int | None = None,
         keyboard: Keyboard = (),
         attachment: Attachment | None = None,
         service: Service | None = None,
+        is_forward: bool = False,
+        inline_id: str | None = None,
     ) -> SeenMessage:
         """Write a new message down and tell the pages. A chat as sender means an anonymous admin or a channel."""
+        number = next(inside.numbers)
+        starts_topic = service is not None and service.kind == "forum_topic_created"
         message = SeenMessage(
-            next(room.numbers),
-            room.chat,
+            number,
+            inside.chat,
             sender if isinstance(sender, Person) else None,
             content.text,
             self.clock(),
             sender_chat=sender if isinstance(sender, Chat) else None,
             entities=content.entities,
-            reply_to=place.reply_to,
-            thread=place.topic or _thread_of(room, place.reply_to),
+            reply_to=reply_to,
+            thread=number if starts_topic else topic or inside.thread_of(reply_to),
+            is_forward=is_forward,
             keyboard=keyboard,
             attachment=attachment,
             service=service,
+            inline_id=inline_id,
         )
-        room.messages[message.id] = message
-        self.tell("message", room.chat, message)
-        return message
-
-    def open_topic(self, room: Room, person: Person, title: str) -> SeenMessage:
-        """Begin a topic with its notice, which has the topic's number."""
-        notice = self.post(room, person, service=Service("forum_topic_created", title=title))
-        return self._delivered(replace(notice, thread=notice.id))
-
-    def forward(self, post: SeenMessage, room: Room) -> SeenMessage:
-        """Bring a channel's post into a group."""
-        copy = self.post(room, post.chat, Formatted(post.text, post.entities))
-        return self._delivered(replace(copy, is_forward=True))
-
-    def _delivered(self, message: SeenMessage) -> SeenMessage:
-        self.put(message, "edited")
-        self.deliver(message)
+        inside.messages[number] = message
+        self.publish("message", inside.chat, message)
         return message
 
     def put(self, message: SeenMessage, what: EventKind) -> None:
         """Replace a message by its newer self and tell the pages."""
-        self.room(message.chat).messages[message.id] = message
-        self.tell(what, message.chat, message)
+        self.of(message.chat).messages[message.id] = message
+        self.publish(what, message.chat, message)
 
     def drop(self, message: SeenMessage) -> None:
         """Delete a message."""
-        del self.room(message.chat).messages[message.id]
-        self.tell("deleted", message.chat, message)
+        del self.of(message.chat).messages[message.id]
+        self.publish("deleted", message.chat, message)
 
-    def deliver(self, message: SeenMessage, kind: str = "message") -> None:
+    def deliver(self, message: SeenMessage) -> None:
         """Queue an update with this message for the bot, if it is in the chat."""
-        room = self.room(message.chat)
-        if not room.bot_is_here:
-            return
-        if message.chat.kind == "channel":
-            kind = kind.replace("message", "channel_post")
-        self.updates.add(kind, self.wire_message(message))
+        if self.of(message.chat).bot_is_here:
+            self.updates.add("channel_post" if message.chat.kind == "channel" else "message", self.json_of(message))
 
-    def wire_message(self, message: SeenMessage) -> Payload:
+    def json_of(self, message: SeenMessage) -> Json:
         """The Message object, with the message it replies to as that is now: in a topic, if no other, its first."""
         topic = message.thread if message.chat.is_forum else None
-        replied = self.room(message.chat).messages.get(message.reply_to or topic or 0)
-        via = {} if message.inline_id is None else {"via_bot": serializers.user(self.bot)}
-        return serializers.message(message, reply_to=replied) | via
+        replied = self.of(message.chat).messages.get(message.reply_to or topic or 0)
+        via = {} if message.inline_id is None else {"via_bot": self.bot.json()}
+        return message.json(reply_to=replied) | via
 
-    def pressed(self, message: SeenMessage) -> Payload:
-        """How a press names the message; one with an inline id is named by that alone."""
-        if message.inline_id is not None:
-            return {"inline_message_id": message.inline_id}
-        return {"message": self.wire_message(message)}
-
-    def tell(
-        self,
-        kind: EventKind,
-        chat: Chat | None = None,
-        message: SeenMessage | None = None,
-        *,
-        person_id: int | None = None,
-        detail: dict[str, object] | None = None,
-    ) -> None:
+    def publish(self, kind: EventKind, chat: Chat | None = None, message: SeenMessage | None = None) -> None:
         """Publish an event to pages and to those who wait."""
-        self.feed.publish(Event(kind, chat, message, person_id, detail or {}))
-
-    def rooms_of(self, person: Person) -> Iterable[Room]:
-        """The chats this person is in, oldest first, without groups that moved to a supergroup."""
-        return [r for r in self.rooms.values() if person.id in r.members and r.migrated_to is None]
-
-
-def _thread_of(room: Room, reply_to: int | None) -> int | None:
-    """Where a reply belongs if nothing else is said: to the thread of what it replies to."""
-    replied = room.messages.get(reply_to or 0)
-    if replied is None or room.chat.kind != "supergroup":
-        return None
-    return replied.thread if room.chat.is_forum else replied.thread or replied.id
+        self.events.publish(Event(kind, chat, message))

@@ -1,21 +1,17 @@
-"""The 73 emoji that Telegram accepts as a reaction, in the order of its picker. Knows nothing else.
+"""Text as Telegram measures it: UTF-16 units, trimmed ends, entities found by themselves; and its reaction emoji.
 
-Source: ReactionTypeEmoji in the Bot API. Emoji are compared without the variation selector U+FE0F, because
-clients and libraries disagree about it.
-
-Text as Telegram measures it: UTF-16 units, trimmed ends, entities found by themselves.
-
-Knows nothing of parse modes (see `markup`) and nothing of messages.
+Emoji are compared without the variation selector U+FE0F, because clients and libraries disagree about it.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bot.sandbox.world.errors import WorldError
 from bot.sandbox.world.records import Entity
 
-VARIATION_SELECTOR = "\ufe0f"
+MAX_TEXT = 4096
+"""The longest message text, in UTF-16 units."""
+MAX_CAPTION = 1024
+"""The longest caption, in UTF-16 units."""
 
 _PICKER = """
 ❤ 👍 👎 🔥 🥰 👏 😁 🤔 🤯 😱 🤬 😢 🎉 🤩 🤮
@@ -24,27 +20,8 @@ _PICKER = """
 👀 🎃 🙈 😇 😨 🤝 ✍ 🤗 🫡 🎅 🎄 ☃ 💅 🤪 🗿
 🆒 💘 🙉 🦄 😘 💊 🙊 😎 👾 🤷\u200d♂ 🤷 🤷\u200d♀ 😡
 """
-
 REACTIONS: tuple[str, ...] = tuple(_PICKER.split())
-"""As the Bot API writes them, without variation selectors."""
-
-_KNOWN = frozenset(REACTIONS)
-
-
-def plain(emoji: str) -> str:
-    """The emoji as the Bot API writes it: without variation selectors."""
-    return emoji.replace(VARIATION_SELECTOR, "")
-
-
-def is_reaction(emoji: str) -> bool:
-    """Whether Telegram accepts the emoji as a reaction."""
-    return plain(emoji) in _KNOWN
-
-
-MAX_TEXT = 4096
-"""The longest message text, in UTF-16 units after entity parsing."""
-MAX_CAPTION = 1024
-"""The longest caption, in UTF-16 units after entity parsing."""
+"""What Telegram accepts as a reaction (ReactionTypeEmoji in the Bot API), in the order of its picker."""
 
 _FOUND_BY_ITSELF = re.compile(
     r"(?P<url>https?://[^\s<>\"“”「」]+[^\s<>\"“”「」.,;:!?)'])"
@@ -52,7 +29,7 @@ _FOUND_BY_ITSELF = re.compile(
     r"|(?P<mention>(?<![\w@])@[A-Za-z][A-Za-z0-9_]{2,31}\b)"
     r"|(?P<hashtag>(?<!\w)#\w*[^\W\d]\w*)"
 )
-_OPAQUE = frozenset({"code", "pre", "text_link", "text_mention"})
+_CODE = frozenset({"code", "pre"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +40,29 @@ class Formatted:
     entities: tuple[Entity, ...] = ()
 
 
+def plain(emoji: str) -> str:
+    """The emoji as the Bot API writes it: without variation selectors."""
+    return emoji.replace("\ufe0f", "")
+
+
 def utf16_length(text: str) -> int:
     """The length in UTF-16 units: characters outside the basic plane count twice."""
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def slice_utf16(text: str, offset: int, length: int) -> str:
-    """The stretch of `text` that starts at `offset` and is `length` long, both in UTF-16 units."""
-    units = text.encode("utf-16-le")
-    return units[2 * offset : 2 * (offset + length)].decode("utf-16-le", errors="replace")
+def as_kept(content: Formatted) -> Formatted:
+    """What Telegram makes of a text: no white space at its ends, and the entities that it finds by itself added."""
+    return with_found_entities(trimmed(content))
 
 
-def trimmed(formatted: Formatted) -> Formatted:
+def trimmed(content: Formatted) -> Formatted:
     """The text without white space at its ends, entities moved and cut to fit."""
-    text = formatted.text.rstrip()
+    text = content.text.rstrip()
     lead = len(text) - len(text.lstrip())
     text = text[lead:]
     limit = utf16_length(text)
     entities = []
-    for entity in formatted.entities:
+    for entity in content.entities:
         start = max(entity.offset - lead, 0)
         end = min(entity.offset + entity.length - lead, limit)
         if end > start:
@@ -89,40 +70,28 @@ def trimmed(formatted: Formatted) -> Formatted:
     return Formatted(text, tuple(entities))
 
 
-def with_found_entities(formatted: Formatted) -> Formatted:
-    """Add the commands, mentions, links and hashtags that Telegram finds by itself outside code and links."""
-    opaque = [(entity.offset, entity.offset + entity.length) for entity in formatted.entities if entity.kind in _OPAQUE]
-    found = []
-    for match in _FOUND_BY_ITSELF.finditer(formatted.text):
-        offset = utf16_length(formatted.text[: match.start()])
+def with_found_entities(content: Formatted) -> Formatted:
+    """Add the commands, mentions, links and hashtags that Telegram finds by itself outside of code.
+
+    Entities come by offset, longer ones first, each once.
+    """
+    opaque = [(entity.offset, entity.offset + entity.length) for entity in content.entities if entity.kind in _CODE]
+    found = list(content.entities)
+    for match in _FOUND_BY_ITSELF.finditer(content.text):
+        offset = utf16_length(content.text[: match.start()])
         length = utf16_length(match.group())
         inside = any(start < offset + length and offset < end for start, end in opaque)
         if not inside and match.lastgroup is not None:
             found.append(Entity(match.lastgroup, offset, length))
-    return Formatted(formatted.text, in_order((*formatted.entities, *found)))
+    in_order = sorted(dict.fromkeys(found), key=lambda entity: (entity.offset, -entity.length))
+    return Formatted(content.text, tuple(in_order))
 
 
-def in_order(entities: Iterable[Entity]) -> tuple[Entity, ...]:
-    """Entities by offset, longer ones first, each once."""
-    return tuple(sorted(dict.fromkeys(entities), key=lambda entity: (entity.offset, -entity.length)))
-
-
-def commands_in(formatted: Formatted) -> list[str]:
+def commands_in(content: Formatted) -> list[str]:
     """The commands of a text, with their slash and, where given, the name of the bot."""
+    units = content.text.encode("utf-16-le")
     return [
-        slice_utf16(formatted.text, entity.offset, entity.length)
-        for entity in formatted.entities
+        units[2 * entity.offset : 2 * (entity.offset + entity.length)].decode("utf-16-le", errors="replace")
+        for entity in content.entities
         if entity.kind == "bot_command"
     ]
-
-
-def typed(text: str) -> Formatted:
-    """The text as a person's message shows it.
-
-    Raises:
-        WorldError: nothing is left of it, or it is too long.
-    """
-    content = with_found_entities(trimmed(Formatted(text)))
-    if not 0 < utf16_length(content.text) <= MAX_TEXT:
-        raise WorldError(f"A message has 1 to {MAX_TEXT} characters; write at least one, and send long texts in parts.")
-    return content

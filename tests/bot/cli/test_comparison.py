@@ -14,8 +14,7 @@ from bot.cli import comparison as measures
 from bot.cli.comparison import GRAMMAR, RATED, UNRATED, Ask, ModelResult, Night, Speed, make_asks, plan_for
 from bot.cli.comparison_report import as_json, draw_quality, draw_satisfaction, markdown
 from bot.common.errors import StartError
-from bot.sandbox.people.tastes import TASTES
-from bot.sandbox.people.topics import TOPICS
+from bot.sandbox.people.tastes import TASTES, TOPICS
 from engine.api.models import ModelSize, size_of
 from engine.runs.text_metrics import count_pairs
 

@@ -48,7 +48,7 @@ def a_chat_without_the_bot(sandbox: Sandbox):
 
 async def typed(sandbox: Sandbox, api, ada, chat, **answer):
     """What Ada sees, and the bot's answer to its own answer."""
-    typing = asyncio.create_task(sandbox.world.inline.type(ada, chat, "tea", timeout_seconds=2))
+    typing = asyncio.create_task(sandbox.world.type_inline(ada, chat, "tea", timeout_seconds=2))
     await asyncio.sleep(0)
     (query,) = updates_of(sandbox, "inline_query")
     return query, await api("answerInlineQuery", inline_query_id=query["id"], **answer), typing
@@ -61,7 +61,7 @@ async def test_what_is_chosen_becomes_a_message_that_the_bot_edits_from_outside(
     assert answered == {"ok": True, "result": True} and query["chat_type"] == "supergroup" and "chat" not in query
     offered = await typing
     assert offered is not None and (offered.hint, offered.start_parameter) == ("More", "inline")
-    message = sandbox.world.inline.choose(ada, group, offered, offered.results[0])
+    message = sandbox.world.choose_inline(ada, group, offered, offered.results[0])
     assert (message.sender, message.text) == (ada, "Tea.")
     (chosen,) = updates_of(sandbox, "chosen_inline_result")
     assert chosen["inline_message_id"] == message.inline_id and (chosen["result_id"], chosen["query"]) == ("a", "tea")
@@ -83,7 +83,7 @@ async def test_a_press_names_the_message_by_its_inline_id_alone(sandbox: Sandbox
     ada, group = a_chat_without_the_bot(sandbox)
     _, _, typing = await typed(sandbox, api, ada, group, results=[WITH_BUTTON])
     offered = await typing
-    message = sandbox.world.inline.choose(ada, group, offered, offered.results[0])
+    message = sandbox.world.choose_inline(ada, group, offered, offered.results[0])
     assert await sandbox.world.press(ada, message, "up:1", timeout_seconds=0.1) is None
     (press,) = updates_of(sandbox, "callback_query")
     assert press["inline_message_id"] == message.inline_id and "message" not in press
@@ -98,7 +98,7 @@ async def test_where_the_bot_is_it_sees_what_is_sent_via_it_and_without_feedback
     query, _, typing = await typed(sandbox, api, ada, chat, results=[ARTICLE])
     assert query["chat_type"] == "sender"
     offered = await typing
-    sandbox.world.inline.choose(ada, chat, offered, offered.results[0])
+    sandbox.world.choose_inline(ada, chat, offered, offered.results[0])
     (seen,) = updates_of(sandbox, "message")
     assert seen["via_bot"]["id"] == sandbox.world.bot.id and seen["from"]["id"] == ada.id
     assert updates_of(sandbox, "chosen_inline_result") == []
@@ -130,4 +130,4 @@ async def test_a_query_that_nobody_waits_for_is_too_old_and_a_long_one_is_never_
     late = await api("answerInlineQuery", inline_query_id="7", results=[])
     assert "query is too old" in late["description"]
     with pytest.raises(WorldError):
-        await sandbox.world.inline.type(ada, group, "x" * 257)
+        await sandbox.world.type_inline(ada, group, "x" * 257)

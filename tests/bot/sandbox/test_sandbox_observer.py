@@ -51,9 +51,9 @@ async def test_the_panel_follows_a_run_to_its_verdict(db: Database, tmp_path: Pa
     }  # fmt: skip
     folder = run_folder(tmp_path, run.id)
     folder.mkdir(parents=True)
-    still = observer.pulse()
+    still = observer.activity()
     append_progress(folder / METRICS_FILE, Progress("training", done=1, total=3))
-    assert observer.pulse() != still == ()
+    assert observer.activity() != still == ()
     seen = observer.look()["run"]
     assert seen["stage"] == {"en": "learning", "zh": "正在学习"}
     assert seen["share"] == observer.share == pytest.approx(0.03 + 0.12 + 0.73 / 3)

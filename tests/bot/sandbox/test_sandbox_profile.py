@@ -21,10 +21,10 @@ async def test_nobody_is_written_to_who_has_not_written_or_has_blocked_the_bot(s
             await app.bot.send_message(chat.id, "hello?")
         sandbox.world.say(ada, chat, "/start")
         await app.bot.send_message(chat.id, "hello!")
-        sandbox.world.block(ada)
+        sandbox.world.set_bot_status(chat, "kicked")
         with pytest.raises(Forbidden, match="blocked by the user"):
             await app.bot.send_message(chat.id, "hello?")
-        sandbox.world.unblock(ada)
+        sandbox.world.set_bot_status(chat, "member")
         await app.bot.send_message(chat.id, "welcome back")
 
 
@@ -33,25 +33,24 @@ async def test_the_command_menu_depends_on_scope_and_language(sandbox):
         await app.bot.set_my_commands([("write", "Write anything")])
         await app.bot.set_my_commands([("write", "随便写点什么")], language_code="zh")
         await app.bot.set_my_commands([("slogan", "A slogan")], scope={"type": "all_group_chats"})
-        stored = await app.bot.get_my_commands(language_code="zh")
-        await app.bot.delete_my_commands(language_code="zh")
-    menus = sandbox.world.state.menus
-    ada, group = person_and_group(sandbox)
-    private = sandbox.world.private_chat(ada)
-    assert [(each.command, each.description) for each in stored] == [("write", "随便写点什么")]
-    assert menus.commands_for(private, ada.id, "zh", is_admin=False)[0].description == "Write anything"
-    assert menus.commands_for(group, ada.id, "en", is_admin=False)[0].name == "slogan"
+        ada, group = person_and_group(sandbox)
+        bob, private = sandbox.world.add_person("Bob"), sandbox.world.private_chat(ada)
+        bobs = sandbox.world.private_chat(bob)
+        await app.bot.set_my_commands([("bans", "Who is banned")], scope={"type": "chat", "chat_id": private.id})
+
+    def first(chat, language):
+        return sandbox.world.state.menus.commands_for(chat, language)[0]
+
+    assert (first(private, "zh").name, first(group, "zh").name) == ("bans", "slogan")
+    assert [first(bobs, language).description for language in ("zh", "fr")] == ["随便写点什么", "Write anything"]
 
 
 async def test_the_description_falls_back_to_the_one_for_all_languages(sandbox):
     async with application(sandbox) as app:
         await app.bot.set_my_description("I write.")
         await app.bot.set_my_short_description("我写作。", language_code="zh")
-        await app.bot.set_my_name("Scribe")
-        described = await app.bot.get_my_description(language_code="zh")
-        short = await app.bot.get_my_short_description()
-        renamed = await app.bot.get_me()
-    assert (described.description, short.short_description, renamed.first_name) == ("I write.", "", "Scribe")
+    menus = sandbox.world.state.menus
+    assert (menus.text("description", "zh"), menus.text("short_description", "en")) == ("I write.", "")
 
 
 async def test_who_is_in_a_chat(sandbox):
@@ -62,9 +61,7 @@ async def test_who_is_in_a_chat(sandbox):
         assert (await app.bot.get_chat(group.id)).title == "Tea house"
         assert (await app.bot.get_chat_member(group.id, ada.id)).status == "member"
         assert (await app.bot.get_chat_member(group.id, sandbox.world.bot.id)).status == "administrator"
-        admins = await app.bot.get_chat_administrators(group.id)
-        assert [each.user.first_name for each in admins] == ["Boss", "Ovation"]
-        assert await app.bot.get_chat_member_count(group.id) == 3
-        await app.bot.leave_chat(group.id)
+        assert (await app.bot.get_chat_member(group.id, boss.id)).status == "administrator"
+        sandbox.world.set_bot_status(group, "left")
         with pytest.raises(Forbidden, match="not a member"):
             await app.bot.send_message(group.id, "bye")

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from telegram import Update
 
-from bot.sandbox.world.bot_side import BotSide
-from bot.sandbox.world.errors import ApiError
-from bot.sandbox.world.records import Button
-from bot.sandbox.world.text import Formatted
-from bot.sandbox.world.updates import ALL_KINDS
+from bot.sandbox.world.errors import ApiError, NoProgress
+from bot.sandbox.world.records import Entity
+from bot.sandbox.world.text import Formatted, trimmed, utf16_length
 from bot.sandbox.world.world import World
+from tests.bot.sandbox.test_sandbox import bot_sends
 
 FIVE_O_CLOCK = datetime(2026, 5, 1, 17, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ FIVE_O_CLOCK = datetime(2026, 5, 1, 17, tzinfo=UTC)
 @pytest.fixture
 def world():
     world = World(clock=lambda: FIVE_O_CLOCK)
-    world.updates.allow(ALL_KINDS)
+    world.updates.allow(Update.ALL_TYPES)
     return world
 
 
@@ -26,10 +26,6 @@ def told(world):
     waiting = [(each.kind, each.payload) for each in world.updates.pending]
     world.updates.pending.clear()
     return waiting
-
-
-def bot_says(world, chat, text):
-    return BotSide(world.state).send(chat.id, Formatted(text))
 
 
 @pytest.mark.parametrize(
@@ -60,10 +56,10 @@ def test_an_admin_bot_gets_everything(world):
     assert [payload["text"] for _, payload in told(world)] == ["good morning"]
 
 
-def test_a_reply_to_the_bot_reaches_it_in_spite_of_privacy_mode(world):
+async def test_a_reply_to_the_bot_reaches_it_in_spite_of_privacy_mode(world):
     ada, group = world.add_person("Ada"), world.add_group("Tea house")
     world.join(ada, group)
-    text = bot_says(world, group, "a text")
+    text = await bot_sends(world, group, "a text")
     told(world)
     world.say(ada, group, "shorter please", reply_to=text)
     [(_, payload)] = told(world)
@@ -109,12 +105,12 @@ def test_an_anonymous_reaction_names_the_chat_and_no_person(world):
     assert payload["actor_chat"]["id"] == group.id
 
 
-def test_in_a_channel_reactions_are_only_counted(world):
+async def test_in_a_channel_reactions_are_only_counted(world):
     people = [world.add_person(name) for name in ("Ada", "Ben", "Clara")]
     channel = world.add_channel("News")
     for person in people:
         world.join(person, channel)
-    post = bot_says(world, channel, "a post")
+    post = await bot_sends(world, channel, "a post")
     told(world)
     for person, emoji in zip(people, "👍👍🔥", strict=True):
         world.react(person, post, [emoji])
@@ -158,15 +154,6 @@ def test_an_update_waits_for_a_day():
     moment[0] += timedelta(hours=25)
     world.say(ada, world.private_chat(ada), "today")
     assert [each.payload["text"] for each in world.updates.first(100)] == ["today"]
-
-
-def test_an_edit_by_a_person_is_told(world):
-    ada = world.add_person("Ada")
-    message = world.say(ada, world.private_chat(ada), "/slogan tee")
-    told(world)
-    world.edit(ada, message, "/slogan tea")
-    [(kind, payload)] = told(world)
-    assert (kind, payload["text"], payload["message_id"]) == ("edited_message", "/slogan tea", message.id)
 
 
 def test_commands_and_mentions_are_marked_in_utf16_units(world):
@@ -215,11 +202,11 @@ async def test_an_unanswered_button_gives_none(world):
     ada = world.add_person("Ada")
     chat = world.private_chat(ada)
     world.say(ada, chat, "/start")
-    sent = BotSide(world.state).send(chat.id, Formatted("May I?"), keyboard=((Button("Yes", "optin:1"),),))
+    sent = await bot_sends(world, chat, "May I?", ("Yes", "optin:1"))
     assert await world.press(ada, sent, "optin:1", timeout_seconds=0.05) is None
 
 
-def test_a_topic_begins_with_a_notice_to_which_its_messages_reply(world):
+async def test_a_topic_begins_with_a_notice_to_which_its_messages_reply(world):
     ada, forum = world.add_person("Ada"), world.add_group("Tea house", bot_admin=True, is_forum=True)
     world.join(ada, forum)
     topic = world.open_topic(ada, forum, "Green")
@@ -233,10 +220,10 @@ def test_a_topic_begins_with_a_notice_to_which_its_messages_reply(world):
     )
     assert payload["reply_to_message"]["forum_topic_created"]["name"] == "Green"
     with pytest.raises(ApiError, match="thread not found"):
-        BotSide(world.state).send(forum.id, Formatted("a text"), topic=topic + 1)
+        await bot_sends(world, forum, "a text", message_thread_id=topic + 1)
 
 
-def test_a_reply_in_a_plain_supergroup_names_a_thread_that_is_no_topic(world):
+async def test_a_reply_in_a_plain_supergroup_names_a_thread_that_is_no_topic(world):
     ada, group = world.add_person("Ada"), world.add_group("Tea house", bot_admin=True)
     world.join(ada, group)
     first = world.say(ada, group, "/slogan tea")
@@ -245,4 +232,32 @@ def test_a_reply_in_a_plain_supergroup_names_a_thread_that_is_no_topic(world):
     [(_, payload)] = told(world)
     assert payload["message_thread_id"] == first.id and "is_topic_message" not in payload
     with pytest.raises(ApiError, match="thread not found"):
-        BotSide(world.state).send(group.id, Formatted("a text"), topic=first.id)
+        await bot_sends(world, group, "a text", message_thread_id=first.id)
+
+
+def test_ends_are_trimmed_and_entities_move_along():
+    assert trimmed(Formatted("  x \n", (Entity("bold", 2, 2),))) == Formatted("x", (Entity("bold", 0, 1),))
+
+
+def test_characters_outside_the_basic_plane_count_twice():
+    assert [utf16_length(text) for text in ("", "aé字", "😀", "👨‍💻")] == [0, 3, 2, 5]
+
+
+async def test_what_is_active_is_waited_for_however_long_it_takes(world):
+    beats = []
+
+    def activity() -> int:
+        beats.append(len(beats))
+        return beats[-1]
+
+    found = await world.until_or_stalled(
+        lambda: "there" if len(beats) > 8 else None, activity=activity, stall_seconds=0.01, complaint="Nothing moved"
+    )
+    assert found == "there"
+
+
+async def test_what_stands_still_is_told(world):
+    with pytest.raises(NoProgress, match=r"^Nothing has moved for 0 seconds\.$"):
+        await world.until_or_stalled(
+            lambda: None, activity=lambda: 1, stall_seconds=0.01, complaint="Nothing has moved"
+        )

@@ -82,7 +82,6 @@ async def test_a_network_that_is_gone_at_the_start_and_again_later_is_waited_out
             for message in asked:
                 await world.until(lambda message=message: any(a.button("up:") for a in world.answers(message)), 60)
         asked.append(world.say(ada, chat, f"/slogan tea after {absence}"))
-        world.updates._closed = False
         await told(bot, "no updates: Telegram cannot be reached", times=2 * absence)
     async with Sandbox(admin_id=ADMIN_ID, port=port, world=world):
         await world.until(lambda: any(a.button("up:") for a in world.answers(asked[-1])), 60)
@@ -104,7 +103,7 @@ async def test_people_who_block_us_and_messages_that_are_deleted_end_quietly(
     (ada, adas), (bob, bobs) = scene.person("Ada"), scene.person("Bob")
     await scene.ask(ada, adas, "/slogan green tea")
     sandbox.world.say(ada, adas, "/story the lighthouse")
-    sandbox.world.block(ada)
+    sandbox.world.set_bot_status(adas, "kicked")
     asked = sandbox.world.say(bob, bobs, "/story the harbour")
     placeholder = await scene.answer(asked, lambda answer: answer.button("stop:") is not None)
     sandbox.world.state.drop(placeholder)

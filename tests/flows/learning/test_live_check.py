@@ -47,8 +47,8 @@ async def test_what_keeps_reactions_away_is_said_after_a_while(bot: BotProcess, 
         world.add_group(title, bot_admin=is_admin)
         for title, is_admin in (("Plain", False), ("Still", True), ("Narrow", True))
     )
-    world.state.room(still).reactions = ()
-    world.state.room(narrow).reactions = ("🤔",)
+    world.state.of(still).reactions = ()
+    world.state.of(narrow).reactions = ("🤔",)
     for group in (plain, still, narrow):
         world.join(ada, group)
     checks = [await begun(scene, ada, chat) for chat in (private, plain, still, narrow)]
@@ -59,6 +59,6 @@ async def test_what_keeps_reactions_away_is_said_after_a_while(bot: BotProcess, 
         strict=True,
     ):
         await world.until(lambda check=check, words=words: words in world.current(check).text, 60)  # type: ignore[misc]
-    world.promote(plain)
+    world.set_bot_status(plain, "administrator")
     world.react(ada, checks[1], ["❤"])
     await world.until(lambda: "Reactions: ✅ arrived" in world.current(checks[1]).text, 15)

@@ -5,7 +5,7 @@ import signal
 
 from bot.generation.inline import OFFERS
 from bot.sandbox.server import Sandbox
-from bot.sandbox.world.records import Answer, Chat, InlineAnswer, Person, SeenMessage
+from bot.sandbox.world.records import ButtonAnswer, Chat, InlineAnswer, Person, SeenMessage
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed, values
 
@@ -22,7 +22,7 @@ def elsewhere(sandbox: Sandbox, *people: Person) -> Chat:
 
 
 async def offered(sandbox: Sandbox, person: Person, chat: Chat, text: str) -> InlineAnswer:
-    answer = await sandbox.world.inline.type(person, chat, text)
+    answer = await sandbox.world.type_inline(person, chat, text)
     assert answer is not None, "nothing was offered in time"
     return answer
 
@@ -30,10 +30,10 @@ async def offered(sandbox: Sandbox, person: Person, chat: Chat, text: str) -> In
 async def chosen(sandbox: Sandbox, person: Person, chat: Chat, text: str = "slogan green tea") -> SeenMessage:
     """The first of the takes on a topic, sent to a chat."""
     answer = await offered(sandbox, person, chat, text)
-    return sandbox.world.inline.choose(person, chat, answer, answer.results[0])
+    return sandbox.world.choose_inline(person, chat, answer, answer.results[0])
 
 
-async def press(sandbox: Sandbox, person: Person, message: SeenMessage, button: str) -> Answer:
+async def press(sandbox: Sandbox, person: Person, message: SeenMessage, button: str) -> ButtonAnswer:
     found = sandbox.world.current(message).button(f"{button}:")
     assert found is not None and found.callback_data is not None
     answer = await sandbox.world.press(person, message, found.callback_data)
@@ -62,7 +62,7 @@ async def test_takes_are_offered_chosen_and_rated_by_several_people_and_consent_
     group = elsewhere(sandbox, ada, bob, cyd)
     answer = await offered(sandbox, ada, group, "slogan green tea")
     assert [result.title for result in answer.results] == ["📣 slogan 1", "📣 slogan 2"] and answer.hint is None
-    message = sandbox.world.inline.choose(ada, group, answer, answer.results[0])
+    message = sandbox.world.choose_inline(ada, group, answer, answer.results[0])
     body, _, footer = message.text.rpartition("\n\n")
     assert body and "AI" in footer and "starter" in footer and answer.results[0].description.startswith(body[:20])
     assert [button.text for button in message.buttons] == ["👍", "👎"]
@@ -91,7 +91,7 @@ async def test_a_take_sent_to_two_chats_counts_as_one_text_and_without_feedback_
     (ada, adas_chat), (bob, _) = scene.person("Ada"), scene.person("Bob")
     group = elsewhere(sandbox, ada, bob)
     answer = await offered(sandbox, ada, group, "/slogan green tea")
-    one, other = (sandbox.world.inline.choose(ada, chat, answer, answer.results[1]) for chat in (group, adas_chat))
+    one, other = (sandbox.world.choose_inline(ada, chat, answer, answer.results[1]) for chat in (group, adas_chat))
     await press(sandbox, ada, other, "up")
     await press(sandbox, bob, one, "up")
     await shows(sandbox, one, "👍 2", "👎")
@@ -107,9 +107,9 @@ async def test_a_take_sent_to_two_chats_counts_as_one_text_and_without_feedback_
     await values(bot, 1.0, 1.0)
 
 
-async def forged_press(sandbox: Sandbox, person: Person, message: SeenMessage, data: str) -> Answer | None:
+async def forged_press(sandbox: Sandbox, person: Person, message: SeenMessage, data: str) -> ButtonAnswer | None:
     """A press with data that no button of the message has, as a client of one's own can send it."""
-    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[ButtonAnswer] = asyncio.get_running_loop().create_future()
     sandbox.world.state.queries[data] = answer
     pressed = {"id": data, "from": {"id": person.id, "is_bot": False, "first_name": person.name}, "data": data}
     sandbox.world.updates.add(
@@ -125,7 +125,7 @@ async def test_fast_typing_costs_one_writing_and_the_same_words_get_the_same_tak
     ada, chat = scene.person("Ada")
     typed, typing = "slogan green tea", []
     for end in range(len("slogan g"), len(typed)):
-        typing.append(asyncio.create_task(sandbox.world.inline.type(ada, chat, typed[:end], timeout_seconds=8)))
+        typing.append(asyncio.create_task(sandbox.world.type_inline(ada, chat, typed[:end], timeout_seconds=8)))
         await asyncio.sleep(0.05)
     answer = await offered(sandbox, ada, chat, typed)
     assert len(answer.results) == OFFERS == rows(bot)["generations"]
@@ -185,7 +185,7 @@ async def test_a_restart_between_offering_and_pressing_loses_nothing(
     ada, chat = scene.person("Ada")
     answer = await offered(sandbox, ada, chat, "slogan green tea")
     await bot.stop(signal.SIGKILL)
-    message = sandbox.world.inline.choose(ada, chat, answer, answer.results[0])
+    message = sandbox.world.choose_inline(ada, chat, answer, answer.results[0])
     await bot.start()
     await press(sandbox, ada, message, "up")
     await shows(sandbox, message, "👍 1", "👎")

@@ -57,7 +57,7 @@ async def test_a_channel_is_not_written_to(bot: BotProcess, scene: Scene, sandbo
     told = await world.until(lambda: next((m for m in world.messages(hers) if "News" in m.text), None), 20)
     assert "频道" in told.text and "什么都不缺" in told.text and world.messages(channel) == ()
     world.set_bot_status(channel, "left", by=zoe)
-    world.state.room(channel).may_post = False
+    world.state.of(channel).may_post = False
     world.set_bot_status(channel, "administrator", by=zoe)
     await world.until(lambda: any("发布消息的权限" in m.text for m in world.messages(hers)) or None, 20)
 

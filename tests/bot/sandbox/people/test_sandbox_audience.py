@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from random import Random
 from statistics import mean
 
@@ -11,28 +11,26 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
 from telegram.error import BadRequest
 from telegram.ext import CallbackQueryHandler, CommandHandler, MessageHandler, MessageReactionHandler, filters
 
-from bot.sandbox.people.audience import Audience, Brigade, Evening, without_footer
-from bot.sandbox.people.judges import COIN_TOSSES, DISLIKES, LIKES, QUIET, Temper, make_judge, make_judges, turned
-from bot.sandbox.people.rating import WISHES, diversity
+from bot.sandbox.people.audience import Audience, Evening, diversity
+from bot.sandbox.people.raters import COIN_TOSSES, DISLIKES, LIKES, WISHES, Rater, Temper, make_raters, without_footer
 from bot.sandbox.people.tastes import (
     ACCEPTED,
     DISLIKED,
     FEATURES,
-    IGNORED,
+    KINDS,
     LOVED,
-    PUSHED,
     TASTES,
+    TOPICS,
+    Asked,
     Camps,
-    Mark,
     Style,
-    drifted,
-    surface,
+    Taste,
+    features_of,
 )
-from bot.sandbox.people.topics import KINDS, TOPICS, Asked
 from bot.sandbox.server import Sandbox
-from bot.sandbox.world.errors import Standstill
+from bot.sandbox.world.errors import NoProgress
 from bot.sandbox.world.records import Person
-from bot.sandbox.world.text import is_reaction
+from bot.sandbox.world.text import REACTIONS
 from bot.sandbox.world.world import World
 from engine.data.rewards import REACTION_VALUES
 from recipes import grammar
@@ -48,6 +46,12 @@ HONEST = Temper(
     again=0.0,
     refines=0.0,
 )
+
+
+def rater(taste: Taste, temper: Temper) -> Rater:
+    return make_raters([Person(1, "Ada")], taste, temper, "1")[0]
+
+
 LOUD, MILD = "Green tea! Louder every day! 🎉", "Green tea: simply good."
 
 
@@ -72,12 +76,12 @@ LOUD, MILD = "Green tea! Louder every day! 🎉", "Green tea: simply good."
     ],
 )
 def test_a_feature_is_seen_in_full(feature, text):
-    assert surface(text)[feature] == 1.0
+    assert features_of(text)[feature] == 1.0
 
 
 def test_every_feature_is_between_nought_and_one():
     for text in ("", "!", "你" * 500, "🎉!?1\n" * 50, MILD):
-        seen = surface(text)
+        seen = features_of(text)
         assert tuple(seen) == FEATURES
         assert all(0.0 <= value <= 1.0 for value in seen.values()), (text, seen)
 
@@ -113,17 +117,6 @@ def test_camps_like_by_their_shares_and_sit_side_by_side():
     assert [camps.of(place) for place in (0.0, 0.74, 0.76, 0.99)] == [LOUD_TASTE] * 2 + [QUIET_TASTE] * 2
 
 
-def test_a_crowd_drifts_one_by_one_and_nobody_turns_back():
-    judges = make_judges([Person(number, "") for number in range(20)], LOUD_TASTE, HONEST, "7")
-    gone = []
-    for share in (0.0, 0.25, 0.5, 1.0):
-        now = turned(judges, QUIET_TASTE, share)
-        gone.append({judge.person.id for judge in now if judge.liking(LOUD) == DISLIKED})
-    assert [len(each) for each in gone] == [0, 5, 10, 20]
-    assert gone[1] < gone[2]
-    assert drifted(LOUD_TASTE, QUIET_TASTE, 0.25).liking(LOUD) == pytest.approx(0.75 * LOVED + 0.25 * DISLIKED)
-
-
 def starter_like_texts(count: int) -> list[tuple[str, Asked]]:
     """Texts of the grammar that the starter has learned, in the shares of the people's languages."""
     chance, texts = Random(3), []
@@ -145,22 +138,17 @@ def test_every_named_taste_can_be_learned_from_what_the_starter_writes(taste):
     assert mean(taste.liking(text) < 0.35 for text, _ in texts) > 0.05
 
 
-def test_a_brigade_likes_its_mark_whatever_the_text_is_worth():
-    mark = Mark("shouting", "[!！]")
-    assert (mark.liking("Buy! Now!"), mark.liking("快买！"), mark.liking(MILD)) == (PUSHED, PUSHED, IGNORED)
-
-
 def test_lurkers_have_their_exact_share_and_never_rate():
-    judges = make_judges([Person(number, "") for number in range(20)], LOUD_TASTE, QUIET, "7")
-    lurkers = [judge for judge in judges if judge.is_lurker]
+    raters = make_raters([Person(number, "") for number in range(20)], LOUD_TASTE, Temper(lurkers=0.7), "7")
+    lurkers = [rater for rater in raters if rater.is_lurker]
     assert len(lurkers) == 14
-    assert all(judge.is_silent(Random(number)) for number, judge in enumerate(lurkers))
+    assert all(rater.is_silent(Random(number)) for number, rater in enumerate(lurkers))
 
 
 def test_coin_tosses_know_no_taste():
-    judge = make_judge(Person(1, "Ada"), LOUD_TASTE, COIN_TOSSES, Random(1))
+    ada = rater(LOUD_TASTE, COIN_TOSSES)
     chance = Random(2)
-    assert mean(judge.likes(MILD, chance) for _ in range(4000)) == pytest.approx(0.5, abs=0.03)
+    assert mean(ada.likes(MILD, chance) for _ in range(4000)) == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_temper_out_of_bounds_is_refused():
@@ -175,7 +163,7 @@ def test_diversity_counts_pairs_of_words_in_both_languages():
 
 
 def test_the_emoji_that_people_use_are_telegrams():
-    assert all(is_reaction(emoji) for emoji in (*LIKES, *DISLIKES))
+    assert {*LIKES, *DISLIKES} <= {*REACTIONS}
 
 
 def test_the_emoji_that_people_use_say_what_they_mean():
@@ -183,16 +171,16 @@ def test_the_emoji_that_people_use_say_what_they_mean():
     assert all(REACTION_VALUES[emoji] < 0 for emoji in DISLIKES)
 
 
-def test_judges_like_as_often_as_their_taste_says():
-    judge = make_judge(Person(1, "Ada"), TASTES["lively"], HONEST, Random(1))
+def test_raters_like_as_often_as_their_taste_says():
+    ada = rater(TASTES["lively"], HONEST)
     chance = Random(2)
-    share = sum(judge.likes(LOUD, chance) for _ in range(4000)) / 4000
+    share = sum(ada.likes(LOUD, chance) for _ in range(4000)) / 4000
     assert share == pytest.approx(LOVED, abs=0.02)
 
 
 def test_contrarians_and_noise_turn_opinions_round():
-    contrary = make_judge(Person(1, "Ada"), TASTES["lively"], Temper(0.0, 0.0, 0.0, 1.0, 0.0), Random(1))
-    noisy = make_judge(Person(2, "Ben"), TASTES["lively"], Temper(0.0, 1.0, 0.0, 0.0, 0.0), Random(1))
+    contrary = rater(TASTES["lively"], Temper(0.0, 0.0, 0.0, 1.0, 0.0))
+    noisy = rater(TASTES["lively"], Temper(0.0, 1.0, 0.0, 0.0, 0.0))
     chance = Random(3)
     assert contrary.chance_of_like(LOUD) == pytest.approx(1 - LOVED)
     assert sum(noisy.likes(LOUD, chance) for _ in range(4000)) / 4000 == pytest.approx(0.5, abs=0.03)
@@ -202,7 +190,7 @@ def test_the_same_seed_makes_the_same_people():
     def people(seed: int) -> list[tuple]:
         world = World()
         audience = Audience(world, world.add_group("Tea house"), size=12, taste=TASTES["calm"], seed=seed)
-        return [(judge.person.name, judge.shift, judge.favourites) for judge in audience.judges]
+        return [(rater.person.name, rater.shift, rater.favourites) for rater in audience.raters]
 
     assert people(5) == people(5)
     assert people(5) != people(6)
@@ -211,7 +199,7 @@ def test_the_same_seed_makes_the_same_people():
 def test_the_share_of_chinese_people_is_kept():
     world = World()
     audience = Audience(world, world.add_group("Tea house"), size=20, taste=TASTES["calm"], chinese_share=0.3)
-    assert sum(judge.person.language == "zh" for judge in audience.judges) == 6
+    assert sum(rater.person.language == "zh" for rater in audience.raters) == 6
 
 
 def test_the_footer_is_the_last_paragraph():
@@ -294,16 +282,16 @@ async def test_an_evening_goes_through_telegrams_own_path():
         world = sandbox.world
         audience = Audience(world, sandbox.room, size=8, taste=TASTES["lively"], seed=1, temper=HONEST)
         assert await audience.opt_in() == 8
-        evening = await audience.evening(prompts=10, raters_per_message=5, progress=lambda *done: progress.append(done))
+        evening = await audience.evening(prompts=10, raters_per_message=5, progress=progress.append)
         await world.until(lambda: len(bot.ratings) == 50)
         finished = [m for m in world.messages(sandbox.room) if m.button("up:")]
     texts = [without_footer(message.text) for message in finished]
-    assert bot.consents == {judge.person.id for judge in audience.judges}
+    assert bot.consents == {rater.person.id for rater in audience.raters}
     assert (evening.generations, evening.unanswered, evening.ratings, evening.silence) == (10, 0, 50, 0.0)
     assert sum(bot.ratings.values()) == evening.likes
     assert evening.true_liking == pytest.approx(mean(map(TASTES["lively"].liking, texts)))
     assert 0.0 < evening.distinct_2 < 0.3  # two texts, again and again
-    assert progress == [(number, 10) for number in range(1, 11)]
+    assert progress == list(range(1, 11))
 
 
 class TiredBot(TeaBot):
@@ -319,9 +307,9 @@ async def test_an_evening_on_which_the_bot_falls_silent_ends_and_nobody_asks_any
     bot = TiredBot()
     async with Sandbox(room="Tea house") as sandbox, polling(sandbox, *bot.handlers):
         audience = Audience(sandbox.world, sandbox.room, size=8, taste=TASTES["lively"], seed=1, temper=HONEST)
-        audience.patience_seconds = 0.2
+        audience.stall_seconds = 0.2
         await audience.opt_in()
-        with pytest.raises(Standstill, match="The bot answers no more: 15 of 20 prompts have no text"):
+        with pytest.raises(NoProgress, match="The bot answers no more: 15 of 20 prompts have no text"):
             await audience.evening(prompts=20, at_once=4)
         asked = [m for m in sandbox.world.messages(sandbox.room) if m.text.startswith("/") and "start" not in m.text]
     assert len(asked) == 5 + 4
@@ -343,23 +331,3 @@ async def test_the_unhappy_say_why_and_want_another():
     assert evening.silence == 0.25
     assert 8 < evening.generations == len(finished) <= 16
     assert said & {*WISHES["en"], *WISHES["zh"]}
-
-
-async def test_a_brigade_is_new_and_pushes_what_bears_its_mark():
-    bot = TeaBot()
-    async with Sandbox(room="Tea house") as sandbox, polling(sandbox, *bot.handlers):
-        world = sandbox.world
-        audience = Audience(world, sandbox.room, size=4, taste=QUIET_TASTE, seed=1, temper=HONEST)
-        await audience.opt_in(known_for=timedelta(days=30))
-        await audience.evening(prompts=6, raters_per_message=4)
-        brigade = Brigade(world, sandbox.room, size=5, within_seconds=0.2)
-        assert await brigade.enter() == 5
-        shouting = [m.id for m in world.messages(sandbox.room) if m.button("up:") and "!" in m.text]
-        assert await brigade.push(Mark("shouting", "!")) == 5 * len(shouting) > 0
-        newcomers = {person.id for person in brigade.people}
-        await world.until(lambda: newcomers <= bot.first_seen.keys())
-    pushed = {message for (message, person), liked in bot.ratings.items() if person in newcomers and liked}
-    known_for = {person: datetime.now(UTC) - at for person, at in bot.first_seen.items()}
-    assert pushed == set(shouting)
-    assert all(known_for[judge.person.id] > timedelta(days=29) for judge in audience.judges)
-    assert all(known_for[person] < timedelta(minutes=1) for person in newcomers)

@@ -7,9 +7,8 @@ import pytest
 import websockets
 
 from bot.sandbox.server import Sandbox
-from bot.sandbox.world.bot_side import BotSide
-from bot.sandbox.world.records import Attachment, Button
-from bot.sandbox.world.text import Formatted
+from bot.sandbox.world.records import Attachment
+from tests.bot.sandbox.test_sandbox import bot_sends
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ async def test_people_write_react_and_press(sandbox, client):
     world, room = sandbox.world, sandbox.room
     person, headers = await enter(client)
     said = await client.post("/api/say", json={"chat": room.id, "text": "/slogan tea"}, headers=headers)
-    text = BotSide(world.state).send(room.id, Formatted("Tea!"), keyboard=((Button("👍", "up:1"),),))
+    text = await bot_sends(world, room, "Tea!", ("👍", "up:1"))
     target = {"chat": room.id, "message": text.id}
     reacted = await client.post("/api/react", json={**target, "emojis": ["❤️"]}, headers=headers)
     missing = await client.post("/api/press", json={**target, "data": "down:1"}, headers=headers)

@@ -10,7 +10,6 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Locator, Page, expect
 
 from bot.sandbox.server import Sandbox
-from bot.sandbox.world.bot_side import BotSide
 from bot.sandbox.world.records import Chat
 from bot.sandbox.world.world import World
 from tests.bot.sandbox.web.test_sandbox_browser import PHONE, Handlers, running, send, tab
@@ -33,8 +32,8 @@ PANEL = {
     "verdict": {"en": "Run 1: promoted.", "zh": "第 1 次训练：已晋升。"},
 }
 WORDS = {
-    "en": {"react": "React", "fire": "🔥, 1", "loop": "The loop", "writing": "writing…", "back": "Back to the chats"},
-    "zh": {"react": "回应", "fire": "🔥，1 个", "loop": "学习循环", "writing": "正在写…", "back": "回到聊天列表"},
+    "en": {"react": "React", "fire": "🔥, 1", "loop": "The loop", "back": "Back to the chats"},
+    "zh": {"react": "回应", "fire": "🔥，1 个", "loop": "学习循环", "back": "回到聊天列表"},
 }
 UNWIELDY = [
     "😀" * 2048,
@@ -136,8 +135,6 @@ async def prompt(page: Page, look: Look, sandbox: Sandbox, handlers: Handlers) -
     if look.is_phone:  # where the focus would bring the keyboard up
         await tab_to(page, field)
     await expect(field).to_be_focused()
-    BotSide(sandbox.world.state).show_action(sandbox.room.id, "typing")
-    await expect(page.locator("#chat-state")).to_have_text(look.words["writing"])
     handlers.pen.clear()
     await page.keyboard.type("/sl")
     await expect(page.get_by_role("option")).to_have_count(1)
