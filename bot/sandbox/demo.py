@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from bot.common.errors import DemoError, StartError
+from bot.common.tasks import cancel
 from bot.reporting.charts import Satisfaction, draw_satisfaction
 from bot.sandbox.bot_process import BotChild
 from bot.sandbox.observer import Observer
@@ -120,22 +121,20 @@ async def _show(plan: DemoPlan, console: Console, stop: asyncio.Event) -> None:
             await _unless_bot_ends(bot, stop.wait())
 
 
-async def _unless_bot_ends(bot: BotChild, show: Awaitable[object]) -> None:
+async def _unless_bot_ends(bot: BotChild, show: Coroutine[object, object, object]) -> None:
     """See the show through.
 
     Raises:
         NoProgress: the bot has ended meanwhile, or the show says so.
     """
-    showing, ending = asyncio.ensure_future(show), asyncio.create_task(bot.ended())
+    showing, ending = asyncio.create_task(show), asyncio.create_task(bot.ended())
     try:
         await asyncio.wait({showing, ending}, return_when=asyncio.FIRST_COMPLETED)
         if not showing.done():
             raise NoProgress(ending.result())
         await showing
     finally:
-        showing.cancel()
-        ending.cancel()
-        await asyncio.gather(showing, ending, return_exceptions=True)
+        await cancel(showing, ending)
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bot.common.http_server import listen, serving
+from bot.common.tasks import cancel
 from bot.sandbox.api.faults import Faults, FloodGate, FloodLimits
 from bot.sandbox.api.methods import Methods
 from bot.sandbox.api.server import BotApi, Call
@@ -111,8 +112,7 @@ async def in_background(work: Coroutine[object, object, object]) -> AsyncIterato
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await cancel(task)
 
 
 def _listen(host: str, port: int) -> socket.socket:

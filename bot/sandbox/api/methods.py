@@ -183,11 +183,11 @@ class Methods:
 
     async def send_photo(self, params: Params) -> object:
         """Send a PNG with a caption."""
-        return self._send(params, _checked_caption(params), self._kept(params.upload("photo"), "photo"))
+        return self._send(params, _checked_caption(params), self._stored(params.upload("photo"), "photo"))
 
     async def send_document(self, params: Params) -> object:
         """Send any file with a caption."""
-        return self._send(params, _checked_caption(params), self._kept(params.upload("document"), "document"))
+        return self._send(params, _checked_caption(params), self._stored(params.upload("document"), "document"))
 
     async def edit_message_text(self, params: Params) -> object:
         """Replace the text of a message; without reply_markup its keyboard goes."""
@@ -232,7 +232,7 @@ class Methods:
         )
         return self._state.json_of(sent)
 
-    def _kept(self, upload: Upload, kind: Literal["photo", "document"]) -> Attachment:
+    def _stored(self, upload: Upload, kind: Literal["photo", "document"]) -> Attachment:
         size = len(upload.content)
         if not size:
             raise bad_request("file must be non-empty")

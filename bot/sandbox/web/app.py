@@ -24,6 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from bot.common.tasks import cancel
 from bot.sandbox.world.errors import WorldError
 from bot.sandbox.world.records import Attachment, Chat, Event, Json, Person, SeenMessage, Service
 from bot.sandbox.world.state import ChatState, State
@@ -182,8 +183,7 @@ class WebChat:
             except WebSocketDisconnect:
                 pass
             finally:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+                await cancel(telling)
 
     async def _tell(self, socket: WebSocket, person_id: int, events: "asyncio.Queue[Event]") -> None:
         await socket.send_json(snapshot(self._state, self._state.people[person_id]) | {"panel": self._panel})
