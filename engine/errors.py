@@ -1,5 +1,7 @@
 """The engine's exceptions. Every message is one sentence that a person can act on."""
 
+from pydantic import ValidationError
+
 
 class EngineError(Exception):
     """Anything that went wrong in the engine or on the way to it."""
@@ -43,3 +45,9 @@ class DeadlineExceeded(EngineError):
 
 class RunError(EngineError):
     """A training run cannot go on; the run folder says why."""
+
+
+def first_problem(error: ValidationError, whole: str) -> str:
+    """The first field that is wrong, `whole` where it is everything, and what is wrong with it."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"

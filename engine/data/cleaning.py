@@ -1,4 +1,4 @@
-"""Which texts are not worth learning from, and which say the same again. Knows strings, no ratings or tokens."""
+"""Which texts are not worth learning from, and which say the same again."""
 
 import math
 import unicodedata

@@ -1,16 +1,7 @@
-"""The data card of a run: what its dataset holds, who it comes from, and what was left out and why.
+"""Rated texts: the rows of dataset.jsonl, the training examples that the label model makes of them, and the data card.
 
-Knows counts, and people and chats by the first letters of their pseudonyms; nothing of what anybody wrote.
-
-Rated texts: the rows of dataset.jsonl, and the training examples that the label model makes of them.
-
-A row is one generation with its current ratings. Knows people, chats and versions only as opaque names (the bot
-gives pseudonyms and decides who has consented); knows nothing of tokens or models.
-
-Who asks for a text: the segments in which a candidate must not be worse, whatever it is on the whole.
-
-Training on feedback can learn to please a few while the mean rises (Williams et al. 2024, arXiv 2411.02306), so that
-the gate looks at each segment alone. Knows examples; knows nothing of models or of the decision.
+A row is one generation with its current ratings. People, chats and versions are opaque names: the bot gives pseudonyms
+and decides who has consented.
 """
 
 import re
@@ -25,73 +16,22 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from engine.api.types import Message, group_of
 from engine.data.cleaning import fault_of, first_alike
 from engine.data.rewards import SIGNAL_WEIGHTS, Signal, Vote, label_generations, rating_weights, relative_tenures
-from engine.data.vote_rings import in_brigades
-from engine.errors import RunError
+from engine.data.vote_rings import in_vote_rings
+from engine.errors import RunError, first_problem
 from engine.safety.filter import Findings
 
+HEAVY_SHARE = 0.1
+"""The tenth of the raters who rate most."""
+_NEW_RATINGS = 3
 _MOST_NAMED = 10
-_OTHERS = "others"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataCard:
-    """What a dataset holds, who it comes from, and what was left out and why. People and chats by short pseudonyms."""
-
-    generations: int
-    ratings: int
-    """Counted in labels, or on texts that were dropped."""
-    raters: int
-    chats: int
-    prompts: int
-    likes: int
-    """Examples with a positive label."""
-    dislikes: int
-    newcomers: int
-    """Raters with less than their full weight."""
-    set_aside: int
-    """Ratings that came from a brigade."""
-    like_share: float
-    """Of the examples' |value| x weight; training balances it (`engine.training.kto.balanced_weights`)."""
-    kinds: dict[str, int]
-    versions: dict[str, int] = field(default_factory=dict)
-    by_chat: dict[str, int] = field(default_factory=dict)
-    """Texts."""
-    best_of: dict[str, int] = field(default_factory=dict)
-    """n -> texts chosen out of n."""
-    signals: dict[str, int] = field(default_factory=dict)
-    """Ratings by where they come from."""
-    reasons: dict[str, int] = field(default_factory=dict)
-    """Why people disliked what they disliked, where they told."""
-    rater_shares: dict[str, float] = field(default_factory=dict)
-    """Of all ratings' weight: the ten who hold most, and the others together."""
-    brigades: dict[str, int] = field(default_factory=dict)
-    """Rater -> ratings set aside."""
-    dropped: dict[str, int] = field(default_factory=dict)
-    """Reason -> texts: those of `engine.data.cleaning`, `unsafe_` and a category of `engine.safety`, `duplicate`
-    (merged
-    into the first that says the same), `brigade` (only set-aside ratings), `unrated`, `undecided` (votes cancel)."""
-
-
-def shares(votes: Sequence[Vote]) -> dict[str, float]:
-    """Of all votes' weight, what the ten who hold most hold, the most first, and the others together."""
-    weights: dict[str, float] = defaultdict(float)
-    for vote, weight in zip(votes, rating_weights(votes), strict=True):
-        weights[vote.rater] += weight
-    total = sum(weights.values())
-    ranked = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
-    named = {short(rater): weight / total for rater, weight in ranked[:_MOST_NAMED]}
-    rest = sum(weight for _, weight in ranked[_MOST_NAMED:])
-    return {**named, _OTHERS: rest / total} if rest else named
-
-
-def short(pseudonym: str) -> str:
-    """Enough of a pseudonym to find it again."""
-    return pseudonym[:8]
+_PSEUDONYM_LETTERS = 8
+"""Enough of a pseudonym to find it again."""
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One person's current verdict on one generation."""
+    """What one person thinks of one generation at present."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -125,7 +65,7 @@ class RatedGeneration:
     text: str
     ratings: tuple[Rating, ...]
     best_of: int = 1
-    """It was the best of so many by the taste of the moment; 1 is as the model wrote it."""
+    """It was the best of so many by the preferences of the moment; 1 is as the model wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +89,45 @@ class Example:
     at: str = ""
     """When the latest counted rating was given, ISO 8601, UTC."""
     best_of: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCard:
+    """What a dataset holds, who it comes from, and what was left out and why. People and chats by short pseudonyms."""
+
+    generations: int
+    ratings: int
+    """Counted in labels, or on texts that were dropped."""
+    raters: int
+    chats: int
+    prompts: int
+    likes: int
+    """Examples with a positive label."""
+    dislikes: int
+    newcomers: int
+    """Raters with less than their full weight."""
+    set_aside: int
+    """Ratings that came from a vote ring."""
+    like_share: float
+    """Of the examples' |value| x weight; training balances it (`engine.training.kto.balanced_weights`)."""
+    kinds: dict[str, int]
+    versions: dict[str, int] = field(default_factory=dict)
+    by_chat: dict[str, int] = field(default_factory=dict)
+    """Texts."""
+    best_of: dict[str, int] = field(default_factory=dict)
+    """n -> texts chosen out of n."""
+    signals: dict[str, int] = field(default_factory=dict)
+    """Ratings by where they come from."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why people disliked what they disliked, where they told."""
+    rater_shares: dict[str, float] = field(default_factory=dict)
+    """Of all ratings' weight: the ten who hold most, and the others together."""
+    brigades: dict[str, int] = field(default_factory=dict)
+    """Rater -> ratings set aside."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Reason -> texts: those of `engine.data.cleaning`, `unsafe_` and a category of `engine.safety`, `duplicate`
+    (merged into the first that says the same), `brigade` (only set-aside ratings), `unrated`, `undecided` (votes
+    cancel)."""
 
 
 _ROW = TypeAdapter(RatedGeneration)
@@ -178,17 +157,11 @@ def read_dataset(path: Path) -> tuple[RatedGeneration, ...]:
 
 
 def read_row(line: bytes, where: str) -> RatedGeneration:
-    """Read one line.
-
-    Raises:
-        RunError: it is not a rated generation; the sentence says where.
-    """
+    """Read one line; RunError with `where` in its sentence if it is not a rated generation."""
     try:
         row = _ROW.validate_json(line)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the line"
-        raise RunError(f"{where}: {field}: {first['msg']}.") from error
+        raise RunError(f"{where}: {first_problem(error, 'the line')}.") from error
     for rating in row.ratings:
         if not -1.0 <= rating.value <= 1.0:
             raise RunError(f"{where}: a rating of {rating.value} is not within -1 and 1.")
@@ -210,13 +183,13 @@ def examples_of(
     dropped: Counter[str] = Counter()
     kept = _merge_duplicates(_sound(sorted(rows, key=lambda row: row.id), findings, dropped), dropped)
     pairs = [(row, rating) for row in kept for rating in row.ratings]
-    cast = [_vote(row, rating) for row, rating in pairs]
-    aside = in_brigades(cast)
-    votes = [vote for vote, is_aside in zip(cast, aside, strict=True) if not is_aside]
-    brigades = Counter(vote.rater for vote, is_aside in zip(cast, aside, strict=True) if is_aside)
-    counted: dict[str, list[Rating]] = defaultdict(list)
-    for (row, rating), is_aside in zip(pairs, aside, strict=True):
-        if not is_aside:
+    all_votes = [_vote(row, rating) for row, rating in pairs]
+    votes, counted, set_aside = [], defaultdict[str, list[Rating]](list), Counter[str]()
+    for (row, rating), vote, is_aside in zip(pairs, all_votes, in_vote_rings(all_votes), strict=True):
+        if is_aside:
+            set_aside[vote.rater] += 1
+        else:
+            votes.append(vote)
             counted[row.id].append(rating)
     labels = label_generations(votes)
     examples = []
@@ -238,19 +211,53 @@ def examples_of(
         likes=sum(example.value > 0.0 for example in examples),
         dislikes=sum(example.value < 0.0 for example in examples),
         newcomers=sum(tenure < 1.0 for tenure in relative_tenures(votes).values()),
-        set_aside=brigades.total(),
+        set_aside=set_aside.total(),
         like_share=likes / (likes + dislikes) if examples else 0.0,
         kinds=dict(Counter(row.kind for row in kept)),
         versions=dict(Counter(row.version for row in kept)),
-        by_chat=dict(Counter(short(row.chat) for row in kept)),
+        by_chat=dict(Counter(row.chat[:_PSEUDONYM_LETTERS] for row in kept)),
         best_of=dict(Counter(str(row.best_of) for row in kept)),
         signals=dict(Counter(vote.signal for vote in votes)),
         reasons=dict(Counter(rating.reason for ratings in counted.values() for rating in ratings if rating.reason)),
         rater_shares=shares(votes),
-        brigades={short(rater): count for rater, count in sorted(brigades.items())},
+        brigades={rater[:_PSEUDONYM_LETTERS]: count for rater, count in sorted(set_aside.items())},
         dropped=dict(dropped),
     )
     return tuple(examples), card
+
+
+def shares(votes: Sequence[Vote]) -> dict[str, float]:
+    """Of all votes' weight, what the ten who hold most hold, the most first, and the others together."""
+    weights: dict[str, float] = defaultdict(float)
+    for vote, weight in zip(votes, rating_weights(votes), strict=True):
+        weights[vote.rater] += weight
+    total = sum(weights.values())
+    ranked = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+    named = {rater[:_PSEUDONYM_LETTERS]: weight / total for rater, weight in ranked[:_MOST_NAMED]}
+    rest = sum(weight for _, weight in ranked[_MOST_NAMED:])
+    return {**named, "others": rest / total} if rest else named
+
+
+def segments_of(examples: Sequence[Example]) -> dict[str, tuple[str, ...]]:
+    """Each prompt's segments, by its group: language, kind, chat, and whether its raters rate much or little.
+
+    A candidate must not be worse in any of them, whatever it is on the whole: training on feedback can learn to please
+    a few while the mean rises (Williams et al. 2024, arXiv 2411.02306).
+    """
+    counts = Counter(rater for example in examples for rater in example.raters)
+    ranked = [rater for rater, _ in counts.most_common()]
+    heavy = set(ranked[: max(1, round(HEAVY_SHARE * len(ranked)))])
+    new = {rater for rater, count in counts.items() if count <= _NEW_RATINGS}
+    segments: dict[str, dict[str, None]] = defaultdict(dict)
+    for example in examples:
+        language = "zh" if _CHINESE.search(example.messages[-1].content) else "en"
+        names = [f"language {language}", f"kind {example.kind}", f"chat {example.chat[:_PSEUDONYM_LETTERS]}"]
+        if heavy & set(example.raters):
+            names.append("heavy raters")
+        if new & set(example.raters):
+            names.append("new people")
+        segments[example.group].update(dict.fromkeys(names))
+    return {group: tuple(names) for group, names in segments.items()}
 
 
 def _sound(rows: Iterable[RatedGeneration], findings: Findings, dropped: Counter[str]) -> list[RatedGeneration]:
@@ -333,27 +340,3 @@ def _example(row: RatedGeneration, counted: Sequence[Rating], *, value: float, w
         at=max(rating.at for rating in counted),
         best_of=row.best_of,
     )
-
-
-HEAVY_SHARE = 0.1
-"""The tenth of the raters who rate most."""
-_NEW_RATINGS = 3
-_CHINESE = re.compile(r"[\u3400-\u9fff]")
-
-
-def segments_of(examples: Sequence[Example]) -> dict[str, tuple[str, ...]]:
-    """Each prompt's segments, by its group: language, kind, chat, and whether its raters rate much or little."""
-    counts = Counter(rater for example in examples for rater in example.raters)
-    ranked = [rater for rater, _ in counts.most_common()]
-    heavy = set(ranked[: max(1, round(HEAVY_SHARE * len(ranked)))])
-    new = {rater for rater, count in counts.items() if count <= _NEW_RATINGS}
-    segments: dict[str, dict[str, None]] = defaultdict(dict)
-    for example in examples:
-        language = "zh" if _CHINESE.search(example.messages[-1].content) else "en"
-        names = [f"language {language}", f"kind {example.kind}", f"chat {example.chat[:8]}"]
-        if heavy & set(example.raters):
-            names.append("heavy raters")
-        if new & set(example.raters):
-            names.append("new people")
-        segments[example.group].update(dict.fromkeys(names))
-    return {group: tuple(names) for group, names in segments.items()}

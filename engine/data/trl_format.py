@@ -6,8 +6,7 @@ One JSON object a line, conversational, as `trl.KTOTrainer` takes it; it looks a
      "label": true, "value": 0.83, "weight": 0.5}
 
 value and weight are those of an `engine.data.dataset.Example`. Read are these, the same with plain strings as prompt
-and
-completion, and the rows of a run's dataset.jsonl. Knows files and texts, no tokens.
+and completion, and the rows of a run's dataset.jsonl.
 """
 
 import json
@@ -20,13 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from engine.api.types import Message
 from engine.data.dataset import Example, RatedGeneration, Rating, read_row
 from engine.data.rewards import LABEL_PSEUDO_VOTES
-from engine.errors import RunError
+from engine.errors import RunError, first_problem
 
 _MOST_VOTES = 50
 
 
 def kto_record(example: Example) -> Mapping[str, object]:
-    """A labelled text for TRL."""
+    """A labelled text as TRL takes it."""
     return {
         "prompt": [{"role": message.role, "content": message.content} for message in example.messages],
         "completion": [{"role": "assistant", "content": example.text}],
@@ -42,7 +41,7 @@ def kto_lines(examples: Iterable[Example]) -> Iterable[str]:
 
 
 def read_ratings(path: Path) -> tuple[RatedGeneration, ...]:
-    """Read a file of ratings in any of the formats, line by line; other keys are TRL's business and left alone.
+    """Read a file of ratings in any of the formats; other keys are TRL's business and left alone.
 
     Nobody is named in TRL's files. So each line counts as rated by people of its own, all of one opinion, as many as
     its weight stands for: one where none is given.
@@ -76,7 +75,7 @@ class _Preference(BaseModel):
     weight: float | None = Field(None, gt=0.0, lt=1.0)
 
     @model_validator(mode="after")
-    def _is_of_one_mind(self) -> Self:
+    def _label_matches_value(self) -> Self:
         if self.value is not None and (self.value > 0.0) != self.label:
             raise ValueError(f"the label {self.label} does not go with the value {self.value}".lower())
         return self
@@ -84,22 +83,17 @@ class _Preference(BaseModel):
 
 def _row(line: bytes, number: int, path: Path) -> RatedGeneration:
     """A line in whichever format it is."""
+    where = f"{path}, line {number}"
     try:
         parsed: Any = json.loads(line)
     except ValueError as error:
-        raise RunError(f"{path}, line {number} is not JSON.") from error
+        raise RunError(f"{where} is not JSON.") from error
     if isinstance(parsed, dict) and "ratings" in parsed:
-        return read_row(line, f"{path}, line {number}")
+        return read_row(line, where)
     try:
         preference = _Preference.model_validate(parsed)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the line"
-        raise RunError(f"{path}, line {number}: {field}: {first['msg']}.") from error
-    return _rated(preference, number)
-
-
-def _rated(preference: _Preference, number: int) -> RatedGeneration:
+        raise RunError(f"{where}: {first_problem(error, 'the line')}.") from error
     prompt, completion = preference.prompt, preference.completion
     value = preference.value if preference.value is not None else 1.0 if preference.label else -1.0
     return RatedGeneration(

@@ -1,12 +1,12 @@
-"""Brigades: fresh accounts that push the same texts the same way, against everybody else or where nobody else looks.
+"""Vote rings: fresh accounts that push the same texts the same way, against everybody else or where nobody else looks.
 
-Lockstep as in CopyCatch (Beutel et al., WWW 2013): a group of raters who give the same verdict on the same texts within
+Lockstep as in CopyCatch (Beutel et al., WWW 2013): a group of raters who rate the same texts alike within
 a window of time. There the null is silence; here it is that newcomers are honest and as accurate as established
 people, who may well agree with one another because a text is plainly good. So three rules:
 
 * **Fresh** is who has less than half of the median tenure (`engine.data.rewards.relative_tenures`). Where all are new,
   nobody is fresh.
-* A **coincidence** of two fresh raters is the same verdict on a text, at most a day apart, that the established raters
+* A **coincidence** of two fresh raters is the same side on a text, at most a day apart, that the established raters
   of that text do not share. Let p be how often two established raters of a text agree, and a with p = a^2 + (1 - a)^2
   their accuracy. Of n texts that two honest newcomers both rated they then coincide, at most, on a share of::
 
@@ -15,13 +15,13 @@ people, who may well agree with one another because a text is plainly good. So t
   with n_against of the texts rated by established people and n_without by none. Two raters are **in step** if they
   coincide on k >= 3 texts and P(Binomial(n, q) >= k) <= min(0.01, 1 / number of fresh raters). (The binomial's tail
   bounds the one of unequal chances: Hoeffding 1956.)
-* A **brigade** is a set of raters each of whom is in step with at least four others of the set: the 4-core of that
+* A **ring** is a set of raters each of whom is in step with at least four others of the set: the 4-core of that
   graph. By chance a rater is in step with at most one other, and a random graph of mean degree 1 has no 4-core
   (Pittel, Spencer and Wormald 1996).
 
-Its members' coincidences with one another are set aside; whatever else they said counts. Knows opaque names, verdicts
-and times; nothing of texts. What it cannot see: four accounts or fewer, accounts that waited until they were
-established, members who take more than a day; these meet the caps of `engine.data.rewards`.
+Its members' coincidences with one another are set aside; whatever else they said counts. What it cannot see: four
+accounts or fewer, accounts that waited until they were established, members who take more than a day; these meet the
+caps of `engine.data.rewards`.
 """
 
 import math
@@ -43,8 +43,8 @@ _PRIOR_PAIRS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Ground:
-    """What the established raters say: of each text the sum of their verdicts' signs; and how often two agree."""
+class _Established:
+    """What the established raters say: of each text the sum of their votes' signs; and how often two agree."""
 
     leanings: Mapping[str, int]
     agreement: float
@@ -60,14 +60,14 @@ class _Ground:
         return ((1.0 - accuracy) ** 2 * against + self.agreement * (len(texts) - against)) / len(texts)
 
 
-def in_brigades(votes: Sequence[Vote]) -> tuple[bool, ...]:
+def in_vote_rings(votes: Sequence[Vote]) -> tuple[bool, ...]:
     """For each vote, in the order given, whether it is to be set aside."""
     tenures = relative_tenures(votes)
     fresh = [i for i, vote in enumerate(votes) if tenures[vote.rater] < FRESH_BELOW and vote.value]
     if len({votes[i].rater for i in fresh}) <= MIN_COMPANIONS:
         return (False,) * len(votes)
-    ground = _ground([vote for vote in votes if tenures[vote.rater] >= FRESH_BELOW])
-    coincidences = _coincidences(votes, [i for i in fresh if not ground.shares(votes[i])])
+    established = _established([vote for vote in votes if tenures[vote.rater] >= FRESH_BELOW])
+    coincidences = _coincidences(votes, [i for i in fresh if not established.shares(votes[i])])
     texts: dict[str, set[str]] = defaultdict(set)
     for i in fresh:
         texts[votes[i].rater].add(votes[i].generation)
@@ -75,16 +75,17 @@ def in_brigades(votes: Sequence[Vote]) -> tuple[bool, ...]:
     in_step = [
         pair
         for pair, met in coincidences.items()
-        if len(met) >= MIN_COINCIDENCES and _is_beyond_chance(len(met), texts[pair[0]] & texts[pair[1]], ground, limit)
+        if len(met) >= MIN_COINCIDENCES
+        and _is_beyond_chance(len(met), texts[pair[0]] & texts[pair[1]], established, limit)
     ]
     members = _core(in_step)
     aside = {i for pair in in_step if members.issuperset(pair) for both in coincidences[pair] for i in both}
     return tuple(i in aside for i in range(len(votes)))
 
 
-def _ground(established: Sequence[Vote]) -> _Ground:
+def _established(votes: Sequence[Vote]) -> _Established:
     likes, dislikes = Counter[str](), Counter[str]()
-    for vote in established:
+    for vote in votes:
         if vote.value:
             (likes if vote.value > 0.0 else dislikes)[vote.generation] += 1
     same = pairs = 0
@@ -92,11 +93,11 @@ def _ground(established: Sequence[Vote]) -> _Ground:
         same += math.comb(likes[text], 2) + math.comb(dislikes[text], 2)
         pairs += math.comb(likes[text] + dislikes[text], 2)
     leanings = {text: likes[text] - dislikes[text] for text in likes.keys() | dislikes.keys()}
-    return _Ground(leanings, (same + 0.75 * _PRIOR_PAIRS) / (pairs + _PRIOR_PAIRS))
+    return _Established(leanings, (same + 0.75 * _PRIOR_PAIRS) / (pairs + _PRIOR_PAIRS))
 
 
 def _coincidences(votes: Sequence[Vote], candidates: Sequence[int]) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """The pairs of raters, in order, and their pairs of votes of one verdict on one text within the window."""
+    """The pairs of raters, in order, and their pairs of votes on one side of one text within the window."""
     alike: dict[tuple[str, bool], list[int]] = defaultdict(list)
     for i in candidates:
         alike[votes[i].generation, votes[i].value > 0.0].append(i)
@@ -113,9 +114,9 @@ def _are_close(one: float | None, other: float | None) -> bool:
     return one is None or other is None or abs(one - other) <= WINDOW_SECONDS
 
 
-def _is_beyond_chance(met: int, shared: set[str], ground: _Ground, limit: float) -> bool:
+def _is_beyond_chance(met: int, shared: set[str], established: _Established, limit: float) -> bool:
     """P(Binomial(n, q) >= k) <= limit."""
-    n, q = len(shared), ground.chance(shared)
+    n, q = len(shared), established.chance(shared)
     tail = math.fsum(math.comb(n, k) * q**k * (1.0 - q) ** (n - k) for k in range(met, n + 1))
     return tail <= limit
 

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from engine.api.models import find_source
 from engine.api.types import Message
-from engine.errors import ModelError, RequestError
+from engine.errors import ModelError, RequestError, first_problem
 from engine.process import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
 
 _MOST_TOKENS = 16_384
@@ -104,9 +104,7 @@ def _read(lines: Iterable[bytes]) -> list[Answered]:
         try:
             asked.append(_LINE.validate_json(line))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise RequestError(f"Line {number}: {field}: {first['msg']}.") from error
+            raise RequestError(f"Line {number}: {first_problem(error, 'the line')}.") from error
     return asked
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from engine.errors import RunError
+from engine.errors import RunError, first_problem
 
 CONFIG_FILE = "config.json"
 
@@ -171,6 +171,4 @@ def read_config(run_dir: Path) -> RunConfig:
     except OSError as error:
         raise RunError(f"{CONFIG_FILE} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RunError(f"{CONFIG_FILE}: {name}: {first['msg']}.") from error
+        raise RunError(f"{CONFIG_FILE}: {first_problem(error, 'the file')}.") from error

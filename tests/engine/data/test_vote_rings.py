@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from engine.data.rewards import Vote
-from engine.data.vote_rings import in_brigades
+from engine.data.vote_rings import in_vote_rings
 
 DAY = 86_400.0
 
@@ -40,7 +40,7 @@ OLD = crowd("old", 60, tenure=1.0)
 
 
 def set_aside(votes: list[Vote]) -> list[Vote]:
-    return [vote for vote, aside in zip(votes, in_brigades(votes), strict=True) if aside]
+    return [vote for vote, aside in zip(votes, in_vote_rings(votes), strict=True) if aside]
 
 
 @pytest.mark.parametrize("texts", [BAD, UNSEEN])
@@ -92,4 +92,4 @@ def test_the_order_of_the_votes_does_not_matter():
 
 
 def test_no_votes_no_brigade():
-    assert in_brigades([]) == ()
+    assert in_vote_rings([]) == ()
