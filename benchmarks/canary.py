@@ -1,5 +1,6 @@
 """What live ratings do with a canary, in simulation: how often, how soon, and how often by mistake."""
 
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from random import Random
 
 from benchmarks.tables import Table, percentile
 from bot.learning.canary import DRIFT
-from engine.runs.ab_test import LONGEST_RATINGS, Arm, Decision, Opinion, arm_of, arm_of_counts, decide, fixed_size
+from engine.runs.ab_test import LONGEST_RATINGS, Arm, Decision, LiveRating, arm_of, binomial_variance, decide
 
 SIMULATIONS = 200
 LIKING = 0.65
@@ -29,6 +30,21 @@ REFERENCE_RATINGS = 300
 """Of the champion before, in the rows of a watch."""
 _LOOK_EVERY = 5
 """Texts on the canary's arm between two looks, in those rows."""
+
+
+def arm_of_counts(likes: int, ratings: int) -> Arm:
+    """An arm with one rating a text, from its counts alone."""
+    if not ratings:
+        return arm_of(())
+    liking = likes / ratings
+    return Arm(likes, ratings, ratings, liking, binomial_variance(liking, ratings))
+
+
+def fixed_size(liking: float, gap: float) -> int:
+    """Ratings an arm that a fixed two-sided test needs for a gap: level 5 %, power 95 % (normal approximation)."""
+    other = liking + gap
+    spread = liking * (1 - liking) + other * (1 - other)
+    return math.ceil((1.96 + 1.645) ** 2 * spread / gap**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +132,7 @@ def _watched(liking: float, within: int, chance: Random) -> _End:
 def _together(gap: float, share: float, within: int, chance: Random) -> _End:
     """Several people a text, and people and texts that are liked more or less than others."""
     kindness = [chance.gauss(0, LIKING_VARIES) for _ in range(PEOPLE)]
-    opinions: dict[bool, list[Opinion]] = {True: [], False: []}
+    opinions: dict[bool, list[LiveRating]] = {True: [], False: []}
     text = 0
     while True:
         text += 1
@@ -128,7 +144,7 @@ def _together(gap: float, share: float, within: int, chance: Random) -> _End:
                 return end
 
 
-def _opinions(text: int, liking: float, kindness: list[float], chance: Random) -> Iterator[Opinion]:
+def _opinions(text: int, liking: float, kindness: list[float], chance: Random) -> Iterator[LiveRating]:
     charm = chance.gauss(0, LIKING_VARIES)
     for person in chance.sample(range(PEOPLE), RATERS_A_TEXT):
-        yield Opinion(text, chance.random() < liking + charm + kindness[person])
+        yield LiveRating(text, chance.random() < liking + charm + kindness[person])

@@ -20,7 +20,7 @@ from bot.learning.dataset import tenure
 from bot.serving.version_router import VersionRouter
 from engine.data.rewards import Vote, rating_weights
 from engine.errors import EngineError
-from engine.runs.ab_test import Arm, Decision, Evidence, Opinion, arm_of, compare, decide, ratings_to_go
+from engine.runs.ab_test import Arm, ArmComparison, Decision, LiveRating, arm_of, compare, decide, ratings_to_go
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.db.records import RunVerdict, Trial, TrialOutcome, TrialRating, TrialResult
@@ -51,7 +51,7 @@ class CanaryStatus:
     trial: Trial
     version: Arm
     reference: Arm
-    evidence: Evidence
+    comparison: ArmComparison
     to_go: int
     """Ratings of the version until it is decided, roughly."""
 
@@ -63,8 +63,8 @@ class CanaryStatus:
             "live_ratings": self.version.ratings,
             "live_reference_likes": self.reference.likes,
             "live_reference_ratings": self.reference.ratings,
-            "live_better": round(self.evidence.better, 4),
-            "live_gap": round(self.evidence.gap, 4),
+            "live_better": round(self.comparison.better, 4),
+            "live_gap": round(self.comparison.gap, 4),
         }
 
 
@@ -138,14 +138,14 @@ class CanaryMonitor:
             )
             for rating in both
         ])  # fmt: skip
-        opinions = [Opinion(it.generation, it.value > 0, weight) for it, weight in zip(both, weights, strict=True)]
-        arm, other = arm_of(opinions[: len(version)]), arm_of(opinions[len(version) :])
+        ratings = [LiveRating(it.generation, it.value > 0, weight) for it, weight in zip(both, weights, strict=True)]
+        arm, other = arm_of(ratings[: len(version)]), arm_of(ratings[len(version) :])
         margin, least = self._margin(trial), self.settings.canary_ratings
         return CanaryStatus(
             trial=trial,
             version=arm,
             reference=other,
-            evidence=compare(arm, other, margin=margin),
+            comparison=compare(arm, other, margin=margin),
             to_go=ratings_to_go(arm, other, margin=margin, least=least, is_reference_fixed=self._is_before(trial)),
         )
 

@@ -72,7 +72,7 @@ def reason_sentence(code: str, numbers: Mapping[str, float], language: str, *, c
 def canary_sentence(status: CanaryStatus, language: str) -> str:
     """What is on trial, what people say so far, how sure that is and how many ratings are missing."""
     return _trial_sentence(
-        status.trial.mode, status.trial, status.numbers, language, better=status.evidence.better, togo=status.to_go
+        status.trial.mode, status.trial, status.numbers, language, better=status.comparison.better, togo=status.to_go
     )
 
 

@@ -1,4 +1,4 @@
-"""Does a new version please less than the old one, or more? An always-valid test on live likes, as pure arithmetic.
+"""Does a new version please less than the old one, or more? An always-valid test on live likes, pure arithmetic.
 
 May be looked at after every rating and stopped at any, which a fixed test may not. Each arm is a mean liking with the
 variance of that mean; the difference of two such means, looked at over time, moves like a Brownian motion in its own
@@ -18,10 +18,8 @@ which is why there is a burn-in. `benchmarks/canary.py` measures what that comes
 there is no promise about mistakes here, for to promote an equal version does no harm.
 
 **Variance** is clustered by text, the unit that is dealt to one arm or the other by lot (Abadie, Athey, Imbens and
-Wooldridge 2023): opinions on one text hang together; a person's bias falls on both arms alike, as a part of the
+Wooldridge 2023): ratings of one text hang together; a person's bias falls on both arms alike, as a part of the
 residual.
-
-Knows arms and numbers, neither versions nor where ratings come from.
 """
 
 import math
@@ -49,15 +47,15 @@ Decision = Literal["go_on", "roll_back", "promote", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """One person's verdict on one text."""
+class LiveRating:
+    """What one person thinks of one text."""
 
     text: int
     likes: bool
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Arm:
     """What people say to the texts of one version."""
 
@@ -71,7 +69,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class ArmComparison:
     """How two arms compare."""
 
     gap: float
@@ -84,7 +82,7 @@ class Evidence:
     """Posterior probability that it is above -TOLERANCE."""
 
 
-def arm_of(opinions: Iterable[Opinion]) -> Arm:
+def arm_of(given: Iterable[LiveRating]) -> Arm:
     """Mean and clustered variance; never less than that of independent ratings of the same weights.
 
     The variance is that of a ratio of sums over texts, with residuals e = w (y - mean)::
@@ -94,43 +92,34 @@ def arm_of(opinions: Iterable[Opinion]) -> Arm:
     likes = ratings = 0
     sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
     squares = 0.0
-    for opinion in opinions:
+    for rating in given:
         ratings += 1
-        likes += opinion.likes
-        squares += opinion.weight**2
-        entry = sums[opinion.text]
-        entry[0] += opinion.weight * opinion.likes
-        entry[1] += opinion.weight
+        likes += rating.likes
+        squares += rating.weight**2
+        entry = sums[rating.text]
+        entry[0] += rating.weight * rating.likes
+        entry[1] += rating.weight
     total = sum(weight for _, weight in sums.values())
     if not total:
-        return Arm(likes=0, ratings=0, texts=0, liking=0.5, variance=math.inf)
+        return Arm(0, 0, 0, liking=0.5, variance=math.inf)
     liking = sum(liked for liked, _ in sums.values()) / total
     texts = len(sums)
     residuals = sum((liked - weight * liking) ** 2 for liked, weight in sums.values())
     clustered = residuals / total**2 * texts / (texts - 1) if texts > 1 else math.inf
-    independent = _binomial_variance(liking, total**2 / squares)
-    return Arm(likes=likes, ratings=ratings, texts=texts, liking=liking, variance=max(clustered, independent))
+    independent = binomial_variance(liking, total**2 / squares)
+    return Arm(likes, ratings, texts, liking, max(clustered, independent))
 
 
-def arm_of_counts(likes: int, ratings: int) -> Arm:
-    """An arm with one rating a text, from its counts alone."""
-    if not ratings:
-        return arm_of(())
-    liking = likes / ratings
-    variance = _binomial_variance(liking, ratings)
-    return Arm(likes=likes, ratings=ratings, texts=ratings, liking=liking, variance=variance)
-
-
-def compare(version: Arm, reference: Arm, *, margin: float = 0.0) -> Evidence:
+def compare(version: Arm, reference: Arm, *, margin: float = 0.0) -> ArmComparison:
     """What the two arms say; without any ratings on one of them, nothing."""
     gap = version.liking - reference.liking
     variance = version.variance + reference.variance
     if math.isinf(variance):
-        return Evidence(gap=0.0, against=0.0, better=0.5, not_worse=_phi(TOLERANCE / TYPICAL_GAP))
+        return ArmComparison(gap=0.0, against=0.0, better=0.5, not_worse=_phi(TOLERANCE / TYPICAL_GAP))
     prior = TYPICAL_GAP**2
     mean = gap * prior / (prior + variance)
     spread = math.sqrt(prior * variance / (prior + variance))
-    return Evidence(
+    return ArmComparison(
         gap=gap,
         against=_log_mixture(-(gap + margin), variance),
         better=_phi(mean / spread),
@@ -147,11 +136,11 @@ def decide(version: Arm, reference: Arm, *, margin: float = 0.0, may_promote: bo
     is_over = is_over or version.ratings >= LONGEST_RATINGS
     if not (_is_warm(version) and _is_warm(reference)):
         return "inconclusive" if is_over else "go_on"
-    evidence = compare(version, reference, margin=margin)
-    if evidence.against >= -math.log(ALPHA):
+    found = compare(version, reference, margin=margin)
+    if found.against >= -math.log(ALPHA):
         return "roll_back"
     needed = SURE_BETTER_AT_LAST if is_over else SURE_BETTER
-    if (may_promote or is_over) and evidence.not_worse >= SURE_NOT_WORSE and evidence.better >= needed:
+    if (may_promote or is_over) and found.not_worse >= SURE_NOT_WORSE and found.better >= needed:
         return "promote"
     return "inconclusive" if is_over else "go_on"
 
@@ -173,23 +162,16 @@ def ratings_to_go(version: Arm, reference: Arm, *, margin: float = 0.0, least: i
     return longest
 
 
-def fixed_size(liking: float, gap: float) -> int:
-    """Ratings an arm that a fixed two-sided test needs for a gap: level 5 %, power 95 % (normal approximation)."""
-    other = liking + gap
-    spread = liking * (1 - liking) + other * (1 - other)
-    return math.ceil((1.96 + 1.645) ** 2 * spread / gap**2)
-
-
 def _grown(arm: Arm, growth: float) -> Arm:
-    grown = round(arm.ratings * growth), round(arm.texts * growth)
-    return replace(arm, ratings=grown[0], texts=grown[1], variance=arm.variance / growth)
+    ratings, texts = round(arm.ratings * growth), round(arm.texts * growth)
+    return replace(arm, ratings=ratings, texts=texts, variance=arm.variance / growth)
 
 
 def _is_warm(arm: Arm) -> bool:
     return arm.ratings >= BURN_IN_RATINGS and arm.texts >= BURN_IN_TEXTS
 
 
-def _binomial_variance(liking: float, size: float) -> float:
+def binomial_variance(liking: float, size: float) -> float:
     """Variance of a share of `size` ratings, shrunk by a like and a dislike so that unanimity is not certainty."""
     shrunk = (liking * size + 1) / (size + 2)
     return shrunk * (1 - shrunk) / size

@@ -5,8 +5,9 @@ from random import Random
 
 import pytest
 
+from benchmarks.canary import arm_of_counts, fixed_size
 from engine.runs import ab_test
-from engine.runs.ab_test import Opinion, arm_of, arm_of_counts, compare, decide, fixed_size, ratings_to_go
+from engine.runs.ab_test import LiveRating, arm_of, compare, decide, ratings_to_go
 
 TRIALS = 100
 
@@ -44,15 +45,15 @@ def test_an_equal_canary_is_hardly_ever_rolled_back(share: float, liking: float)
 
 
 def test_five_people_who_say_the_same_of_a_text_are_not_five_texts() -> None:
-    alone = arm_of(Opinion(text, text % 2 == 0) for text in range(100))
-    together = arm_of(Opinion(text // 5, text // 5 % 2 == 0) for text in range(100))
+    alone = arm_of(LiveRating(text, text % 2 == 0) for text in range(100))
+    together = arm_of(LiveRating(text // 5, text // 5 % 2 == 0) for text in range(100))
     assert (together.likes, together.ratings, together.texts) == (50, 100, 20)
     assert together.variance == pytest.approx(5 * alone.variance, rel=0.1)
 
 
 def test_what_weighs_nothing_says_nothing_and_few_heavy_voices_are_few() -> None:
-    brigade = [Opinion(text, False, 0.01) for text in range(100)]
-    people = [Opinion(100 + text, text % 2 == 0) for text in range(100)]
+    brigade = [LiveRating(text, False, 0.01) for text in range(100)]
+    people = [LiveRating(100 + text, text % 2 == 0) for text in range(100)]
     both = arm_of([*brigade, *people])
     assert both.liking == pytest.approx(0.5, abs=0.01)
     assert both.variance == pytest.approx(arm_of(people).variance, rel=0.1)
