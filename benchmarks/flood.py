@@ -16,7 +16,7 @@ from benchmarks.tables import Row, number
 from bot.sandbox.api.faults import FloodLimits
 from bot.sandbox.world.records import Json
 from bot.sandbox.world.updates import Waiting
-from storage.backup.checkup import DatabaseReport, examine
+from storage.backup.integrity import DatabaseReport, examine
 from storage.db.database import open_for_reading
 
 PEOPLE = 320
@@ -124,7 +124,7 @@ async def measure(engine: Engine, *, updates: int) -> list[Row]:
         ("… sent a second time, and seen to be", f"{sent.repeated}, {known:.0f}", "the same"),
         ("… garbage, and given up", f"{sent.garbage}, {condition.dead_letters}", "the same"),
         *size.rows(),
-        ("… integrity of the database", condition.fault or "ok", "ok"),
+        ("… integrity of the database", condition.damage or "ok", "ok"),
         ("… answers with status 429", f"{floods:.0f}", "0"),
     ]
 

@@ -24,7 +24,7 @@ def version_names() -> list[tuple[str, str]]:
     """The versions that can write, each with its state."""
     try:
         with closing(open_for_reading(DataSettings.load().database_path)) as connection:
-            known = versions.all_of(connection, None)
+            known = versions.of_base(connection, None)
     except (OvationError, StorageError):
         return []
     return [(each.name, each.state) for each in known if each.tainted_at is None and each.destroyed_at is None]

@@ -38,7 +38,7 @@ def list_versions(
     if context.invoked_subcommand is not None:
         return
     with closing(open_for_reading(DataSettings.load().database_path)) as connection:
-        found = versions.all_of(connection, None)
+        found = versions.of_base(connection, None)
     if as_json:
         typer.echo(json.dumps([asdict(version) for version in found], default=str))
         return

@@ -101,7 +101,7 @@ class Feedback:
         if generation is None or generation.id != generation_id:
             raise Refusal("generation-unknown")
         rater, home = self.pseudonyms.person(person_id), self.pseudonyms.chat(person_id)
-        await generations.record_private_chat(self.db, rater, home, at=now)
+        await people.record_private_chat(self.db, rater, home, at=now)
         is_taken_back = await self._record(update_id, generation, rater, button)
         return Pressed(taken_back=is_taken_back, consented=await people.has_consented(self.db, rater, home))
 

@@ -119,7 +119,7 @@ def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[st
     known = []
     if wanted != base and settings.database_path.exists():
         with closing(open_for_reading(settings.database_path)) as connection:
-            known = versions.all_of(connection, base)
+            known = versions.of_base(connection, base)
     name = wanted or next((version.name for version in known if version.state == "champion"), base)
     folder = (settings.data_dir / "versions" / name).absolute()
     if name == base:
@@ -165,4 +165,4 @@ def _prompts_of_people(settings: Settings) -> CopyIndex:
     if not settings.database_path.exists():
         return CopyIndex()
     with closing(open_for_reading(settings.database_path, open_existing_keys(settings).keyring)) as connection:
-        return prompts_in(ratings.consented_in(connection, newest=COPY_CHECK_TEXTS))
+        return prompts_in(ratings.consented(connection, newest=COPY_CHECK_TEXTS))

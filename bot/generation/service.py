@@ -108,7 +108,7 @@ class GenerationService:
         first = self._new(request, kind.name, await self._messages(request, kind, topic))
         new = [(secrets.token_urlsafe(_TOKEN_BYTES), _sibling(first, place)) for place in range(1, texts + 1)]
         async with self._room(first.author, texts=texts):
-            accepted = await generations.accept_inline_results(self.db, new, home=home)
+            accepted = await generations.accept_inline_results(self.db, new, private_chat=home)
             return {offer.id: self._keep(offer, self.pipeline.write_offer(offer, choices)) for offer in accepted}
 
     async def drop(self, offers: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ from bot.messaging.messenger import Address, Messenger, with_retries
 from bot.messaging.render import report_buttons
 from storage.db.database import Database
 from storage.db.records import Generation
-from storage.tables import generations, moderation, people
+from storage.tables import generations, moderation
 
 REPORTS_PER_HOUR = 5
 """By one person, so that nobody can hide everything."""
@@ -39,7 +39,7 @@ class Bans:
 
     async def load(self) -> None:
         """Read who is banned."""
-        self._banned = await people.banned(self.db)
+        self._banned = await moderation.banned(self.db)
 
     def is_banned(self, person_id: int) -> bool:
         """Whether a person is banned. Admins never are, or one slip would lock the last of them out for good."""
@@ -63,14 +63,14 @@ class Bans:
 
     async def ban(self, person: str) -> bool:
         """Ban a person, and leave their texts and ratings out of all learning; False: they were banned already."""
-        is_new = await people.ban(self.db, person, at=datetime.now(UTC))
+        is_new = await moderation.ban(self.db, person, at=datetime.now(UTC))
         await self.load()
         self.on_change()
         return is_new
 
     async def unban(self, person: str) -> bool:
         """Unban a person; False: they were not banned."""
-        was_banned = await people.unban(self.db, person)
+        was_banned = await moderation.unban(self.db, person)
         await self.load()
         self.on_change()
         return was_banned

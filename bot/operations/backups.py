@@ -17,7 +17,7 @@ from bot.common.lock import hold_data_dir
 from bot.common.settings import DataSettings
 from bot.messaging.alerts import AdminAlerts
 from storage.backup import backup, restore
-from storage.backup.backup import Revision, Scrubbed
+from storage.backup.backup import Replay, Scrubbed
 from storage.db.database import Database, open_for_reading
 from storage.db.errors import StorageError
 from storage.db.records import AuditEntry
@@ -75,7 +75,7 @@ class Backups:
         self._copy_keyring()  # or the copy would still hold the keys of those who are forgotten
         files = [*backup.kept(self.settings.backups_path), *restore.put_aside(self.settings.database_path)]
         forgotten = tombstones.read(self.settings.tombstones_path)
-        return backup.scrub(files, forgotten, self.keys.named_in, self.keys.keyring)
+        return backup.scrub(files, Replay(forgotten, self.keys.named_in, self.keys.keyring))
 
     def _copy_keyring(self) -> None:
         if self.settings.backups_path.is_dir():
@@ -140,7 +140,7 @@ async def restore_backup(settings: DataSettings, file: Path) -> RestoreResult:
     with hold_data_dir(settings.data_dir):
         restore_keyring(settings, file)
         safety_copy = _safety_copy(settings, now)
-        restored = restore.restore(file, settings.database_path, _revision(settings), now=now)
+        restored = restore.restore(file, settings.database_path, _replay(settings), now=now)
         aside = _put_unknown_versions_aside(settings, now)
         await _record(settings, AuditEntry(now, OPERATOR, "restore", file.name))
     return RestoreResult(
@@ -170,14 +170,14 @@ def _safety_copy(settings: DataSettings, now: datetime) -> Path | None:
         return None  # it is damaged, which is why it is replaced; the file itself is kept
 
 
-def _revision(settings: DataSettings) -> Revision:
+def _replay(settings: DataSettings) -> Replay:
     """Without keys, as on a new machine, every waiting update counts as naming everybody."""
     forgotten = tombstones.read(settings.tombstones_path)
     try:
         keys = open_keys(settings) if settings.key_path.exists() else None
     except StartError:
         keys = None
-    return Revision(forgotten, None, None) if keys is None else Revision(forgotten, keys.named_in, keys.keyring)
+    return Replay(forgotten) if keys is None else Replay(forgotten, keys.named_in, keys.keyring)
 
 
 def _put_unknown_versions_aside(settings: DataSettings, now: datetime) -> tuple[str, ...]:

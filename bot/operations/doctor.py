@@ -18,7 +18,7 @@ from bot.operations.machine import Finding, State
 from engine.errors import ModelError
 from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
-from storage.backup.checkup import DatabaseReport, examine
+from storage.backup.integrity import DatabaseReport, examine
 from storage.db.errors import StorageError
 from storage.db.records import Run, Version
 from storage.privacy import tombstones
@@ -115,8 +115,8 @@ def _database(settings: DataSettings) -> Iterator[Finding]:
     except StorageError as error:
         yield Finding("database", "failed", str(error))
         return
-    if report.fault is not None:
-        yield Finding("database", "failed", f"It is damaged ({report.fault}): stop the bot and run ovation restore.")
+    if report.damage is not None:
+        yield Finding("database", "failed", f"It is damaged ({report.damage}): stop the bot and run ovation restore.")
         return
     yield Finding("database", "ok", "Whole, and every reference leads somewhere.")
     yield Finding("schema", *_schema(report))

@@ -23,7 +23,7 @@ class MyData:
     async def document(self, person_id: int) -> bytes:
         """The document, UTF-8; it says so where there is nothing."""
         person = self.pseudonyms.person(person_id)
-        found = await self.db.read(lambda c: data_export.of_person(c, person))
+        found = await data_export.of_person(self.db, person)
         whole = asdict(found) | {
             "made_at": datetime.now(UTC).isoformat(),
             "you": {"telegram_id": person_id, "pseudonym": person},

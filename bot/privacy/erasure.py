@@ -8,8 +8,8 @@ background; the nightly cleanup does it again if that was cut off.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bot.common.errors import DeliveryError
@@ -56,7 +56,7 @@ class Erasure:
         """
         person = self.keys.pseudonyms.person(person_id)
         await self.service.abandon_all_of(person)
-        erased = await self._erase(await _bury(self.db, self.settings, person))
+        erased = await self._erase(await erasure.request(self.db, self.settings.tombstones_path, person))
         values: dict[str, str | float] = {"texts": len(erased.generations), "ratings": erased.ratings}
         return Done("forget-done", values, "forget", is_nameless=True)
 
@@ -80,7 +80,10 @@ class Erasure:
             await self.nightly.start_over(erased.runs)
             await self.nightly.strip(erased.runs)  # one may have come to its report meanwhile
 
-        erased = await _erase(self.db, self.keys, self.settings, tombstone, self.nightly.strip, learn_anew)
+        erased = await erasure.carry_out(
+            self.db, self.settings.tombstones_path, tombstone, named_in=self.keys.named_in, strip=self.nightly.strip,
+            then=learn_anew,
+        )  # fmt: skip
         for chat_id, message_id in erased.placeholders:
             with contextlib.suppress(DeliveryError):
                 await self.messenger.delete(chat_id, message_id)
@@ -104,8 +107,9 @@ async def erase_offline(settings: DataSettings, person: str) -> tuple[Erased, Sc
         keys = open_existing_keys(settings)
         db = await Database.open(settings.database_path, keys.keyring)
         try:
-            tombstone = await _bury(db, settings, person)
-            erased = await _erase(db, keys, settings, tombstone, strip)
+            file = settings.tombstones_path
+            tombstone = await erasure.request(db, file, person)
+            erased = await erasure.carry_out(db, file, tombstone, named_in=keys.named_in, strip=strip)
             await moderation.append_audit(db, AuditEntry(datetime.now(UTC), OPERATOR, "forget", person))
             await erasure.vacuum(db)
         finally:
@@ -124,29 +128,3 @@ def pseudonym_of(settings: DataSettings, person: str) -> str | None:
     if person.isascii() and person.isdigit():
         return open_keys(settings).pseudonyms.person(int(person))
     return None
-
-
-async def _bury(db: Database, settings: DataSettings, person: str) -> Tombstone:
-    """Write down that a person is to be erased, with all that there is of them now."""
-    tombstone = Tombstone(person, await erasure.cutoff(db, person, datetime.now(UTC)))
-    await asyncio.to_thread(tombstones.append, settings.tombstones_path, tombstone)
-    return tombstone
-
-
-async def _erase(
-    db: Database,
-    keys: Keys,
-    settings: DataSettings,
-    tombstone: Tombstone,
-    strip: Callable[[Collection[int]], Awaitable[None]],
-    learn_anew: Callable[[Erased], Awaitable[None]] | None = None,
-) -> Erased:
-    """Erase what a tombstone names, and mark it as done. `strip` takes people's words out of the folders of runs."""
-    person, at = tombstone.person, tombstone.at
-    # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
-    await strip(await erasure.runs_trained_on(db, person, at))
-    erased = await erasure.forget(db, person, at, names=keys.named_in)
-    if learn_anew is not None:
-        await learn_anew(erased)
-    await asyncio.to_thread(tombstones.append, settings.tombstones_path, replace(tombstone, is_done=True))
-    return erased

@@ -49,7 +49,7 @@ def lines(connection: sqlite3.Connection, what: What, *, producer: str) -> Itera
 
 def kto(connection: sqlite3.Connection, *, tenure_days: float) -> Iterable[str]:
     """What may be learned from now, labelled: one text a line."""
-    rows = dataset_of(ratings.consented_in(connection), now=datetime.now(UTC), tenure_days=tenure_days)
+    rows = dataset_of(ratings.consented(connection), now=datetime.now(UTC), tenure_days=tenure_days)
     examples, _ = examples_of(tuple(rows))
     return kto_lines(examples)
 
@@ -117,6 +117,6 @@ def _duels(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
             "generations": [chosen.id, rejected.id],
             "kind": chosen.kind,
             "rater": pair.rater,
-            "at": pair.at,
+            "at": pair.at.isoformat(),
             "consented": pair.consented,
         }

@@ -87,7 +87,7 @@ class StatisticsCharts:
             Refusal: there is nothing to draw yet.
         """
         since = datetime.now(UTC) - PERIOD
-        numbers = await self.db.read(lambda c: read_statistics(c, since=since, chat=chat))
+        numbers = await read_statistics(self.db, since=since, chat=chat)
         unnamed = _in_words(numbers.counted)
         if not numbers.ratings:
             raise Refusal("stats-only-counted", emoji=unnamed) if unnamed else Refusal("stats-empty")

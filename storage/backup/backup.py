@@ -1,16 +1,10 @@
-"""A checksum inside a backup's own header, so that one wrong bit anywhere is noticed and a renamed file keeps it.
-
-SQLite checks the structure of its pages, not what is written in them. Two header fields that are free for programs
-hold the seal: the application id says that there is one, the user version is the CRC-32 of all other bytes. Knows
-SQLite's file header (https://www.sqlite.org/fileformat.html). Knows no table, and touches no file that is in use.
-
-Backups: whole, checked copies of the database in a folder of their own, and the forgetting of people in them.
+"""Backups: whole, checked copies of the database in a folder of their own, and the forgetting of people in them.
 
 A copy is made through a second connection that only reads, while the bot writes; the live file itself is never
-opened, which would drop SQLite's locks. A backup has its name only once it is on disk, checked and sealed, so a kill
-at any moment leaves the others, and at most an attempt that the next call removes. One program at a time works in the
-folder. The keys and the versions are no part of a backup, so a key that is erased makes its
-texts in every backup unreadable. Knows files; what is in them only through other modules.
+opened, which would drop SQLite's locks. A backup has its name only once it is on disk, checked and has its checksum, so
+a kill at any moment leaves the others, and at most an attempt that the next call removes. One program at a time works
+in the folder. The keys and the versions are no part of a backup, so a key that is erased makes its texts in every
+backup unreadable.
 """
 
 import fcntl
@@ -18,15 +12,14 @@ import os
 import re
 import sqlite3
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.backup import checkup
-from storage.db.database import add_encryption_functions
+from storage.backup.integrity import CLEAR_CHECKSUM, damage_in, has_wrong_checksum, is_newer, write_checksum
+from storage.db.database import set_up
 from storage.db.errors import BackupFailed, BackupUnusable, DatabaseUnusable
 from storage.db.files import create_private, fsync, move_into_place, remove_database
 from storage.db.keyring import Keyring
@@ -35,59 +28,21 @@ from storage.privacy import erasure
 from storage.privacy.erasure import NamedIn
 from storage.privacy.tombstones import Tombstone
 
-_MAGIC = b"SQLite format 3\0"
-_APPLICATION_ID = b"Ovtn"
-_USER_VERSION_AT, _APPLICATION_ID_AT, _FIELD = 60, 68, 4
-_BLOCK_BYTES = 1 << 20
-
-UNSEAL = ("PRAGMA application_id = 0", "PRAGMA user_version = 0")
-"""What a database that is to be written to again must run."""
-
-
-def seal(file: Path) -> None:
-    """Write the checksum of a finished file into its header."""
-    checksum = _checksum(file)
-    with file.open("r+b") as handle:
-        handle.seek(_USER_VERSION_AT)
-        handle.write(checksum)
-        handle.seek(_APPLICATION_ID_AT)
-        handle.write(_APPLICATION_ID)
-
-
-def is_database(file: Path) -> bool:
-    """Whether a file begins as every database of SQLite does."""
-    with file.open("rb") as handle:
-        return handle.read(len(_MAGIC)) == _MAGIC
-
-
-def is_broken(file: Path) -> bool:
-    """Whether a seal says that bytes have changed since; a database that was never sealed has nothing to say."""
-    if not is_database(file):
-        return False
-    with file.open("rb") as handle:
-        header = handle.read(_APPLICATION_ID_AT + _FIELD)
-    mark = header[_APPLICATION_ID_AT:]
-    if mark == _APPLICATION_ID:
-        return header[_USER_VERSION_AT : _USER_VERSION_AT + _FIELD] != _checksum(file)
-    return mark != bytes(_FIELD)
-
-
-def _checksum(file: Path) -> bytes:
-    checksum = 0
-    with file.open("rb") as handle:
-        block = handle.read(_BLOCK_BYTES)
-        for place in (_USER_VERSION_AT, _APPLICATION_ID_AT):
-            block = block[:place] + bytes(_FIELD) + block[place + _FIELD :]
-        while block:
-            checksum = zlib.crc32(block, checksum)
-            block = handle.read(_BLOCK_BYTES)
-    return checksum.to_bytes(_FIELD)
-
-
 _NAME = re.compile(r"ovation-\d{8}T\d{6}Z\.db")
 _FORMAT = "ovation-%Y%m%dT%H%M%SZ.db"
 _ATTEMPT = ".ovation-backup-"
 _RUSH = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Who is forgotten in a copy of a database, once more."""
+
+    tombstones: Sequence[Tombstone]
+    named_in: NamedIn | None = None
+    """None: nobody can tell, so every update that waits counts as naming everybody."""
+    keyring: Keyring | None = None
+    """For a copy of an older Ovation, whose texts are not encrypted yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,31 +96,29 @@ def made_at(backup: Path) -> datetime:
 
 
 def verify(backup: Path) -> None:
-    """Check that a file can be restored: its seal, its structure, its references, and that it is not too new.
+    """Check that a file can be restored: its checksum, its structure, its references, and that it is not too new.
 
     Raises:
         BackupUnusable: it cannot, and why.
     """
     try:
-        if is_broken(backup):
+        if has_wrong_checksum(backup):
             raise BackupUnusable(f"{backup} has changed since it was made, by damage or by hand: use another backup.")
         with closing(_reading(backup)) as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone() is None:
                 raise BackupUnusable(f"{backup} is no backup of Ovation: name a file from the folder backups.")
-            fault = checkup.damage_in(connection)
-            if checkup.is_newer(connection):
+            damage = damage_in(connection)
+            if is_newer(connection):
                 raise BackupUnusable(f"{backup} was made by a newer Ovation: upgrade, or use an older backup.")
     except OSError as error:
         raise BackupUnusable(f"{backup} cannot be read ({error.strerror}): name a backup that is there.") from error
     except sqlite3.Error as error:
         raise BackupUnusable(f"{backup} is no backup of Ovation, or damaged ({error}): use another one.") from error
-    if fault is not None:
-        raise BackupUnusable(f"{backup} is damaged ({fault}): use another backup.")
+    if damage is not None:
+        raise BackupUnusable(f"{backup} is damaged ({damage}): use another backup.")
 
 
-def scrub(
-    files: Iterable[Path], tombstones: Sequence[Tombstone], names: NamedIn | None, keyring: Keyring | None = None
-) -> Scrubbed:
+def scrub(files: Iterable[Path], replay: Replay) -> Scrubbed:
     """Forget people in files that can be restored, each replaced as a whole once its successor is checked.
 
     Files of an older Ovation are brought up to this one's schema, which encrypts what they hold.
@@ -175,7 +128,7 @@ def scrub(
     """
     rewritten, unreadable = [], []
     for file in files:
-        if not tombstones and not _is_old(file):
+        if not replay.tombstones and not _is_old(file):
             continue
         with _at_work(file.parent):
             try:
@@ -183,8 +136,8 @@ def scrub(
             except BackupUnusable:
                 unreadable.append(file)
                 continue
-            if _is_touched(file, tombstones, names):
-                _make(file, file, Revision(tombstones, names, keyring), is_live=False)
+            if _is_old(file) or _would_erase(file, replay):
+                _make(file, file, replay, is_live=False)
                 rewritten.append(file)
     return Scrubbed(tuple(rewritten), tuple(unreadable))
 
@@ -201,33 +154,23 @@ def copy(source: Path, target: Path, *, is_live: bool) -> None:
         connection.execute("VACUUM INTO ?", (str(target),))
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """What a copy of a database is brought up to."""
-
-    tombstones: Sequence[Tombstone]
-    names: NamedIn | None
-    keyring: Keyring | None = None
-
-
-def revise(copied: Path, revision: Revision) -> erasure.Erased:
+def bring_up_to_date(copied: Path, replay: Replay) -> erasure.Erased:
     """Bring a copy up to this Ovation's schema and forget people in it; no trace of them stays in the file.
 
     Raises:
         sqlite3.Error, DatabaseUnusable: it is damaged, or there is no room.
     """
     with closing(sqlite3.connect(copied, isolation_level=None)) as connection:
-        connection.row_factory = sqlite3.Row
-        add_encryption_functions(connection, revision.keyring)
+        set_up(connection, replay.keyring)
         is_old = bool(pending(connection))
-        for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA foreign_keys = ON", *UNSEAL):
+        for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA foreign_keys = ON", *CLEAR_CHECKSUM):
             connection.execute(pragma).fetchall()
         migrate(connection)
         connection.execute("BEGIN")
-        erased = erasure.replay(connection, revision.tombstones, revision.names)
+        erased = erasure.replay(connection, replay.tombstones, replay.named_in)
         connection.execute("COMMIT")
-        if revision.tombstones or is_old:
-            erasure.rewrite(connection)
+        if replay.tombstones or is_old:
+            erasure.vacuum(connection)
     return erased
 
 
@@ -238,20 +181,20 @@ def check(copied: Path) -> None:
         DatabaseUnusable: it is damaged.
     """
     with closing(_reading(copied)) as connection:
-        fault = checkup.damage_in(connection)
-    if fault is not None:
-        raise DatabaseUnusable(f"the copy is damaged ({fault})")
+        damage = damage_in(connection)
+    if damage is not None:
+        raise DatabaseUnusable(f"the copy is damaged ({damage})")
 
 
-def _make(source: Path, target: Path, revision: Revision | None = None, *, is_live: bool) -> None:
-    """Copy a database, revise the copy, check, seal and name it."""
+def _make(source: Path, target: Path, replay: Replay | None = None, *, is_live: bool) -> None:
+    """Copy a database, bring the copy up to date if it is to be, check it and give it its checksum and its name."""
     attempt = target.with_name(f"{_ATTEMPT}{uuid.uuid4().hex}")
     try:
         copy(source, attempt, is_live=is_live)
-        if revision is not None:
-            revise(attempt, revision)
+        if replay is not None:
+            bring_up_to_date(attempt, replay)
         check(attempt)
-        seal(attempt)
+        write_checksum(attempt)
         move_into_place(attempt, target)
     finally:
         remove_database(attempt)
@@ -265,9 +208,9 @@ def _is_old(file: Path) -> bool:
         return False
 
 
-def _is_touched(file: Path, tombstones: Sequence[Tombstone], names: NamedIn | None) -> bool:
+def _would_erase(file: Path, replay: Replay) -> bool:
     with closing(_reading(file)) as connection:
-        return bool(pending(connection)) or erasure.would_erase(connection, tombstones, names)
+        return erasure.would_erase(connection, replay.tombstones, replay.named_in)
 
 
 def _reading(file: Path, *, is_live: bool = False) -> sqlite3.Connection:
@@ -276,7 +219,7 @@ def _reading(file: Path, *, is_live: bool = False) -> sqlite3.Connection:
     is_alone = not is_live and not any(log.exists() and log.stat().st_size for log in logs)
     how = "mode=ro&immutable=1" if is_alone else "mode=ro"
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
-    connection.row_factory = sqlite3.Row
+    set_up(connection)
     return connection
 
 

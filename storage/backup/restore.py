@@ -1,8 +1,7 @@
 """Restoring: a checked backup takes the database's place in one step, and the present one is kept under another name.
 
 Everything that can fail happens to a copy beside the database. The caller holds the data folder, so nobody has the
-database open. A kill at any moment leaves the old database or the new one. Knows files; what is in them only through
-other modules.
+database open. A kill at any moment leaves the old database or the new one.
 """
 
 import contextlib
@@ -12,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.backup import backup as backups
-from storage.backup.backup import Revision, is_database
+from storage.backup.backup import Replay, bring_up_to_date, check, copy, verify
+from storage.backup.integrity import is_database
 from storage.db.errors import BackupFailed, DatabaseUnusable
-from storage.db.files import fsync, give_second_name, move_into_place, remove_database
+from storage.db.files import fsync, link_or_copy, move_into_place, remove_database
 from storage.privacy.erasure import Erased
 
 _ASIDE = ".before-restore-"
@@ -27,25 +26,25 @@ class Restored:
     """What a restore has done."""
 
     put_aside: Path | None
-    """Where the database lies that was there before."""
+    """Where the previous database is kept."""
     erased: Erased
     """What the backup held of people who had asked to be forgotten."""
 
 
-def restore(backup: Path, database: Path, revision: Revision, *, now: datetime) -> Restored:
+def restore(backup: Path, database: Path, replay: Replay, *, now: datetime) -> Restored:
     """Put a backup in the database's place, brought up to this Ovation's schema, without those who are forgotten.
 
     Raises:
         BackupUnusable: the backup cannot be restored; nothing has changed.
         BackupFailed: it could not be copied or put in place; the present database is as it was.
     """
-    backups.verify(backup)
+    verify(backup)
     attempt = database.with_name(f"{database.name}.restoring")
     try:
         remove_database(attempt)
-        backups.copy(backup, attempt, is_live=False)
-        erased = backups.revise(attempt, revision)
-        backups.check(attempt)
+        copy(backup, attempt, is_live=False)
+        erased = bring_up_to_date(attempt, replay)
+        check(attempt)
         fsync(attempt)
         aside = _replace(database, attempt, now)
     except (OSError, sqlite3.Error, DatabaseUnusable) as error:
@@ -72,11 +71,11 @@ def _replace(database: Path, attempt: Path, now: datetime) -> Path | None:
     aside = _free_name(database, now)
     is_kept = database.exists()
     if is_kept:
-        give_second_name(database, aside)
+        link_or_copy(database, aside)
     both = [(_beside(database, suffix), _beside(aside, suffix)) for suffix in _LOGS]
     logs = [(log, other) for log, other in both if log.exists()]
     for log, other in logs:
-        give_second_name(log, other)
+        link_or_copy(log, other)
     fsync(database.parent)
     for suffix in (*_LOGS, "-shm"):
         _beside(database, suffix).unlink(missing_ok=True)  # or SQLite would play the old log into the new database
@@ -84,7 +83,7 @@ def _replace(database: Path, attempt: Path, now: datetime) -> Path | None:
         move_into_place(attempt, database)
     except OSError:
         for log, other in logs:
-            give_second_name(other, log)
+            link_or_copy(other, log)
         raise
     return aside if is_kept else None
 

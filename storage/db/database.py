@@ -1,18 +1,23 @@
 """One SQLite connection on one thread; every write is whole, and writes that wait together are committed together.
 
-A write is a plain function of a `sqlite3.Connection`. It runs on aiosqlite's thread in a savepoint of its own, and is
-shielded from cancellation, so no other task can come between and nothing is ever half written. What has gathered
-while one commit waited for the disk shares the next (group commit): a caller goes on only once its own is on disk.
-Knows SQLite and durability. Knows no table.
+A statement is a plain function of a `sqlite3.Connection`, marked `@read` or `@write`: called with a `Database` it runs
+there and is awaited, called with a connection it is a part of that connection's transaction. On the database it runs on
+aiosqlite's thread, shielded from cancellation, a write in a savepoint of its own, so no other task can come between and
+nothing is ever half written. What has gathered while one commit waited for the disk shares the next (group commit): a
+caller goes on only once its own is on disk.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial, update_wrapper
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 import aiosqlite
 
@@ -20,7 +25,11 @@ from storage.db.errors import DatabaseClosed, DatabaseUnusable
 from storage.db.keyring import Keyring
 from storage.db.schema import ENCRYPTING, migrate, pending
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+Transaction = Callable[[sqlite3.Connection], T]
+_Jobs = deque[tuple[Transaction[Any], Future[Any]]]
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -32,15 +41,21 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",  # or a large sort would leave decrypted texts in a file
 )
 
+sqlite3.register_adapter(datetime, lambda at: at.astimezone(UTC).isoformat())  # so that text sorts as time does
+
 
 class Database:
-    """The facts on disk. Open with `await Database.open(path)`, close with `await db.close()`."""
+    """The live database. Open with `await Database.open(path)`, close with `await db.close()`."""
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path, keyring: Keyring | None) -> None:
+    def __init__(self, path: Path, keyring: Keyring | None) -> None:
         self.path = path
-        self._keyring = keyring
-        self._connection: aiosqlite.Connection | None = connection
-        self._waiting: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
+        self.keyring = keyring
+        """The keys of the texts. Only to be used within a transaction, on whose thread nobody else encrypts."""
+        self._jobs: _Jobs = deque()
+        self._connection: aiosqlite.Connection | None = aiosqlite.connect(
+            path, isolation_level=None, factory=partial(_Connection, self._jobs)
+        )
+        self._waiting: list[tuple[Transaction[Any], asyncio.Future[Any]]] = []
         self._committer: asyncio.Task[None] | None = None
 
     @classmethod
@@ -50,13 +65,12 @@ class Database:
         Raises:
             DatabaseUnusable: the file is damaged, cannot be written, or was made by a newer Ovation.
         """
-        connection = aiosqlite.connect(path, isolation_level=None)
-        database = cls(connection, path, keyring)
+        database = cls(path, keyring)
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(database.close)
             try:
-                await connection
-                await database._on_thread(lambda c: _prepare(c, keyring))
+                await database._open_connection()
+                await database.read(lambda connection: _prepare(connection, keyring))
             except sqlite3.DatabaseError as error:
                 raise DatabaseUnusable(
                     f"The database {path} cannot be used ({error}); restore a backup of it."
@@ -64,16 +78,14 @@ class Database:
             on_failure.pop_all()
         return database
 
-    async def write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, transaction: Transaction[T]) -> T:
         """Run `transaction` and return once its result is durable; it leaves nothing when it raises.
 
         Raises:
             DatabaseUnusable: the disk is full, read-only or failing, or another program holds the file; nothing was
                 written, and a later try may succeed.
         """
-        connection = self._connection
-        if connection is None:
-            raise DatabaseClosed("The database is closed.")
+        connection = self._open_connection()
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((transaction, outcome))
         if self._committer is None:
@@ -83,20 +95,14 @@ class Database:
         except sqlite3.OperationalError as error:
             raise DatabaseUnusable(f"The database cannot be written: {error}.") from error
 
-    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, question: Transaction[T]) -> T:
         """Run `question`, which must not write."""
-        return await self._on_thread(question)
+        return await self._run(self._open_connection(), question)
 
     @property
     def wal_bytes(self) -> int:
         """Size of the write-ahead log; it is looked at, never opened, which would drop SQLite's locks."""
-        log = self.path.with_name(self.path.name + "-wal")
-        return log.stat().st_size if log.exists() else 0
-
-    @property
-    def keyring(self) -> Keyring | None:
-        """The keys of the texts. To be used within a transaction, on whose thread nobody else encrypts meanwhile."""
-        return self._keyring
+        return wal_bytes(self.path)
 
     async def close(self) -> None:
         """Finish the writes that wait, close the connection and end its thread; a second call does nothing."""
@@ -106,11 +112,16 @@ class Database:
         if connection is not None:
             await asyncio.shield(connection.close())
 
+    def _open_connection(self) -> aiosqlite.Connection:
+        if self._connection is None:
+            raise DatabaseClosed("The database is closed.")
+        return self._connection
+
     async def _commit_waiting(self, connection: aiosqlite.Connection) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             transactions = [transaction for transaction, _ in batch]
-            results = await connection._execute(_committed, connection._conn, transactions)
+            results = await self._run(connection, partial(_commit_together, transactions=transactions))
             for (_, outcome), result in zip(batch, results, strict=True):
                 if outcome.done():
                     continue  # its caller was cancelled and does not wait; the write stands all the same
@@ -120,13 +131,68 @@ class Database:
                     outcome.set_result(result)
         self._committer = None
 
-    async def _on_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        connection = self._connection
-        if connection is None:
-            raise DatabaseClosed("The database is closed.")
-        # aiosqlite has no public call for "this function, on your thread"; the version is pinned and a test guards it.
-        call = connection._execute(lambda: work(connection._conn))
-        return await asyncio.shield(asyncio.ensure_future(call))
+    async def _run(self, connection: aiosqlite.Connection, work: Transaction[T]) -> T:
+        """Call a function on the connection's thread; it runs to its end even if the caller is cancelled."""
+        outcome: Future[T] = Future()
+        self._jobs.append((work, outcome))
+        await asyncio.shield(asyncio.ensure_future(connection.commit()))
+        return outcome.result()
+
+
+class _Connection(sqlite3.Connection):
+    """Calls our functions on aiosqlite's thread.
+
+    aiosqlite sends single statements there, but no function of ours. It does send `commit`, which nobody needs here
+    (`isolation_level=None`), so ours calls the functions that wait.
+    """
+
+    def __init__(self, jobs: _Jobs, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as sqlite3 passes them
+        super().__init__(*args, **kwargs)
+        self._jobs = jobs
+
+    def commit(self) -> None:
+        """Call what waits."""
+        while self._jobs:
+            work, outcome = self._jobs.popleft()
+            try:
+                outcome.set_result(work(self))
+            except Exception as error:  # noqa: BLE001 - raised where it is awaited
+                outcome.set_exception(error)
+
+
+class _Statement(Generic[P, T]):
+    """A function of a connection, or of a `Database`, where it is awaited."""
+
+    def __init__(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        run: Callable[[Database, Transaction[T]], Coroutine[Any, Any, T]],
+    ) -> None:
+        self._function = function
+        self._run = run
+        update_wrapper(self, function)
+
+    @overload
+    def __call__(self, db: Database, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def __call__(self, db: sqlite3.Connection, /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def __call__(
+        self, db: Database | sqlite3.Connection, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T] | T:
+        """Run on the database, in a transaction of its own, or as a part of what the connection is doing."""
+        if isinstance(db, Database):
+            return self._run(db, lambda connection: self._function(connection, *args, **kwargs))
+        return self._function(db, *args, **kwargs)
+
+
+def read(function: Callable[Concatenate[sqlite3.Connection, P], T]) -> _Statement[P, T]:
+    """A statement that only reads."""
+    return _Statement(function, Database.read)
+
+
+def write(function: Callable[Concatenate[sqlite3.Connection, P], T]) -> _Statement[P, T]:
+    """A statement that writes: on a `Database` it is a transaction of its own."""
+    return _Statement(function, Database.write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +200,7 @@ class _Raised:
     error: Exception
 
 
-def _committed(
-    connection: sqlite3.Connection, transactions: Sequence[Callable[[sqlite3.Connection], object]]
-) -> list[object]:
+def _commit_together(connection: sqlite3.Connection, transactions: Sequence[Transaction[object]]) -> list[object]:
     """Each one's result, or what it raised, once all that succeeded are on disk; nothing of the others stays."""
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -149,7 +213,7 @@ def _committed(
     return outcomes
 
 
-def _in_savepoint(connection: sqlite3.Connection, transaction: Callable[[sqlite3.Connection], object]) -> object:
+def _in_savepoint(connection: sqlite3.Connection, transaction: Transaction[object]) -> object:
     connection.execute("SAVEPOINT one")
     try:
         result = transaction(connection)
@@ -163,8 +227,7 @@ def _in_savepoint(connection: sqlite3.Connection, transaction: Callable[[sqlite3
 
 
 def _prepare(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
-    add_encryption_functions(connection, keyring)
-    connection.row_factory = sqlite3.Row
+    set_up(connection, keyring)
     for pragma in _PRAGMAS:
         connection.execute(pragma)
     (verdict,) = connection.execute("PRAGMA quick_check").fetchone()
@@ -173,8 +236,9 @@ def _prepare(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
     migrate(connection)
 
 
-def add_encryption_functions(connection: sqlite3.Connection, keyring: Keyring | None) -> None:
-    """Give SQL the functions `encrypted(owner, text)` and `decrypted(value)`, which fail without a keyring."""
+def set_up(connection: sqlite3.Connection, keyring: Keyring | None = None) -> None:
+    """Rows by name, and SQL's functions `encrypted(owner, text)` and `decrypted(value)`, which need a keyring."""
+    connection.row_factory = sqlite3.Row
     connection.create_function("encrypted", 2, _no_key if keyring is None else keyring.encrypt)
     connection.create_function("decrypted", 1, _no_key if keyring is None else keyring.decrypt)
 
@@ -193,8 +257,7 @@ def open_for_reading(path: Path, keyring: Keyring | None = None) -> sqlite3.Conn
     """
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        connection.row_factory = sqlite3.Row
-        add_encryption_functions(connection, keyring)
+        set_up(connection, keyring)
         connection.execute("SELECT name FROM migrations")
     except sqlite3.Error as error:
         if path.exists():
@@ -215,3 +278,9 @@ def is_encrypted(path: Path) -> bool:
     """
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         return ENCRYPTING not in pending(connection)
+
+
+def wal_bytes(database: Path) -> int:
+    """Size of a database's write-ahead log."""
+    log = database.with_name(f"{database.name}-wal")
+    return log.stat().st_size if log.exists() else 0

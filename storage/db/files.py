@@ -1,11 +1,6 @@
-"""Files that survive a power cut: made privately, synced, and given their name only when they are whole.
+"""Files that survive a power cut: created privately, synced, and moved into place only when they are whole.
 
-Knows the file system. Knows nothing of what the files hold. Never used on a live database, whose locks would be lost
-by opening and closing it.
-
-Journals: files of lines that only grow. A line is on disk before `append` returns; a torn last line never was.
-
-Knows lines and the disk; what a line means is told by the caller.
+Never for a live database: opening and closing its file drops SQLite's locks.
 """
 
 import os
@@ -13,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-_BESIDE = ("", "-journal", "-wal", "-shm")
+_DATABASE_SUFFIXES = ("", "-journal", "-wal", "-shm")
 
 
 def create_private(path: Path) -> None:
@@ -37,8 +32,8 @@ def move_into_place(attempt: Path, target: Path) -> None:
     fsync(target.parent)
 
 
-def give_second_name(path: Path, other: Path) -> None:
-    """Make a file known by another name too; it is copied where the file system knows no links."""
+def link_or_copy(path: Path, other: Path) -> None:
+    """Make a file known by another name too; it is copied where the file system has no hard links."""
     try:
         other.hardlink_to(path)
     except FileExistsError:
@@ -50,7 +45,7 @@ def give_second_name(path: Path, other: Path) -> None:
 
 def remove_database(path: Path) -> None:
     """Remove a database file that nobody uses, with what SQLite may have left beside it."""
-    for suffix in _BESIDE:
+    for suffix in _DATABASE_SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
@@ -58,8 +53,8 @@ IsWhole = Callable[[bytes], bool]
 """Whether a line without its end is a whole one all the same."""
 
 
-def append(file: Path, line: bytes, is_whole: IsWhole) -> None:
-    """Add a line, after cutting off a torn last one or ending a whole one.
+def append_line(file: Path, line: bytes, is_whole: IsWhole) -> None:
+    """Add a line, after cutting off a torn last one or ending a whole one; it is on disk when this returns.
 
     Raises:
         OSError: the file cannot be written.
@@ -69,16 +64,17 @@ def append(file: Path, line: bytes, is_whole: IsWhole) -> None:
     with os.fdopen(descriptor, "r+b") as handle:
         content = handle.read()
         tail = content.rpartition(b"\n")[2]
-        handle.seek(len(content) if not tail or is_whole(tail) else len(content) - len(tail))
+        keeps_tail = bool(tail) and is_whole(tail)
+        handle.seek(len(content) if keeps_tail else len(content) - len(tail))
         handle.truncate()
-        handle.write((b"\n" if tail and is_whole(tail) else b"") + line + b"\n")
+        handle.write((b"\n" if keeps_tail else b"") + line + b"\n")
         handle.flush()
         os.fsync(descriptor)
     if is_new:
         fsync(file.parent)
 
 
-def lines(file: Path, is_whole: IsWhole) -> list[bytes]:
+def read_lines(file: Path, is_whole: IsWhole) -> list[bytes]:
     """Every line, without a torn last one; none where there is no file.
 
     Raises:

@@ -1,11 +1,12 @@
-"""The dossier: everything that there is of one person, for them to read. Knows rows; decides nothing about them."""
+"""Everything that there is of one person, for them to read."""
 
-import sqlite3
 from dataclasses import dataclass
+from sqlite3 import Connection
 
+from storage.db.database import read
 from storage.db.records import Generation
 from storage.tables import generations
-from storage.tables.versions import TAUGHT_BY
+from storage.tables.runs import TRAINED_ON
 
 Row = dict[str, str | int | float | None]
 
@@ -36,46 +37,37 @@ class PersonalData:
     """The versions that have learned from them, or from what others said to their texts."""
 
 
-_VERSIONS = f"""
-    SELECT v.name, v.base, v.state, v.created_at, r.tainted_at, v.destroyed_at
-    FROM versions v JOIN runs r ON r.id = v.run
-    WHERE r.id IN ({TAUGHT_BY})
-    ORDER BY v.created_at
-"""  # noqa: S608 - of our own
+_ROWS = {
+    "consents": "SELECT chat, text_version, granted_at, revoked_at FROM consents WHERE person = :person"
+    " ORDER BY granted_at",
+    "ratings": "SELECT generation, source, value, emoji, at FROM ratings WHERE rater = :person AND value IS NOT NULL"
+    " ORDER BY at",
+    "rating_events": "SELECT generation, source, value, emoji, at FROM rating_events WHERE rater = :person ORDER BY at",
+    "reasons": "SELECT generation, reason, at FROM reasons WHERE rater = :person ORDER BY at",
+    "signals": "SELECT generation, signal, at FROM signals WHERE person = :person ORDER BY at",
+    "choices": "SELECT generation, rival, at FROM choices JOIN duels USING (generation) WHERE rater = :person"
+    " ORDER BY at",
+    "reports": "SELECT generation, at FROM reports WHERE reporter = :person ORDER BY at",
+    "preferences": "SELECT chat, name, value, at FROM preferences WHERE person = :person ORDER BY at",
+    "inline_messages": "SELECT m.generation, m.inline_message_id FROM inline_messages m"
+    " JOIN generations g ON g.id = m.generation WHERE g.author = :person ORDER BY m.rowid",
+    "homes": "SELECT chat, at FROM homes WHERE person = :person",
+    "versions": "SELECT v.name, v.base, v.state, v.created_at, r.tainted_at, v.destroyed_at"  # noqa: S608 - of our own
+    f" FROM versions v JOIN runs r ON r.id = v.run WHERE r.id IN ({TRAINED_ON}) ORDER BY v.created_at",
+}
 
 
-def of_person(connection: sqlite3.Connection, person: str) -> PersonalData:
+@read
+def of_person(connection: Connection, person: str) -> PersonalData:
     """Read it all, in one moment."""
 
-    def rows(statement: str) -> tuple[Row, ...]:
-        return tuple(dict(row) for row in connection.execute(statement, {"person": person}))
+    def rows(query: str) -> tuple[Row, ...]:
+        return tuple(dict(row) for row in connection.execute(query, {"person": person}))
 
     seen = rows("SELECT first_seen_at FROM people WHERE person = :person")
     return PersonalData(
-        first_seen_at=None if not seen else str(seen[0]["first_seen_at"]),
+        first_seen_at=str(seen[0]["first_seen_at"]) if seen else None,
         is_banned=bool(rows("SELECT 1 FROM bans WHERE person = :person")),
-        consents=rows(
-            "SELECT chat, text_version, granted_at, revoked_at FROM consents WHERE person = :person ORDER BY granted_at"
-        ),
         texts=tuple(generations.of_author(connection, person)),
-        ratings=rows(
-            "SELECT generation, source, value, emoji, at FROM ratings WHERE rater = :person AND value IS NOT NULL"
-            " ORDER BY at"
-        ),
-        rating_events=rows(
-            "SELECT generation, source, value, emoji, at FROM rating_events WHERE rater = :person ORDER BY at"
-        ),
-        reasons=rows("SELECT generation, reason, at FROM reasons WHERE rater = :person ORDER BY at"),
-        signals=rows("SELECT generation, signal, at FROM signals WHERE person = :person ORDER BY at"),
-        choices=rows(
-            "SELECT generation, rival, at FROM choices JOIN duels USING (generation) WHERE rater = :person ORDER BY at"
-        ),
-        reports=rows("SELECT generation, at FROM reports WHERE reporter = :person ORDER BY at"),
-        preferences=rows("SELECT chat, name, value, at FROM preferences WHERE person = :person ORDER BY at"),
-        inline_messages=rows(
-            "SELECT m.generation, m.inline_message_id FROM inline_messages m JOIN generations g ON g.id = m.generation"
-            " WHERE g.author = :person ORDER BY m.rowid"
-        ),
-        homes=rows("SELECT chat, at FROM homes WHERE person = :person"),
-        versions=rows(_VERSIONS),
+        **{field: rows(query) for field, query in _ROWS.items()},
     )

@@ -1,56 +1,27 @@
-"""Updates that wait in the inbox and name somebody who is forgotten. Whom a body names is asked of the caller.
-
-Knows bodies and pseudonyms, not how one is found in the other.
-
-Erasure: all that a person wrote, rated, chose or agreed to, and every text that quotes them, goes at once.
+"""Erasure: all that a person wrote, rated, chose or agreed to, and every text that quotes them, goes at once.
 
 What descends from an erased text goes too, whoever asked for it, because its conversation repeats the erased words.
-Bans stay. The same erasure is repeated on backups from the tombstones (`replay`). Deleting rows is not enough to get
-the words off the disk: SQLite leaves copies in its pages and its log, so `vacuum` rewrites the file. Knows pseudonyms;
-whom an update names is asked of the caller, who holds the key.
+Bans stay. A tombstone is written before anything is erased, and the same erasure is repeated on backups from the
+tombstones (`replay`). Deleting rows is not enough to get the words off the disk: SQLite leaves copies in its pages and
+its log, so `vacuum` rewrites the file.
 """
 
+import asyncio
 import json
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection, OperationalError
 
-from storage.db.database import Database
+from storage.db.database import Database, read, write
 from storage.db.errors import DatabaseUnusable
+from storage.privacy import tombstones
 from storage.privacy.tombstones import Tombstone
-from storage.tables import generations, versions
+from storage.tables import generations, people, runs
 
 NamedIn = Callable[[str], Collection[str]]
-"""The pseudonyms of everybody whom an update's body, encrypted as it lies there, names."""
-
-
-def updates_naming(
-    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: NamedIn | None, *, but: int | None = None
-) -> list[int]:
-    """Updates with a body that came up to the moment of one whom they name, `but` excepted.
-
-    Without `names` every update counts as naming everybody.
-    """
-    waiting = connection.execute("SELECT update_id, received_at, body FROM inbox WHERE body IS NOT NULL").fetchall()
-    found = []
-    for update_id, received_at, body in waiting:
-        named = forgotten.keys() if names is None else forgotten.keys() & set(names(body))
-        if update_id != but and any(datetime.fromisoformat(received_at) <= forgotten[person] for person in named):
-            found.append(update_id)
-    return found
-
-
-def drop_updates_naming(
-    connection: sqlite3.Connection, forgotten: Mapping[str, datetime], names: NamedIn | None, *, but: int | None = None
-) -> int:
-    """Count what `find` finds as handled and drop the bodies; returns how many."""
-    found = updates_naming(connection, forgotten, names, but=but)
-    connection.executemany(
-        "UPDATE inbox SET state = 'done', body = NULL WHERE update_id = ?", [(update_id,) for update_id in found]
-    )
-    return len(found)
-
+"""The pseudonyms of everybody whom an update's body, encrypted as it lies in the inbox, names."""
 
 _TRACES = """
     SELECT min(at), max(at) FROM (
@@ -67,13 +38,11 @@ _TRACES = """
         UNION ALL SELECT at FROM homes WHERE person = :person
     )
 """
-_LEARNED = """
-    FROM lineage WHERE generation IN (SELECT value FROM json_each(:texts))
-    OR (rater = :person AND run IN (SELECT id FROM runs WHERE started_at <= :limit))
+_LINEAGE = """
+    lineage WHERE generation IN (SELECT value FROM json_each(:texts))
+        OR (rater = :person AND run IN (SELECT id FROM runs WHERE started_at <= :limit))
 """
-_RATINGS = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
-_SIGNALS = "generation IN (SELECT value FROM json_each(:texts)) OR (person = :person AND at <= :limit)"
-
+_OF_RATER = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -108,89 +77,48 @@ class Erased:
         )
 
 
-def erase(connection: sqlite3.Connection, person: str, *, before: datetime) -> Erased:
-    """Delete what there is of a person up to and including a moment, as a part of a transaction.
+async def request(db: Database, file: Path, person: str) -> Tombstone:
+    """Write down that a person is to be erased, with all that there is of them now.
 
-    A second time it finds nothing.
+    Raises:
+        TombstonesUnusable: the file cannot be written; nothing may be erased then.
     """
-    connection.execute("PRAGMA secure_delete = ON").fetchall()
-    values: dict[str, str] = {"person": person, "limit": before.astimezone(UTC).isoformat()}
-    texts = _texts_of(connection, values)
-    values["texts"] = json.dumps(texts)
+    tombstone = Tombstone(person, await cutoff(db, person, datetime.now(UTC)))
+    await asyncio.to_thread(tombstones.append, file, tombstone)
+    return tombstone
 
-    def delete(statement: str) -> int:
-        return connection.execute(f"DELETE {statement}", values).rowcount
 
-    runs = _learned(connection, values)
-    versions.taint(connection, runs, at=before)
-    erased = Erased(
-        placeholders=tuple((chat, message) for chat, message in connection.execute(_PLACEHOLDERS, values)),
-        runs=runs,
-        generations=texts,
-        ratings=delete(f"FROM ratings WHERE {_RATINGS}"),
-        consents=delete("FROM consents WHERE person = :person AND granted_at <= :limit"),
-    )
-    delete(f"FROM rating_events WHERE {_RATINGS}")
-    delete(f"FROM reasons WHERE {_RATINGS}")
-    delete(f"FROM choices WHERE {_RATINGS}")
-    delete(f"FROM signals WHERE {_SIGNALS}")
-    delete("FROM reports WHERE reporter = :person AND at <= :limit")
-    delete("FROM preferences WHERE person = :person AND at <= :limit")
-    delete("FROM homes WHERE person = :person AND at <= :limit")
-    delete("FROM early_reactions WHERE rater = :person AND at <= :limit")
-    delete(_LEARNED)
-    generations.delete_texts(connection, texts)
-    delete("FROM people WHERE person = :person AND first_seen_at <= :limit")
-    _meet_again(connection, person)
+async def carry_out(
+    db: Database,
+    file: Path,
+    tombstone: Tombstone,
+    *,
+    named_in: NamedIn,
+    strip: Callable[[Collection[int]], Awaitable[None]],
+    then: Callable[[Erased], Awaitable[None]] | None = None,
+) -> Erased:
+    """Erase what a tombstone names, and mark it as done once `then` has followed.
+
+    `strip` takes people's words out of the folders of runs.
+
+    Raises:
+        StorageError: it is not done; a later try goes on.
+    """
+    # Before the rows go: afterwards, or after a crash between the two, nobody knows which runs they were.
+    await strip(await runs_trained_on(db, tombstone.person, tombstone.at))
+    erased = await forget(db, tombstone.person, tombstone.at, named_in=named_in)
+    if then is not None:
+        await then(erased)
+    await asyncio.to_thread(tombstones.append, file, replace(tombstone, is_done=True))
     return erased
 
 
-def replay(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], names: NamedIn | None) -> Erased:
-    """Erase for each tombstone what is older than it, and the updates that wait and name such a person.
+async def forget(db: Database, person: str, at: datetime, *, named_in: NamedIn) -> Erased:
+    """Erase a person, whose tombstone is on disk already, from the live database, and their key from the keyring."""
 
-    Without `names` nobody can tell whom an update names, so every one that is older than a tombstone goes.
-    """
-    latest = _latest(tombstones)
-    erased = Erased()
-    for person, at in latest.items():
-        erased += erase(connection, person, before=at)
-    return erased + Erased(updates=drop_updates_naming(connection, latest, names))
-
-
-def would_erase(connection: sqlite3.Connection, tombstones: Iterable[Tombstone], names: NamedIn | None) -> bool:
-    """Whether `replay` would find anything; reads only."""
-    latest = _latest(tombstones)
-    for person, at in latest.items():
-        span = _traces(connection, person)
-        if span is not None and span[0] <= at:
-            return True
-    return bool(updates_naming(connection, latest, names))
-
-
-async def cutoff(db: Database, person: str, now: datetime) -> datetime:
-    """The moment up to which all that there is of a person now was made: now, or the latest date on any of it.
-
-    Reactions carry Telegram's dates, which may be ahead of our clock.
-    """
-    span = await db.read(lambda c: _traces(c, person))
-    return now if span is None else max(now, span[1])
-
-
-async def runs_trained_on(db: Database, person: str, at: datetime) -> tuple[int, ...]:
-    """The runs that learned from what an erasure would take away."""
-    values = {"person": person, "limit": at.astimezone(UTC).isoformat()}
-    return await db.read(lambda c: _learned(c, values | {"texts": json.dumps(_texts_of(c, values))}))
-
-
-async def forget(db: Database, person: str, at: datetime, *, names: NamedIn, handling: int | None = None) -> Erased:
-    """Erase a person, whose tombstone is on disk already, from the live database, and their key from the keyring.
-
-    The update that is being handled (`handling`) stays, so that after a crash somebody still gets an answer.
-    """
-
-    def everything(connection: sqlite3.Connection) -> Erased:
+    def everything(connection: Connection) -> Erased:
         erased = erase(connection, person, before=at)
-        updates = drop_updates_naming(connection, {person: at}, names, but=handling)
+        updates = _drop_updates(connection, {person: at}, named_in)
         if db.keyring is not None:
             db.keyring.erase(person)  # last: a crash before the commit leaves rows that nobody can read any more
         return erased + Erased(updates=updates)
@@ -198,7 +126,75 @@ async def forget(db: Database, person: str, at: datetime, *, names: NamedIn, han
     return await db.write(everything)
 
 
-async def vacuum(db: Database) -> bool:
+@write
+def erase(connection: Connection, person: str, *, before: datetime) -> Erased:
+    """Delete what there is of a person up to and including a moment. A second time it finds nothing."""
+    connection.execute("PRAGMA secure_delete = ON").fetchall()
+    values = _values(connection, person, before)
+    texts: tuple[int, ...] = tuple(json.loads(values["texts"]))
+
+    def delete(rows: str) -> int:
+        return connection.execute(f"DELETE FROM {rows}", values).rowcount  # noqa: S608 - of our own
+
+    learned = _trained_on(connection, values)
+    runs.taint(connection, learned, at=before)
+    placeholders = tuple((chat, message) for chat, message in connection.execute(_PLACEHOLDERS, values))
+    rated = delete(f"ratings WHERE {_OF_RATER}")
+    for table in ("rating_events", "reasons", "choices"):
+        delete(f"{table} WHERE {_OF_RATER}")
+    delete(f"signals WHERE {_OF_RATER.replace('rater', 'person')}")
+    delete("early_reactions WHERE rater = :person AND at <= :limit")
+    delete("reports WHERE reporter = :person AND at <= :limit")
+    delete("preferences WHERE person = :person AND at <= :limit")
+    delete("homes WHERE person = :person AND at <= :limit")
+    consents = delete("consents WHERE person = :person AND granted_at <= :limit")
+    delete(_LINEAGE)
+    generations.delete(connection, texts)
+    delete("people WHERE person = :person AND first_seen_at <= :limit")
+    if (span := _span(connection, person)) is not None:
+        people.see(connection, person, at=span[0])  # who came back after the moment is new
+    return Erased(generations=texts, placeholders=placeholders, ratings=rated, consents=consents, runs=learned)
+
+
+@write
+def replay(connection: Connection, stones: Iterable[Tombstone], named_in: NamedIn | None) -> Erased:
+    """Erase for each tombstone what is older than it, and the updates that wait and name such a person.
+
+    Without `named_in` nobody can tell whom an update names, so every one that is older than a tombstone goes.
+    """
+    latest = _latest(stones)
+    erased = sum((erase(connection, person, before=at) for person, at in latest.items()), Erased())
+    return erased + Erased(updates=_drop_updates(connection, latest, named_in))
+
+
+@read
+def would_erase(connection: Connection, stones: Iterable[Tombstone], named_in: NamedIn | None) -> bool:
+    """Whether `replay` would find anything."""
+    latest = _latest(stones)
+    spans = ((_span(connection, person), at) for person, at in latest.items())
+    return any(span is not None and span[0] <= at for span, at in spans) or bool(
+        _updates_naming(connection, latest, named_in)
+    )
+
+
+@read
+def cutoff(connection: Connection, person: str, now: datetime) -> datetime:
+    """The moment up to which all that there is of a person now was made: now, or the latest date on any of it.
+
+    Reactions carry Telegram's dates, which may be ahead of our clock.
+    """
+    span = _span(connection, person)
+    return now if span is None else max(now, span[1])
+
+
+@read
+def runs_trained_on(connection: Connection, person: str, at: datetime) -> tuple[int, ...]:
+    """The runs that learned from what an erasure would take away."""
+    return _trained_on(connection, _values(connection, person, at))
+
+
+@read
+def vacuum(connection: Connection) -> bool:
     """Rewrite the file without the remains of what was deleted, and empty its log.
 
     False: somebody was reading, so the log still holds what it held; try again later.
@@ -207,25 +203,18 @@ async def vacuum(db: Database) -> bool:
         DatabaseUnusable: there is no room to rewrite the file; nothing has changed.
     """
     try:
-        return await db.read(rewrite)
-    except sqlite3.OperationalError as error:
+        # secure_delete is not enough: SQLite leaves copies of cells that it moved while balancing pages (3.40, tried).
+        connection.execute("VACUUM")
+        is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except OperationalError as error:
         raise DatabaseUnusable(f"Erased rows cannot be overwritten ({error}): free some disk space.") from error
-
-
-def rewrite(connection: sqlite3.Connection) -> bool:
-    """`vacuum` for a connection of one's own."""
-    # secure_delete is not enough: SQLite leaves copies of cells that it moved while it balanced pages (3.40, tried).
-    connection.execute("VACUUM")
-    is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not is_busy
 
 
-def _learned(connection: sqlite3.Connection, values: dict[str, str]) -> tuple[int, ...]:
-    return tuple(sorted(run for (run,) in connection.execute(f"SELECT DISTINCT run {_LEARNED}", values)))
-
-
-def _texts_of(connection: sqlite3.Connection, values: dict[str, str]) -> tuple[int, ...]:
-    """The person's texts and all that descend from them, youngest first."""
+def _values(connection: Connection, person: str, at: datetime) -> dict[str, str]:
+    """What the statements of an erasure ask for; `texts` are the person's and all that descend from them, youngest
+    first."""
+    values = {"person": person, "limit": at.astimezone(UTC).isoformat()}
     own = connection.execute("SELECT id FROM generations WHERE author = :person AND created_at <= :limit", values)
     texts = {number for (number,) in own}
     if texts:
@@ -233,24 +222,42 @@ def _texts_of(connection: sqlite3.Connection, values: dict[str, str]) -> tuple[i
         for number, parent in children:  # a parent has a lower number than its children
             if parent in texts:
                 texts.add(number)
-    return tuple(sorted(texts, reverse=True))
+    return values | {"texts": json.dumps(sorted(texts, reverse=True))}
 
 
-def _meet_again(connection: sqlite3.Connection, person: str) -> None:
-    """A person who came back after the moment is new: first seen with the oldest of what stays."""
-    span = _traces(connection, person)
-    if span is not None:
-        connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", (person, span[0].isoformat()))
+def _trained_on(connection: Connection, values: dict[str, str]) -> tuple[int, ...]:
+    found = connection.execute(f"SELECT DISTINCT run FROM {_LINEAGE}", values)  # noqa: S608 - of our own
+    return tuple(sorted(run for (run,) in found))
 
 
-def _traces(connection: sqlite3.Connection, person: str) -> tuple[datetime, datetime] | None:
+def _span(connection: Connection, person: str) -> tuple[datetime, datetime] | None:
     """From when to when there is something of a person."""
     first, last = connection.execute(_TRACES, {"person": person}).fetchone()
     return None if first is None else (datetime.fromisoformat(first), datetime.fromisoformat(last))
 
 
-def _latest(tombstones: Iterable[Tombstone]) -> dict[str, datetime]:
+def _updates_naming(
+    connection: Connection, forgotten: Mapping[str, datetime], named_in: NamedIn | None
+) -> list[tuple[int]]:
+    """Updates that wait, and came up to the moment of one whom they name."""
+    waiting = connection.execute("SELECT update_id, received_at, body FROM inbox WHERE body IS NOT NULL").fetchall()
+    found = []
+    for update_id, received_at, body in waiting:
+        named = forgotten.keys() if named_in is None else forgotten.keys() & set(named_in(body))
+        if any(datetime.fromisoformat(received_at) <= forgotten[person] for person in named):
+            found.append((update_id,))
+    return found
+
+
+def _drop_updates(connection: Connection, forgotten: Mapping[str, datetime], named_in: NamedIn | None) -> int:
+    """Count updates that name somebody as handled, and drop their bodies."""
+    found = _updates_naming(connection, forgotten, named_in)
+    connection.executemany("UPDATE inbox SET state = 'done', body = NULL WHERE update_id = ?", found)
+    return len(found)
+
+
+def _latest(stones: Iterable[Tombstone]) -> dict[str, datetime]:
     latest: dict[str, datetime] = {}
-    for tombstone in tombstones:
-        latest[tombstone.person] = max(tombstone.at, latest.get(tombstone.person, tombstone.at))
+    for stone in stones:
+        latest[stone.person] = max(stone.at, latest.get(stone.person, stone.at))
     return latest

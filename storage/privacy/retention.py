@@ -1,16 +1,16 @@
 """Retention: what is not agreed to is kept for a day, and what is agreed to for a while; both are then deleted.
 
 Without consent of all whose words are in a text, the words go and the row stays, so that buttons under old messages
-have an answer; a rating without consent becomes a number. Knows pseudonyms and dates.
+have an answer; a rating without consent becomes a number.
 """
 
 import json
-import sqlite3
 from datetime import datetime
+from sqlite3 import Connection
 
-from storage.db.database import Database
+from storage.db.database import write
 from storage.tables import generations
-from storage.tables.generations import opted_in
+from storage.tables.people import opted_in
 
 _UNCONSENTED_TEXTS = f"""
     UPDATE generations AS g SET messages = '[]', text = NULL
@@ -21,7 +21,7 @@ _UNCONSENTED_RATINGS = f"""
     SELECT r.generation, r.rater, r.value FROM ratings r JOIN generations g ON g.id = r.generation
     WHERE r.at <= :before AND NOT {opted_in("r.rater")}
 """  # noqa: S608 - of our own
-_UNCONSENTED_DOINGS = tuple(
+_UNCONSENTED_SIGNALS = tuple(
     f"""
     DELETE FROM {table} AS s WHERE s.at <= :before AND NOT EXISTS (
         SELECT 1 FROM generations g WHERE g.id = s.generation AND {opted_in(f"s.{who}")})
@@ -35,52 +35,41 @@ _OLD = """
 """
 
 
-async def purge_unconsented(db: Database, *, before: datetime) -> tuple[int, int]:
+@write
+def purge_unconsented(connection: Connection, *, before: datetime) -> tuple[int, int]:
     """Take the words out of texts that ended up to a moment, and the raters from ratings given until then, where
-    somebody concerned has not agreed; returns how many texts and ratings that were. Takes of inline mode that nobody
-    has chosen go whole, and count as texts.
+    somebody concerned has not agreed; returns how many texts and ratings that were. Inline results that nobody has
+    chosen go whole, and count as texts.
 
     Who rates again after their rating has become a number is counted twice under the text.
     """
-    values = {"before": before.isoformat()}
-
-    def change(connection: sqlite3.Connection) -> tuple[int, int]:
-        texts = (
-            generations.purge_unchosen_inline_results(connection, before=before)
-            + connection.execute(_UNCONSENTED_TEXTS, values).rowcount
+    values = {"before": before}
+    texts = generations.delete_unchosen_inline_results(connection, before=before)
+    texts += connection.execute(_UNCONSENTED_TEXTS, values).rowcount
+    rated = connection.execute(_UNCONSENTED_RATINGS, values).fetchall()
+    for generation, rater, value in rated:
+        connection.execute(
+            "UPDATE generations SET likes = likes + ?, dislikes = dislikes + ? WHERE id = ?",
+            ((value or 0) > 0, (value or 0) < 0, generation),
         )
-        rated = connection.execute(_UNCONSENTED_RATINGS, values).fetchall()
-        for generation, rater, value in rated:
+        for table in ("ratings", "rating_events", "reasons"):
             connection.execute(
-                "UPDATE generations SET likes = likes + ?, dislikes = dislikes + ? WHERE id = ?",
-                ((value or 0) > 0, (value or 0) < 0, generation),
+                f"DELETE FROM {table} WHERE generation = ? AND rater = ?",  # noqa: S608 - of our own
+                (generation, rater),
             )
-            for table in ("ratings", "rating_events", "reasons"):
-                connection.execute(
-                    f"DELETE FROM {table} WHERE generation = ? AND rater = ?",  # noqa: S608 - of our own
-                    (generation, rater),
-                )
-        for statement in _UNCONSENTED_DOINGS:
-            connection.execute(statement, values)
-        return texts, len(rated)
-
-    return await db.write(change)
+    for statement in _UNCONSENTED_SIGNALS:
+        connection.execute(statement, values)
+    return texts, len(rated)
 
 
-async def delete_expired(db: Database, *, before: datetime) -> int:
+@write
+def delete_expired(connection: Connection, *, before: datetime) -> int:
     """Delete texts that were asked for before a moment, with all that was said of them; returns how many.
 
     What a version has learned from stays as long as the version, so that forgetting somebody still finds it.
     """
-
-    def change(connection: sqlite3.Connection) -> int:
-        old = tuple(number for (number,) in connection.execute(_OLD, {"before": before.isoformat()}))
-        if old:
-            connection.execute(
-                "UPDATE generations SET parent = NULL WHERE parent IN (SELECT value FROM json_each(?))",
-                (json.dumps(old),),
-            )
-            generations.delete_texts(connection, old)
-        return len(old)
-
-    return await db.write(change)
+    old = [number for (number,) in connection.execute(_OLD, {"before": before})]
+    connection.execute(
+        "UPDATE generations SET parent = NULL WHERE parent IN (SELECT value FROM json_each(?))", (json.dumps(old),)
+    )
+    return generations.delete(connection, old)

@@ -2,7 +2,7 @@
 
 It lies outside the database so that it outlives it: whoever restores an old backup erases again what is older than
 these. A line is on disk before anything is erased, and a second one says when it is done, so that a start can end what
-a crash cut off. Knows pseudonyms and moments, nothing of what is erased.
+a crash cut off.
 """
 
 import json
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.db import files
 from storage.db.errors import TombstonesUnusable
+from storage.db.files import append_line, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,8 @@ def append(file: Path, tombstone: Tombstone) -> None:
         TombstonesUnusable: the file cannot be written; nothing may be erased then.
     """
     fields = {"person": tombstone.person, "at": tombstone.at.astimezone(UTC).isoformat(), "is_done": tombstone.is_done}
-    line = json.dumps(fields)
     try:
-        files.append(file, line.encode(), _is_whole)
+        append_line(file, json.dumps(fields).encode(), _is_whole)
     except OSError as error:
         raise TombstonesUnusable(f"{file} cannot be written ({error.strerror}): free or repair the disk.") from error
 
@@ -45,7 +44,7 @@ def read(file: Path) -> list[Tombstone]:
         TombstonesUnusable: a line is damaged, so that nobody can say who is to be forgotten.
     """
     try:
-        lines = files.lines(file, _is_whole)
+        lines = read_lines(file, _is_whole)
     except OSError as error:
         raise TombstonesUnusable(f"{file} cannot be read ({error.strerror}): make it readable for the bot.") from error
     found = {}
@@ -67,15 +66,15 @@ def unfinished(file: Path) -> list[Tombstone]:
     return [tombstone for tombstone in latest.values() if not tombstone.is_done]
 
 
-def _is_whole(line: bytes) -> bool:
-    return _parse(line) is not None
-
-
 def _parse(line: bytes) -> Tombstone | None:
     try:
         fields = json.loads(line)
         person, at = fields["person"], datetime.fromisoformat(fields["at"])
-        is_done = fields.get("is_done") is True  # lines of before say nothing of it
+        is_done = fields.get("is_done") is True  # lines of older releases do not have it
     except (ValueError, KeyError, TypeError):
         return None
     return Tombstone(person, at.astimezone(UTC), is_done) if isinstance(person, str) and at.tzinfo is not None else None
+
+
+def _is_whole(line: bytes) -> bool:
+    return _parse(line) is not None

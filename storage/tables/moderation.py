@@ -1,66 +1,72 @@
-"""The audit: who did what with the bot, by pseudonym. It only grows; the schema refuses anything else.
+"""Who did what with the bot (the audit), who is banned, and which texts somebody found unfit."""
 
-Reports: texts that somebody found unfit. The first hides a text until an admin has looked. Knows pseudonyms.
-"""
-
-import sqlite3
 from datetime import datetime
+from sqlite3 import Connection
 
-from storage.db.database import Database
+from storage.db.database import read, write
 from storage.db.records import AuditEntry, ModerationState
+from storage.db.rows import count, records
+from storage.tables import runs
 
 
-async def append_audit(db: Database, entry: AuditEntry) -> None:
-    """Record a entry."""
-    await db.write(lambda c: append_audit_in(c, entry))
-
-
-def append_audit_in(connection: sqlite3.Connection, entry: AuditEntry) -> None:
-    """`append` as a part of a transaction."""
+@write
+def append_audit(connection: Connection, entry: AuditEntry) -> None:
+    """Record what somebody did. The audit only grows; the schema refuses anything else."""
     connection.execute(
         "INSERT INTO audit (at, actor, action, detail) VALUES (?, ?, ?, ?)",
-        (entry.at.isoformat(), entry.actor, entry.action, entry.detail),
+        (entry.at, entry.actor, entry.action, entry.detail),
     )
 
 
-async def latest_audit_entries(db: Database, *, limit: int) -> list[AuditEntry]:
-    """The last deeds, newest first."""
-    rows = await db.read(lambda c: c.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)).fetchall())
-    return [AuditEntry(datetime.fromisoformat(row["at"]), row["actor"], row["action"], row["detail"]) for row in rows]
+@read
+def latest_audit_entries(connection: Connection, *, limit: int) -> list[AuditEntry]:
+    """The last entries, newest first."""
+    return records(AuditEntry, connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,)))
 
 
-async def record_report(db: Database, generation: int, reporter: str, *, at: datetime) -> bool:
-    """File a report; the first hides the text, unless an admin has cleared it. False: the same person has filed it."""
-
-    def file(connection: sqlite3.Connection) -> bool:
-        filed = connection.execute(
-            "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (generation, reporter, at.isoformat())
-        )
-        connection.execute(
-            "UPDATE generations SET standing = 'reported' WHERE id = ? AND standing IS NULL", (generation,)
-        )
-        return filed.rowcount == 1
-
-    return await db.write(file)
+@write
+def ban(connection: Connection, person: str, *, at: datetime) -> bool:
+    """Ban a person, and taint what has learned from them; False when they were banned already."""
+    runs.taint_trained_on(connection, person, at=at)
+    return connection.execute("INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at)).rowcount == 1
 
 
-async def count_reports_since(db: Database, reporter: str, *, since: datetime) -> int:
+@write
+def unban(connection: Connection, person: str) -> bool:
+    """Let a person in again; False when they were not banned."""
+    return connection.execute("DELETE FROM bans WHERE person = ?", (person,)).rowcount == 1
+
+
+@read
+def banned(connection: Connection) -> frozenset[str]:
+    """Everybody who is banned."""
+    return frozenset(person for (person,) in connection.execute("SELECT person FROM bans"))
+
+
+@write
+def record_report(connection: Connection, generation: int, reporter: str, *, at: datetime) -> bool:
+    """File a report; the first hides the text until an admin has looked, unless one has cleared it before.
+
+    False: the same person has filed it.
+    """
+    filed = connection.execute(
+        "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (generation, reporter, at)
+    )
+    connection.execute("UPDATE generations SET standing = 'reported' WHERE id = ? AND standing IS NULL", (generation,))
+    return filed.rowcount == 1
+
+
+@read
+def count_reports_since(connection: Connection, reporter: str, *, since: datetime) -> int:
     """How many texts a person has reported since a moment."""
-    row = await db.read(
-        lambda c: c.execute(
-            "SELECT count(*) FROM reports WHERE reporter = ? AND at >= ?", (reporter, since.isoformat())
-        ).fetchone()
-    )
-    return int(row[0])
+    query = "SELECT count(*) FROM reports WHERE reporter = ? AND at >= ?"
+    return count(connection.execute(query, (reporter, since)))
 
 
-async def resolve_report(db: Database, generation: int, standing: ModerationState) -> bool:
+@write
+def resolve_report(connection: Connection, generation: int, state: ModerationState) -> bool:
     """What an admin has decided of a reported text; False where nobody has reported it."""
-    return await db.write(
-        lambda c: (
-            c.execute(
-                "UPDATE generations SET standing = ? WHERE id = ? AND standing IS NOT NULL", (standing, generation)
-            ).rowcount
-            == 1
-        )
+    resolved = connection.execute(
+        "UPDATE generations SET standing = ? WHERE id = ? AND standing IS NOT NULL", (state, generation)
     )
+    return resolved.rowcount == 1

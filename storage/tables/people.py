@@ -1,15 +1,15 @@
-"""A chat gets another id, as a group does that becomes a supergroup: what is known of it goes along.
+"""People as pseudonyms: when they came, what they have agreed to and where, and what they prefer in a chat."""
 
-Preferences: what a person has chosen for themselves, in one chat. Knows names and values, not what they mean.
-
-People as pseudonyms: when they came, where they have opted in, and who is shut out. Knows no id and no name.
-"""
-
-import sqlite3
 from datetime import datetime
+from sqlite3 import Connection
 
-from storage.db.database import Database
-from storage.tables import versions
+from storage.db.database import read, write
+from storage.db.rows import count, value
+
+INLINE_TEXT = 2
+"""The first version of the consent text that speaks of inline mode; who has agreed to an earlier one agreed to less."""
+
+_IS_INLINE = "EXISTS (SELECT 1 FROM offers o WHERE o.generation = g.id)"
 
 _MOVES = (
     "UPDATE OR IGNORE consents SET chat = :new WHERE chat = :old",
@@ -20,149 +20,128 @@ _MOVES = (
 """What has been said in the new chat already stands: a row that would take its place stays behind unread."""
 
 
-async def move_chat(db: Database, old: str, new: str) -> None:
-    """Give texts, consents and choices of a chat (a pseudonym) to another; a second time it changes nothing.
+def opted_in(person: str) -> str:
+    """A condition on a text `g` (generations) and on whom a column names: their yes counts for that text, now.
 
-    Deliveries stay: the messages lie in the old chat, and their ids mean others in the new one.
+    The yes of the chat where the text stands. Of an inline result nobody knows where it stands, so there it is the one
+    of the person's own private chat, if it was given to a question that spoke of inline mode.
     """
-
-    def everything(connection: sqlite3.Connection) -> None:
-        for statement in _MOVES:
-            connection.execute(statement, {"old": old, "new": new})
-
-    await db.write(everything)
-
-
-async def set_preference(db: Database, person: str, chat: str, name: str, value: str, *, at: datetime) -> None:
-    """Set a preference; the last choice stands."""
-    await db.write(
-        lambda c: c.execute(
-            "INSERT INTO preferences VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (person, chat, name) DO UPDATE SET value = excluded.value, at = excluded.at",
-            (person, chat, name, value, at.isoformat()),
-        )
-    )
+    return f"""EXISTS (
+        SELECT 1 FROM consents c WHERE c.person = {person} AND c.revoked_at IS NULL
+            AND c.chat = CASE WHEN {_IS_INLINE}
+                THEN (SELECT h.chat FROM homes h WHERE h.person = {person}) ELSE g.chat END
+            AND (c.text_version >= {INLINE_TEXT} OR NOT {_IS_INLINE})
+    )"""  # noqa: S608 - of our own
 
 
-async def clear_preference(db: Database, person: str, chat: str, name: str) -> None:
-    """Forget a choice; the default holds again."""
-    await db.write(
-        lambda c: c.execute("DELETE FROM preferences WHERE person = ? AND chat = ? AND name = ?", (person, chat, name))
-    )
+def agreed(person: str) -> str:
+    """A condition on a text `g` (generations) and on whom a column names: a rater, or who gave a signal.
+
+    They and the author have opted in; so has everybody whose words the text repeats; none of them is banned; the text
+    still has its words, and no report hides it.
+    """
+    return f"""(
+        {opted_in("g.author")} AND {opted_in(person)}
+        AND NOT EXISTS (SELECT 1 FROM bans b WHERE b.person IN (g.author, {person}))
+        AND g.text IS NOT NULL AND coalesce(g.standing, 'cleared') = 'cleared'
+        AND g.id NOT IN (SELECT id FROM quoting)
+    )"""  # noqa: S608 - of our own
 
 
-async def preferences(db: Database, person: str, chat: str) -> dict[str, str]:
-    """All that a person has chosen in a chat, by name."""
-    return await db.read(
-        lambda c: {
-            row["name"]: row["value"]
-            for row in c.execute("SELECT name, value FROM preferences WHERE person = ? AND chat = ?", (person, chat))
-        }
-    )
-
-
-async def with_preference(db: Database, name: str, value: str) -> frozenset[tuple[str, str]]:
-    """Every (person, chat) with this choice."""
-    return await db.read(
-        lambda c: frozenset(
-            (row["person"], row["chat"])
-            for row in c.execute("SELECT person, chat FROM preferences WHERE name = ? AND value = ?", (name, value))
-        )
-    )
-
-
-async def see(db: Database, person: str, *, at: datetime) -> None:
+@write
+def see(connection: Connection, person: str, *, at: datetime) -> None:
     """Remember when a person was first seen; later calls change nothing."""
-    await db.write(lambda c: _see(c, person, at))
+    connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at))
 
 
-async def grant(db: Database, person: str, chat: str, *, text_version: int, at: datetime) -> bool:
+@write
+def record_private_chat(connection: Connection, person: str, chat: str, *, at: datetime) -> None:
+    """Remember which chat is a person's private one."""
+    connection.execute("INSERT INTO homes VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (person, chat, at))
+
+
+@write
+def move_chat(connection: Connection, old: str, new: str) -> None:
+    """Give texts, consents and preferences of a chat (a pseudonym) to another, as a group becomes a supergroup.
+
+    A second time it changes nothing. Deliveries stay: the messages lie in the old chat, and their ids mean others in
+    the new one.
+    """
+    for statement in _MOVES:
+        connection.execute(statement, {"old": old, "new": new})
+
+
+@write
+def grant(connection: Connection, person: str, chat: str, *, text_version: int, at: datetime) -> bool:
     """Opt in, in one chat, to the given version of the consent text; False when that, or a later one, stood already."""
-
-    def opt_in(connection: sqlite3.Connection) -> bool:
-        _see(connection, person, at)
-        current = connection.execute(
-            "SELECT text_version FROM consents WHERE person = ? AND chat = ? AND revoked_at IS NULL",
-            (person, chat),
-        ).fetchone()
-        if current is not None and current["text_version"] >= text_version:
-            return False
-        _revoke(connection, person, chat, at)
-        connection.execute(
-            "INSERT INTO consents (person, chat, text_version, granted_at) VALUES (?, ?, ?, ?)",
-            (person, chat, text_version, at.isoformat()),
-        )
-        return True
-
-    return await db.write(opt_in)
+    see(connection, person, at=at)
+    query = "SELECT text_version FROM consents WHERE person = ? AND chat = ? AND revoked_at IS NULL"
+    current = value(int, connection.execute(query, (person, chat)))
+    if current is not None and current >= text_version:
+        return False
+    revoke(connection, person, chat, at=at)
+    connection.execute(
+        "INSERT INTO consents (person, chat, text_version, granted_at) VALUES (?, ?, ?, ?)",
+        (person, chat, text_version, at),
+    )
+    return True
 
 
-async def revoke(db: Database, person: str, chat: str, *, at: datetime) -> bool:
+@write
+def revoke(connection: Connection, person: str, chat: str, *, at: datetime) -> bool:
     """Opt out, in one chat; False when the person had not opted in."""
-    return await db.write(lambda c: _revoke(c, person, chat, at))
-
-
-async def has_consented(db: Database, person: str, chat: str) -> bool:
-    """Whether the person's opt-in stands in this chat."""
-    row = await db.read(
-        lambda c: c.execute(
-            "SELECT 1 FROM consents WHERE person = ? AND chat = ? AND revoked_at IS NULL", (person, chat)
-        ).fetchone()
-    )
-    return row is not None
-
-
-async def mark_asked(db: Database, chat: str, *, at: datetime) -> bool:
-    """Note that a group is asked for consent; False when it was asked, or somebody there has answered, before."""
-
-    def ask(connection: sqlite3.Connection) -> bool:
-        answered = connection.execute("SELECT 1 FROM consents WHERE chat = ? LIMIT 1", (chat,)).fetchone()
-        noted = connection.execute("INSERT INTO asked VALUES (?, ?) ON CONFLICT DO NOTHING", (chat, at.isoformat()))
-        return answered is None and noted.rowcount == 1
-
-    return await db.write(ask)
-
-
-async def ban(db: Database, person: str, *, at: datetime) -> bool:
-    """Shut a person out, and taint what has learned from them; False when they were already."""
-
-    def shut_out(connection: sqlite3.Connection) -> bool:
-        versions.taint_taught_by(connection, person, at=at)
-        return (
-            connection.execute(
-                "INSERT INTO bans VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat())
-            ).rowcount
-            == 1
-        )
-
-    return await db.write(shut_out)
-
-
-async def unban(db: Database, person: str) -> bool:
-    """Let a person in again; False when they were not shut out."""
-    return await db.write(lambda c: c.execute("DELETE FROM bans WHERE person = ?", (person,)).rowcount == 1)
-
-
-async def banned(db: Database) -> frozenset[str]:
-    """Everybody who is shut out."""
-    return await db.read(lambda c: frozenset(row["person"] for row in c.execute("SELECT person FROM bans")))
-
-
-async def count_consented(db: Database) -> int:
-    """People whose opt-in stands in at least one chat."""
-    row = await db.read(
-        lambda c: c.execute("SELECT count(DISTINCT person) FROM consents WHERE revoked_at IS NULL").fetchone()
-    )
-    return int(row[0])
-
-
-def _see(connection: sqlite3.Connection, person: str, at: datetime) -> None:
-    connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", (person, at.isoformat()))
-
-
-def _revoke(connection: sqlite3.Connection, person: str, chat: str, at: datetime) -> bool:
     ended = connection.execute(
-        "UPDATE consents SET revoked_at = ? WHERE person = ? AND chat = ? AND revoked_at IS NULL",
-        (at.isoformat(), person, chat),
+        "UPDATE consents SET revoked_at = ? WHERE person = ? AND chat = ? AND revoked_at IS NULL", (at, person, chat)
     )
     return ended.rowcount == 1
+
+
+@read
+def has_consented(connection: Connection, person: str, chat: str) -> bool:
+    """Whether the person's opt-in stands in this chat."""
+    query = "SELECT 1 FROM consents WHERE person = ? AND chat = ? AND revoked_at IS NULL"
+    return connection.execute(query, (person, chat)).fetchone() is not None
+
+
+@read
+def count_consented(connection: Connection) -> int:
+    """People whose opt-in stands in at least one chat."""
+    return count(connection.execute("SELECT count(DISTINCT person) FROM consents WHERE revoked_at IS NULL"))
+
+
+@write
+def mark_asked(connection: Connection, chat: str, *, at: datetime) -> bool:
+    """Note that a group is asked for consent; False when it was asked, or somebody there has answered, before."""
+    answered = connection.execute("SELECT 1 FROM consents WHERE chat = ? LIMIT 1", (chat,)).fetchone()
+    noted = connection.execute("INSERT INTO asked VALUES (?, ?) ON CONFLICT DO NOTHING", (chat, at))
+    return answered is None and noted.rowcount == 1
+
+
+@write
+def set_preference(connection: Connection, person: str, chat: str, name: str, to: str, *, at: datetime) -> None:
+    """Set a preference; the last choice stands."""
+    connection.execute(
+        "INSERT INTO preferences VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (person, chat, name) DO UPDATE SET value = excluded.value, at = excluded.at",
+        (person, chat, name, to, at),
+    )
+
+
+@write
+def clear_preference(connection: Connection, person: str, chat: str, name: str) -> None:
+    """Delete a preference; the default holds again."""
+    connection.execute("DELETE FROM preferences WHERE person = ? AND chat = ? AND name = ?", (person, chat, name))
+
+
+@read
+def preferences(connection: Connection, person: str, chat: str) -> dict[str, str]:
+    """All that a person has chosen in a chat, by name."""
+    rows = connection.execute("SELECT name, value FROM preferences WHERE person = ? AND chat = ?", (person, chat))
+    return dict(rows.fetchall())
+
+
+@read
+def with_preference(connection: Connection, name: str, chosen: str) -> frozenset[tuple[str, str]]:
+    """Every (person, chat) with this preference."""
+    rows = connection.execute("SELECT person, chat FROM preferences WHERE name = ? AND value = ?", (name, chosen))
+    return frozenset((person, chat) for person, chat in rows)

@@ -1,19 +1,9 @@
-"""Reactions of nobody in particular: totals that Telegram counts without a name, and what anonymous admins do.
-
-Numbers for the statistics and for nothing else: they are no ratings, and nothing learns from them.
-
-Reasons: why somebody dislikes a text, if they care to say. One that is given stands as long as the dislike does.
-
-A reason names the rating event that it explains, so that it falls with it, whatever the replay of the events comes to.
-
-Ratings: every event as it came, and the verdict that stands per generation and rater.
+"""Ratings: every event as it came, and the verdict that stands per generation and rater.
 
 The verdict is what the person's events come to in their own order, by (at, update_id), and never in that of arrival:
 Telegram may deliver them in another one, and reactions do not wait for presses. Emoji reactions and buttons are one
 rating: the last one stands. The same button again takes it back. A reaction that is taken back, or that says nothing,
-clears a rating only where that rating was itself a reaction. Knows values, not what an emoji means.
-
-Where a generation stands in a chat, and the reactions that were faster than our note of it.
+clears a rating only where that rating was itself a reaction.
 
 A reaction can arrive before the id of the message that it is on is committed: Telegram sends messages and reactions
 by different ways. Such a one is kept while its chat waits for a message of ours, and counted once that stands.
@@ -21,14 +11,14 @@ Everything else that people react to is nobody's business here and is not kept.
 """
 
 import json
-import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from functools import cmp_to_key
+from sqlite3 import Connection
 
-from storage.db.database import Database
+from storage.db.database import read, write
 from storage.db.records import (
     ConsentedGeneration,
     DislikeReason,
@@ -39,201 +29,222 @@ from storage.db.records import (
     Tally,
     TextSignal,
 )
-from storage.tables import generations
-from storage.tables.generations import agreed
+from storage.db.rows import count, records
+from storage.tables import generations, people
+from storage.tables.people import agreed
 
-_TOTALS = """
-    INSERT INTO counted_reactions (generation, totals, at, update_id)
-    SELECT generation, :totals, :at, :update_id FROM deliveries WHERE chat_id = :chat_id AND message_id = :message_id
-    ON CONFLICT (generation) DO UPDATE SET totals = excluded.totals, at = excluded.at, update_id = excluded.update_id
-    WHERE (excluded.at, excluded.update_id) > (counted_reactions.at, counted_reactions.update_id)
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""How far our clock may be from Telegram's."""
+
+_UNPLACED = """
+    SELECT 1 FROM deliveries d JOIN generations g ON g.id = d.generation
+    WHERE d.chat_id = ? AND d.message_id IS NULL AND g.state = 'accepted' LIMIT 1
 """
-_CHANGE = """
-    INSERT OR IGNORE INTO anonymous_reactions (update_id, generation, change)
-    SELECT :update_id, generation, :change FROM deliveries WHERE chat_id = :chat_id AND message_id = :message_id
+_CURRENT = f"""
+    SELECT r.*, g.kind, g.version, p.first_seen_at AS rater_first_seen_at, w.reason,
+        {agreed("r.rater")} AS consented
+    FROM ratings r JOIN generations g ON g.id = r.generation JOIN people p ON p.person = r.rater
+    LEFT JOIN reasons w ON w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id AND r.value < 0
+    WHERE r.value IS NOT NULL AND g.version IS NOT NULL AND r.generation >= :start
+"""  # noqa: S608 - of our own
+_TALLY = """
+    SELECT coalesce(max(g.likes), 0) + coalesce(sum(r.value > 0), 0) AS likes,
+        coalesce(max(g.dislikes), 0) + coalesce(sum(r.value < 0), 0) AS dislikes,
+        (SELECT (SELECT count(*) FROM choices WHERE generation = :generation)
+            FROM duels d JOIN generations o ON o.id = d.rival
+            WHERE d.generation = :generation AND o.state <> 'failed') AS chosen
+    FROM generations g LEFT JOIN ratings r ON r.generation = g.id WHERE g.id = :generation
 """
-
-
-async def record_reaction_counts(
-    db: Database, totals: Mapping[str, int], *, chat_id: int, message_id: int, at: datetime, update_id: int
-) -> None:
-    """How often each emoji stands on a message of ours; the newest totals stand, and other messages do not matter."""
-    values = {
-        "totals": json.dumps(totals), "at": at.astimezone(UTC).isoformat(), "update_id": update_id,
-        "chat_id": chat_id, "message_id": message_id,
-    }  # fmt: skip
-    await db.write(lambda c: c.execute(_TOTALS, values))
-
-
-async def record_anonymous_reaction(
-    db: Database, change: Mapping[str, int], *, chat_id: int, message_id: int, update_id: int
-) -> None:
-    """What somebody without a name has put on a message of ours (1) or taken away (-1), each update once."""
-    values = {"change": json.dumps(change), "update_id": update_id, "chat_id": chat_id, "message_id": message_id}
-    await db.write(lambda c: c.execute(_CHANGE, values))
-
-
 _UNEXPLAINED = """
     SELECT count(*) FROM ratings r WHERE r.generation = ? AND r.value < 0 AND r.source = 'button' AND NOT EXISTS
         (SELECT 1 FROM reasons w WHERE w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id)
 """
 
 
-async def record_reason(db: Database, generation: int, rater: str, reason: DislikeReason, *, at: datetime) -> bool:
-    """Give the reason of a dislike, in place of one that was given before; False where no dislike of theirs stands."""
-    return await db.write(
-        lambda c: (
-            c.execute(
-                "INSERT INTO reasons SELECT generation, rater, update_id, ?, ? FROM ratings"
-                " WHERE generation = ? AND rater = ? AND value < 0"
-                " ON CONFLICT DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason, at = excluded.at",
-                (reason, at.isoformat(), generation, rater),
-            ).rowcount
-            == 1
-        )
+@write
+def record_placeholder(connection: Connection, generation: int, *, message_id: int) -> bool:
+    """The placeholder stands in the chat; from now on reactions to it find this generation.
+
+    False: nobody waits for it any more, because it was stopped or forgotten.
+    """
+    placed = connection.execute(
+        "UPDATE generations SET state = 'placed' WHERE id = ? AND state = 'accepted'", (generation,)
     )
+    if placed.rowcount != 1:
+        return False
+    query = "UPDATE deliveries SET message_id = ? WHERE generation = ? RETURNING chat_id"
+    (chat_id,) = connection.execute(query, (message_id, generation)).fetchone()
+    early = connection.execute(
+        "DELETE FROM early_reactions WHERE chat_id = ? AND message_id = ? RETURNING *", (chat_id, message_id)
+    )
+    for reaction in sorted(records(Reaction, early), key=lambda each: each.update_id):
+        record(connection, _event(reaction, generation))
+    if not _awaits_message(connection, chat_id):
+        connection.execute("DELETE FROM early_reactions WHERE chat_id = ?", (chat_id,))
+    return True
 
 
-async def wants_reason(db: Database, generation: int) -> bool:
-    """Whether a 👎 that was pressed stands without a reason."""
-    row = await db.read(lambda c: c.execute(_UNEXPLAINED, (generation,)).fetchone())
-    return bool(row[0])
+@write
+def record_reaction(connection: Connection, reaction: Reaction) -> Generation | None:
+    """Record a reaction on a message of ours; None, and nothing kept, where the message shows no generation."""
+    found = generations.by_message(connection, chat_id=reaction.chat_id, message_id=reaction.message_id)
+    if found is not None:
+        record(connection, _event(reaction, found.id))
+    elif _awaits_message(connection, reaction.chat_id):
+        connection.execute(
+            "INSERT INTO early_reactions (update_id, chat_id, message_id, rater, value, emoji, at)"
+            " VALUES (:update_id, :chat_id, :message_id, :rater, :value, :emoji, :at) ON CONFLICT DO NOTHING",
+            asdict(reaction),
+        )
+    return found
 
 
-CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How far our clock may be from Telegram's."""
+@write
+def record_button(connection: Connection, event: RatingEvent) -> RatingEvent:
+    """Record a button. Returns what stood right after it; no value where it took the rating back.
 
-_CURRENT = f"""
-    SELECT r.*, g.kind, g.version, p.first_seen_at, w.reason,
-        {agreed("r.rater")} AS consented
-    FROM ratings r JOIN generations g ON g.id = r.generation JOIN people p ON p.person = r.rater
-    LEFT JOIN reasons w ON w.generation = r.generation AND w.rater = r.rater AND w.verdict = r.update_id AND r.value < 0
-    WHERE r.value IS NOT NULL AND g.version IS NOT NULL AND r.generation >= :first
-"""  # noqa: S608 - of our own
-_TALLY = """
-    SELECT coalesce(max(g.likes), 0) + coalesce(sum(r.value > 0), 0),
-        coalesce(max(g.dislikes), 0) + coalesce(sum(r.value < 0), 0),
-        (SELECT (SELECT count(*) FROM choices WHERE generation = :generation)
-            FROM duels d JOIN generations o ON o.id = d.rival
-            WHERE d.generation = :generation AND o.state <> 'failed')
-    FROM generations g LEFT JOIN ratings r ON r.generation = g.id WHERE g.id = :generation
-"""
+    A press has no date of Telegram's, only ours; so it is never taken for older than what stood when it came.
+    """
+    return record(connection, replace(event, at=max([event.at, *(said.at for said in _said(connection, event))])))
 
 
-async def record(db: Database, event: RatingEvent) -> None:
-    """Append a reaction, and settle the verdict anew."""
-    await db.write(lambda c: record_in(c, event))
-
-
-def record_in(connection: sqlite3.Connection, event: RatingEvent) -> RatingEvent:
-    """`record` as a part of a larger transaction. Returns what stood right after this event.
+@write
+def record(connection: Connection, event: RatingEvent) -> RatingEvent:
+    """Append an event, and settle the verdict anew. Returns what stood right after this event.
 
     A repeated delivery of one update changes nothing.
     """
-    _append(connection, event)
+    people.see(connection, event.rater, at=event.at)
+    connection.execute(
+        "INSERT INTO rating_events (update_id, generation, rater, source, value, emoji, at)"
+        " VALUES (:update_id, :generation, :rater, :source, :value, :emoji, :at) ON CONFLICT DO NOTHING",
+        asdict(event),
+    )
     stands = after = replace(event, source="reaction", value=None, emoji="")
     for said in sorted(_said(connection, event), key=cmp_to_key(_compare)):
         stands = _after(stands, said)
         if said.update_id == event.update_id:
             after = stands
     connection.execute(
-        "INSERT INTO ratings (update_id, generation, rater, source, value, emoji, at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO ratings (update_id, generation, rater, source, value, emoji, at)"
+        " VALUES (:update_id, :generation, :rater, :source, :value, :emoji, :at)"
         " ON CONFLICT (generation, rater) DO UPDATE SET source = excluded.source, value = excluded.value,"
         " emoji = excluded.emoji, at = excluded.at, update_id = excluded.update_id",
-        _values(stands),
+        asdict(stands),
     )
     return after
 
 
-async def record_button(db: Database, event: RatingEvent) -> RatingEvent:
-    """Record a button. Returns what stood right after it; no value where it took the rating back.
-
-    A press has no date of Telegram's, only ours; so it is never taken for older than what stood when it came.
-    """
-
-    def write(connection: sqlite3.Connection) -> RatingEvent:
-        latest = max([event.at, *(said.at for said in _said(connection, event))])
-        return record_in(connection, replace(event, at=latest))
-
-    return await db.write(write)
-
-
-async def tally(db: Database, generation: int) -> Tally:
+@read
+def tally(connection: Connection, generation: int) -> Tally:
     """How many people like and dislike a generation now."""
-    return await db.read(lambda c: _tally(c, generation))
+    (found,) = records(Tally, connection.execute(_TALLY, {"generation": generation}))
+    return found
 
 
-async def consented(db: Database, *, newest: int | None = None) -> list[ConsentedGeneration]:
+@write
+def record_reason(connection: Connection, generation: int, rater: str, reason: DislikeReason, *, at: datetime) -> bool:
+    """Give the reason of a dislike, in place of one that was given before; False where no dislike of theirs stands.
+
+    A reason names the rating event that it explains, so that it falls with it, whatever the replay of the events comes
+    to.
+    """
+    given = connection.execute(
+        "INSERT INTO reasons SELECT generation, rater, update_id, ?, ? FROM ratings"
+        " WHERE generation = ? AND rater = ? AND value < 0"
+        " ON CONFLICT DO UPDATE SET verdict = excluded.verdict, reason = excluded.reason, at = excluded.at",
+        (reason, at, generation, rater),
+    )
+    return given.rowcount == 1
+
+
+@read
+def wants_reason(connection: Connection, generation: int) -> bool:
+    """Whether a 👎 that was pressed stands without a reason."""
+    return count(connection.execute(_UNEXPLAINED, (generation,))) > 0
+
+
+@read
+def current(connection: Connection, start: int = 0) -> list[Rating]:
+    """Every rating that stands on the generations from a number on, one per person and generation, by generation."""
+    query = f"{_CURRENT} ORDER BY r.generation, r.at, r.update_id"
+    return records(Rating, connection.execute(query, {"start": start}))
+
+
+@read
+def consented(connection: Connection, *, newest: int | None = None) -> list[ConsentedGeneration]:
     """What may be learned from now: its author, everybody whose words it repeats, and everybody who is counted have
     opted in, in that chat. Oldest first.
 
     `newest` leaves out all texts that are older than the newest so many that have a rating.
     """
-    return await db.read(lambda c: consented_in(c, newest=newest))
-
-
-def consented_in(connection: sqlite3.Connection, *, newest: int | None = None) -> list[ConsentedGeneration]:
-    """`consented`, for who reads beside the bot."""
-    first = 0 if newest is None else _first_of(connection, newest)
-    said: dict[int, list[Rating]] = defaultdict(list)
-    for rating in current(connection, first):
+    start = 0 if newest is None else _start_of(connection, newest)
+    rated: dict[int, list[Rating]] = defaultdict(list)
+    for rating in current(connection, start):
         if rating.consented:
-            said[rating.generation].append(rating)
-    done: dict[int, list[TextSignal]] = defaultdict(list)
-    for signal in generations.consented_signals_since(connection, first):
-        done[signal.generation].append(signal)
+            rated[rating.generation].append(rating)
+    signals: dict[int, list[TextSignal]] = defaultdict(list)
+    for signal in generations.consented_signals(connection, start):
+        signals[signal.generation].append(signal)
     return [
-        ConsentedGeneration(generation, tuple(said[generation.id]), tuple(done[generation.id]))
-        for generation in generations.delivered_since(connection, first)
-        if generation.id in said or generation.id in done
+        ConsentedGeneration(text, tuple(rated[text.id]), tuple(signals[text.id]))
+        for text in generations.delivered(connection, start)
+        if text.id in rated or text.id in signals
     ]
 
 
-def current(connection: sqlite3.Connection, first: int = 0) -> list[Rating]:
-    """Every rating that stands on the generations from a number on, one per person and generation, by generation."""
-    return [
-        Rating(
-            generation=row["generation"],
-            kind=row["kind"],
-            version=row["version"],
-            rater=row["rater"],
-            value=row["value"],
-            emoji=row["emoji"],
-            at=datetime.fromisoformat(row["at"]),
-            consented=bool(row["consented"]),
-            rater_first_seen_at=datetime.fromisoformat(row["first_seen_at"]),
-            reason=row["reason"],
-        )
-        for row in connection.execute(f"{_CURRENT} ORDER BY r.generation, r.at, r.update_id", {"first": first})
-    ]
+@write
+def record_reaction_counts(
+    connection: Connection, totals: Mapping[str, int], *, chat_id: int, message_id: int, at: datetime, update_id: int
+) -> None:
+    """How often each emoji stands on a message of ours, without a name; the newest totals stand.
 
-
-def _first_of(connection: sqlite3.Connection, newest: int) -> int:
-    """The number of the oldest among the newest texts with a consented rating; no more rows are read than it takes."""
-    numbers: set[int] = set()
-    for row in connection.execute(f"{_CURRENT} ORDER BY r.generation DESC", {"first": 0}):
-        if row["consented"]:
-            numbers.add(row["generation"])
-            if len(numbers) == newest:
-                return int(row["generation"])
-    return 0
-
-
-def _append(connection: sqlite3.Connection, event: RatingEvent) -> None:
-    connection.execute("INSERT INTO people VALUES (?, ?) ON CONFLICT DO NOTHING", (event.rater, event.at.isoformat()))
+    These and anonymous reactions are numbers for the statistics and for nothing else: they are no ratings, and nothing
+    learns from them.
+    """
     connection.execute(
-        "INSERT INTO rating_events (update_id, generation, rater, source, value, emoji, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        _values(event),
+        "INSERT INTO counted_reactions (generation, totals, at, update_id)"
+        " SELECT generation, ?, ?, ? FROM deliveries WHERE chat_id = ? AND message_id = ?"
+        " ON CONFLICT (generation) DO UPDATE SET totals = excluded.totals, at = excluded.at,"
+        " update_id = excluded.update_id"
+        " WHERE (excluded.at, excluded.update_id) > (counted_reactions.at, counted_reactions.update_id)",
+        (json.dumps(totals), at, update_id, chat_id, message_id),
     )
 
 
-def _said(connection: sqlite3.Connection, event: RatingEvent) -> list[RatingEvent]:
+@write
+def record_anonymous_reaction(
+    connection: Connection, change: Mapping[str, int], *, chat_id: int, message_id: int, update_id: int
+) -> None:
+    """What somebody without a name has put on a message of ours (1) or taken away (-1), each update once."""
+    connection.execute(
+        "INSERT OR IGNORE INTO anonymous_reactions (update_id, generation, change)"
+        " SELECT ?, generation, ? FROM deliveries WHERE chat_id = ? AND message_id = ?",
+        (update_id, json.dumps(change), chat_id, message_id),
+    )
+
+
+def _awaits_message(connection: Connection, chat_id: int) -> bool:
+    """Whether a message of ours in this chat may stand already without our knowing its id."""
+    return connection.execute(_UNPLACED, (chat_id,)).fetchone() is not None
+
+
+def _event(reaction: Reaction, generation: int) -> RatingEvent:
+    return RatingEvent(
+        update_id=reaction.update_id,
+        generation=generation,
+        rater=reaction.rater,
+        source="reaction",
+        value=reaction.value,
+        emoji=reaction.emoji,
+        at=reaction.at,
+    )
+
+
+def _said(connection: Connection, event: RatingEvent) -> list[RatingEvent]:
     """Everything that this person has said to this text."""
-    rows = connection.execute(
-        "SELECT * FROM rating_events WHERE generation = ? AND rater = ?", (event.generation, event.rater)
-    )
-    return [RatingEvent(**{**dict(row), "at": datetime.fromisoformat(row["at"])}) for row in rows]
+    query = "SELECT * FROM rating_events WHERE generation = ? AND rater = ?"
+    return records(RatingEvent, connection.execute(query, (event.generation, event.rater)))
 
 
 def _after(stands: RatingEvent, said: RatingEvent) -> RatingEvent:
@@ -258,87 +269,12 @@ def _compare(one: RatingEvent, other: RatingEvent) -> int:
     return one.update_id - other.update_id
 
 
-def _values(event: RatingEvent) -> tuple[int | float | str | None, ...]:
-    at = event.at.isoformat()
-    return event.update_id, event.generation, event.rater, event.source, event.value, event.emoji, at
-
-
-def _tally(connection: sqlite3.Connection, generation: int) -> Tally:
-    likes, dislikes, chosen = connection.execute(_TALLY, {"generation": generation}).fetchone()
-    return Tally(likes, dislikes, chosen)
-
-
-_UNPLACED = """
-    SELECT 1 FROM deliveries d JOIN generations g ON g.id = d.generation
-    WHERE d.chat_id = ? AND d.message_id IS NULL AND g.state = 'accepted' LIMIT 1
-"""
-
-
-async def record_placeholder(db: Database, generation: int, *, message_id: int) -> bool:
-    """The placeholder stands in the chat; from now on reactions to it find this generation.
-
-    False: nobody waits for it any more, because it was stopped or forgotten.
-    """
-
-    def record(connection: sqlite3.Connection) -> bool:
-        placed = connection.execute(
-            "UPDATE generations SET state = 'placed' WHERE id = ? AND state = 'accepted'", (generation,)
-        )
-        if placed.rowcount != 1:
-            return False
-        connection.execute("UPDATE deliveries SET message_id = ? WHERE generation = ?", (message_id, generation))
-        (chat_id,) = connection.execute("SELECT chat_id FROM deliveries WHERE generation = ?", (generation,)).fetchone()
-        _count_early(connection, generation, chat_id, message_id)
-        return True
-
-    return await db.write(record)
-
-
-async def record_reaction(db: Database, reaction: Reaction) -> Generation | None:
-    """Record a reaction on a message of ours; None, and nothing kept, where the message shows no generation."""
-
-    def record(connection: sqlite3.Connection) -> Generation | None:
-        found = generations.in_message(connection, chat_id=reaction.chat_id, message_id=reaction.message_id)
-        if found is not None:
-            record_in(connection, _event(reaction, found.id))
-        elif connection.execute(_UNPLACED, (reaction.chat_id,)).fetchone() is not None:
-            _keep(connection, reaction)
-        return found
-
-    return await db.write(record)
-
-
-def _keep(connection: sqlite3.Connection, reaction: Reaction) -> None:
-    connection.execute(
-        "INSERT INTO early_reactions (update_id, chat_id, message_id, rater, value, emoji, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (
-            reaction.update_id, reaction.chat_id, reaction.message_id, reaction.rater, reaction.value, reaction.emoji,
-            reaction.at.isoformat(),
-        ),
-    )  # fmt: skip
-
-
-def _count_early(connection: sqlite3.Connection, generation: int, chat_id: int, message_id: int) -> None:
-    """Count what waited for this message, and drop the rest once the chat waits for nothing."""
-    waiting = connection.execute(
-        "SELECT * FROM early_reactions WHERE chat_id = ? AND message_id = ? ORDER BY update_id", (chat_id, message_id)
-    ).fetchall()
-    for row in waiting:
-        early = Reaction(**{**dict(row), "at": datetime.fromisoformat(row["at"])})
-        record_in(connection, _event(early, generation))
-    connection.execute("DELETE FROM early_reactions WHERE chat_id = ? AND message_id = ?", (chat_id, message_id))
-    if connection.execute(_UNPLACED, (chat_id,)).fetchone() is None:
-        connection.execute("DELETE FROM early_reactions WHERE chat_id = ?", (chat_id,))
-
-
-def _event(reaction: Reaction, generation: int) -> RatingEvent:
-    return RatingEvent(
-        update_id=reaction.update_id,
-        generation=generation,
-        rater=reaction.rater,
-        source="reaction",
-        value=reaction.value,
-        emoji=reaction.emoji,
-        at=reaction.at,
-    )
+def _start_of(connection: Connection, newest: int) -> int:
+    """The number of the oldest among the newest texts with a consented rating; no more rows are read than it takes."""
+    numbers: set[int] = set()
+    for row in connection.execute(f"{_CURRENT} ORDER BY r.generation DESC", {"start": 0}):
+        if row["consented"]:
+            numbers.add(row["generation"])
+            if len(numbers) == newest:
+                return int(row["generation"])
+    return 0

@@ -1,59 +1,32 @@
-"""The best-loved texts of a chat, by the ratings that stand. Knows numbers, not what an emoji means.
+"""Numbers about what was written and how it was liked, by version, kind, day and emoji; and a chat's best texts."""
 
-Numbers about what was written and how it was liked, by version, kind, day and emoji. Knows no sentence, no chart.
-"""
-
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from sqlite3 import Connection
 
-from storage.db.database import Database
+from storage.db.database import read
 from storage.db.records import Tally
 
-_BEST = """
-    SELECT g.id, decrypted(g.text) AS text, d.chat_id, d.message_id,
-        g.likes + coalesce(sum(r.value > 0), 0) AS liked, g.dislikes + coalesce(sum(r.value < 0), 0) AS disliked
+_LIKES = """
+    g.likes + coalesce(sum(r.value > 0), 0) AS liked, g.dislikes + coalesce(sum(r.value < 0), 0) AS disliked
+"""
+_TOP = f"""
+    SELECT g.id, decrypted(g.text) AS text, d.chat_id, d.message_id, {_LIKES}
     FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN ratings r ON r.generation = g.id
     WHERE g.chat = :chat AND g.state = 'delivered' AND g.delivered_at >= :since AND g.text IS NOT NULL
         AND coalesce(g.standing, 'cleared') = 'cleared' AND d.message_id IS NOT NULL
     GROUP BY g.id HAVING liked > disliked
     ORDER BY liked - disliked DESC, liked DESC, g.id DESC LIMIT :most
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class TopText:
-    """A text that more people like than not, and the message that shows it."""
-
-    generation: int
-    text: str
-    chat_id: int
-    """Where the message is: after a move of the chat it has another id than the chat now."""
-    message_id: int
-    tally: Tally
-
-
-async def top_texts(db: Database, chat: str, *, since: datetime, most: int) -> list[TopText]:
-    """The texts of a chat (a pseudonym) since a moment, by likes less dislikes, best first; no hidden ones."""
-    values = {"chat": chat, "since": since.isoformat(), "most": most}
-    rows = await db.read(lambda c: c.execute(_BEST, values).fetchall())
-    return [
-        TopText(row["id"], row["text"], row["chat_id"], row["message_id"], Tally(row["liked"], row["disliked"]))
-        for row in rows
-        if row["text"] is not None
-    ]
-
-
-_TALLIED = """
+"""  # noqa: S608 - of our own
+_TALLIED = f"""
     WITH tallied AS (
-        SELECT g.id, g.version, g.kind, substr(g.created_at, 1, 10) AS day,
-            g.likes + coalesce(sum(r.value > 0), 0) AS liked, g.dislikes + coalesce(sum(r.value < 0), 0) AS disliked
+        SELECT g.id, g.version, g.kind, substr(g.created_at, 1, 10) AS day, {_LIKES}
         FROM generations g LEFT JOIN ratings r ON r.generation = g.id
         WHERE g.state = 'delivered' AND g.version IS NOT NULL AND g.created_at >= :since
             AND (:chat IS NULL OR g.chat = :chat)
         GROUP BY g.id
     )
-"""
+"""  # noqa: S608 - of our own
 _EMOJI = """
     SELECT r.emoji, count(*) AS times FROM ratings r JOIN generations g ON g.id = r.generation
     WHERE r.source = 'reaction' AND r.emoji <> '' AND g.created_at >= :since AND (:chat IS NULL OR g.chat = :chat)
@@ -115,9 +88,22 @@ class Statistics:
         return sum(day.ratings for day in self.days)
 
 
-def read_statistics(connection: sqlite3.Connection, *, since: datetime, chat: str | None = None) -> Statistics:
+@dataclass(frozen=True, slots=True)
+class TopText:
+    """A text that more people like than not, and the message that shows it."""
+
+    generation: int
+    text: str
+    chat_id: int
+    """Where the message is: after a move of the chat it has another id than the chat now."""
+    message_id: int
+    tally: Tally
+
+
+@read
+def read_statistics(connection: Connection, *, since: datetime, chat: str | None = None) -> Statistics:
     """The numbers of one chat (a pseudonym), or of all. Ratings that have become numbers count, but for their emoji."""
-    values = {"since": since.isoformat(), "chat": chat}
+    values = {"since": since, "chat": chat}
 
     def by(column: str, order: str) -> tuple[RatingCount, ...]:
         rows = connection.execute(
@@ -127,13 +113,21 @@ def read_statistics(connection: sqlite3.Connection, *, since: datetime, chat: st
         )
         return tuple(RatingCount(*row) for row in rows)
 
-    def emoji(statement: str) -> tuple[tuple[str, int], ...]:
-        return tuple((row["emoji"], row["times"]) for row in connection.execute(statement, values))
-
     return Statistics(
         versions=by("version", "min(id)"),
         kinds=by("kind", "count(*) DESC, kind"),
         days=by("day", "day"),
-        emoji=emoji(_EMOJI),
-        counted=emoji(_COUNTED),
+        emoji=tuple((emoji, times) for emoji, times in connection.execute(_EMOJI, values)),
+        counted=tuple((emoji, times) for emoji, times in connection.execute(_COUNTED, values)),
     )
+
+
+@read
+def top_texts(connection: Connection, chat: str, *, since: datetime, most: int) -> list[TopText]:
+    """The texts of a chat (a pseudonym) since a moment, by likes less dislikes, best first; no hidden ones."""
+    rows = connection.execute(_TOP, {"chat": chat, "since": since, "most": most})
+    return [
+        TopText(number, text, chat_id, message_id, Tally(likes, dislikes))
+        for number, text, chat_id, message_id, likes, dislikes in rows
+        if text is not None
+    ]

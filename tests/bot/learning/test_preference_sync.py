@@ -18,7 +18,7 @@ from engine.data.dataset import RatedGeneration, Rating
 from engine.errors import EngineUnavailable, NoTaste
 from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent
-from storage.tables import people, ratings
+from storage.tables import moderation, people, ratings
 from tests.storage.conftest import delivered
 
 NOW = datetime.now(UTC)
@@ -166,7 +166,7 @@ async def test_what_is_withdrawn_during_a_fit_is_not_chosen_by(
     engine.seconds = 0.3
     sync.refit_soon()
     await until(lambda: engine.at_once)
-    await people.ban(db, "bob", at=NOW)
+    await moderation.ban(db, "bob", at=NOW)
     sync.reset()
     await until(lambda: engine.fits)
     assert sync.fitted is None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.backup import backup, checkup, restore
-from storage.backup.backup import Revision
+from storage.backup import backup, integrity, restore
+from storage.backup.backup import Replay
 from storage.db.database import Database, open_for_reading
 from storage.db.errors import DatabaseUnusable
 from storage.privacy.tombstones import Tombstone
@@ -33,26 +33,26 @@ RESTORE = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from storage.backup.backup import Revision
+from storage.backup.backup import Replay
 from storage.backup.restore import restore
 
-restore(Path(sys.argv[1]), Path(sys.argv[2]), Revision([], None), now=datetime(2026, 11, 25, tzinfo=UTC))
+restore(Path(sys.argv[1]), Path(sys.argv[2]), Replay([]), now=datetime(2026, 11, 25, tzinfo=UTC))
 """
 
 SCRUB = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from storage.backup.backup import kept, scrub
+from storage.backup.backup import Replay, kept, scrub
 from storage.privacy.tombstones import Tombstone
 
-scrub(kept(Path(sys.argv[1])), [Tombstone("ada", datetime(2026, 11, 25, tzinfo=UTC))], None)
+scrub(kept(Path(sys.argv[1])), Replay([Tombstone("ada", datetime(2026, 11, 25, tzinfo=UTC))]))
 """
 
 WRITE = """
 import asyncio, sys
 from pathlib import Path
-from storage.backup.backup import Revision
+from storage.backup.backup import Replay
 from storage.db.database import Database
 
 async def main():
@@ -79,7 +79,7 @@ def live(tmp_path: Path) -> Path:
 def restores_to(file: Path, target: Path) -> int:
     """Restore a backup to an empty place and count what it holds of somebody."""
     target.parent.mkdir()
-    restore.restore(file, target, Revision([], None), now=NIGHT)
+    restore.restore(file, target, Replay([]), now=NIGHT)
     return rows_of(target, "ada")
 
 
@@ -97,7 +97,7 @@ def test_a_backup_killed_at_any_point_leaves_the_newest_one_restorable_and_the_n
         for made in backup.kept(folder):
             backup.verify(made)
         assert restores_to(backup.kept(folder)[-1], tmp_path / f"{step}" / "ovation.db") == whole
-        assert checkup.examine(live).fault is None
+        assert integrity.examine(live).damage is None
         last = backup.create(live, folder, now=NIGHT + timedelta(days=2), keep=1)
         assert list(folder.iterdir()) == [last], "the attempt was cleared away"
         if not was_killed:
@@ -122,12 +122,12 @@ def test_a_restore_killed_at_any_point_leaves_the_old_database_or_the_new_one_wh
         for suffix in ("", "-wal"):
             shutil.copy(f"{tmp_path / 'crashed'}{suffix}", f"{target}{suffix}")
         was_killed = killed_at_syscall(step, syscall, RESTORE, made, target)
-        assert checkup.examine(target).fault is None
+        assert integrity.examine(target).damage is None
         is_old = rows_of(target, "old") == 1
         assert is_old or any(rows_of(aside, "old") == 1 for aside in restore.put_aside(target)), "the old one is kept"
         assert was_killed or not is_old
         assert rows_of(target, "ada") == rows_of(made, "ada")
-        restore.restore(made, target, Revision([], None), now=NIGHT + timedelta(days=2))
+        restore.restore(made, target, Replay([]), now=NIGHT + timedelta(days=2))
         assert rows_of(target, "old") == 0 and not target.with_name("ovation.db.restoring").exists()
         if not was_killed:
             break
@@ -145,7 +145,7 @@ def test_forgetting_in_backups_killed_at_any_rename_leaves_each_whole_and_a_reru
         was_killed = killed_at_syscall(step, "rename", SCRUB, folder)
         for made in backup.kept(folder):
             backup.verify(made)
-        backup.scrub(backup.kept(folder), [Tombstone("ada", NIGHT + timedelta(days=9))], None)
+        backup.scrub(backup.kept(folder), Replay([Tombstone("ada", NIGHT + timedelta(days=9))]))
         assert [rows_of(made, "ada") for made in backup.kept(folder)] == [0, 0]
         assert len(list(folder.iterdir())) == 2
         if not was_killed:
@@ -176,7 +176,7 @@ def test_backups_under_write_load_are_each_one_moment_and_no_acknowledged_commit
         assert sides["left"] == sides["right"] > 0
     with closing(open_for_reading(live)) as connection:
         found = connection.execute("SELECT 1 FROM people WHERE person = ?", (f"{acknowledged} right",)).fetchone()
-    assert found is not None and checkup.examine(live).fault is None
+    assert found is not None and integrity.examine(live).damage is None
 
 
 async def test_a_damaged_live_database_is_refused_with_a_sentence_and_a_restore_repairs_it(
@@ -191,7 +191,7 @@ async def test_a_damaged_live_database_is_refused_with_a_sentence_and_a_restore_
         live.write_bytes(harmed)
         with pytest.raises(DatabaseUnusable, match="restore a backup"):
             await Database.open(live)
-    restore.restore(made, live, Revision([], None), now=NIGHT)
+    restore.restore(made, live, Replay([]), now=NIGHT)
     db = await Database.open(live)
     await db.close()
     assert rows_of(live, "ada") == whole
@@ -210,6 +210,6 @@ def test_reading_backups_and_the_live_database_leaves_the_live_file_unopened(
 
     monkeypatch.setattr(Path, "open", noted)
     made = backup.create(live, tmp_path / "backups", now=NIGHT, keep=1)
-    checkup.examine(live)
-    backup.scrub([made], [Tombstone("ada", NIGHT)], None)
+    integrity.examine(live)
+    backup.scrub([made], Replay([Tombstone("ada", NIGHT)]))
     assert paths and not [path for path in paths if path.startswith(str(live))]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.backup.checkup import damage_in
-from storage.db.database import Database, add_encryption_functions, open_for_reading
+from storage.backup.integrity import damage_in
+from storage.db.database import Database, open_for_reading, set_up
 from storage.db.errors import DatabaseUnusable
 from storage.db.schema import MIGRATIONS, migrate, pending
 from storage.privacy import erasure
@@ -45,7 +45,7 @@ def schema(connection: sqlite3.Connection) -> list[str]:
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    add_encryption_functions(connection, None)
+    set_up(connection, None)
     migrate(connection)
 
 
@@ -59,7 +59,7 @@ def test_a_migration_killed_at_any_statement_leaves_the_old_schema_or_the_new_on
             pytest.MonkeyPatch.context() as p,
         ):
             p.setattr("storage.db.schema.MIGRATIONS", MIGRATIONS[:count])
-            add_encryption_functions(connection, None)
+            set_up(connection, None)
             migrate(connection)
             known.append(schema(connection))
     seen = set()

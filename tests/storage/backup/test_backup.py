@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.backup import backup, restore
-from storage.backup.backup import Revision, Scrubbed
+from storage.backup.backup import Replay, Scrubbed
 from storage.backup.restore import Restored
 from storage.db import schema
 from storage.db.database import Database
@@ -40,7 +40,7 @@ def back_up(live: Path, folder: Path, *, now: datetime = NIGHT, keep: int | None
 
 
 def bring_back(file: Path, live: Path, *tombstones: Tombstone, now: datetime = NIGHT) -> Restored:
-    return restore.restore(file, live, Revision(tombstones, None), now=now)
+    return restore.restore(file, live, Replay(tombstones), now=now)
 
 
 def dump(path: Path) -> list[str]:
@@ -188,7 +188,7 @@ def test_an_older_backup_is_brought_up_to_the_schema(live: Path, folder: Path, m
         schema.migrate(connection)
         connection.execute("INSERT INTO people VALUES ('ada', ?), ('bob', ?)", (NOON.isoformat(), NOON.isoformat()))
     made = back_up(old, folder)
-    assert backup.scrub([made], [Tombstone("bob", NIGHT)], None) == Scrubbed((made,))
+    assert backup.scrub([made], Replay([Tombstone("bob", NIGHT)])) == Scrubbed((made,))
     backup.verify(made)
     bring_back(made, live, Tombstone("ada", NIGHT))
     with opened(live) as connection:
@@ -216,27 +216,27 @@ def test_scrubbing_forgets_in_every_backup_that_holds_something_and_leaves_the_o
     without, with_her = back_up(empty, folder), back_up(live, folder, now=NIGHT + timedelta(days=1))
     untouched = without.read_bytes()
     stones = [Tombstone("ada", NIGHT)]
-    assert backup.scrub(backup.kept(folder), stones, None) == Scrubbed((with_her,))
+    assert backup.scrub(backup.kept(folder), Replay(stones)) == Scrubbed((with_her,))
     assert files_with(folder, b"ada") == [] and files_with(folder, words_of("bob")) == [with_her.name]
     assert without.read_bytes() == untouched
     for made in backup.kept(folder):
         backup.verify(made)
-    assert backup.scrub(backup.kept(folder), stones, None) == Scrubbed()
+    assert backup.scrub(backup.kept(folder), Replay(stones)) == Scrubbed()
     assert with_her.stat().st_mode & 0o777 == 0o600 and len(list(folder.iterdir())) == 2
 
 
 def test_a_damaged_backup_is_named_by_scrubbing_and_stops_nothing(live: Path, folder: Path) -> None:
     damaged, good = back_up(live, folder), back_up(live, folder)
     _overwrite(damaged, 5000, b"damage")
-    assert backup.scrub(backup.kept(folder), [Tombstone("ada", NIGHT)], None) == Scrubbed((good,), (damaged,))
-    assert backup.scrub(backup.kept(folder), [], None) == Scrubbed()
+    assert backup.scrub(backup.kept(folder), Replay([Tombstone("ada", NIGHT)])) == Scrubbed((good,), (damaged,))
+    assert backup.scrub(backup.kept(folder), Replay([])) == Scrubbed()
 
 
 def test_people_are_forgotten_in_a_database_that_was_put_aside_too(live: Path, folder: Path) -> None:
     bring_back(back_up(live, folder), live)
     (aside,) = restore.put_aside(live)
     stones = [Tombstone("ada", NIGHT)]
-    assert backup.scrub(restore.put_aside(live), stones, None) == Scrubbed((aside,))
+    assert backup.scrub(restore.put_aside(live), Replay(stones)) == Scrubbed((aside,))
     assert rows_of(aside, "ada") == 0
     assert len(list(live.parent.glob(f"{aside.name}*"))) == 1, "nothing is left beside it"
 
@@ -288,7 +288,7 @@ def test_the_log_of_a_lost_database_is_not_played_into_the_restored_one(
     assert dump(crashed) == before
 
 
-@pytest.mark.parametrize("step", ["copy", "revise", "check", "fsync", "give_second_name", "move_into_place"])
+@pytest.mark.parametrize("step", ["copy", "bring_up_to_date", "check", "fsync", "link_or_copy", "move_into_place"])
 def test_a_restore_that_fails_at_any_step_leaves_the_database_as_it_was(
     live: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

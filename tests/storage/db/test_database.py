@@ -3,14 +3,15 @@
 import asyncio
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-import aiosqlite
 import pytest
 
 from storage.db import schema
-from storage.db.database import Database, add_encryption_functions, open_for_reading
+from storage.db.database import Database, open_for_reading, read, set_up
 from storage.db.errors import DatabaseClosed, DatabaseUnusable
 from tests.support.stored.keys import keyring_in
 
@@ -77,12 +78,15 @@ async def test_closing_waits_for_what_was_asked_before(tmp_path: Path) -> None:
     connection.close()
 
 
-async def test_the_private_call_that_we_rely_on_runs_on_the_connections_own_thread(db: Database) -> None:
-    import threading
+async def test_statements_run_on_the_connections_own_thread_or_within_what_a_connection_does(db: Database) -> None:
+    @read
+    def thread(_: sqlite3.Connection) -> int:
+        return threading.get_ident()
 
-    thread = await db.read(lambda _: threading.get_ident())
-    assert thread != threading.get_ident()
-    assert aiosqlite.__version__.startswith("0.22.")
+    assert await thread(db) == await db.read(thread) == await db.write(thread)
+    assert await thread(db) != threading.get_ident()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert thread(connection) == threading.get_ident()
 
 
 async def test_a_closed_database_says_so(db: Database) -> None:
@@ -107,7 +111,7 @@ async def test_durability_settings_hold(db: Database) -> None:
 
 def test_a_failing_migration_rolls_back_and_stays_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
-    add_encryption_functions(connection, None)
+    set_up(connection, None)
     schema.migrate(connection)
     broken = ("0002 broken", ("CREATE TABLE fine (a TEXT) STRICT", "CREATE TABLE broken ("))
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))

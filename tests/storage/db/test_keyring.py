@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.backup import backup
+from storage.backup.backup import Replay
 from storage.db import schema
 from storage.db.database import Database, open_for_reading
 from storage.db.errors import KeyringUnusable
@@ -103,7 +104,7 @@ async def test_a_backup_that_nobody_could_reach_is_unreadable_once_the_person_is
     far_away = tmp_path / "far" / "copy.db"
     far_away.parent.mkdir()
     backup.create_at(tmp_path / "ovation.db", far_away)
-    await forget(db, "ada", NOON.replace(year=2027), names=lambda _: ())
+    await forget(db, "ada", NOON.replace(year=2027), named_in=lambda _: ())
     texts = generations.delivered(open_for_reading(far_away, keyring_in(tmp_path)))
     assert [(text.author, text.text, text.messages == ()) for text in texts] == [
         ("ada", None, True), ("bob", "Tea, greener by 2.", False), ("bob", None, True),
@@ -125,6 +126,6 @@ async def test_a_database_of_before_and_its_backups_are_encrypted_without_a_word
     assert await erasure.vacuum(db)
     await db.close()
     (made,) = backup.kept(tmp_path / "backups")
-    assert backup.scrub([made], [], None, keyring_in(tmp_path)).rewritten == (made,)
+    assert backup.scrub([made], Replay([], None, keyring_in(tmp_path))).rewritten == (made,)
     assert files_with(tmp_path, b"ada-said-so") == []
     assert generations.delivered(open_for_reading(made, keyring_in(tmp_path))) == texts

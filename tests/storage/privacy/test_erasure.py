@@ -28,7 +28,7 @@ def named_in(body: str) -> Collection[str]:
 
 
 async def forget(db: Database, person: str = "ada") -> Erased:
-    return await erasure.forget(db, person, LATER, names=named_in)
+    return await erasure.forget(db, person, LATER, named_in=named_in)
 
 
 async def rate(db: Database, generation: Generation, rater: str, *, update_id: int, seconds: int = 0) -> None:
@@ -61,13 +61,13 @@ async def test_everything_of_a_person_goes_and_everything_of_others_stays(db: Da
     run = await runs.start(db, slot=None, at=NOON)
     assert run is not None
     await runs.take_training_data(db, run.id, fewest=1)
-    await people.ban(db, "ada", at=NOON)
+    await moderation.ban(db, "ada", at=NOON)
     await moderation.append_audit(db, AuditEntry(NOON, "ada", "forget"))
     erased = await forget(db)
     assert erased == Erased(generations=(hers.id,), ratings=3, consents=1, runs=(run.id,))
     assert [rating.rater for rating in await db.read(ratings.current)] == ["bob"]
     assert await generations.by_id(db, hers.id) is None and await generations.by_id(db, his.id) == his
-    assert await people.banned(db) == {"ada"} and len(await moderation.latest_audit_entries(db, limit=9)) == 1
+    assert await moderation.banned(db) == {"ada"} and len(await moderation.latest_audit_entries(db, limit=9)) == 1
     assert await db.read(lambda c: c.execute("PRAGMA foreign_key_check").fetchall()) == []
     assert await left(db, tmp_path) == 0 and rows_of(tmp_path / "ovation.db", "bob") == 6
 
@@ -129,7 +129,7 @@ async def test_reactions_that_are_dated_ahead_of_our_clock_go_too(db: Database, 
     await rate(db, his, "ada", update_id=10, seconds=7200)
     at = await erasure.cutoff(db, "ada", LATER)
     assert at == NOON + timedelta(seconds=7200) and await erasure.cutoff(db, "bob", LATER) == LATER
-    await erasure.forget(db, "ada", at, names=named_in)
+    await erasure.forget(db, "ada", at, named_in=named_in)
     assert await left(db, tmp_path) == 0
 
 
@@ -142,15 +142,15 @@ async def test_early_reactions_go_too(db: Database, tmp_path: Path) -> None:
     assert await left(db, tmp_path) == 0
 
 
-async def test_updates_that_wait_and_name_the_person_are_dropped_but_not_the_one_in_hand(db: Database) -> None:
+async def test_updates_that_wait_and_name_the_person_are_dropped(db: Database) -> None:
     keyring = db.keyring
     assert keyring is not None
-    bodies = [(1, '["ada"]'), (2, '["bob"]'), (3, '["bob", "ada"]'), (4, '["ada"]')]
+    bodies = [(1, '["ada"]'), (2, '["bob"]'), (3, '["bob", "ada"]')]
     await inbox.accept(db, bodies, at=NOON)
     await inbox.accept(db, [(5, '["ada"]')], at=LATER + timedelta(seconds=1))
-    erased = await erasure.forget(db, "ada", LATER, names=lambda body: named_in(str(keyring.decrypt(body))), handling=4)
+    erased = await erasure.forget(db, "ada", LATER, named_in=lambda body: named_in(str(keyring.decrypt(body))))
     assert erased.updates == 2
-    assert [update_id for update_id, _ in await inbox.unfinished(db)] == [2, 4, 5]
+    assert [update_id for update_id, _ in await inbox.unfinished(db)] == [2, 5]
 
 
 async def test_where_nobody_can_tell_whom_an_update_names_all_that_are_old_enough_go(db: Database) -> None:
@@ -188,7 +188,7 @@ async def test_a_failing_erasure_erases_nothing(db: Database, tmp_path: Path) ->
 async def test_no_byte_of_an_erased_person_is_left_in_any_file(tmp_path: Path, seed: int) -> None:
     write_history(tmp_path / "ovation.db", texts=400, seed=seed)
     db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
-    await erasure.forget(db, "ada", LATER, names=named_in)
+    await erasure.forget(db, "ada", LATER, named_in=named_in)
     assert await erasure.vacuum(db)
     await db.close()
     assert files_with(tmp_path, words_of("ada")) == [] and files_with(tmp_path, b"ada") == []

@@ -7,7 +7,7 @@ from storage.db.database import Database
 from storage.db.records import Generation, RatingEvent, Tally, Version
 from storage.privacy import retention
 from storage.privacy.data_export import of_person
-from storage.tables import generations, people, ratings, runs, versions
+from storage.tables import generations, moderation, people, ratings, runs, versions
 from tests.storage.conftest import NOON, delivered, new_generation
 
 LATER = NOON + timedelta(hours=30)
@@ -86,7 +86,7 @@ async def test_a_text_that_repeats_words_of_somebody_who_disagrees_teaches_nothi
     assert await ratings.consented(db) == []
     await agree(db, "ada")
     assert [text.generation.id for text in await ratings.consented(db)] == [child.id]
-    await people.ban(db, "ada", at=NOON)
+    await moderation.ban(db, "ada", at=NOON)
     assert await ratings.consented(db) == []
 
 

@@ -60,7 +60,7 @@ async def test_they_are_of_one_chat_are_no_ratings_and_go_with_the_text(db: Data
     assert (await shown(db), await shown(db, "tea"), await shown(db, "chess")) == ({"👍": 3}, {"👍": 2}, {"👍": 1})
     assert await db.read(ratings.current) == []
     for author in ("ada", "bob"):
-        await erasure.forget(db, author, LATER, names=lambda _: ())
+        await erasure.forget(db, author, LATER, named_in=lambda _: ())
     assert await shown(db) == {}
     for table in ("counted_reactions", "anonymous_reactions"):
         assert await db.read(lambda c, t=table: c.execute(f"SELECT count(*) FROM {t}").fetchone()[0]) == 0  # type: ignore[misc]

@@ -14,8 +14,10 @@ DAY_AFTER = NOON + timedelta(hours=24, minutes=1)
 async def written(db: Database, *numbers: int, author: str = "ada") -> list[Generation]:
     """Takes of a person, one for each number, with their texts."""
     takes = [(f"token {number}", new_generation(-number, author=author, chat=f"{author}'s")) for number in numbers]
-    for take in await generations.accept_inline_results(db, takes, home=f"{author}'s"):
-        assert await generations.write_text(db, take.id, text=f"Tea, {take.id}.", version="starter", marks=(take.id,))
+    for take in await generations.accept_inline_results(db, takes, private_chat=f"{author}'s"):
+        assert await generations.write_text(
+            db, take.id, text=f"Tea, {take.id}.", version="starter", fingerprint=(take.id,)
+        )
     return await generations.written_inline_results(db, list(range(1, 1 + len(numbers))))
 
 
@@ -46,7 +48,7 @@ async def test_a_take_is_delivered_once_it_is_chosen_and_may_stand_in_several_me
 
 async def test_an_update_that_comes_again_offers_nothing_anew(db: Database) -> None:
     await written(db, 1)
-    assert await generations.accept_inline_results(db, [("token 9", new_generation(-1))], home="ada's") == []
+    assert await generations.accept_inline_results(db, [("token 9", new_generation(-1))], private_chat="ada's") == []
 
 
 async def test_takes_that_nobody_has_chosen_go_after_a_day(db: Database) -> None:
@@ -72,7 +74,7 @@ async def test_a_yes_to_a_question_that_did_not_speak_of_inline_mode_keeps_nothi
 
 async def test_a_dropped_take_loses_its_prompt_and_never_gets_a_text(db: Database) -> None:
     await written(db, 1)
-    (take,) = await generations.accept_inline_results(db, [("token 2", new_generation(-2))], home="ada's")
+    (take,) = await generations.accept_inline_results(db, [("token 2", new_generation(-2))], private_chat="ada's")
     await generations.drop_inline_results(db, [1, take.id], at=NOON)
     left = await generations.by_id(db, take.id)
     assert left is not None and (left.state, left.messages) == ("failed", ())
@@ -86,7 +88,7 @@ async def test_what_counts_under_a_take_is_the_consent_of_each_persons_own_priva
     (take,) = await written(db, 1)
     await generations.choose_inline_result(db, "token 1", shown_in="here", at=NOON)
     for update_id, rater in enumerate(("ada", "bob", "cyd", "dee"), start=10):
-        await generations.record_private_chat(db, rater, f"{rater}'s", at=NOON)
+        await people.record_private_chat(db, rater, f"{rater}'s", at=NOON)
         await rate(db, take, rater, update_id)
     for person, chat in (("bob", "bob's"), ("cyd", "ada's"), ("dee", "a group")):
         await people.grant(db, person, chat, text_version=2, at=NOON)

@@ -7,7 +7,7 @@ import pytest
 from storage.db.database import Database
 from storage.db.records import Version
 from storage.privacy import erasure
-from storage.tables import moderation, people, runs, versions
+from storage.tables import moderation, runs, versions
 from tests.storage.conftest import NOON, delivered
 from tests.storage.privacy.test_retention import agree, rate, trained_on
 
@@ -29,7 +29,7 @@ async def reign(db: Database) -> Database:
 
 
 async def test_forgetting_taints_what_has_learned_from_the_person_and_nothing_else(reign: Database) -> None:
-    await erasure.forget(reign, "ada", LATER, names=lambda _: ())
+    await erasure.forget(reign, "ada", LATER, named_in=lambda _: ())
     assert [version.name for version in await versions.of_base(reign, "starter") if version.tainted_at] == ["v2"]
     assert [version.name for version in await versions.tainted_serving(reign, "starter")] == ["v2"]
     previous = await versions.previous_champion(reign, "starter")
@@ -49,7 +49,7 @@ async def test_forgetting_taints_what_has_learned_from_the_person_and_nothing_el
 
 
 async def test_who_is_shut_out_taints_what_has_learned_from_their_texts_too(reign: Database) -> None:
-    await people.ban(reign, "bob", at=LATER)
+    await moderation.ban(reign, "bob", at=LATER)
     tainted = {version.name for version in await versions.of_base(reign, "starter") if version.tainted_at}
     assert tainted == {"v1", "v2"}
     assert await versions.previous_champion(reign, "starter") is not None, "the base is left to go back to"
@@ -61,7 +61,7 @@ async def test_a_run_in_flight_publishes_nothing_that_a_forget_has_tainted_and_a
     run = await runs.start(reign, slot=None, at=NOON)
     assert run is not None
     await runs.take_training_data(reign, run.id, fewest=1)
-    await erasure.forget(reign, "ada", LATER, names=lambda _: ())
+    await erasure.forget(reign, "ada", LATER, named_in=lambda _: ())
     version = Version(name="v3", base="starter", run=run.id, state="candidate", created_at=LATER)
     assert not await versions.add(reign, version) and await versions.by_name(reign, "v3") is None
     learned = await runs.take_training_data(reign, run.id, fewest=1)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from storage.db.database import Database
 from storage.db.records import Generation, PromptSignal, Rating, RatingEvent
 from storage.privacy import erasure
-from storage.tables import generations, people, ratings
+from storage.tables import generations, moderation, people, ratings
 from tests.storage.conftest import NOON, delivered, new_generation
 
 LATER = NOON + timedelta(hours=1)
@@ -87,7 +87,7 @@ async def test_signals_need_the_consents_of_ratings(db: Database) -> None:
     assert await ratings.consented(db) == []
     await agree(db, "ada")
     assert len(await ratings.consented(db)) == 1
-    await people.ban(db, "bob", at=NOON)
+    await moderation.ban(db, "bob", at=NOON)
     assert await ratings.consented(db) == []
 
 
@@ -133,7 +133,7 @@ async def test_reasons_signals_and_choices_are_forgotten_with_their_person_and_n
     await ask_again(db, his, 22, author="bob")
     for person in ("ada", "bob"):
         await people.set_preference(db, person, "tea", "own_taste", "on", at=NOON)
-    await erasure.forget(db, "ada", LATER, names=lambda _: ())
+    await erasure.forget(db, "ada", LATER, named_in=lambda _: ())
 
     left = {
         table: [row[0] for row in await db.read(lambda c, q=f"SELECT {column} FROM {table}": c.execute(q).fetchall())]

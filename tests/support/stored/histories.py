@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from storage.db.database import add_encryption_functions, open_for_reading
+from storage.db.database import open_for_reading, set_up
 from storage.db.schema import migrate
 from tests.storage.conftest import NOON
 
@@ -25,7 +25,7 @@ def words_of(person: str) -> bytes:
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
-        add_encryption_functions(connection, None)
+        set_up(connection, None)
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").fetchall()
         yield connection
