@@ -46,7 +46,7 @@ from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure
 from bot.privacy.retention import Retention
 from bot.reporting.run_messages import RunMessages
-from bot.reporting.statistics import Favourites, StatisticsCharts
+from bot.reporting.statistics import ChatStatistics
 from bot.serving.engine_process import EngineProcess
 from bot.serving.version_router import VersionRouter
 from bot.telegram.application import TelegramApplication, build_application, build_bot, publish_menu
@@ -177,7 +177,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     # the nightly run, and the canary that comes of it
     canary = closing(CanaryMonitor(db=db, router=router, settings=settings, timing=timing))
     nightly = closing(Nightly(db=db, router=router, settings=settings, conclude_canary=canary.conclude))
-    statistics = StatisticsCharts(db=db, pseudonyms=pseudonyms, admin_ids=frozenset(admin_ids))
+    statistics = ChatStatistics(db=db, pseudonyms=pseudonyms, settings=settings)
     run_messages = closing(RunMessages(
         db=db, nightly=nightly, messenger=sender, statistics=statistics, settings=settings, timing=timing
     ))  # fmt: skip
@@ -226,9 +226,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
         ).handlers(),
         *membership.handlers(sender, db, pseudonyms),
         *InfoHandlers(
-            kinds=kinds, consent=consent, preferences=preferences, statistics=statistics,
-            favourites=Favourites(db=db, pseudonyms=pseudonyms, label=label), versions=versions, provenance=provenance,
-            reaction_test=reaction_test, sender=sender,
+            kinds=kinds, consent=consent, preferences=preferences, statistics=statistics, versions=versions,
+            provenance=provenance, reaction_test=reaction_test, sender=sender,
         ).handlers(),
     ]  # fmt: skip
     errors = ErrorHandler(inbox=inbox, sender=sender, alerts=alerts, metrics=metrics)

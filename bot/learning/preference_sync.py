@@ -149,11 +149,7 @@ class PreferenceSync:
                 return
 
     async def _fit(self) -> None:
-        """Learn from the ratings of now, or forget where there are too few of them.
-
-        Raises:
-            EngineError: the engine does not learn; what it knew stays in it.
-        """
+        """Learn from the ratings of now, or forget where there are too few; after an error the old model stays."""
         withdrawals = self._withdrawals
         wishes = await people.with_preference(self._db, OWN_TASTE, "on")
         stored = await ratings.consented(self._db, newest=MOST_TEXTS)

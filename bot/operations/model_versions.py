@@ -27,11 +27,7 @@ class ModelVersions:
     settings: Settings
 
     async def about_text(self, chat_id: int, shown_in: int, language: str) -> str:
-        """The card of the version that wrote the text in a message.
-
-        Raises:
-            Refusal: the message shows no text.
-        """
+        """The card of the version that wrote the text in a message; Refusal where it shows none."""
         generation = await generations.by_message(self.db, chat_id=chat_id, message_id=shown_in)
         if generation is None or generation.version is None:
             raise Refusal("about-usage")
@@ -60,10 +56,8 @@ class ModelVersions:
     async def promote(self, name: str, *, otherwise: str) -> str:
         """Make a version the champion; without a name, the one that waits or is on trial. Returns its name.
 
-        `otherwise` is the sentence for when there is none.
-
         Raises:
-            Refusal: there is no such version, or it cannot be loaded.
+            Refusal: `otherwise` where there is none; or there is no such version, or it cannot be loaded.
         """
         if not name:
             base = self.router.base
@@ -91,11 +85,7 @@ class ModelVersions:
         raise Refusal("undo-late", version=version, serving=self.router.champion)
 
     async def roll_back(self) -> str:
-        """Go back to the version before; returns the one that serves then.
-
-        Raises:
-            Refusal: there is none, or it cannot be loaded.
-        """
+        """Go back to the version before, and return its name; Refusal where there is none, or it cannot be loaded."""
         try:
             return await self.router.roll_back()
         except EngineError as error:

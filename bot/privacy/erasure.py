@@ -49,11 +49,7 @@ class Erasure:
     _tasks: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
 
     async def forget(self, person_id: int) -> Done:
-        """Erase everything of a person that there is now.
-
-        Raises:
-            StorageError: the tombstone or the erasure cannot be written; a later try goes on.
-        """
+        """Erase everything of a person that there is now; after a StorageError a later try goes on."""
         person = self.keys.pseudonyms.person(person_id)
         await self.service.abandon_all_of(person)
         erased = await self._erase(await erasure.request(self.db, self.settings.tombstones_path, person))
@@ -118,11 +114,7 @@ async def erase_offline(settings: DataSettings, person: str) -> tuple[Erased, Sc
 
 
 def pseudonym_of(settings: DataSettings, person: str) -> str | None:
-    """The pseudonym of somebody named by it, or by a numeric Telegram id; None for anything else.
-
-    Raises:
-        StartError: a key is missing.
-    """
+    """The pseudonym of somebody named by it, or by a numeric Telegram id (StartError without keys); or None."""
     if len(person) == Pseudonyms.LENGTH and set(person) <= set("0123456789abcdef"):
         return person
     if person.isascii() and person.isdigit():

@@ -1,4 +1,4 @@
-"""Exports: the facts as JSON lines, one object a line, read beside a running bot. Knows records and JSON, no model.
+"""`ovation export`: the facts as JSON lines, one object a line, read beside a running bot.
 
 Choices between two texts are in the format that TRL's DPO learns from, with more keys. Ratings also leave as what a run
 would make of them now, in the format that TRL's KTO learns from.
@@ -6,17 +6,18 @@ would make of them now, in the format that TRL's KTO learns from.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
 
 from bot.learning.dataset import dataset_of
 from bot.moderation.provenance import aigc
 from engine.data.dataset import examples_of
 from engine.data.trl_format import kto_lines
-from storage.db.records import Run
+from storage.db.records import Generation, Rating, Run
 from storage.tables import generations, ratings, runs
+from storage.tables.generations import DuelChoice
 
 
 class What(StrEnum):
@@ -37,13 +38,7 @@ class Format(StrEnum):
 
 def lines(connection: sqlite3.Connection, what: What, *, producer: str) -> Iterator[str]:
     """Every row of a kind, oldest first, as JSON. `producer` answers for the texts."""
-    rows: dict[What, Callable[[sqlite3.Connection], Iterator[dict[str, object]]]] = {
-        What.RATINGS: _ratings,
-        What.GENERATIONS: partial(_generations, producer=producer),
-        What.RUNS: _runs,
-        What.DUELS: _duels,
-    }
-    for row in rows[what](connection):
+    for row in _rows(connection, what, producer):
         yield json.dumps(row, ensure_ascii=False)
 
 
@@ -52,43 +47,6 @@ def kto(connection: sqlite3.Connection, *, tenure_days: float) -> Iterable[str]:
     rows = dataset_of(ratings.consented(connection), now=datetime.now(UTC), tenure_days=tenure_days)
     examples, _ = examples_of(tuple(rows))
     return kto_lines(examples)
-
-
-def _ratings(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
-    for rating in ratings.current(connection):
-        yield {
-            "generation": rating.generation,
-            "kind": rating.kind,
-            "version": rating.version,
-            "value": rating.value,
-            "emoji": rating.emoji,
-            "reason": rating.reason,
-            "rater": rating.rater,
-            "at": rating.at.isoformat(),
-            "consented": rating.consented,
-        }
-
-
-def _generations(connection: sqlite3.Connection, *, producer: str) -> Iterator[dict[str, object]]:
-    for generation in generations.delivered(connection):
-        yield {
-            "generation": generation.id,
-            "kind": generation.kind,
-            "version": generation.version,
-            "author": generation.author,
-            "chat": generation.chat,
-            "parent": generation.parent,
-            "best_of": generation.best_of,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in generation.messages],
-            "text": generation.text,
-            "at": generation.created_at.isoformat(),
-            "AIGC": aigc(producer, generation.id),
-        }
-
-
-def _runs(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
-    for run in runs.ended(connection):
-        yield run_object(run)
 
 
 def run_object(run: Run) -> dict[str, object]:
@@ -106,17 +64,57 @@ def run_object(run: Run) -> dict[str, object]:
     }
 
 
-def _duels(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
-    texts = {text.id: text for text in generations.delivered(connection)}
-    for pair in generations.duel_choices(connection):
-        chosen, rejected = texts[pair.chosen], texts[pair.rejected]
-        yield {
-            "prompt": [{"role": turn.role, "content": turn.content} for turn in chosen.messages],
-            "chosen": [{"role": "assistant", "content": chosen.text}],
-            "rejected": [{"role": "assistant", "content": rejected.text}],
-            "generations": [chosen.id, rejected.id],
-            "kind": chosen.kind,
-            "rater": pair.rater,
-            "at": pair.at.isoformat(),
-            "consented": pair.consented,
-        }
+def _rows(connection: sqlite3.Connection, what: What, producer: str) -> Iterable[dict[str, object]]:
+    if what is What.RATINGS:
+        return map(_rating, ratings.current(connection))
+    if what is What.RUNS:
+        return map(run_object, runs.ended(connection))
+    texts = generations.delivered(connection)
+    if what is What.GENERATIONS:
+        return (_generation(text, producer) for text in texts)
+    by_number = {text.id: text for text in texts}
+    return (_duel(choice, by_number) for choice in generations.duel_choices(connection))
+
+
+def _rating(rating: Rating) -> dict[str, object]:
+    return {
+        "generation": rating.generation,
+        "kind": rating.kind,
+        "version": rating.version,
+        "value": rating.value,
+        "emoji": rating.emoji,
+        "reason": rating.reason,
+        "rater": rating.rater,
+        "at": rating.at.isoformat(),
+        "consented": rating.consented,
+    }
+
+
+def _generation(generation: Generation, producer: str) -> dict[str, object]:
+    return {
+        "generation": generation.id,
+        "kind": generation.kind,
+        "version": generation.version,
+        "author": generation.author,
+        "chat": generation.chat,
+        "parent": generation.parent,
+        "best_of": generation.best_of,
+        "messages": [asdict(message) for message in generation.messages],
+        "text": generation.text,
+        "at": generation.created_at.isoformat(),
+        "AIGC": aigc(producer, generation.id),
+    }
+
+
+def _duel(choice: DuelChoice, texts: Mapping[int, Generation]) -> dict[str, object]:
+    chosen, rejected = texts[choice.chosen], texts[choice.rejected]
+    return {
+        "prompt": [asdict(message) for message in chosen.messages],
+        "chosen": [{"role": "assistant", "content": chosen.text}],
+        "rejected": [{"role": "assistant", "content": rejected.text}],
+        "generations": [chosen.id, rejected.id],
+        "kind": chosen.kind,
+        "rater": choice.rater,
+        "at": choice.at.isoformat(),
+        "consented": choice.consented,
+    }

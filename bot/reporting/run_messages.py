@@ -21,7 +21,7 @@ from bot.learning.canary import CanaryStatus
 from bot.learning.nightly import Nightly, run_folder
 from bot.messaging.messenger import Address, Keyboard, Messenger, Urgency, with_retries
 from bot.messaging.render import undo_button
-from bot.reporting.statistics import StatisticsCharts
+from bot.reporting.statistics import ChatStatistics
 from engine.errors import RunError
 from engine.runs.run_dir import Comparison, Progress, read_report
 from storage.db.database import Database
@@ -154,7 +154,7 @@ class RunMessages:
     db: Database
     nightly: Nightly
     messenger: Messenger
-    statistics: StatisticsCharts
+    statistics: ChatStatistics
     settings: Settings
     timing: Timing = USUAL
     _followers: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
@@ -246,10 +246,10 @@ class RunMessages:
                 buttons = undo_button(language, run.version)
         await with_retries(partial(self.messenger.send, to, "\n\n".join(parts), buttons))
         try:
-            picture = await self.statistics.picture_of(None, language)
+            chart = await self.statistics.chart_of(None, language)
         except Refusal:  # nobody has rated anything
             return
-        await with_retries(partial(self.messenger.send_picture, to, picture.png, caption=picture.caption))
+        await with_retries(partial(self.messenger.send_picture, to, chart.png, caption=chart.caption))
 
     def _examples(self, run: int) -> Sequence[Comparison]:
         """Where the new version pleases more than the old one, by the gate's judge; none where the report is gone."""

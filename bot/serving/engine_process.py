@@ -259,11 +259,7 @@ def own_engine(settings: Settings, http: httpx.AsyncClient, keys: Callable[[], K
 
 
 def with_model(settings: Settings, model: str) -> Settings:
-    """The same settings with another base model, in an engine of our own.
-
-    Raises:
-        StartError: there is no such model.
-    """
+    """The same settings with another base model, in an engine of our own; StartError where there is no such model."""
     try:
         find_source(model)
     except ModelError as error:

@@ -117,11 +117,7 @@ class VersionRouter:
         await self._read()
 
     async def planned_rollback(self) -> tuple[str, str]:
-        """Which version a rollback would end, and which would answer in its place.
-
-        Raises:
-            Refusal: there is nothing to go back to.
-        """
+        """The version that a rollback would end, and the one that would follow; Refusal where there is none."""
         if self.canary is not None:
             return self.canary, self.champion
         previous = await versions.previous_champion(self._db, self.base)
@@ -130,11 +126,7 @@ class VersionRouter:
         return self.champion, previous.name
 
     async def roll_back(self) -> str:
-        """End the canary, or else go back to the previous champion; returns who serves then.
-
-        Raises:
-            Refusal: there is nothing to go back to.
-        """
+        """End the canary, or else go back to the previous champion; returns who serves then. Refusal as above."""
         ends, follows = await self.planned_rollback()
         if ends == self.canary:
             await versions.retire(self._db, ends, at=datetime.now(UTC))
@@ -183,11 +175,7 @@ class VersionRouter:
         await self._load_or_raise(name)
 
     async def _load(self, name: str) -> bool:
-        """Load a version; False when it is damaged or refused, which is final.
-
-        Raises:
-            EngineUnavailable, NoAdapters: the engine is away, or not started for adapters, which is not.
-        """
+        """Load a version; False where it is damaged or refused for good. EngineUnavailable and NoAdapters may pass."""
         try:
             await self._load_or_raise(name)
         except NoAdapters:

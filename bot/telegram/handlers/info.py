@@ -17,7 +17,7 @@ from bot.messaging.render import consent_buttons
 from bot.moderation.provenance import ProvenanceCheck
 from bot.operations.model_versions import ModelVersions
 from bot.privacy.consent import Consent
-from bot.reporting.statistics import Favourites, StatisticsCharts
+from bot.reporting.statistics import ChatStatistics
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, reply, toast, unpacked
 from bot.telegram.sender import Sender
 
@@ -29,8 +29,7 @@ class InfoHandlers:
     kinds: Kinds
     consent: Consent
     preferences: Preferences
-    statistics: StatisticsCharts
-    favourites: Favourites
+    statistics: ChatStatistics
     versions: ModelVersions
     provenance: ProvenanceCheck
     reaction_test: ReactionTest
@@ -83,16 +82,16 @@ class InfoHandlers:
         await with_retries(lambda: self.sender.edit(by.chat_id, by.message_id, say(language, "settings"), buttons))
 
     async def _stats(self, message: Incoming) -> None:
-        picture = await self.statistics.picture(
+        chart = await self.statistics.chart(
             chat_id=message.request.chat_id,
             person_id=message.request.person_id,
             is_private=message.is_private,
             language=message.language,
         )
-        await with_retries(lambda: self.sender.send_picture(message.address, picture.png, caption=picture.caption))
+        await with_retries(lambda: self.sender.send_picture(message.address, chart.png, caption=chart.caption))
 
     async def _top(self, message: Incoming) -> None:
-        await reply(self.sender, message, await self.favourites.of_chat(message.request.chat_id, message.language))
+        await reply(self.sender, message, await self.statistics.top(message.request.chat_id, message.language))
 
     async def _about(self, message: Incoming) -> None:
         """/about, as a reply to a text: what wrote it; alone: what writes now."""
