@@ -25,7 +25,7 @@ from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset, examples_of
 from engine.evaluation.metrics import cross_entropy
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
-from engine.inference.chooser import Shown
+from engine.inference.best_of import RecentTexts
 from engine.models.loader import Base, load_base
 from engine.models.logprobs import CausalModel, Encoded, encode
 from engine.preference.features import text_features
@@ -100,9 +100,9 @@ def choose(replies: Replies, head: PreferenceHead | None) -> list[int]:
     if head is None:
         return list(range(count))
     chances = head.logits(text_features(starter(), replies.rows, max_tokens=_TOKENS)).sigmoid().reshape(-1, count)
-    near, shown, texts = nearly_best(chances), Shown(), [row.completion for row in replies.rows]
+    near, shown, texts = nearly_best(chances), RecentTexts(), [row.completion for row in replies.rows]
     takes = [near[:, prompt].nonzero()[:, 0].tolist() for prompt in range(count)]
-    return [shown.newest(texts, [take * count + prompt for take in takes[prompt]]) for prompt in range(count)]
+    return [shown.most_novel(texts, [take * count + prompt for take in takes[prompt]]) for prompt in range(count)]
 
 
 def head_of(rows: Sequence[RatedGeneration]) -> PreferenceHead:

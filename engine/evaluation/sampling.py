@@ -10,8 +10,7 @@ from transformers import PreTrainedModel
 
 from engine.api.types import Message, Sampling
 from engine.errors import RunError
-from engine.inference.batch import Batch, Row
-from engine.inference.sampler import NOT_FINITE
+from engine.inference.batch import NOT_FINITE, Batch, Row
 from engine.models.loader import Base
 from engine.models.logprobs import CausalModel, Encoded
 from engine.runs.config import RunConfig

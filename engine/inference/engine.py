@@ -1,115 +1,44 @@
-"""What requests may name: the base, and the versions that are loaded beside it.
+"""The engine in this process: an async face over one thread that owns the model.
 
-Knows names, folders, hashes and the thread that holds the adapters. Knows nothing of requests. One event loop uses it.
-
-The engine in this process: an async face over one thread that owns the model.
-
-Knows models and tastes by name, messages, sampling, and who may still wait. Knows users as mere words, nothing of HTTP
-or chats.
-The thread gets jobs and tasks through one queue, between rounds, and reports once a round through the event loop.
+The thread runs the scheduler's rounds. It gets calls between two rounds, and reports once a round through the event
+loop, where everything in this module happens.
 """
 
 import asyncio
 import contextlib
 import importlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from http.client import NOT_FOUND
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from torch import Tensor
+
 from engine.api.fair_queue import FinishRate, ahead
-from engine.api.types import ONE_TEXT, Message, Sampling, Selection
-from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, ModelError, RequestError
-from engine.inference.chooser import Tastes
+from engine.api.types import ONE_TEXT, FinishReason, Message, Sampling, Selection
+from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
+from engine.inference.best_of import FeatureRequest, PreferenceModels
 from engine.inference.kv_cache import default_kv_tokens
-from engine.inference.request import Generation, Job, Progress, Take
-from engine.inference.scheduler import Scheduler
+from engine.inference.request import FinishedText, Job, Progress
+from engine.inference.scheduler import Scheduler, Worker
 from engine.inference.watermark import Detection, Watermark, strongest
-from engine.inference.worker import Worker
-from engine.models.loader import Base, ChatTemplate
+from engine.models.loader import Base
 from engine.runs.versions import check_name, verify
-
-_CANARY = (Message("user", "Hello!"),)
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    adapter: str
-    content_hash: str
-
-
-class Catalogue:
-    """The names, and the adapter behind each."""
-
-    def __init__(self, base_name: str, *, worker: Worker, template: ChatTemplate) -> None:
-        self._base_name = base_name
-        self._worker = worker
-        self._template = template
-        self._versions: dict[str, _Version] = {}
-        self._loading = asyncio.Lock()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The base first, then the versions in the order of loading."""
-        return (self._base_name, *self._versions)
-
-    def adapter(self, model: str) -> str | None:
-        """The key of a version's adapter; None: the base. RequestError (status 404) if there is none of that name."""
-        if model not in self.names:
-            raise RequestError(f"There is no model {model!r}; there are {', '.join(self.names)}.", status=404)
-        version = self._versions.get(model)
-        return version.adapter if version else None
-
-    async def load(self, name: str, folder: Path) -> None:
-        """Load the version folder `folder` beside the others; it can be asked for when this returns.
-
-        The same folder under the same name again changes nothing.
-
-        Raises:
-            ModelError: the manifest does not match, the adapter does not fit, or its canary fails. Nothing changed.
-        """
-        check_name(name)
-        async with self._loading:
-            content_hash = await asyncio.to_thread(_prepare, folder)
-            if loaded := self._versions.get(name):
-                if loaded.content_hash == content_hash:
-                    return
-                raise ModelError(f"{name} is loaded already, with other weights; unload it first or use a new name.")
-            if name == self._base_name:
-                raise ModelError(f"{name} is the base model's name; give the adapter another.")
-            canary = self._template.encode(_CANARY)
-            adapter = await asyncio.wrap_future(self._worker.call(lambda scheduler: scheduler.load(folder, canary)))
-            self._versions[name] = _Version(adapter, content_hash)
-
-    def unload(self, name: str) -> None:
-        """Forget a version: no new requests for it, while those that run are finished.
-
-        Raises:
-            RequestError: there is no such version (status 404).
-        """
-        if name not in self._versions:
-            raise RequestError(f"There is no adapter {name!r} here.", status=404)
-        adapter = self._versions.pop(name).adapter
-        self._worker.call(lambda scheduler: scheduler.retire(adapter))
-
-
-def _prepare(folder: Path) -> str:
-    """Verify a version off the loop; import PEFT there too, so that the first load does not hold up the others."""
-    importlib.import_module("engine.inference.adapters")
-    return verify(folder)
-
 
 STUCK_SECONDS: Final = 120.0
 """A round that lasts longer is stuck. Reading a long prompt on a slow CPU takes a good part of a minute, and a client
 of ours waits no longer than this for a word."""
+SILENCE_SECONDS: Final = 600.0
+"""A request that gets nothing for so long, in the queue or out of it, ends with an error."""
 
 _STOP_SECONDS = 1.0
 _PIECES_PER_SECOND = 250
 """Over all streams: a piece of text costs server and client together half a millisecond. One stream gets every token
 as it comes; among 64, each gets a piece about 4 times a second."""
+_CANARY_PROMPT = (Message("user", "Hello!"),)
 
 
 class Engine:
@@ -130,37 +59,30 @@ class Engine:
         threads: int | None = None,
         watermarks: Sequence[Watermark] = (),
     ) -> None:
-        self.base_name = base.name
+        self._base = base
         self.context_tokens = base.context_tokens
         self.kv_tokens = kv_tokens or default_kv_tokens(base)
         self._capacity = max_batch + max_queue
-        self._template = base.template
-        self._family = base.family
-        self._scheduler = Scheduler(base, max_batch=max_batch, kv_tokens=self.kv_tokens, threads=threads)
-        self._scheduler.watermark = watermarks[0] if watermarks else None
         self._watermarks = watermarks
+        self._scheduler = Scheduler(
+            base,
+            max_batch=max_batch,
+            kv_tokens=self.kv_tokens,
+            threads=threads,
+            watermark=watermarks[0] if watermarks else None,
+        )
         self._worker = Worker(self._scheduler, report=self._deliver, ended=self._fail_all)
-        self._catalogue = Catalogue(base.name, worker=self._worker, template=self._template)
-        self.tastes = Tastes(base, template=self._template, worker=self._worker)
-        self._generations: dict[Job, Generation] = {}
-        self._choices: set[asyncio.Task[None]] = set()
+        self._adapters: dict[str, tuple[str, str]] = {}
+        """Version -> the key of its adapter, and the hash of its folder's content."""
+        self._loading = asyncio.Lock()
+        self.preferences = PreferenceModels(base, read=self._read_features)
+        self._streams: dict[Job, TextStream] = {}
+        self._selections: set[asyncio.Task[None]] = set()
         self._finish_rate = FinishRate()
         self._is_closing = False
         self._is_idle = asyncio.Event()
         self.ended = asyncio.Event()
         """Set when the thread has ended, whether asked to or by a fault."""
-
-    async def look_for_watermark(self, text: str) -> Detection:
-        """What a text shows of a watermark: any of the engine's.
-
-        Raises:
-            RequestError: the engine marks nothing.
-        """
-        if not self._watermarks:
-            raise RequestError("This server marks no texts: start it with --watermark-key.", status=NOT_FOUND)
-        ids = self._template.plain(text)
-        found = await asyncio.to_thread(lambda: [mark.look_for(ids) for mark in self._watermarks])
-        return strongest(found)
 
     async def __aenter__(self) -> Self:
         self._worker.start_on(asyncio.get_running_loop())
@@ -174,14 +96,10 @@ class Engine:
     async def close(self, *, grace_seconds: float) -> None:
         """Take no more requests, let those in hand go on for `grace_seconds`, then end them and the thread."""
         self._is_closing = True
-        if self._generations:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_seconds):
-                    await self._is_idle.wait()
+        if self._streams:
+            await _within(grace_seconds, self._is_idle)
         self._worker.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self.ended.wait()
+        await _within(_STOP_SECONDS, self.ended)
         self._fail_all()  # even if the thread hangs in a long computation
 
     @property
@@ -196,11 +114,6 @@ class Engine:
         return since is not None and time.monotonic() - since > STUCK_SECONDS
 
     @property
-    def model_names(self) -> tuple[str, ...]:
-        """What requests may name: the base first, then the versions in the order of loading."""
-        return self._catalogue.names
-
-    @property
     def waiting(self) -> int:
         """How many requests have no row yet."""
         return len(self._waiting())
@@ -208,7 +121,7 @@ class Engine:
     @property
     def running(self) -> int:
         """How many requests are being written."""
-        return len(self._generations) - self.waiting
+        return len(self._streams) - self.waiting
 
     @property
     def row_limit(self) -> int:
@@ -230,7 +143,7 @@ class Engine:
         user: str | None = None,
         selection: Selection = ONE_TEXT,
         timeout_seconds: float | None = None,
-    ) -> Generation:
+    ) -> "TextStream":
         """Queue a request for the version `model`.
 
         With `fills_context`, `max_tokens` is lowered to what the prompt leaves of the context. Rows are dealt out
@@ -243,35 +156,37 @@ class Engine:
             EngineBusy: too many requests wait, or too many of this user's.
             EngineUnavailable: the engine has stopped.
         """
-        adapter = self._catalogue.adapter(model)
+        if model not in self.model_names:
+            raise RequestError(f"There is no model {model!r}; there are {', '.join(self.model_names)}.", status=404)
         if not self.is_alive:
             raise EngineUnavailable("The engine is stopping; ask again when it is back.")
         self._check_room(user)
-        prompt = self._template.encode(messages)
+        prompt = self._base.template.encode(messages)
         sampling = self._fitted(sampling, len(prompt), fills_context=fills_context)
-        # Greedy texts are all the same, and without a taste there is nothing to choose by.
-        best_of = 1 if sampling.is_greedy or selection.taste not in self.tastes else selection.best_of
-        job = Job(prompt, sampling, adapter, user, best_of, messages, self._family)
+        # Greedy texts are all the same, and without a preference model there is nothing to select by.
+        best_of = 1 if sampling.is_greedy or selection.taste not in self.preferences else selection.best_of
+        adapter, _ = self._adapters.get(model, (None, ""))
+        job = Job(prompt, sampling, adapter, user, best_of, messages, self._base.family)
         loop = asyncio.get_running_loop()
-        if not self._generations:
+        if not self._streams:
             self._finish_rate.start(loop.time())
-        generation = self._generations[job] = Generation(job, model, selection)
+        stream = self._streams[job] = TextStream(job, model, selection)
         if timeout_seconds is not None:
-            generation.timer = loop.call_later(timeout_seconds, self._expire, job, timeout_seconds)
+            stream.timer = loop.call_later(timeout_seconds, self._expire, job, timeout_seconds)
         self._is_idle.clear()
-        self._worker.submit(job)
-        return generation
+        self._worker.call(lambda scheduler: scheduler.add(job))
+        return stream
 
-    def ahead_of(self, generation: Generation) -> int:
+    def ahead_of(self, stream: "TextStream") -> int:
         """How many waiting requests get a row before this one, at most; 0 when it waits no more."""
         waiting = self._waiting()
-        if generation.job not in waiting:
+        if stream.job not in waiting:
             return 0
-        return ahead([job.person for job in waiting], waiting.index(generation.job))
+        return ahead([job.person for job in waiting], waiting.index(stream.job))
 
     def _waiting(self) -> list[Job]:
         """The requests that have no row yet, in the order of asking."""
-        return [job for job, generation in self._generations.items() if not generation.is_started]
+        return [job for job, stream in self._streams.items() if not stream.is_started]
 
     def _check_room(self, user: str | None) -> None:
         """Let a user have no more requests waiting than there are places left.
@@ -281,7 +196,7 @@ class Engine:
         """
         waiting = self._waiting()
         of_user = 0 if user is None else sum(job.user == user for job in waiting)
-        if of_user < self._capacity - len(self._generations):
+        if of_user < self._capacity - len(self._streams):
             return
         seconds = self._finish_rate.seconds_for(of_user or len(waiting), asyncio.get_running_loop().time())
         theirs = f", {of_user} of them for the same user" if of_user else ""
@@ -303,37 +218,83 @@ class Engine:
             )
         return sampling
 
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """What requests may name: the base first, then the versions in the order of loading."""
+        return (self._base.name, *self._adapters)
+
     async def load_adapter(self, name: str, folder: Path) -> None:
-        """Load a version folder beside the others; raises ModelError as `Catalogue.load` does."""
-        await self._catalogue.load(name, folder)
+        """Load the version folder `folder` beside the others; it can be asked for when this returns.
+
+        The same folder under the same name again changes nothing.
+
+        Raises:
+            ModelError: the manifest does not match, the adapter does not fit, or its canary fails. Nothing changed.
+        """
+        check_name(name)
+        async with self._loading:
+            content_hash = await asyncio.to_thread(_verified, folder)
+            if name in self._adapters:
+                if self._adapters[name][1] == content_hash:
+                    return
+                raise ModelError(f"{name} is loaded already, with other weights; unload it first or use a new name.")
+            if name == self._base.name:
+                raise ModelError(f"{name} is the base model's name; give the adapter another.")
+            prompt = self._base.template.encode(_CANARY_PROMPT)
+            loading = self._worker.call(lambda scheduler: scheduler.adapters.load(folder, prompt))
+            self._adapters[name] = (await asyncio.wrap_future(loading), content_hash)
 
     def unload_adapter(self, name: str) -> None:
-        """Forget a version; RequestError (status 404) if there is none of that name."""
-        self._catalogue.unload(name)
+        """Forget a version: no new requests for it, while those that run are finished.
+
+        Raises:
+            RequestError: there is no such version (status 404).
+        """
+        if name not in self._adapters:
+            raise RequestError(f"There is no adapter {name!r} here.", status=404)
+        adapter, _ = self._adapters.pop(name)
+        self._worker.call(lambda scheduler: scheduler.adapters.retire(adapter))
+
+    async def look_for_watermark(self, text: str) -> Detection:
+        """What a text shows of a watermark: any of the engine's.
+
+        Raises:
+            RequestError: the engine marks nothing.
+        """
+        if not self._watermarks:
+            raise RequestError(
+                "This server marks no texts: start it with --watermark-key.", status=HTTPStatus.NOT_FOUND
+            )
+        ids = self._base.template.plain(text)
+        return strongest(await asyncio.to_thread(lambda: [mark.look_for(ids) for mark in self._watermarks]))
+
+    async def _read_features(self, request: FeatureRequest) -> Tensor:
+        await asyncio.wrap_future(self._worker.call(lambda scheduler: scheduler.reader.add(request)))
+        return await asyncio.wrap_future(request.future)
 
     def _deliver(self, progress: Sequence[Progress]) -> None:
         now = asyncio.get_running_loop().time()
-        pause_seconds = len(self._generations) / _PIECES_PER_SECOND
+        pause_seconds = len(self._streams) / _PIECES_PER_SECOND
         for step in progress:
-            if generation := self._generations.get(step.job):
-                generation.take(step, now=now, pause_seconds=pause_seconds)
-                if step.takes:
-                    choice = asyncio.create_task(self._choose(generation, step.takes))
-                    self._choices.add(choice)
-                    choice.add_done_callback(self._choices.discard)
+            if stream := self._streams.get(step.job):
+                stream.take(step, now=now, pause_seconds=pause_seconds)
+                if step.candidates:
+                    task = asyncio.create_task(self._select(stream, step.candidates))
+                    self._selections.add(task)
+                    task.add_done_callback(self._selections.discard)
                 if step.is_last:
-                    del self._generations[step.job]
+                    del self._streams[step.job]
                     self._finish_rate.finish(now)
-        if not self._generations:
+        if not self._streams:
             self._is_idle.set()
 
-    async def _choose(self, generation: Generation, takes: Sequence[Take]) -> None:
+    async def _select(self, stream: "TextStream", candidates: Sequence[FinishedText]) -> None:
         """End an answer of several texts with the one that pleases most; whatever happens, it ends."""
-        last = Progress(generation.job, takes[0].text, finish_reason=takes[0].finish_reason)
+        selected, compared = candidates[0], 1
         try:
-            take, compared = await self.tastes.choose(generation.job, takes, generation.selection)
-            last = Progress(generation.job, take.text, finish_reason=take.finish_reason, compared=compared)
+            selected, compared = await self.preferences.select(stream.job, candidates, stream.selection)
         finally:
+            last = Progress(stream.job, selected.text, finish_reason=selected.finish_reason, compared=compared)
             self._deliver([last])
 
     def _expire(self, job: Job, seconds: float) -> None:
@@ -346,4 +307,105 @@ class Engine:
         """The thread has ended. Called on the loop, so no request can slip in between the end and this."""
         self.ended.set()
         error = EngineUnavailable("The engine stopped before the answer was complete; ask again.")
-        self._deliver([Progress(job, error=error) for job in self._generations])
+        self._deliver([Progress(job, error=error) for job in self._streams])
+
+
+def _verified(folder: Path) -> str:
+    """The hash of a version's content; ModelError if it is damaged.
+
+    Off the event loop; PEFT is imported here too, so that the first load does not hold up the model's thread.
+    """
+    importlib.import_module("peft")
+    return verify(folder)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event, for so long at most; whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+class TextStream:
+    """One answer being written. Iterate `deltas`; `cancel` when nobody wants the rest."""
+
+    def __init__(self, job: Job, version: str, selection: Selection) -> None:
+        self.version = version
+        self.selection = selection
+        self.prompt_tokens = len(job.prompt)
+        self.completion_tokens = 0
+        """Those of all texts that were written."""
+        self.best_of = 1
+        """How many texts its text was selected from, once it is finished."""
+        self.finish_reason: FinishReason | None = None
+        self.job = job
+        self.timer: asyncio.TimerHandle | None = None
+        """What will end it, if it has a deadline."""
+        self._started = asyncio.Event()
+        self._error: EngineError | None = None
+        self._pieces: list[str] = []
+        self._wake = asyncio.Event()
+        self._woken_at = 0.0
+        self._progress_at = 0.0
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it has a row, or had one, or is over."""
+        return self._started.is_set()
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended with an error."""
+        return self._error is not None
+
+    async def starts_within(self, seconds: float) -> bool:
+        """Wait until it is started, for so long at most; whether it is."""
+        return await _within(seconds, self._started)
+
+    async def speaks_within(self, seconds: float) -> bool:
+        """Wait for its first text or its end, for so long at most; whether there is any to be read."""
+        return await _within(seconds, self._wake)
+
+    async def deltas(self) -> AsyncGenerator[str, None]:
+        """The text in pieces, as they come; several rounds in one piece when the reader is slower.
+
+        Raises:
+            EngineError: the engine stopped, the model failed, its time was over, or nothing came for
+                `SILENCE_SECONDS`.
+        """
+        is_over = False
+        while not is_over:
+            progress_at = self._progress_at
+            # Of several texts none is to be read before all are written, but there is progress.
+            while not await _within(SILENCE_SECONDS, self._wake):
+                if self._progress_at == progress_at:
+                    self.cancel()
+                    raise EngineUnavailable("The engine has been silent for too long; ask again later.")
+                progress_at = self._progress_at
+            self._wake.clear()
+            is_over = self.finish_reason is not None or self.is_failed
+            if text := "".join(self._pieces):
+                self._pieces.clear()
+                yield text
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """Free the row within a step; a finished answer stays as it is."""
+        self.job.is_cancelled = True
+
+    def take(self, progress: Progress, *, now: float, pause_seconds: float) -> None:
+        """Note what a round brought; wake the reader once `pause_seconds` have passed since the last piece."""
+        self._started.set()
+        self._progress_at = now
+        self.best_of = progress.compared
+        self.completion_tokens += progress.tokens
+        self.finish_reason, self._error = progress.finish_reason, progress.error
+        if progress.is_last and self.timer is not None:
+            self.timer.cancel()
+        if progress.text:
+            self._pieces.append(progress.text)
+        if (self._pieces and now >= self._woken_at + pause_seconds) or progress.is_last:
+            self._woken_at = now
+            self._wake.set()

@@ -1,24 +1,14 @@
-"""The key/value cache of a batch whose rows come and go between steps.
+"""The key/value cache of a batch whose rows come and go between steps, and how much of it may be in memory at once.
 
-Knows tensors only: rows, and columns of which every row uses the last so many (left padding). Knows nothing of
-requests or sampling. Sliding-window models work, as every layer keeps all columns and the model's mask hides the
-old ones; models with another state than keys and values (Mamba and its like) do not.
-
-Every number left of a row's end is finite: masked columns get a weight of exactly zero, and zero times NaN is NaN.
-
-How many keys and values may be in memory at once, and who holds them.
-
-The unit is one token's keys and values in all layers. A batch is a rectangle, as wide as its widest row, so what it
-holds is rows x the most that any of its rows may reach: prompt and answer together. That is reserved before a row
-joins, so no step can need more than was promised. The cache's spare rows and columns come on top, by a quarter or so.
-
-Knows a model's config and device. Knows nothing of requests or of the cache itself.
+Every row uses the last so many of the columns (left padding). Sliding-window models work, as every layer keeps all
+columns and the model's mask hides the old ones; models with another state than keys and values (Mamba and its like) do
+not. Every number left of a row's end is finite: masked columns get a weight of exactly zero, and zero times NaN is NaN.
 """
 
 import os
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor
@@ -29,6 +19,10 @@ from engine.models.loader import Base
 
 _SPARE_COLUMNS = 64
 """Room for so many steps before the buffers are copied into larger ones."""
+_MEMORY_SHARE = 0.25
+"""Of the free memory. The rest is for reading prompts, the logits, growing the cache (the old and the new are there
+for a moment), versions, and for others."""
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 class RowsLayer(DynamicLayer):
@@ -151,48 +145,46 @@ class RowsCache(Cache):
                 layer.narrow(width)
 
 
-SHARE: Final = 0.25
-"""Of the free memory. The rest is for reading prompts, the logits, growing the cache (the old and the new are there
-for a moment), versions, and for others."""
-
-_CGROUP = Path("/sys/fs/cgroup")
-
-
 class KvBudget:
-    """What each batch has reserved of `limit` tokens."""
+    """What each batch has reserved of `limit` tokens' keys and values in all layers.
+
+    A batch is a rectangle, as wide as its widest row, so what it holds is rows x the most that any of its rows may
+    reach: prompt and answer together. That is reserved before a row joins, so no step can need more than was promised.
+    The cache's spare rows and columns come on top, by a quarter or so.
+    """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._reaches: dict[Hashable, list[int]] = {}
+        self._limit = limit
+        self._lengths: dict[Hashable, list[int]] = {}
 
     @property
     def reserved(self) -> int:
         """Tokens that the batches may come to hold, padding included."""
-        return sum(map(_padded, self._reaches.values()))
+        return sum(map(_padded, self._lengths.values()))
 
-    def fits(self, batch: Hashable, reach: int) -> bool:
-        """Whether one more row that may reach `reach` tokens fits into a batch."""
-        others = sum(_padded(reaches) for key, reaches in self._reaches.items() if key != batch)
-        return others + _padded([*self._reaches.get(batch, ()), reach]) <= self.limit
+    def fits(self, batch: Hashable, max_length: int) -> bool:
+        """Whether one more row that may reach so many tokens fits into a batch."""
+        others = sum(_padded(lengths) for key, lengths in self._lengths.items() if key != batch)
+        return others + _padded([*self._lengths.get(batch, ()), max_length]) <= self._limit
 
-    def take(self, batch: Hashable, reach: int) -> None:
+    def reserve(self, batch: Hashable, max_length: int) -> None:
         """Reserve for a row."""
-        self._reaches.setdefault(batch, []).append(reach)
+        self._lengths.setdefault(batch, []).append(max_length)
 
-    def give_back(self, batch: Hashable, reach: int) -> None:
-        """Free what `take` reserved."""
-        self._reaches[batch].remove(reach)
-        if not self._reaches[batch]:
-            del self._reaches[batch]
+    def release(self, batch: Hashable, max_length: int) -> None:
+        """Free what was reserved for a row."""
+        self._lengths[batch].remove(max_length)
+        if not self._lengths[batch]:
+            del self._lengths[batch]
 
 
-def _padded(reaches: list[int]) -> int:
-    return len(reaches) * max(reaches)
+def _padded(lengths: list[int]) -> int:
+    return len(lengths) * max(lengths)
 
 
 def default_kv_tokens(base: Base) -> int:
     """As many tokens as a quarter of the free memory holds, and never fewer than one whole context."""
-    affordable = int(SHARE * free_bytes(base.model.device)) // bytes_per_token(base.model)
+    affordable = int(_MEMORY_SHARE * free_bytes(base.model.device)) // bytes_per_token(base.model)
     return max(affordable, base.context_tokens)
 
 

@@ -1,8 +1,8 @@
 """The forward pass of models of Llama's shape, written out: the same numbers, without what every call looks up anew.
 
 transformers' own spends most of a small model's step in Python: masks, wrappers, a norm of seven operations. Knows the
-layers of Llama, Mistral, Qwen2 and Qwen3, and PEFT's LoRA around their projections. Knows nothing of requests; models
-of any other shape, and GPUs, take their own forward.
+layers of Llama, Mistral, Qwen2 and Qwen3, and PEFT's LoRA around their projections; models of any other shape, and
+GPUs, take their own forward.
 """
 
 from collections.abc import Callable

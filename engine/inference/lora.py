@@ -1,83 +1,173 @@
-"""The adapters that the engine's thread has in memory: loaded behind a canary, switched, freed after their last job.
+"""LoRA adapters side by side over one copy of the base's weights, one of them (or none) active at a time.
 
-Knows the model, adapters by key, and which are still used when it is told. Knows nothing of requests or of the names of
-versions. One thread calls it.
+PEFT costs a good part of a second, so it is imported with the first adapter. Of an adapter's config only the fields of
+`_TAKEN` are believed, so that a folder can choose shapes and places but cannot make PEFT import, initialise or replace
+anything.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from engine.api.types import Sampling
 from engine.errors import ModelError
-from engine.inference.batch import Batch, Row
-from engine.inference.sampler import NOT_FINITE
-from engine.models.loader import Base
+from engine.inference.batch import NOT_FINITE, Batch, Row
+from engine.models.family import ORDINARY, ModelFamily
 
 if TYPE_CHECKING:
-    from engine.inference.adapters import Adapters
-
+    from peft import LoraConfig, PeftModel
 
 logger = logging.getLogger(__name__)
 
 _CANARY_TOKENS = 8
+_TAKEN = (
+    "r", "lora_alpha", "target_modules", "exclude_modules", "fan_in_fan_out", "use_rslora", "use_dora",
+    "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern",
+)  # fmt: skip
+_IGNORED = frozenset({
+    "peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version",
+    "runtime_config", "bias", "lora_dropout", "ensure_weight_tying", "megatron_core", "qalora_group_size",
+    "init_lora_weights", "loftq_config", "corda_config", "eva_config", "lora_ga_config",
+})  # fmt: skip
+"""About training, about the first values of weights that are then read from the file, or about nothing."""
 
 
-class Residents:
-    """The adapters of one model; none, until the first is loaded."""
+class LoadedAdapters:
+    """The adapters in one model's memory, by keys that this class gives out. For one thread."""
 
-    def __init__(self, base: Base) -> None:
-        self._base = base
-        self._adapters: Adapters | None = None  # with the first `load`, for PEFT takes a while to import
-        self._retiring: set[str] = set()
-
-    @property
-    def is_retiring(self) -> bool:
-        """Whether there are some to be freed."""
-        return bool(self._retiring)
-
-    def activate(self, adapter: str | None) -> None:
-        """Let the next forward pass use one of them; None: the base alone."""
-        if self._adapters is not None:
-            self._adapters.activate(adapter)
+    def __init__(self, model: PreTrainedModel, family: ModelFamily = ORDINARY) -> None:
+        self._model = model
+        self._family = family
+        self._peft: PeftModel | None = None  # made with the first adapter
+        self._layers: list[Any] = []
+        self._active: str | None = None
+        self._count = 0
+        self._retired: set[str] = set()
 
     def load(self, folder: Path, canary_prompt: Sequence[int]) -> str:
-        """Load an adapter, let it write a few tokens, and return its key.
+        """Read the adapter in `folder`, whose manifest the caller has verified, and return its key.
+
+        It is inactive, and has written a few tokens of an answer to the prompt.
 
         Raises:
-            ModelError: it cannot be loaded, or what it computes are not numbers.
+            ModelError: the files are damaged, not numbers, made for another model, or not plain LoRA; or what it
+                computes are not numbers.
         """
-        from engine.inference.adapters import Adapters  # noqa: PLC0415
-
-        self._adapters = self._adapters or Adapters(self._base.model)
-        key = self._adapters.load(folder)
-        self._adapters.activate(key)
-        if not self._is_sound(canary_prompt):
-            self._adapters.delete(key)
+        config = _read_config(folder)
+        self._count += 1
+        key = f"adapter{self._count}"
+        try:
+            try:
+                self._add(key, config, folder)
+            finally:
+                self._collect_layers()
+        except (ValueError, TypeError, KeyError, RuntimeError, OSError, SafetensorError) as error:
+            self._delete(key)
+            logger.warning("The adapter %s is refused: %s", folder.name, error)
+            raise ModelError(
+                f"The adapter {folder.name} is damaged or does not fit the base; train it anew."
+            ) from error
+        self.activate(key)
+        is_sound = self._writes(canary_prompt)
+        self.activate(None)
+        if not is_sound:
+            self._delete(key)
             raise ModelError(f"The adapter {folder.name} cannot write, or not with numbers; train it anew.")
         return key
 
-    def retire(self, adapter: str) -> None:
-        """Free an adapter when it is used no more."""
-        self._retiring.add(adapter)
+    def activate(self, key: str | None) -> None:
+        """Let the next forward pass use one adapter; None: the base alone."""
+        if key != self._active:
+            self._switch(key)
 
-    def free(self, used: set[str | None]) -> None:
-        """Free those that are to retire and are not among the used."""
-        for adapter in self._retiring - used:
-            assert self._adapters is not None, "only loaded adapters retire"
-            self._adapters.delete(adapter)
-        self._retiring &= used
+    def retire(self, key: str) -> None:
+        """Free an adapter as soon as `free_retired` is told that it is used no more."""
+        self._retired.add(key)
 
-    def _is_sound(self, prompt: Sequence[int]) -> bool:
+    @property
+    def has_retired(self) -> bool:
+        """Whether some are still to be freed."""
+        return bool(self._retired)
+
+    def free_retired(self, used: set[str | None]) -> None:
+        """Free the retired ones that are not among the used."""
+        for key in self._retired - used:
+            self._delete(key)
+        self._retired &= used
+
+    def _add(self, key: str, config: "LoraConfig", folder: Path) -> None:
+        from peft import PeftModel  # noqa: PLC0415
+
+        _check_weights(folder, config)
+        if self._peft is None:
+            self._peft = PeftModel(self._model, config, adapter_name=key, autocast_adapter_dtype=False)
+        else:
+            self._peft.add_adapter(key, config, autocast_adapter_dtype=False)
+        device = str(self._model.device)
+        result = self._peft.load_adapter(folder, key, torch_device=device, autocast_adapter_dtype=False)
+        if strangers := [*result.missing_keys, *result.unexpected_keys]:
+            raise ValueError(f"{len(strangers)} weights are missing or unknown, first {strangers[0]}")
+
+    def _collect_layers(self) -> None:
+        from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415
+
+        self._layers = [module for module in self._model.modules() if isinstance(module, BaseTunerLayer)]
+        self._switch(None)
+
+    def _switch(self, key: str | None) -> None:
+        # PEFT's own calls also touch every weight's requires_grad, which makes a switch many times as slow.
+        for layer in self._layers:
+            layer._disable_adapters = key is None
+            layer._active_adapter = [] if key is None else [key]
+        self._active = key
+
+    def _delete(self, key: str) -> None:
+        """Free an adapter's memory; one that is not there is no error."""
+        self.activate(None)
+        if self._peft is not None and key in self._peft.peft_config:
+            self._peft.delete_adapter(key)
+
+    def _writes(self, prompt: Sequence[int]) -> bool:
         """Whether the active adapter writes a few tokens of an answer without failing."""
-        canary = Batch(self._base.model, family=self._base.family)
+        batch = Batch(self._model, family=self._family)
         row = Row(prompt, Sampling(temperature=0.0))
         try:
-            canary.join([row])
+            batch.join([row])
             while row.newest != NOT_FINITE and row.cached < len(prompt) + _CANARY_TOKENS:
-                canary.step()
+                batch.step()
         except RuntimeError:
             logger.exception("The canary failed.")
             return False
         return row.newest != NOT_FINITE
+
+
+def _read_config(folder: Path) -> "LoraConfig":
+    from peft import LoraConfig  # noqa: PLC0415
+
+    try:
+        raw: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        foreign = [field for field, value in raw.items() if value and field not in _IGNORED.union(_TAKEN)]
+        if raw["peft_type"] != "LORA" or raw.get("bias", "none") != "none" or foreign:
+            raise ModelError(f"The adapter {folder.name} is not plain LoRA {foreign}; only plain LoRA can be served.")
+        taken = {field: raw[field] for field in _TAKEN if field in raw}
+        return LoraConfig(task_type="CAUSAL_LM", inference_mode=True, **taken)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"The adapter_config.json of {folder.name} cannot be read; publish it again.") from error
+
+
+def _check_weights(folder: Path, config: "LoraConfig") -> None:
+    """Refuse what PEFT would take: weights that are no numbers, a rank that fills the memory, weights in a pickle."""
+    weights = load_file(folder / "adapter_model.safetensors")
+    if strangers := [name for name, weight in weights.items() if not torch.isfinite(weight).all()]:
+        raise ValueError(f"{len(strangers)} weights are not finite, first {strangers[0]}")
+    ranks = [length for name, weight in weights.items() if "_A" in name for length in weight.shape[:1]]
+    asked = {config.r, *(config.rank_pattern or {}).values()}
+    if max(asked) > max(ranks, default=0):
+        raise ValueError("the rank is higher than that of every weight")

@@ -1,34 +1,26 @@
-"""One request on its way through the scheduler: the job, what a round brings it, and the text as it grows.
+"""One request on its way through the scheduler: the job, its texts as they grow, and what a round brings.
 
-Knows token ids, sampling and text. Knows nothing of batches, queues or threads. A text can leave its batch at any
-moment and go on in another: the new row reads the prompt and all that is written, and draws the random numbers that
-would have come next. (vLLM calls this preemption by recomputation: Kwon et al., SOSP 2023, section 4.5.)
-
-One answer being written, as the event loop sees it: pieces of text come in, a reader takes them out.
-
-Knows progress, events and time. Knows nothing of models, queues or HTTP.
+A text can leave its batch at any moment and go on in another: the new row reads the prompt and all that is written, and
+draws the random numbers that would have come next. (vLLM calls this preemption by recomputation: Kwon et al., SOSP
+2023, section 4.5.)
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from random import getrandbits
-from typing import Final
 
 from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
-from engine.api.types import FinishReason, Message, Sampling, Selection, seed_of
-from engine.errors import EngineError, EngineUnavailable, ModelError
-from engine.inference.batch import Row
-from engine.inference.detokenizer import TextStream
-from engine.inference.sampler import NOT_FINITE
+from engine.api.types import FinishReason, Message, Sampling, seed_of
+from engine.errors import EngineError, ModelError
+from engine.inference.batch import NOT_FINITE, Row
 from engine.models.family import ORDINARY, ModelFamily
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request, as the scheduler sees it."""
+    """One request, as the scheduler sees it, who alone touches `sequences`."""
 
     prompt: Sequence[int]
     sampling: Sampling
@@ -44,6 +36,8 @@ class Job:
     """Of the model."""
     is_cancelled: bool = False
     """May be set from any thread; the job's rows are free before the next step."""
+    sequences: list["SequenceState"] = field(default_factory=list)
+    """Its texts; beside the first are candidates, one of which may be selected in its place."""
 
     @property
     def person(self) -> Hashable:
@@ -51,14 +45,19 @@ class Job:
         return self if self.user is None else self.user
 
     @property
-    def reach(self) -> int:
+    def max_length(self) -> int:
         """The most tokens that prompt and answer may have together."""
         return len(self.prompt) + self.sampling.max_tokens
 
+    def begin(self, tokenizer: Tokenizer) -> "SequenceState":
+        """One more text, of which nothing is written yet."""
+        self.sequences.append(SequenceState(self, tokenizer, number=len(self.sequences)))
+        return self.sequences[-1]
+
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """One of several finished texts of a job."""
+class FinishedText:
+    """One of several texts of a job."""
 
     text: str
     finish_reason: FinishReason
@@ -73,10 +72,10 @@ class Progress:
     tokens: int = 0
     finish_reason: FinishReason | None = None
     error: EngineError | None = None
-    takes: tuple[Take, ...] = ()
-    """All that was written, when it was several texts and one is still to be chosen: the next is the last."""
+    candidates: tuple[FinishedText, ...] = ()
+    """All that was written, when it was several texts and one is still to be selected: the next is the last."""
     compared: int = 1
-    """How many texts `text` was chosen from."""
+    """How many texts `text` was selected from."""
 
     @property
     def is_last(self) -> bool:
@@ -84,156 +83,126 @@ class Progress:
         return self.finish_reason is not None or self.error is not None
 
 
-class Writing:
+class SequenceState:
     """A text of a job and how far it is written, whether its row is in a batch or it waits for one.
 
-    `number` counts the texts of one job: the first is 0, those beside it are its companions.
+    `number` counts the texts of one job. The first is 0; the others are dropped where somebody has to wait for them.
     """
 
-    def __init__(self, job: Job, tokenizer: Tokenizer, number: int = 0) -> None:
+    def __init__(self, job: Job, tokenizer: Tokenizer, *, number: int) -> None:
         self.job = job
         self.number = number
         self.is_over = False
+        self.finished: FinishedText | None = None
+        self._error: EngineError | None = None
         self._sampling = replace(job.sampling, seed=seed_of(job.sampling.seed, number))
-        self._text = TextStream(tokenizer, job.sampling.stop)
-        self._written: list[int] = []
+        self._detokenizer = Detokenizer(tokenizer, job.sampling.stop)
+        self._tokens: list[int] = []
+        self._pieces: list[str] = []
         self._noise_seed = getrandbits(31)
 
     @property
-    def written(self) -> int:
+    def length(self) -> int:
         """How many tokens of it are written."""
-        return len(self._written)
+        return len(self._tokens)
 
     @property
     def unread(self) -> int:
         """How many tokens a new row has to read."""
-        return len(self.job.prompt) + len(self._written)
+        return len(self.job.prompt) + len(self._tokens)
 
-    def row(self) -> Row:
-        """A new row that goes on where the text stands."""
-        row = Row([*self.job.prompt, *self._written], self._sampling, noise_seed=self._noise_seed)
-        row.sampler.go_on_after(self._written)
+    def new_row(self) -> Row:
+        """A row that goes on where the text stands."""
+        row = Row([*self.job.prompt, *self._tokens], self._sampling, noise_seed=self._noise_seed)
+        row.go_on_after(self._tokens)
         return row
 
-    def take(self, token: int, end_tokens: frozenset[int]) -> Progress:
-        """Add the newest token and say what it means for a job of this text alone."""
-        progress = self._taken(token, end_tokens)
-        self.is_over = progress.is_last
-        return progress
-
-    def _taken(self, token: int, end_tokens: frozenset[int]) -> Progress:
+    def append(self, token: int, end_tokens: frozenset[int]) -> Progress:
+        """Add the newest token; returns what that means for the job."""
         if token == NOT_FINITE:
             name = "The base model" if self.job.adapter is None else "This version"
-            return Progress(self.job, error=ModelError(f"{name} computes values that are not numbers; roll it back."))
-        self._written.append(token)
+            return self.fail(ModelError(f"{name} computes values that are not numbers; roll it back."))
+        self._tokens.append(token)
         is_end = token in end_tokens and not self._sampling.ignore_eos
-        text = "" if is_end else self._text.push(token)
+        text = "" if is_end else self._detokenizer.push(token)
         reason: FinishReason | None = None
-        if is_end or self._text.is_stopped:
+        if is_end or self._detokenizer.is_stopped:
             reason = "stop"
-        elif len(self._written) >= self._sampling.max_tokens:
+        elif len(self._tokens) >= self._sampling.max_tokens:
             reason = "length"
         if reason is not None:
-            text += self._text.finish()
-        return Progress(self.job, self.job.family.as_shown(text, self.job.messages), 1, reason)
+            text += self._detokenizer.finish()
+        text = self.job.family.as_shown(text, self.job.messages)
+        self._pieces.append(text)
+        if reason is not None:
+            self.is_over = True
+            self.finished = FinishedText("".join(self._pieces), reason)
+        if len(self.job.sequences) == 1:
+            return Progress(self.job, text, 1, reason)
+        return self._progress_of_all(tokens=1)
+
+    def fail(self, error: EngineError) -> Progress:
+        """End the text with an error, which is the job's if no other text of it is finished."""
+        self.is_over, self._error = True, error
+        return self._progress_of_all()
+
+    def drop(self) -> Progress:
+        """End a candidate that is not finished, as if it had never been begun."""
+        self.is_over = True
+        return self._progress_of_all()
+
+    def _progress_of_all(self, *, tokens: int = 0) -> Progress:
+        """Of several texts nothing is shown before all are over."""
+        sequences = self.job.sequences
+        if not all(sequence.is_over for sequence in sequences):
+            return Progress(self.job, tokens=tokens)
+        finished = tuple(sequence.finished for sequence in sequences if sequence.finished is not None)
+        error = None if finished else next(sequence._error for sequence in sequences if sequence._error is not None)
+        return Progress(self.job, tokens=tokens, candidates=finished, error=error)
 
 
-SILENCE_SECONDS: Final = 600.0
-"""A request that hears nothing for so long, in the queue or out of it, ends with an error."""
+class Detokenizer:
+    """From one text's token ids to text that may be shown at once.
 
+    Two things are held back: the bytes of a character that is not complete, and the beginning of what may become a stop
+    string. A stop string, and what follows it, is never shown.
+    """
 
-class Generation:
-    """One answer being written. Iterate `deltas`; `cancel` when nobody wants the rest."""
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = DecodeStream(skip_special_tokens=True)
+        self._stop = tuple(stop)
+        self._held = ""
+        self.is_stopped = False
+        """Whether a stop string has come."""
 
-    def __init__(self, job: Job, version: str, selection: Selection) -> None:
-        self.version = version
-        self.selection = selection
-        self.prompt_tokens = len(job.prompt)
-        self.completion_tokens = 0
-        """Those of all texts that were written."""
-        self.best_of = 1
-        """How many texts its text was chosen from, once it is finished."""
-        self.finish_reason: FinishReason | None = None
-        self.job = job
-        self.timer: asyncio.TimerHandle | None = None
-        """What will end it, if it has a deadline."""
-        self._begun = asyncio.Event()
-        self._error: EngineError | None = None
-        self._pieces: list[str] = []
-        self._wake = asyncio.Event()
-        self._woken_at = 0.0
-        self._heard_at = 0.0
+    def push(self, token: int) -> str:
+        """Take the next token id; return the text that may be shown now, perhaps none."""
+        return self.push_text(self._decoder.step(self._tokenizer, token) or "")
 
-    @property
-    def is_started(self) -> bool:
-        """Whether it has a row, or had one, or is over."""
-        return self._begun.is_set()
+    def finish(self) -> str:
+        """The text that was held back in vain; a character that never became complete is dropped."""
+        shown, self._held = self._held, ""
+        return shown
 
-    @property
-    def is_failed(self) -> bool:
-        """Whether it ended with an error."""
-        return self._error is not None
+    def push_text(self, text: str) -> str:
+        """Take the next piece of text; return what may be shown now."""
+        if self.is_stopped or not self._stop:
+            return "" if self.is_stopped else text
+        self._held += text
+        starts = [at for at in map(self._held.find, self._stop) if at >= 0]
+        if starts:
+            self.is_stopped = True
+            shown, self._held = self._held[: min(starts)], ""
+            return shown
+        end = len(self._held) - self._possible_beginning()
+        shown, self._held = self._held[:end], self._held[end:]
+        return shown
 
-    async def starts_within(self, seconds: float) -> bool:
-        """Wait until it is started, for so long at most; whether it is."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._begun.wait()
-        return self.is_started
-
-    async def deltas(self) -> AsyncGenerator[str, None]:
-        """The text in pieces, as they come; several rounds in one piece when the reader is slower.
-
-        Raises:
-            EngineError: the engine stopped, the model failed, its time was over, or nothing came for
-                `SILENCE_SECONDS`.
-        """
-        is_over = False
-        while not is_over:
-            await self._woken()
-            self._wake.clear()
-            is_over = self.finish_reason is not None or self.is_failed
-            if text := "".join(self._pieces):
-                self._pieces.clear()
-                yield text
-        if self._error is not None:
-            raise self._error
-
-    async def speaks_within(self, seconds: float) -> bool:
-        """Wait for its first text or its end, for so long at most; whether there is any to be read."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        return self._wake.is_set()
-
-    async def _woken(self) -> None:
-        """Wait for more text; of several texts none is to be read before all are written."""
-        while not self._wake.is_set():
-            heard_at = self._heard_at
-            try:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError as error:
-                if self._heard_at > heard_at:
-                    continue
-                self.cancel()
-                raise EngineUnavailable("The engine has been silent for too long; ask again later.") from error
-
-    def cancel(self) -> None:
-        """Free the row within a step; a finished generation stays as it is."""
-        self.job.is_cancelled = True
-
-    def take(self, progress: Progress, *, now: float, pause_seconds: float) -> None:
-        """Note what a round brought; wake the reader once `pause_seconds` have passed since the last piece."""
-        self._begun.set()
-        self._heard_at = now
-        self.best_of = progress.compared
-        self.completion_tokens += progress.tokens
-        self.finish_reason, self._error = progress.finish_reason, progress.error
-        if progress.is_last and self.timer is not None:
-            self.timer.cancel()
-        if progress.text:
-            self._pieces.append(progress.text)
-        if (self._pieces and now >= self._woken_at + pause_seconds) or progress.is_last:
-            self._woken_at = now
-            self._wake.set()
+    def _possible_beginning(self) -> int:
+        """Length of the longest end of the held text that begins a stop string."""
+        longest = max(map(len, self._stop)) - 1
+        for length in range(min(longest, len(self._held)), 0, -1):
+            if any(stop.startswith(self._held[-length:]) for stop in self._stop):
+                return length
+        return 0

@@ -23,7 +23,7 @@ from engine.preference.head import INTERCEPT_SD, Labels, PreferenceHead, fit, la
 
 CLOSE_ENOUGH = 0.045
 """Of the texts whose chance of a like is within so much of the best, the newest is shown
-(`engine.inference.chooser`): always the very best one would cost diversity and hardly pleases more, for the head is not
+(`engine.inference.best_of`): always the very best one would cost diversity and hardly pleases more, for the head is not
 that sure."""
 _TAUS = (0.0, 0.5, 1.0, 2.0, 4.0)
 

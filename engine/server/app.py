@@ -33,8 +33,7 @@ from engine.api.protocol import (
     sse_queued,
 )
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
-from engine.inference.engine import Engine
-from engine.inference.request import Generation
+from engine.inference.engine import Engine, TextStream
 from engine.models.guard import Guard
 from engine.runs.versions import locate
 from engine.server.metrics import CONTENT_TYPE, Metrics
@@ -139,7 +138,7 @@ class _Api:
     async def taste(self, request: Request) -> Response:
         body = await _body(request, limit=MAX_TASTE_BYTES)
         asked = await asyncio.to_thread(parse, body, TasteRequest)  # long enough to hold up streams
-        fit = await self._engine.tastes.fit(asked.name, asked.rated_texts(), asked.ratings())
+        fit = await self._engine.preferences.fit(asked.name, asked.rated_texts(), asked.ratings())
         return JSONResponse(fit_object(asked.name, fit))
 
     async def moderations(self, request: Request) -> Response:
@@ -174,7 +173,7 @@ async def _body(request: Request, *, limit: int = MAX_BODY_BYTES) -> bytes:
 class _Answer:
     """One generation on its way to its client, who may leave at any time."""
 
-    def __init__(self, engine: Engine, generation: Generation, asked: ChatRequest, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, generation: TextStream, asked: ChatRequest, metrics: Metrics) -> None:
         self._engine = engine
         self._generation = generation
         self._includes_usage = asked.includes_usage

@@ -5,8 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from engine.inference.engine import Engine
-from engine.inference.request import Generation
+from engine.inference.engine import Engine, TextStream
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -40,13 +39,13 @@ class Metrics:
             ("row_limit", "Requests that may be written at once; memory decides.", lambda: engine.row_limit),
             ("kv_tokens_reserved", "Tokens' keys and values that they may hold.", lambda: engine.kv_reserved),
             ("kv_tokens_limit", "Tokens' keys and values that there is room for.", lambda: engine.kv_tokens),
-            ("tastes", "Tastes that can be asked for.", lambda: len(engine.tastes)),
-            ("taste_fits", "How many times a taste was fitted.", lambda: engine.tastes.fits),
+            ("tastes", "Tastes that can be asked for.", lambda: len(engine.preferences)),
+            ("taste_fits", "How many times a taste was fitted.", lambda: engine.preferences.fits),
             ("versions", "Versions that can be asked for.", lambda: len(engine.model_names)),
         ):
             Gauge(f"ovation_engine_{name}", help_, registry=registry).set_function(read)
 
-    def count(self, generation: Generation, first_token_seconds: float | None) -> None:
+    def count(self, generation: TextStream, first_token_seconds: float | None) -> None:
         """Note the end of a request; `first_token_seconds` is from submission to the first text, None without any."""
         outcome = generation.finish_reason or ("failed" if generation.is_failed else "cancelled")
         self._requests.labels(generation.version, outcome).inc()

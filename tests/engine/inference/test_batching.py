@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from engine.api.types import Message, Sampling
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
-from engine.inference.engine import Engine, Generation
+from engine.inference.engine import Engine, TextStream
 from engine.models.loader import Base
 from tests.engine.conftest import CONTEXT_TOKENS, save_adapter
 
@@ -55,7 +55,7 @@ def generate(model: PreTrainedModel, base: Base, messages: Sequence[Message], sa
     return str(base.tokenizer.decode(ids, skip_special_tokens=True)).rstrip("\ufffd")
 
 
-async def text_of(generation: Generation) -> str:
+async def text_of(generation: TextStream) -> str:
     return "".join([delta async for delta in generation.deltas()])
 
 

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from engine.api.types import Sampling
-from engine.inference.sampler import NOT_FINITE, RowSampler, draw
+from engine.inference.batch import NOT_FINITE, Row, draw
 
 DRAWS = 4000
 PROMPT = (3, 7, 7)
@@ -55,8 +55,8 @@ def reference(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 )
 def test_tokens_come_as_often_as_transformers_processors_say(sampling: Sampling, vocab: int) -> None:
     logits = toy_logits(vocab)
-    samplers = [RowSampler(replace(sampling, seed=seed), PROMPT) for seed in range(DRAWS)]
-    counts = Counter(draw(logits.expand(DRAWS, -1), samplers))
+    rows = [Row(PROMPT, replace(sampling, seed=seed)) for seed in range(DRAWS)]
+    counts = Counter(draw(logits.expand(DRAWS, -1), rows))
     probs = reference(logits, sampling)
     for token, prob in enumerate(probs.tolist()):
         # Hundreds of tokens must be right at once, so five standard errors; three more draws for the rare ones.
@@ -75,26 +75,26 @@ def test_rows_of_every_kind_in_one_draw_get_what_they_get_alone() -> None:
         Sampling(seed=6, min_p=0.1, temperature=1.5),
     ]
     logits = torch.randn(len(settings), 700, generator=torch.Generator().manual_seed(1)) * 3
-    together = [RowSampler(sampling, PROMPT) for sampling in settings]
-    alone = [RowSampler(sampling, PROMPT) for sampling in settings]
+    together = [Row(PROMPT, sampling) for sampling in settings]
+    alone = [Row(PROMPT, sampling) for sampling in settings]
     for _ in range(20):
-        expected = [draw(row.unsqueeze(0), [sampler])[0] for row, sampler in zip(logits, alone, strict=True)]
+        expected = [draw(each.unsqueeze(0), [row])[0] for each, row in zip(logits, alone, strict=True)]
         assert draw(logits, together) == expected
 
 
 def test_a_repetition_penalty_counts_what_was_written_too() -> None:
-    sampler = RowSampler(Sampling(temperature=0.0, repetition_penalty=2.0), prompt=[0])
+    row = Row([0], Sampling(temperature=0.0, repetition_penalty=2.0))
     logits = torch.tensor([[9.0, 4.0, 3.0, -1.0]])
-    assert [draw(logits, [sampler])[0] for _ in range(3)] == [0, 0, 0]  # 9 / 2 is still the largest
-    sampler = RowSampler(Sampling(temperature=0.0, repetition_penalty=2.0), prompt=[3])
+    assert [draw(logits, [row])[0] for _ in range(3)] == [0, 0, 0]  # 9 / 2 is still the largest
+    row = Row([3], Sampling(temperature=0.0, repetition_penalty=2.0))
     logits = torch.tensor([[4.0, 3.9, 3.0, -1.0]])
-    assert [draw(logits, [sampler])[0] for _ in range(4)] == [0, 1, 2, 0]
+    assert [draw(logits, [row])[0] for _ in range(4)] == [0, 1, 2, 0]
 
 
 def test_the_callers_logits_are_left_alone() -> None:
     logits = toy_logits().unsqueeze(0)
     before = logits.clone()
-    draw(logits, [RowSampler(Sampling(seed=0, repetition_penalty=1.5, top_k=5), PROMPT)])
+    draw(logits, [Row(PROMPT, Sampling(seed=0, repetition_penalty=1.5, top_k=5))])
     assert torch.equal(logits, before)
 
 
@@ -105,6 +105,6 @@ def test_the_callers_logits_are_left_alone() -> None:
 def test_logits_that_are_no_numbers_are_told_and_spoil_no_other_row(sampling: Sampling, value: float) -> None:
     logits = toy_logits().repeat(2, 1)
     logits[0, 5] = value
-    sick, sound = draw(logits, [RowSampler(replace(sampling, seed=seed), PROMPT) for seed in (1, 2)])
+    sick, sound = draw(logits, [Row(PROMPT, replace(sampling, seed=seed)) for seed in (1, 2)])
     assert sick == NOT_FINITE
     assert 0 <= sound < logits.shape[-1]

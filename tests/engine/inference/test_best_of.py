@@ -39,7 +39,7 @@ async def rated(starter: Base) -> list[RatedText]:
 @asynccontextmanager
 async def tasting(base: Base, rated: list[RatedText], **options: int) -> AsyncIterator[Engine]:
     async with Engine(base, **options) as engine:
-        await engine.tastes.fit("house", rated, {})
+        await engine.preferences.fit("house", rated, {})
         yield engine
 
 
@@ -62,13 +62,13 @@ async def siblings(engine: Engine, number: int, seed: int, count: int) -> list[s
 
 def scores(engine: Engine, base: Base, messages: Sequence[Message], texts: list[str]) -> list[float]:
     """The chances that the house likes them, computed here."""
-    start = tuple(engine._template.encode(messages))
+    start = tuple(base.template.encode(messages))
     rows = [
         Encoded(start, (*base.tokenizer(text, add_special_tokens=False)["input_ids"], base.tokenizer.eos_token_id))
         for text in texts
     ]
     features = text_features(base, rows, max_tokens=10_000)
-    return engine.tastes._models["house"].shared.logits(features).sigmoid().tolist()
+    return engine.preferences._models["house"].shared.logits(features).sigmoid().tolist()
 
 
 @pytest.mark.usefixtures("at_any_cost")
@@ -112,7 +112,7 @@ async def test_the_base_judges_what_a_version_writes(
             return await text_of(engine.submit(asked, replace(drawn, seed=seed), model="first"))
 
         rated = [RatedText((*asked,), await write_one(number), (-1.0) ** number, 0.3) for number in range(16)]
-        await engine.tastes.fit("house", rated, {})
+        await engine.preferences.fit("house", rated, {})
         text = await text_of(engine.submit(asked, replace(drawn, seed=50), model="first", selection=HOUSE))
         texts = [await write_one(seed_of(50, place)) for place in range(6)]
         liked = scores(engine, load_base(str(tiny_model_folder)), asked, texts)
@@ -202,7 +202,7 @@ async def test_nobody_gets_a_second_text_while_somebody_waits_for_memory(starter
 
 async def test_rows_that_are_not_worth_the_wait_are_not_taken(starter: Base, rated: list[RatedText]) -> None:
     async with tasting(starter, rated) as engine:
-        engine._scheduler._forecast._row_costs = 0.5
+        engine._scheduler._latency._row_cost = 0.5
         expensive = ask(engine, 0, replace(DRAWN, seed=1), HOUSE)
         await text_of(expensive)
         assert expensive.best_of == 2
@@ -233,7 +233,7 @@ async def test_a_cancelled_group_frees_all_its_rows(starter: Base, rated: list[R
         assert group.finish_reason == "cancelled"
         while engine.kv_reserved:
             await asyncio.sleep(0)
-        assert not engine._scheduler._writing and not engine._scheduler._families._siblings
+        assert not engine._scheduler._running
         assert engine.running == 0
 
 
@@ -279,13 +279,13 @@ async def test_without_scores_the_first_text_is_taken(
     async with tasting(starter, rated) as engine:
         first = await text_of(ask(engine, 0, replace(DRAWN, seed=5)))
         if where == "head":
-            engine.tastes._models["house"].shared.weights.fill_(torch.nan)
+            engine.preferences._models["house"].shared.weights.fill_(torch.nan)
         else:
 
             def fail(*_: object, **__: object) -> None:
                 raise RuntimeError("no luck")
 
-            monkeypatch.setattr("engine.inference.feature_reader.text_features", fail)
+            monkeypatch.setattr("engine.inference.best_of.text_features", fail)
         group = ask(engine, 0, replace(DRAWN, seed=5), HOUSE)
         assert await text_of(group) == first
         assert group.best_of == 1
@@ -298,7 +298,7 @@ async def test_a_taste_that_goes_while_texts_are_written_leaves_the_first(
 ) -> None:
     async with tasting(starter, rated) as engine:
         group = ask(engine, 0, replace(DRAWN, seed=5), HOUSE)
-        await engine.tastes.fit("house", [], {})
+        await engine.preferences.fit("house", [], {})
         assert await text_of(group) == await text_of(ask(engine, 0, replace(DRAWN, seed=5)))
 
 

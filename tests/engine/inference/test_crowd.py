@@ -14,8 +14,7 @@ import torch
 from engine.api.client import EngineClient
 from engine.api.types import Message, Sampling
 from engine.errors import DeadlineExceeded, EngineBusy, EngineUnavailable, RequestError
-from engine.inference.engine import Engine
-from engine.inference.request import Generation
+from engine.inference.engine import Engine, TextStream
 from engine.models.loader import Base, load_base
 from engine.server import app
 from engine.server.app import build_app
@@ -50,11 +49,11 @@ def failing(starter: Base) -> Iterator[Callable[[Callable[[int, int], bool]], No
         hook.remove()
 
 
-async def text_of(generation: Generation) -> str:
+async def text_of(generation: TextStream) -> str:
     return "".join([delta async for delta in generation.deltas()])
 
 
-def ask(engine: Engine, sampling: Sampling = GREEDY, **more: object) -> Generation:
+def ask(engine: Engine, sampling: Sampling = GREEDY, **more: object) -> TextStream:
     return engine.submit(ASK, sampling, model="starter", **more)  # type: ignore[arg-type]
 
 
@@ -65,7 +64,7 @@ async def test_one_who_asks_sixty_times_holds_up_nobody_and_gets_it_all(starter:
     async with Engine(starter, max_batch=4) as engine:
         finished: list[str] = []
 
-        async def follow(generation: Generation, name: str) -> None:
+        async def follow(generation: TextStream, name: str) -> None:
             await text_of(generation)
             finished.append(name)
 

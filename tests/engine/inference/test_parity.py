@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from engine.api.models import STARTER_FOLDER
 from engine.api.types import Message, Sampling
-from engine.inference.engine import Engine, Generation
+from engine.inference.engine import Engine, TextStream
 from engine.models.loader import Base, load_base, load_to_serve
 from engine.runs.versions import publish
 from tests.engine.conftest import save_adapter
@@ -64,7 +64,7 @@ def reference(model: PreTrainedModel, base: Base, asked: list[list[Message]]) ->
     return texts
 
 
-async def text_of(generation: Generation) -> str:
+async def text_of(generation: TextStream) -> str:
     return "".join([delta async for delta in generation.deltas()]).rstrip()  # a blank may wait for its character
 
 

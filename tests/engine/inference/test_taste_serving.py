@@ -13,8 +13,8 @@ import torch
 from engine.api.client import EngineClient
 from engine.api.types import Message, PersonalRating, RatedText, Reply, Sampling, Selection, TasteFit, seed_of
 from engine.errors import EngineUnavailable, NoTaste, RequestError
+from engine.inference.best_of import FeatureReader, FeatureRequest
 from engine.inference.engine import Engine
-from engine.inference.feature_reader import Reading, Readings
 from engine.models.loader import Base, load_base
 from tests.engine.conftest import Server
 from tests.support.learning.rated import (
@@ -53,30 +53,30 @@ async def engine(starter: Base) -> AsyncIterator[Engine]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts the model was given to read, each time."""
     counts: list[int] = []
-    add = Readings.add
+    add = FeatureReader.add
 
-    def counted(readings: Readings, reading: Reading) -> None:
+    def counted(readings: FeatureReader, reading: FeatureRequest) -> None:
         counts.append(len(reading.rows))
         add(readings, reading)
 
-    monkeypatch.setattr(Readings, "add", counted)
+    monkeypatch.setattr(FeatureReader, "add", counted)
     return counts
 
 
 async def test_streams_go_on_during_a_fit(engine: Engine, texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    slices, read = 0, Readings.read
+    slices, read = 0, FeatureReader.read
 
-    def counted(readings: Readings) -> Reading | None:
+    def counted(readings: FeatureReader) -> FeatureRequest | None:
         nonlocal slices
         slices += 1
         return read(readings)
 
-    await engine.tastes.fit("other", rate(texts[:8], likes_long), {})  # what is imported once is imported
+    await engine.preferences.fit("other", rate(texts[:8], likes_long), {})  # what is imported once is imported
     stream = ask(engine, 0, Sampling(max_tokens=400, ignore_eos=True))
     pieces = stream.deltas()
     await anext(pieces)
-    monkeypatch.setattr(Readings, "read", counted)
-    fitting = asyncio.create_task(engine.tastes.fit("house", rate(texts, likes_long), {}))
+    monkeypatch.setattr(FeatureReader, "read", counted)
+    fitting = asyncio.create_task(engine.preferences.fit("house", rate(texts, likes_long), {}))
     during = 0
     while not fitting.done():
         await anext(pieces)
@@ -91,20 +91,20 @@ async def test_streams_go_on_during_a_fit(engine: Engine, texts: list[str], monk
 async def test_a_refit_reads_what_is_new(engine: Engine, texts: list[str], read: list[int]) -> None:
     rated = rate(texts, likes_long)
     distinct = len({(text.messages, text.text) for text in rated[:40]})
-    await engine.tastes.fit("house", rated[:40], {})
-    await engine.tastes.fit("house", rated[:40], {})
-    await engine.tastes.fit("house", [*rated[:40], RatedText(prompt(0), "Quite new.", 1.0, 0.5)], {})
+    await engine.preferences.fit("house", rated[:40], {})
+    await engine.preferences.fit("house", rated[:40], {})
+    await engine.preferences.fit("house", [*rated[:40], RatedText(prompt(0), "Quite new.", 1.0, 0.5)], {})
     assert read == [distinct, 1]
-    assert engine.tastes.fits == 3
+    assert engine.preferences.fits == 3
 
 
 @pytest.mark.usefixtures("at_any_cost")
 async def test_a_chosen_text_need_not_be_read_again(engine: Engine, texts: list[str], read: list[int]) -> None:
     rated = rate(texts[:40], likes_long)
-    await engine.tastes.fit("house", rated, {})
+    await engine.preferences.fit("house", rated, {})
     group = ask(engine, 3, replace(DRAWN, seed=99), HOUSE)
     chosen = await text_of(group)
-    await engine.tastes.fit("house", [*rated, RatedText(prompt(3), chosen, 1.0, 0.3)], {})
+    await engine.preferences.fit("house", [*rated, RatedText(prompt(3), chosen, 1.0, 0.3)], {})
     assert read[1:] == [group.best_of] == [6]
 
 
@@ -115,12 +115,12 @@ async def test_a_taste_is_replaced_at_once_and_a_refused_one_changes_nothing(eng
         asked = [ask(engine, 1, replace(DRAWN, seed=seed), HOUSE) for seed in range(4)]
         return [await text_of(generation) for generation in asked]
 
-    await engine.tastes.fit("house", rate(texts, likes_long), {})
+    await engine.preferences.fit("house", rate(texts, likes_long), {})
     before = await chosen()
     with pytest.raises(RequestError, match="all of one side"):
-        await engine.tastes.fit("house", rate(texts, lambda _: True), {})
+        await engine.preferences.fit("house", rate(texts, lambda _: True), {})
     assert await chosen() == before
-    fitting = asyncio.create_task(engine.tastes.fit("house", rate(texts, likes_short), {}))
+    fitting = asyncio.create_task(engine.preferences.fit("house", rate(texts, likes_short), {}))
     meanwhile = []
     while not fitting.done():
         meanwhile.append(await chosen())
@@ -139,7 +139,7 @@ async def test_each_person_is_served_by_their_own_taste(engine: Engine, texts: l
         name: [PersonalRating(number, 1.0 if likes(text) else -1.0) for number, text in enumerate(texts)]
         for name, likes in (("long", likes_long), ("short", likes_short))
     } | {"few": [PersonalRating(number, 1.0) for number in range(5)]}
-    fitted = await engine.tastes.fit("house", rated, people)
+    fitted = await engine.preferences.fit("house", rated, people)
     assert fitted.people == 2, "five ratings are too few"
 
     async def lengths(person: str | None) -> int:
@@ -151,25 +151,25 @@ async def test_each_person_is_served_by_their_own_taste(engine: Engine, texts: l
 
 
 async def test_how_well_ratings_predict_each_other_is_told_where_it_can_be(engine: Engine, texts: list[str]) -> None:
-    few = await engine.tastes.fit(
+    few = await engine.preferences.fit(
         "house", rate(sorted(texts, key=len)[:3] + sorted(texts, key=len)[-3:], likes_long), {}
     )
     assert few.auroc is None
-    many = await engine.tastes.fit("house", rate(texts, likes_long), {})
+    many = await engine.preferences.fit("house", rate(texts, likes_long), {})
     assert many.auroc is not None and many.auroc > 0.7
     assert many.seconds > 0.0
 
 
 async def test_a_long_text_is_cut_to_the_context(engine: Engine, texts: list[str]) -> None:
     rated = [*rate(texts[:8], likes_long), RatedText((Message("user", "tea " * 3000),), "long " * 3000, -1.0, 0.3)]
-    assert (await engine.tastes.fit("house", rated, {})).texts == 9
+    assert (await engine.preferences.fit("house", rated, {})).texts == 9
 
 
 async def test_a_fit_that_the_engine_does_not_survive_is_told(starter: Base, texts: list[str]) -> None:
     async with Engine(starter) as engine:
-        await engine.tastes.fit("house", rate(texts[:8], likes_long), {})
-        fitting = asyncio.create_task(engine.tastes.fit("house", rate(texts, likes_long), {}))
-        while not engine._scheduler._readings:
+        await engine.preferences.fit("house", rate(texts[:8], likes_long), {})
+        fitting = asyncio.create_task(engine.preferences.fit("house", rate(texts, likes_long), {}))
+        while not engine._scheduler.reader:
             await asyncio.sleep(0)
     with pytest.raises(EngineUnavailable, match="stopped"):
         await fitting
@@ -220,10 +220,10 @@ async def test_a_taste_that_is_removed_is_known_no_more(starter: Base) -> None:
     engine = Engine(starter)
     async with served(engine) as http:
         assert (await http.post("/v1/taste", json={"name": "house", "texts": told()})).json()["texts"] == 6
-        assert "house" in engine.tastes
+        assert "house" in engine.preferences
         answer = await http.post("/v1/taste", json={"name": "house", "texts": []})
         assert (answer.status_code, answer.json()["texts"], answer.json()["auroc"]) == (200, 0, None)
-        assert "house" not in engine.tastes
+        assert "house" not in engine.preferences
 
 
 # The client

@@ -78,7 +78,9 @@ async def test_a_seed_decides_a_text_whoever_else_is_written(model: str) -> None
 async def test_texts_to_choose_from_have_noise_of_their_own() -> None:
     async with Engine(load_to_serve("vae"), threads=1) as engine:
         texts = [(await answers(engine, "vae", (topic,), seed=n))[0] for n in range(3) for topic in TOPICS]
-        await engine.tastes.fit("house", rate(texts, lambda text: "?" in text or "？" in text or len(text) > 30), {})
+        await engine.preferences.fit(
+            "house", rate(texts, lambda text: "?" in text or "？" in text or len(text) > 30), {}
+        )
         chosen = engine.submit(
             asked("green tea"),
             Sampling(max_tokens=48, seed=1),

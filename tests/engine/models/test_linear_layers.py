@@ -8,7 +8,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.compression import stored_bytes
-from engine.inference.adapters import Adapters
+from engine.inference.lora import LoadedAdapters
 from engine.models.layers import Int8Linear, PackedLinear, pack, quantize
 from tests.engine.conftest import save_adapter
 
@@ -88,8 +88,8 @@ def test_an_adapter_works_over_stored_weights(prepare: object, tmp_path: Path) -
         model = LlamaForCausalLM.from_pretrained(tmp_path / "base").eval()
         if prepared:
             prepare(model)  # type: ignore[operator]
-        adapters = Adapters(model)
-        key = adapters.load(folder)
+        adapters = LoadedAdapters(model)
+        key = adapters.load(folder, [1, 2])
         base = logits(model)
         adapters.activate(key)
         return base, logits(model)

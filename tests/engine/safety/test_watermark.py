@@ -8,8 +8,7 @@ import torch
 
 from engine.api.types import Sampling
 from engine.errors import ModelError
-from engine.inference.batch import Batch, Row
-from engine.inference.sampler import RowSampler, draw
+from engine.inference.batch import Batch, Row, draw
 from engine.inference.watermark import CONTEXT_TOKENS, Watermark, read_secret, strongest
 from engine.safety.near_copy import fingerprint, is_alike
 
@@ -21,8 +20,8 @@ def written(mark, *, seed, tokens=60, **settings):
     """Tokens drawn one by one from fixed, flat logits, as a model of high entropy would."""
     torch.manual_seed(0)
     logits = torch.randn(tokens, VOCAB)
-    sampler = RowSampler(Sampling(seed=seed, **settings), [1, 2, 3])
-    return [draw(logits[step : step + 1], [sampler], mark)[0] for step in range(tokens)]
+    row = Row([1, 2, 3], Sampling(seed=seed, **settings))
+    return [draw(logits[step : step + 1], [row], mark)[0] for step in range(tokens)]
 
 
 @pytest.mark.parametrize("settings", [{}, {"top_p": 0.95, "min_p": 0.05}, {"top_k": 50}])
@@ -117,6 +116,6 @@ def test_a_text_that_had_to_leave_its_batch_goes_on_as_it_would_have():
     mark, whole = Watermark(SECRET, CPU), written(Watermark(SECRET, CPU), seed=4)
     torch.manual_seed(0)
     logits = torch.randn(60, VOCAB)
-    sampler = RowSampler(Sampling(seed=4), [1, 2, 3, *whole[:25]])
-    sampler.go_on_after(whole[:25])
-    assert [draw(logits[step : step + 1], [sampler], mark)[0] for step in range(25, 60)] == whole[25:]
+    row = Row([1, 2, 3, *whole[:25]], Sampling(seed=4))
+    row.go_on_after(whole[:25])
+    assert [draw(logits[step : step + 1], [row], mark)[0] for step in range(25, 60)] == whole[25:]

@@ -82,13 +82,13 @@ async def test_health_is_503_while_the_model_is_stuck_and_200_before_and_after(
 async def test_a_hung_generation_does_not_hold_up_the_next(
     tiny_base: Base, hang: Hang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.inference.request.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("engine.inference.engine.SILENCE_SECONDS", 0.2)
     async with Engine(tiny_base, max_batch=1) as engine:
         hung, waiting = (engine.submit(ASK, SHORT, model="tiny") for _ in range(2))
         for generation in (hung, waiting):
             with pytest.raises(EngineUnavailable, match="silent for too long"):
                 await anext(generation.deltas())
-        monkeypatch.setattr("engine.inference.request.SILENCE_SECONDS", 60.0)
+        monkeypatch.setattr("engine.inference.engine.SILENCE_SECONDS", 60.0)
         hang.end()
         assert await write(engine)
         assert engine.running == engine.waiting == 0, "those that gave up hold no row"

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from engine.api.types import ONE_TEXT, Message, RatedText, Sampling, Selection
-from engine.inference.engine import Engine
-from engine.inference.request import Generation
+from engine.inference.engine import Engine, TextStream
 from engine.server.app import build_app
 
 TOPICS = ("green tea", "a night train", "my cat", "the rain", "fresh bread", "an old bike", "winter", "a lighthouse")
@@ -30,11 +29,11 @@ def prompt(number: int) -> tuple[Message, ...]:
 
 def ask(
     engine: Engine, number: int = 0, sampling: Sampling = DRAWN, selection: Selection = ONE_TEXT, **more: object
-) -> Generation:
+) -> TextStream:
     return engine.submit(prompt(number), sampling, model="starter", selection=selection, **more)  # type: ignore[arg-type]
 
 
-async def text_of(generation: Generation) -> str:
+async def text_of(generation: TextStream) -> str:
     return "".join([delta async for delta in generation.deltas()])
 
 

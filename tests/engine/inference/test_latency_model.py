@@ -1,26 +1,26 @@
 """How many texts may be written at once, from what steps and texts have cost."""
 
-from engine.inference.best_of import Forecast
+from engine.inference.best_of import LatencyModel
 
 
-def most(forecast: Forecast, *, others: int = 0) -> int:
+def most(forecast: LatencyModel, *, others: int = 0) -> int:
     """How many texts an answer may have beside so many rows of others."""
     return next((texts - 1 for texts in range(2, 65) if not forecast.allows([others + texts], texts)), 64)
 
 
-def measured(row_costs: float, *, lengths: list[int], reading: float = 0.0, step: float = 0.003) -> Forecast:
+def measured(row_costs: float, *, lengths: list[int], reading: float = 0.0, step: float = 0.003) -> LatencyModel:
     """A forecast after many answers on a machine where a step of r rows costs 1 + row_costs (r - 1) of one."""
-    forecast = Forecast()
+    forecast = LatencyModel()
     for _ in range(300):
         for rows in (8, 6, 3, 1, 1, 1):
-            forecast.note_step(rows, step * (1.0 + row_costs * (rows - 1)))
-        forecast.note_texts(lengths)
-        forecast.note_reading(len(lengths), reading * step * len(lengths))
+            forecast.observe_step(rows, step * (1.0 + row_costs * (rows - 1)))
+        forecast.observe_answer(lengths)
+        forecast.observe_reading(len(lengths), reading * step * len(lengths))
     return forecast
 
 
 def test_nothing_is_known_at_first_and_a_few_texts_are_tried() -> None:
-    assert 2 <= most(Forecast()) <= 6
+    assert 2 <= most(LatencyModel()) <= 6
 
 
 def test_cheap_rows_allow_many_texts_and_dear_ones_none() -> None:
@@ -58,10 +58,10 @@ def test_a_bad_minute_is_forgotten() -> None:
     forecast = measured(0.05, lengths=[60] * 8)
     before = most(forecast)
     for _ in range(30):
-        forecast.note_step(8, 3.0)
-        forecast.note_reading(8, 3.0)
+        forecast.observe_step(8, 3.0)
+        forecast.observe_reading(8, 3.0)
     assert most(forecast) < before
     for _ in range(200):  # answers of one text, since no more are allowed
-        forecast.note_step(1, 0.003)
-        forecast.note_texts([60])
+        forecast.observe_step(1, 0.003)
+        forecast.observe_answer([60])
     assert most(forecast) >= 2

@@ -2,11 +2,11 @@
 
 import pytest
 
-from engine.inference.chooser import REMEMBERED, Shown
+from engine.inference.best_of import NOVELTY_WINDOW, RecentTexts
 
 
 def test_what_was_shown_is_less_new_each_time() -> None:
-    shown, text = Shown(), [1, 2, 3, 4]
+    shown, text = RecentTexts(), [1, 2, 3, 4]
     seen = []
     for _ in range(3):
         seen.append(shown.novelty(text))
@@ -15,7 +15,7 @@ def test_what_was_shown_is_less_new_each_time() -> None:
 
 
 def test_a_text_that_shares_a_pair_lies_between() -> None:
-    shown = Shown()
+    shown = RecentTexts()
     shown.add([1, 2, 3])
     assert shown.novelty([7, 8, 9]) == 1.0
     assert shown.novelty([1, 2, 9]) == pytest.approx(3 / 4)
@@ -23,26 +23,26 @@ def test_a_text_that_shares_a_pair_lies_between() -> None:
 
 @pytest.mark.parametrize("text", [[], [5]])
 def test_a_text_without_pairs_is_not_new(text: list[int]) -> None:
-    assert Shown().novelty(text) == 0.0
+    assert RecentTexts().novelty(text) == 0.0
 
 
 def test_the_newest_is_taken_the_first_of_equals_and_counts_as_shown() -> None:
-    shown, texts = Shown(), [[1, 2], [3, 4], [5, 6]]
-    assert [shown.newest(texts, [0, 1, 2]) for _ in range(4)] == [0, 1, 2, 0]
-    assert shown.newest(texts, [2]) == 2
+    shown, texts = RecentTexts(), [[1, 2], [3, 4], [5, 6]]
+    assert [shown.most_novel(texts, [0, 1, 2]) for _ in range(4)] == [0, 1, 2, 0]
+    assert shown.most_novel(texts, [2]) == 2
 
 
 def test_a_text_repeating_itself_is_one_sight_of_its_pair() -> None:
-    shown = Shown()
+    shown = RecentTexts()
     shown.add([1, 2, 1, 2, 1])
     assert shown.novelty([1, 2]) == 1 / 2
 
 
 def test_the_oldest_are_forgotten() -> None:
-    shown = Shown()
+    shown = RecentTexts()
     shown.add([1, 2])
-    for number in range(REMEMBERED):
+    for number in range(NOVELTY_WINDOW):
         assert shown.novelty([1, 2]) == 1 / 2
         shown.add([number + 10, number + 11])
     assert shown.novelty([1, 2]) == 1.0
-    assert len(shown._counts) == REMEMBERED
+    assert len(shown._counts) == NOVELTY_WINDOW

@@ -12,18 +12,18 @@ from tests.engine.conftest import CONTEXT_TOKENS
 
 def test_a_batch_counts_as_a_rectangle_and_batches_add_up() -> None:
     budget = KvBudget(100)
-    budget.take("v1", 10)
-    budget.take("v1", 20)
-    budget.take(None, 30)
+    budget.reserve("v1", 10)
+    budget.reserve("v1", 20)
+    budget.reserve(None, 30)
     assert budget.reserved == 2 * 20 + 30
     assert budget.fits("v1", 10)
     assert not budget.fits("v1", 24), "three rows as wide as the widest are 72"
     assert budget.fits("v2", 30)
     assert not budget.fits("v2", 31)
-    budget.give_back("v1", 20)
+    budget.release("v1", 20)
     assert budget.reserved == 10 + 30
-    budget.give_back("v1", 10)
-    budget.give_back(None, 30)
+    budget.release("v1", 10)
+    budget.release(None, 30)
     assert budget.reserved == 0
 
 
