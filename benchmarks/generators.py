@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.tables import Table
-from recipes.latent.build import CURVES_FILE, SAMPLINGS
+from recipes.latent.build import CURVES_FILE
+from recipes.latent.measure import SAMPLINGS
 
 _PANELS = (
     ("KL of the latent, nats a text", ("kl",)),

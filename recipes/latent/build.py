@@ -12,7 +12,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,23 +26,16 @@ from engine.latent.model import LatentLM
 from engine.latent.vae import VaeConfig, VaeLM
 from engine.models.loader import ChatTemplate
 from recipes.corpus import instructions
-from recipes.latent.measure import latent, surprise, writing
+from recipes.latent.measure import measure_latent, measure_writing
 from recipes.latent.skeletons import CORPORA, CorpusSpec, Skeleton, skeletons
 from recipes.latent.tokenizer import train_tokenizer
 from recipes.latent.train import Recipe, Rows, train_gan, train_vae
-from recipes.training import MIN_P, STARTER_FOLDER, TEMPERATURE, Budget, TrainingClock, save, set_up
+from recipes.training import STARTER_FOLDER, Budget, TrainingClock, save, set_up
 
 logger = logging.getLogger(__name__)
 
 CURVES_FILE: Final = "training.json"
 FEWEST_TEXTS: Final = 1000
-SAMPLINGS: Final = (
-    ("greedy", 0.0, 0.0),
-    ("temperature 1", 1.0, 0.0),
-    ("temperature 0.7", 0.7, 0.0),
-    ("served", TEMPERATURE, MIN_P),
-)
-"""Temperature and min-p; the last is how the bot samples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,29 +91,30 @@ def build(options: argparse.Namespace) -> None:
             f"A corpus of {spec.corpus.texts} texts is too small to learn from: ask for {FEWEST_TEXTS:,} or more."
         )
     corpus = list(skeletons(spec.corpus, seed=0))
-    tokenizer = tokenizer_of(corpus, spec)
+    reads_topic = spec.corpus.themed
+    texts = [each.text for each in corpus] + ([each.topic for each in corpus] if reads_topic else [])
+    tokenizer = train_tokenizer(
+        texts, vocabulary=spec.vocabulary, known=spec.corpus.kinds, noise=spec.latent, reads_topic=reads_topic
+    )
     rows = rows_of(corpus, tokenizer, longest=spec.longest)
     length = sum(map(len, rows.texts)) / max(1, len(rows.texts))
     logger.info("Training on %d texts of %.1f tokens", len(rows.texts), length)
     model, clock = _train(options, spec, rows, words=len(tokenizer))
     out = options.out or STARTER_FOLDER / options.model
     save(model, tokenizer, out)
+    fresh = skeletons(replace(spec.corpus, texts=options.samples), seed=1)
+    asked = [each for each in fresh if len(tokenizer(each.text)["input_ids"]) < spec.longest]
+    asked_rows = rows_of(asked, tokenizer, longest=spec.longest)
+    measured: dict[str, Any] = {"parameters": model.num_parameters()}
+    measured |= measure_writing(model, tokenizer, asked, asked_rows, corpus)
+    if isinstance(model, VaeLM):
+        measured |= measure_latent(model, asked_rows, is_held_at_0=options.recipe == "language-model")
     told = {
         "recipe": options.recipe, "texts": len(rows.texts), "steps": clock.steps, "seconds": clock.seconds,
-        "measured": measure(model, tokenizer, spec, corpus, recipe=options.recipe, count=options.samples),
-        "curves": clock.curves,
+        "measured": measured, "curves": clock.curves,
     }  # fmt: skip
     (out / CURVES_FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     logger.info("Done: %s, %d steps in %.0f s", out, clock.steps, clock.seconds)
-
-
-def tokenizer_of(corpus: Sequence[Skeleton], spec: ModelSpec) -> PreTrainedTokenizerFast:
-    """The tokenizer that a model gets from its corpus."""
-    reads_topic = spec.corpus.themed
-    texts = [each.text for each in corpus] + ([each.topic for each in corpus] if reads_topic else [])
-    return train_tokenizer(
-        texts, vocabulary=spec.vocabulary, known=spec.corpus.kinds, noise=spec.latent, reads_topic=reads_topic
-    )
 
 
 def rows_of(corpus: Sequence[Skeleton], tokenizer: PreTrainedTokenizerFast, *, longest: int) -> Rows:
@@ -135,22 +129,6 @@ def rows_of(corpus: Sequence[Skeleton], tokenizer: PreTrainedTokenizerFast, *, l
             prompts.append(prompt[: prompt.index(config.open_id)])
             kept.append([*ids, tokenizer.eos_token_id])
     return Rows(prompts, kept)
-
-
-def measure(
-    model: LatentLM, tokenizer: PreTrainedTokenizerFast, spec: ModelSpec, corpus: Sequence[Skeleton], *,
-    recipe: str | None, count: int,
-) -> dict[str, Any]:  # fmt: skip
-    """What the model can do, on prompts and texts of another seed."""
-    drawn = skeletons(replace(spec.corpus, texts=count), seed=1)
-    asked = [each for each in drawn if len(tokenizer(each.text)["input_ids"]) < spec.longest]
-    rows = rows_of(asked, tokenizer, longest=spec.longest)
-    figures: dict[str, Any] = {"parameters": model.num_parameters()}
-    for name, temperature, min_p in SAMPLINGS:
-        figures[name] = asdict(writing(model, tokenizer, asked, rows, corpus, temperature=temperature, min_p=min_p))
-    if isinstance(model, VaeLM):
-        figures |= {"likelihood": surprise(model, rows)} if recipe == "language-model" else asdict(latent(model, rows))
-    return figures
 
 
 def _train(options: argparse.Namespace, spec: ModelSpec, rows: Rows, *, words: int) -> tuple[LatentLM, TrainingClock]:

@@ -16,11 +16,9 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from recipes import corpus
-from recipes.grammar import TOPIC_KINDS
 from recipes.starter import measure, train
-from recipes.starter.measure import Figures
 from recipes.starter.tokenizer import encode, train_tokenizer
-from recipes.training import MIN_P, STARTER_FOLDER, TEMPERATURE, Budget, TrainingClock, save, set_up
+from recipes.training import MIN_P, STARTER_FOLDER, TEMPERATURE, Budget, save, set_up
 
 logger = logging.getLogger(__name__)
 
@@ -129,28 +127,15 @@ def build(options: argparse.Namespace) -> None:
     save(model, tokenizer, weights)
     logger.info("Measuring")
     figures = measure.figures(model, tokenizer, count=options.samples, seed=options.seed)
-    card = model_card(model, options, clock, tokens, figures)
-    (options.out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    logger.info("Done: %s", weights)
-
-
-def model_card(
-    model: LlamaForCausalLM, options: argparse.Namespace, clock: TrainingClock, tokens: int, figures: Figures
-) -> str:
-    """The card; the numbers of a resumed training are those of its last part."""
-    shares = [[figures.on_topic[language][kind] for language in ("en", "zh")] for kind in TOPIC_KINDS]
-    rows = [f"| {kind} | {en:.0%} | {zh:.0%} |" for kind, (en, zh) in zip(TOPIC_KINDS, shares, strict=True)]
-    means = [sum(column) / len(column) for column in zip(*shares, strict=True)]
-    rows.append(f"| **all** | **{means[0]:.1%}** | **{means[1]:.1%}** |")
-    samples = [f"* {s.kind}, *{s.topic}*: {s.text.replace(chr(10), ' / ')}" for s in figures.samples]
     config = model.config
-    return _CARD.format(
+    card = _CARD.format(
         seed=options.seed, texts=options.texts, vocabulary=config.vocab_size, parameters=model.num_parameters(),
         shape=f"{config.num_hidden_layers} layers, width {config.hidden_size}, {config.num_attention_heads} heads",
         minutes=clock.seconds / 60, tokens=tokens, steps=clock.steps, resumed=_RESUMED if options.resume else "",
-        temperature=TEMPERATURE, min_p=MIN_P, count=figures.count, rows="\n".join(rows), loss=figures.loss,
-        on_topic=figures.from_all_tokens, ended=figures.ended, samples="\n".join(samples),
+        temperature=TEMPERATURE, min_p=MIN_P, **figures,
     )  # fmt: skip
+    (options.out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    logger.info("Done: %s", weights)
 
 
 if __name__ == "__main__":

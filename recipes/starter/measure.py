@@ -1,7 +1,7 @@
 """What the starter can do: does it copy a topic that it never saw, does it stop by itself, how sure is it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import torch
@@ -65,38 +65,29 @@ def generate(
     return list(zip(tokenizer.batch_decode(written, skip_special_tokens=True), ended, strict=True))
 
 
-@dataclass(slots=True)
-class Figures:
-    """What the model card tells."""
-
-    count: int
-    """Texts of each kind and language."""
-    loss: dict[str, float] = field(default_factory=dict)
-    """By language: nats per assistant token of fresh conversations."""
-    on_topic: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By language and kind: share of texts that hold a topic that training never saw."""
-    from_all_tokens: dict[str, float] = field(default_factory=dict)
-    """By language: the same share over all kinds, without min-p."""
-    ended: float = 0.0
-    """Share of texts that the model ended by itself within 160 tokens."""
-    samples: list[Sample] = field(default_factory=list)
-    """The first text of each kind."""
-
-
-def figures(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, count: int, seed: int) -> Figures:
-    """Measure loss, copying and stopping, in both languages, on `count` texts of each kind."""
-    samples, found = list[Sample](), Figures(count)
+def figures(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, count: int, seed: int) -> dict[str, object]:
+    """What the model card tells of loss, copying and stopping, by the names of its places; `count` texts a kind."""
+    samples, rows, shown = list[Sample](), list[list[float]](), list[Sample]()
+    loss, from_all_tokens = dict[str, float](), dict[str, float]()
     for language in LANGUAGES:
         drawn = held_out_samples(model, tokenizer, language, count=count, seed=seed)
-        by_kind = {kind: [sample for sample in drawn if sample.kind == kind] for kind in TOPIC_KINDS}
-        found.on_topic[language] = {kind: _on_topic(those) for kind, those in by_kind.items()}
+        by_kind = [[sample for sample in drawn if sample.kind == kind] for kind in TOPIC_KINDS]
+        rows.append([_on_topic(those) for those in by_kind])
         unfiltered = held_out_samples(model, tokenizer, language, count=count, seed=seed, min_p=0.0)
-        found.from_all_tokens[language] = _on_topic(unfiltered)
-        found.loss[language] = held_out_loss(model, tokenizer, language, count=7 * count, seed=seed)
-        found.samples.extend(those[0] for those in by_kind.values())
+        from_all_tokens[language] = _on_topic(unfiltered)
+        loss[language] = held_out_loss(model, tokenizer, language, count=7 * count, seed=seed)
+        shown += [those[0] for those in by_kind]
         samples += drawn
-    found.ended = sum(sample.ended for sample in samples) / len(samples)
-    return found
+    shares = [f"| {kind} | {en:.0%} | {zh:.0%} |" for kind, en, zh in zip(TOPIC_KINDS, *rows, strict=True)]
+    en, zh = (sum(row) / len(row) for row in rows)
+    return {
+        "count": count,
+        "rows": "\n".join([*shares, f"| **all** | **{en:.1%}** | **{zh:.1%}** |"]),
+        "on_topic": from_all_tokens,
+        "ended": sum(sample.ended for sample in samples) / len(samples),
+        "loss": loss,
+        "samples": "\n".join(f"* {s.kind}, *{s.topic}*: {s.text.replace(chr(10), ' / ')}" for s in shown),
+    }
 
 
 def _on_topic(samples: Sequence[Sample]) -> float:
