@@ -23,7 +23,7 @@ from bot.common.settings import Settings
 from bot.learning.preference_sync import PreferenceSync
 from bot.operations.backups import Backups
 from bot.serving.version_router import VersionRouter
-from storage.db.database import Database
+from storage.db.database import Database, wal_bytes
 from storage.db.errors import StorageError
 from storage.tables import generations, inbox, people, runs
 
@@ -105,7 +105,7 @@ class Health:
         metrics.queue_depth.set(depth)
         metrics.queue_age.set(age)
         metrics.unfinished.set(await generations.count_unfinished(self.db))
-        metrics.wal_bytes.set(self.db.wal_bytes)
+        metrics.wal_bytes.set(wal_bytes(self.db.path))
         metrics.free_disk_bytes.set(self._free_bytes())
         metrics.consented_people.set(await people.count_consented(self.db))
         trained_at, newest = await runs.last_success(self.db), self.backups.newest()

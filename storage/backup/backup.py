@@ -25,7 +25,7 @@ from storage.db.files import create_private, fsync, move_into_place, remove_data
 from storage.db.keyring import Keyring
 from storage.db.schema import migrate, pending
 from storage.privacy import erasure
-from storage.privacy.erasure import NamedIn
+from storage.privacy.erasure import Erased, NamedIn
 from storage.privacy.tombstones import Tombstone
 
 _NAME = re.compile(r"ovation-\d{8}T\d{6}Z\.db")
@@ -142,24 +142,26 @@ def scrub(files: Iterable[Path], replay: Replay) -> Scrubbed:
     return Scrubbed(tuple(rewritten), tuple(unreadable))
 
 
-def copy(source: Path, target: Path, *, is_live: bool) -> None:
-    """Write a consistent copy of a database, of this moment, to a name that is free; of a live one also while others
-    write to it.
+def write_copy(source: Path, target: Path, replay: Replay | None = None, *, is_live: bool) -> Erased:
+    """Write a checked copy of a database, of this moment, to a name that is free; of a live one also while others write
+    to it. With `replay` it is brought up to this Ovation's schema, and nothing of who is forgotten stays in the file.
 
     Raises:
-        sqlite3.Error, OSError: it could not be written.
+        sqlite3.Error, OSError, DatabaseUnusable: it is damaged, or there is no room.
     """
+    _copy(source, target, is_live=is_live)
+    erased = Erased() if replay is None else _bring_up_to_date(target, replay)
+    _check(target)
+    return erased
+
+
+def _copy(source: Path, target: Path, *, is_live: bool) -> None:
     create_private(target)
     with closing(_reading(source, is_live=is_live)) as connection:
         connection.execute("VACUUM INTO ?", (str(target),))
 
 
-def bring_up_to_date(copied: Path, replay: Replay) -> erasure.Erased:
-    """Bring a copy up to this Ovation's schema and forget people in it; no trace of them stays in the file.
-
-    Raises:
-        sqlite3.Error, DatabaseUnusable: it is damaged, or there is no room.
-    """
+def _bring_up_to_date(copied: Path, replay: Replay) -> Erased:
     with closing(sqlite3.connect(copied, isolation_level=None)) as connection:
         set_up(connection, replay.keyring)
         is_old = bool(pending(connection))
@@ -174,12 +176,7 @@ def bring_up_to_date(copied: Path, replay: Replay) -> erasure.Erased:
     return erased
 
 
-def check(copied: Path) -> None:
-    """Look at a finished copy through a connection of its own.
-
-    Raises:
-        DatabaseUnusable: it is damaged.
-    """
+def _check(copied: Path) -> None:
     with closing(_reading(copied)) as connection:
         damage = damage_in(connection)
     if damage is not None:
@@ -187,13 +184,10 @@ def check(copied: Path) -> None:
 
 
 def _make(source: Path, target: Path, replay: Replay | None = None, *, is_live: bool) -> None:
-    """Copy a database, bring the copy up to date if it is to be, check it and give it its checksum and its name."""
+    """Give a checked copy its checksum and its name."""
     attempt = target.with_name(f"{_ATTEMPT}{uuid.uuid4().hex}")
     try:
-        copy(source, attempt, is_live=is_live)
-        if replay is not None:
-            bring_up_to_date(attempt, replay)
-        check(attempt)
+        write_copy(source, attempt, replay, is_live=is_live)
         write_checksum(attempt)
         move_into_place(attempt, target)
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.backup.backup import Replay, bring_up_to_date, check, copy, verify
+from storage.backup.backup import Replay, verify, write_copy
 from storage.backup.integrity import is_database
 from storage.db.errors import BackupFailed, DatabaseUnusable
 from storage.db.files import fsync, link_or_copy, move_into_place, remove_database
@@ -42,9 +42,7 @@ def restore(backup: Path, database: Path, replay: Replay, *, now: datetime) -> R
     attempt = database.with_name(f"{database.name}.restoring")
     try:
         remove_database(attempt)
-        copy(backup, attempt, is_live=False)
-        erased = bring_up_to_date(attempt, replay)
-        check(attempt)
+        erased = write_copy(backup, attempt, replay, is_live=False)
         fsync(attempt)
         aside = _replace(database, attempt, now)
     except (OSError, sqlite3.Error, DatabaseUnusable) as error:

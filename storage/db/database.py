@@ -99,11 +99,6 @@ class Database:
         """Run `question`, which must not write."""
         return await self._run(self._open_connection(), question)
 
-    @property
-    def wal_bytes(self) -> int:
-        """Size of the write-ahead log; it is looked at, never opened, which would drop SQLite's locks."""
-        return wal_bytes(self.path)
-
     async def close(self) -> None:
         """Finish the writes that wait, close the connection and end its thread; a second call does nothing."""
         connection, self._connection = self._connection, None
@@ -281,6 +276,6 @@ def is_encrypted(path: Path) -> bool:
 
 
 def wal_bytes(database: Path) -> int:
-    """Size of a database's write-ahead log."""
+    """Size of a database's write-ahead log; it is looked at, never opened, which would drop SQLite's locks."""
     log = database.with_name(f"{database.name}-wal")
     return log.stat().st_size if log.exists() else 0

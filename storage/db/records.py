@@ -38,10 +38,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewGeneration:
-    """A prompt that has been accepted and is to be answered."""
-
-    update_id: int
+class _Prompt:
     kind: str
     chat: str
     author: str
@@ -50,32 +47,32 @@ class NewGeneration:
     created_at: datetime
     delivery: Delivery
     parent: int | None = None
+    """The generation that this one is another try at, or a change of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGeneration(_Prompt):
+    """A prompt that has been accepted and is to be answered."""
+
+    update_id: int
     signal: PromptSignal | None = None
     """What it says of its parent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Generation(_Prompt):
     """One text the model wrote, or is to write, for one prompt."""
 
     id: int
-    kind: str
-    chat: str
-    author: str
-    messages: tuple[ChatMessage, ...]
-    seed: int
     state: GenerationState
-    created_at: datetime
-    delivery: Delivery
     version: str | None = None
     text: str | None = None
-    parent: int | None = None
     best_of: int = 1
     """How many texts this one was chosen from."""
     moderation_state: ModerationState | None = None
     """What has become of it once somebody has reported it."""
     inline_token: str | None = None
-    """The token of a take of inline mode; None for a text that answers a message."""
+    """By which Telegram names an inline result; None for a text that answers a message."""
 
     @property
     def is_hidden(self) -> bool:

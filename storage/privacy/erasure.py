@@ -9,7 +9,7 @@ its log, so `vacuum` rewrites the file.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection, OperationalError
@@ -67,14 +67,8 @@ class Erased:
     """The runs that had learned from any of it."""
 
     def __add__(self, other: "Erased") -> "Erased":
-        return Erased(
-            generations=self.generations + other.generations,
-            placeholders=self.placeholders + other.placeholders,
-            ratings=self.ratings + other.ratings,
-            consents=self.consents + other.consents,
-            updates=self.updates + other.updates,
-            runs=tuple(sorted({*self.runs, *other.runs})),
-        )
+        both = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        return Erased(**both | {"runs": tuple(sorted(set(both["runs"])))})
 
 
 async def request(db: Database, file: Path, person: str) -> Tombstone:

@@ -231,14 +231,9 @@ def _awaits_message(connection: Connection, chat_id: int) -> bool:
 
 def _event(reaction: Reaction, generation: int) -> RatingEvent:
     return RatingEvent(
-        update_id=reaction.update_id,
-        generation=generation,
-        rater=reaction.rater,
-        source="reaction",
-        value=reaction.value,
-        emoji=reaction.emoji,
-        at=reaction.at,
-    )
+        update_id=reaction.update_id, generation=generation, rater=reaction.rater, source="reaction",
+        value=reaction.value, emoji=reaction.emoji, at=reaction.at,
+    )  # fmt: skip
 
 
 def _said(connection: Connection, event: RatingEvent) -> list[RatingEvent]:

@@ -69,6 +69,17 @@ def _rows_of(connection: sqlite3.Connection, table: str) -> list[dict[str, Any]]
     return [dict(row) for row in connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1, 2")]
 
 
+async def test_a_new_database_has_the_same_schema_to_the_letter(expected: dict[str, Any]) -> None:
+    await (await Database.open(Path("new.db"))).close()
+    schemas = []
+    for path in (Path("new.db"), DataSettings().database_path):
+        with closing(open_for_reading(path)) as connection:
+            query = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%' ORDER BY 1, 2"
+            schemas.append([tuple(row) for row in connection.execute(query)])
+    new, old = schemas
+    assert [row for row in new if row in old] == old
+
+
 async def test_every_row_is_kept_and_every_text_read(expected: dict[str, Any]) -> None:
     db = await Database.open(DataSettings().database_path, open_keys(DataSettings()).keyring)
     waiting = await inbox.unfinished(db)

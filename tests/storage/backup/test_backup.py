@@ -288,7 +288,7 @@ def test_the_log_of_a_lost_database_is_not_played_into_the_restored_one(
     assert dump(crashed) == before
 
 
-@pytest.mark.parametrize("step", ["copy", "bring_up_to_date", "check", "fsync", "link_or_copy", "move_into_place"])
+@pytest.mark.parametrize("step", ["_copy", "_bring_up_to_date", "_check", "fsync", "link_or_copy", "move_into_place"])
 def test_a_restore_that_fails_at_any_step_leaves_the_database_as_it_was(
     live: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
