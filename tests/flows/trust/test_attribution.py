@@ -11,10 +11,10 @@ async def test_about_tells_of_the_base_of_a_version_and_of_one_that_is_gone(bot:
     await talk(scene, people, group)
     ada, chat = people[0], scene.sandbox.world.private_chat(people[0])
     alone = await scene.say(ada, chat, "/about")
-    assert "Ada of the Tea Society answers for me" in alone and "Apache-2.0" in alone
+    assert "Ada of the Tea Society is responsible for me" in alone and "Apache-2.0" in alone
     message = await scene.ask(ada, chat, "/slogan green tea")
     about = (await scene.answer(scene.sandbox.world.say(ada, chat, "/about", reply_to=message))).text
-    assert "written by an AI, the version starter" in about and "without anything learned here" in about
+    assert "written by an AI, version starter" in about and "without anything learned here" in about
     await bot.stop()
     await version_that_learned(bot)
     await bot.start()
