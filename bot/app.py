@@ -59,7 +59,7 @@ from bot.telegram.handlers.privacy import PrivacyHandlers
 from bot.telegram.handlers.prompts import PromptHandlers
 from bot.telegram.handlers.ratings import RatingHandlers
 from bot.telegram.inbox import ALLOWED_UPDATES, Inbox
-from bot.telegram.polling import Poller
+from bot.telegram.polling import poll
 from bot.telegram.rate_limiter import RateLimiter
 from bot.telegram.sender import Sender
 from bot.telegram.webhook import webhook_app
@@ -313,9 +313,8 @@ async def _receive(
     else:
         http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{bot.base_url}/getUpdates"
-        poller = Poller(url=url, http=http, inbox=inbox, metrics=metrics, timing=timing)
         await _once_telegram_answers(bot.delete_webhook, timing)  # Telegram refuses polls while one is set
-        receiving = asyncio.create_task(poller.run(), name="polling")
+        receiving = asyncio.create_task(poll(http, url, inbox=inbox, metrics=metrics, timing=timing), name="polling")
     stack.push_async_callback(cancel, receiving)
     return receiving
 

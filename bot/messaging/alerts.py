@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass, field
 
 from bot.common.errors import DeliveryError
 from bot.common.i18n import say
@@ -18,16 +19,16 @@ QUIET_SECONDS = 600.0
 """An alert of one sort is not repeated for so long; the counts on /metrics and in /health go on."""
 
 
+@dataclass(kw_only=True)
 class AdminAlerts:
     """Tells the admins; also the one place that gives up an update, so that none is given up silently."""
 
-    def __init__(self, *, db: Database, messenger: Messenger, metrics: BotMetrics, admin_ids: tuple[int, ...]) -> None:
-        self._db = db
-        self._messenger = messenger
-        self._metrics = metrics
-        self._admin_ids = admin_ids
-        self._told_at: dict[str, float] = {}
-        self._tasks = BackgroundTasks()
+    db: Database
+    messenger: Messenger
+    metrics: BotMetrics
+    admin_ids: tuple[int, ...]
+    _told_at: dict[str, float] = field(default_factory=dict, init=False)
+    _tasks: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
 
     async def bury(self, update_id: int, error: str) -> None:
         """Give an update up, keep the kind of error (never its words), and tell.
@@ -35,13 +36,13 @@ class AdminAlerts:
         Raises:
             StorageError: it cannot be marked as dead now.
         """
-        await inbox.mark_dead(self._db, update_id, error=error)
+        await inbox.mark_dead(self.db, update_id, error=error)
         self.dead_letter(update_id, error)
 
     def dead_letter(self, update_id: int, error: str) -> None:
         """Tell that an update was given up."""
         logger.error("update %d is given up: %s", update_id, error)
-        self._metrics.dead_letters.inc()
+        self.metrics.dead_letters.inc()
         self.tell("alarm-dead-letter", update=str(update_id), error=error)
 
     def tell(self, text: str, **values: str | float) -> None:
@@ -50,13 +51,13 @@ class AdminAlerts:
         if now - self._told_at.get(text, -QUIET_SECONDS) < QUIET_SECONDS:
             return
         self._told_at[text] = now
-        for admin in self._admin_ids:
+        for admin in self.admin_ids:
             self._tasks.start(self._tell(admin, text, values), name=text)
 
     async def _tell(self, admin: int, text: str, values: dict[str, str | float]) -> None:
         try:
-            language = await generations.latest_language_in(self._db, admin) or "en"
-            await with_retries(lambda: self._messenger.send(Address(chat_id=admin), say(language, text, **values)))
+            language = await generations.latest_language_in(self.db, admin) or "en"
+            await with_retries(lambda: self.messenger.send(Address(chat_id=admin), say(language, text, **values)))
         except (DeliveryError, StorageError) as error:
             logger.warning("an admin cannot be told (%s): %s", text, error)
 

@@ -6,6 +6,7 @@ apologised for. No exception's own words ever reach a person, and nobody is told
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from cachetools import TTLCache
 from telegram import Update
@@ -25,11 +26,9 @@ from storage.db.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
-HUSH_SECONDS = 30.0
-HUSH_AFTER = 2
+REPEAT_SECONDS = 30.0
+MAX_REPEATS = 2
 """A person who floods a chat reads the same refusal so often in so long; the rest are dropped without a word."""
-
-_REMEMBERED = 10_000
 
 
 def handlers(bans: Bans, preferences: Preferences, errors: "ErrorHandler") -> list[Handler]:
@@ -52,15 +51,16 @@ def handlers(bans: Bans, preferences: Preferences, errors: "ErrorHandler") -> li
     return [TypeHandler(Update, on_any)]
 
 
+@dataclass(kw_only=True, eq=False)  # the library wants a callable with a hash
 class ErrorHandler:
     """Awaited by python-telegram-bot with every exception that a handler lets out."""
 
-    def __init__(self, *, inbox: Inbox, sender: Sender, alerts: AdminAlerts, metrics: BotMetrics) -> None:
-        self._inbox = inbox
-        self._sender = sender
-        self._alerts = alerts
-        self._metrics = metrics
-        self._said: TTLCache[tuple[int, int, str], int] = TTLCache(_REMEMBERED, HUSH_SECONDS)
+    inbox: Inbox
+    sender: Sender
+    alerts: AdminAlerts
+    metrics: BotMetrics
+    _told: TTLCache[object, int] = field(default_factory=lambda: TTLCache(10_000, REPEAT_SECONDS), init=False)
+    """For (chat, person, refusal), how often it was read."""
 
     async def __call__(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
         """Answer a refusal, put off what the disk refused, bury what is broken."""
@@ -71,27 +71,27 @@ class ErrorHandler:
             await self.refuse(update, error)
         elif isinstance(error, StorageError):
             logger.warning("update %d is put off: %s", update.update_id, error)
-            self._inbox.defer(update)
+            self.inbox.defer(update)
         elif isinstance(error, DeliveryError):
             logger.warning("the answer to update %d cannot be shown: %s", update.update_id, error)
         else:
             logger.error("update %d could not be handled", update.update_id, exc_info=error)
             try:
-                await self._alerts.bury(update.update_id, type(error).__name__)
+                await self.alerts.bury(update.update_id, type(error).__name__)
             except StorageError:
-                self._inbox.defer(update)
+                self.inbox.defer(update)
             await self._say(update, "error", {})
 
     async def refuse(self, update: Update, refusal: Refusal) -> None:
         """Say why not, unless the same person has just read the same here again and again."""
-        self._metrics.refused.inc()
+        self.metrics.refused.inc()
         user, chat = update.effective_user, update.effective_chat
         key = (chat.id if chat else 0, user.id if user else 0, f"{refusal.text} {refusal.values}")
-        times = self._said.get(key, 0)
+        times = self._told.get(key, 0)
         waits = update.callback_query is not None or update.inline_query is not None
-        if times >= HUSH_AFTER and not waits:
+        if times >= MAX_REPEATS and not waits:
             return
-        self._said[key] = times + 1
+        self._told[key] = times + 1
         await self._say(update, refusal.text, refusal.values)
 
     async def _say(self, update: Update, text: str, values: dict[str, str | int]) -> None:
@@ -105,9 +105,9 @@ class ErrorHandler:
         sentence = say(language, text, **values)
         if update.inline_query is not None:
             with suppress(DeliveryError):
-                await self._sender.offer(update.inline_query.id, (), sentence)
+                await self.sender.offer(update.inline_query.id, (), sentence)
         elif message is not None:
             try:
-                await self._sender.send(address_of(message), sentence)
+                await self.sender.send(address_of(message), sentence)
             except DeliveryError as again:
                 logger.warning("a sentence could not be shown: %s", type(again).__name__)
