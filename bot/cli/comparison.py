@@ -274,7 +274,7 @@ async def _evaluate(
         texts: statistics.fmean(found[place * len(asks) : (place + 1) * len(asks)])
         for place, texts in enumerate(versions)
     }
-    pairs = min(count_pairs(word_ids(texts)) for texts in versions)
+    pairs = min(count_pairs([*map(words_of, texts)]) for texts in versions)
 
     def evaluation(model: str, texts: Texts) -> Evaluation:
         measured = quality(asks, texts, model=model, pairs=pairs, fluency=fluency[texts])
@@ -440,7 +440,7 @@ def quality(asks: Sequence[Ask], texts: Sequence[str], *, model: str, pairs: int
         check_text(text, ask.asked.topic, ask.asked.kind, ask.language, model=model)
         for ask, text in zip(asks, texts, strict=True)
     ]
-    words = word_ids(texts)
+    words = [words_of(text) for text in texts]
     return Quality(
         well_formed=sum(check.is_well_formed for check in checks) / len(checks),
         distinct_2=distinct_2(words, pairs=pairs),
@@ -449,12 +449,6 @@ def quality(asks: Sequence[Ask], texts: Sequence[str], *, model: str, pairs: int
         memorised=sum(check.is_in_corpus for check in checks) / len(checks),
         fluency=fluency,
     )
-
-
-def word_ids(texts: Sequence[str]) -> list[list[int]]:
-    """The words of each text as numbers, equal words as equal ones."""
-    ids: dict[str, int] = defaultdict(count().__next__)
-    return [[ids[word] for word in words_of(text)] for text in texts]
 
 
 def liking(taste: Taste, asks: Sequence[Ask], texts: Sequence[str]) -> Liking:

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 SELF_BLEU_TEXTS = 128
@@ -94,7 +94,7 @@ def words_of(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
-def distinct_2(completions: Sequence[Sequence[int]], *, pairs: int) -> float:
+def distinct_2(completions: Sequence[Sequence[Hashable]], *, pairs: int) -> float:
     """Different pairs of neighbouring tokens over all pairs (Li et al. 2016, arXiv 1510.03055), of the first `pairs`.
 
     The share falls with the size of the sample, so that longer replies would seem less diverse without a common size.
@@ -104,12 +104,12 @@ def distinct_2(completions: Sequence[Sequence[int]], *, pairs: int) -> float:
     return len(set(taken)) / max(1, len(taken))
 
 
-def count_pairs(completions: Sequence[Sequence[int]]) -> int:
+def count_pairs(completions: Sequence[Sequence[Hashable]]) -> int:
     """How many pairs of neighbouring tokens there are."""
     return sum(max(0, len(tokens) - 1) for tokens in completions)
 
 
-def self_bleu(completions: Sequence[Sequence[int]]) -> float:
+def self_bleu(completions: Sequence[Sequence[Hashable]]) -> float:
     """The mean BLEU-4 of each of the first `SELF_BLEU_TEXTS` against all others (Zhu et al. 2018, arXiv 1802.01886).
 
     Over tokens, with 1 added to counts above unigrams (Lin and Och 2004) and no brevity penalty, for replies answer
@@ -165,13 +165,13 @@ def _shingles(text: str) -> list[tuple[str, ...]]:
     return [words[i : i + _SHINGLE_WORDS] for i in range(len(words) - _SHINGLE_WORDS + 1)]
 
 
-def _grams(tokens: Sequence[int], n: int) -> list[tuple[int, ...]]:
+def _grams(tokens: Sequence[Hashable], n: int) -> list[tuple[Hashable, ...]]:
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 
 
-def _two_best(by_text: Sequence[Counter[tuple[int, ...]]]) -> dict[tuple[int, ...], list[tuple[int, int]]]:
+def _two_best(by_text: Sequence[Counter[tuple[Hashable, ...]]]) -> dict[tuple[Hashable, ...], list[tuple[int, int]]]:
     """Of each n-gram, the two texts that have it most often, as (count, text), the most first."""
-    best: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    best: dict[tuple[Hashable, ...], list[tuple[int, int]]] = {}
     for i, counts in enumerate(by_text):
         for gram, count in counts.items():
             best[gram] = sorted([*best.get(gram, []), (count, i)], reverse=True)[:2]

@@ -5,7 +5,6 @@ seed, except for what the bot writes and the order in which things happen at onc
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +14,7 @@ from bot.sandbox.people.tastes import KINDS, TOPICS, Asked, Taste
 from bot.sandbox.world.errors import NoProgress
 from bot.sandbox.world.records import Chat, Person, SeenMessage
 from bot.sandbox.world.world import World
-from engine.runs.text_metrics import distinct_2
+from engine.runs.text_metrics import distinct_2, words_of
 
 CONSENT = "optin"
 """How the callback data of the button begins that says yes to the bot."""
@@ -31,7 +30,6 @@ NAMES = {
     ),
     "zh": ("小雨", "阿明", "晓月", "子涵", "思远", "雅婷", "建国", "志强", "美玲", "文博", "嘉怡", "天宇", "若曦"),
 }
-_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")  # a Chinese character counts as a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +240,4 @@ def summary(rated: Sequence[TextOutcome], *, unanswered: int) -> Evening:
 
 def diversity(texts: Sequence[str]) -> float:
     """Distinct-2 of the words, whatever their case (Li et al. 2016, arXiv 1510.03055)."""
-    numbers: dict[str, int] = {}
-    words = [[numbers.setdefault(word.lower(), len(numbers)) for word in _WORD.findall(text)] for text in texts]
-    return distinct_2(words, pairs=DIVERSITY_PAIRS)
+    return distinct_2([words_of(text) for text in texts], pairs=DIVERSITY_PAIRS)

@@ -16,7 +16,7 @@ from bot.cli.comparison_report import as_json, draw_quality, draw_satisfaction, 
 from bot.common.errors import StartError
 from bot.sandbox.people.tastes import TASTES, TOPICS
 from engine.api.models import ModelSize, size_of
-from engine.runs.text_metrics import count_pairs
+from engine.runs.text_metrics import count_pairs, words_of
 
 PLAN = replace(plan_for(["starter"], kind="slogan", taste="lively"), texts=40, nights=3)
 
@@ -26,7 +26,7 @@ def some_asks(count: int = 40, seed: int = 1) -> list[Ask]:
 
 
 def pairs_in(texts: Sequence[str]) -> int:
-    return count_pairs(measures.word_ids(texts))
+    return count_pairs([words_of(text) for text in texts])
 
 
 def test_every_model_is_asked_the_same_and_half_of_it_on_topics_that_nobody_rates() -> None:
