@@ -96,7 +96,6 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
         StartError, StorageError: it cannot start; the sentence says what to do.
     """
     admin_ids, kinds, label, pseudonyms = settings.admin_ids, settings.kinds, settings.label, keys.pseudonyms
-    versions_dir = settings.data_dir / "versions"
 
     def closing(part: C) -> C:
         stack.push_async_callback(part.close)
@@ -118,7 +117,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     is_own_engine = isinstance(engine, EngineProcess)
     router = VersionRouter(
         db=db, engine=engine.client if isinstance(engine, EngineProcess) else engine, model=settings.model,
-        folder=versions_dir, canary_share=settings.canary_share,
+        folder=settings.versions_path, canary_share=settings.canary_share,
     )  # fmt: skip
     await _load_versions(router, engine, metrics, timing)
     preference_sync = closing(PreferenceSync(

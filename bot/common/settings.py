@@ -179,6 +179,11 @@ class DataSettings(BaseSettings):
         return self.key_file or self.data_dir.with_name(self.data_dir.name + ".key")
 
     @property
+    def versions_path(self) -> Path:
+        """The folder of the published versions."""
+        return self.data_dir / "versions"
+
+    @property
     def backups_path(self) -> Path:
         """The folder of the database's backups."""
         return self.data_dir / "backups"

@@ -121,7 +121,7 @@ def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[st
         with closing(open_for_reading(settings.database_path)) as connection:
             known = versions.of_base(connection, base)
     name = wanted or next((version.name for version in known if version.state == "champion"), base)
-    folder = (settings.data_dir / "versions" / name).absolute()
+    folder = (settings.versions_path / name).absolute()
     if name == base:
         return name, folder
     found = next((version for version in known if version.name == name), None)

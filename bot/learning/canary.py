@@ -98,10 +98,7 @@ class CanaryMonitor:
             await versions.mark_trial_announced(self.db, trial.id)
 
     async def conclude(self) -> None:
-        """A newer version comes: promote the canary if the ratings so far are for it, and end its trial if not.
-
-        The next look tells of it.
-        """
+        """A newer version comes: end the canary's trial by the ratings so far. The next look tells of it."""
         await self._decide(is_over=True)
 
     async def status(self) -> CanaryStatus | None:
@@ -109,20 +106,16 @@ class CanaryMonitor:
         trial = await versions.open_trial(self.db, self.router.base)
         if trial is None:
             return None
-        version = await self._ratings(trial.version, since=trial.began_at)
-        if self._is_before(trial):
-            since = trial.began_at - timedelta(days=self.settings.canary_days)
-            reference = await self._ratings(
-                trial.reference, since=since, before=trial.began_at, most=_REFERENCE_RATINGS
-            )
-        else:
-            reference = await self._ratings(trial.reference, since=trial.began_at)
+        began, is_before = trial.began_at, self._is_before(trial)
+        version = await versions.trial_ratings(self.db, trial.version, since=began, before=_FOREVER, most=_ALL)
+        reference = await versions.trial_ratings(
+            self.db,
+            trial.reference,
+            since=began - timedelta(days=self.settings.canary_days) if is_before else began,
+            before=began if is_before else _FOREVER,
+            most=_REFERENCE_RATINGS if is_before else _ALL,
+        )
         return await asyncio.to_thread(self._compare, trial, version, reference)
-
-    async def _ratings(
-        self, version: str, *, since: datetime, before: datetime = _FOREVER, most: int = _ALL
-    ) -> list[TrialRating]:
-        return await versions.trial_ratings(self.db, version, since=since, before=before, most=most)
 
     def _compare(self, trial: Trial, version: Sequence[TrialRating], reference: Sequence[TrialRating]) -> CanaryStatus:
         """Weigh both arms as for learning: newcomers count little, and nobody holds more than a share of it all."""
@@ -150,7 +143,7 @@ class CanaryMonitor:
         )
 
     def _is_before(self, trial: Trial) -> bool:
-        """The reference answers no more, so that only what it wrote before can be compared with."""
+        """Whether the reference no longer answers, so that the version is compared with what it wrote before."""
         return trial.mode == "watch" or self.settings.canary_share == 1
 
     def _margin(self, trial: Trial) -> float:
@@ -164,17 +157,15 @@ class CanaryMonitor:
             trial, settings = status.trial, self.settings
             age = datetime.now(UTC) - trial.began_at
             is_canary = trial.mode == "canary"
-            is_exposed = status.version.ratings >= settings.canary_ratings and age >= timedelta(
-                hours=settings.canary_hours
-            )
+            has_time = age >= timedelta(hours=settings.canary_hours)
             decision = decide(
                 status.version,
                 status.reference,
                 margin=self._margin(trial),
-                may_promote=is_canary and is_exposed,
+                may_promote=is_canary and has_time and status.version.ratings >= settings.canary_ratings,
                 is_over=age >= timedelta(days=settings.canary_days) or (is_canary and is_over),
             )
-            if decision != "go_on" and await self.router.end_trial(_ending(status, decision)):
+            if decision != "go_on" and await self.router.end_trial(_result(status, decision)):
                 logger.info("trial of %s: %s", trial.version, decision)
 
     async def _keep_looking(self) -> None:
@@ -187,15 +178,13 @@ class CanaryMonitor:
             await asyncio.sleep(max(self.timing.trial_look, (time.monotonic() - began) / _LOOK_SHARE))
 
 
-def _ending(status: CanaryStatus, decision: Decision) -> TrialResult:
+def _result(status: CanaryStatus, decision: Decision) -> TrialResult:
     trial = status.trial
-    outcome: TrialOutcome
+    outcome: TrialOutcome = "promoted" if decision == "promote" else "inconclusive"
+    if trial.mode == "watch":
+        outcome = "kept"
     if decision == "roll_back":
         outcome = "rolled_back"
-    elif trial.mode == "watch":
-        outcome = "kept"
-    else:
-        outcome = "promoted" if decision == "promote" else "inconclusive"
     verdict, reason = _VERDICTS.get(outcome, (None, None))
     return TrialResult(
         trial=trial.id,

@@ -60,61 +60,48 @@ class RunOutcome:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(kw_only=True)
 class Nightly:
     """Starts runs and sees them to their end. `conclude_canary` is awaited before a new version becomes the canary."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        router: VersionRouter,
-        settings: Settings,
-        conclude_canary: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self._db = db
-        self._router = router
-        self._settings = settings
-        self._versions_dir = settings.data_dir / "versions"
-        self._conclude_canary = conclude_canary
-        self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
-        self._may_cancel = False
-        self.on_end: Callable[[Run], Awaitable[None]] | None = None
-        """Awaited with every run that ends."""
-        self.progress: Progress | None = None
-        """How far the present run has come; None between runs."""
+    db: Database
+    router: VersionRouter
+    settings: Settings
+    conclude_canary: Callable[[], Awaitable[None]] | None = None
+    on_end: Callable[[Run], Awaitable[None]] | None = field(default=None, init=False)
+    """Awaited with every run that ends."""
+    progress: Progress | None = field(default=None, init=False)
+    """How far the present run has come; None between runs."""
+    _task: asyncio.Task[None] | None = field(default=None, init=False)
+    _is_cancelled: bool = field(default=False, init=False)
+    _may_cancel: bool = field(default=False, init=False)
 
     async def begin(self, *, slot: str | None = None) -> Run | None:
         """Start a run in the background; None when one is running or the slot has had its run."""
-        run = await runs.start(self._db, slot=slot, at=datetime.now(UTC))
+        run = await runs.start(self.db, slot=slot, at=datetime.now(UTC))
         if run is not None:
             self._launch(run)
         return run
 
     async def resume(self) -> None:
         """Try the run again that the last process left unfinished."""
-        await asyncio.to_thread(sweep, self._versions_dir)
-        run = await runs.resume(self._db)
+        await asyncio.to_thread(sweep, self.settings.versions_path)
+        run = await runs.resume(self.db)
         if run is not None:
             logger.info("run %d was cut off; attempt %d", run.id, run.attempts)
             self._launch(run)
-
-    async def running(self) -> Run | None:
-        """The present run."""
-        run = await runs.latest(self._db)
-        return run if run is not None and run.verdict is None else None
 
     def cancel(self) -> bool:
         """End the present run with the verdict `skipped`; False when none is running, or its verdict is certain."""
         if self._task is None or self._task.done() or not self._may_cancel:
             return False
-        self._cancelled = True
+        self._is_cancelled = True
         self._task.cancel()
         return True
 
     async def start_over(self, learned: Collection[int]) -> None:
         """Begin the present run anew, with the consents of now, if it is among those that learned from erased texts."""
-        run = await self.running()
+        run = await runs.running(self.db)
         if run is not None and run.id in learned and self._may_cancel:
             logger.info("run %d starts over without what was erased", run.id)
             await self.close()
@@ -122,33 +109,33 @@ class Nightly:
 
     async def strip(self, learned: Collection[int]) -> None:
         """Take people and their words out of the folders of these runs; one that may start over begins a new folder."""
-        present = await self.running()
+        present = await runs.running(self.db)
         for number in learned:
             is_present = present is not None and number == present.id
             if not (is_present and self._may_cancel):
-                await asyncio.to_thread(strip_run, run_folder(self._settings.data_dir, number), keep_adapter=is_present)
+                await asyncio.to_thread(strip_run, run_folder(self.settings.data_dir, number), keep_adapter=is_present)
 
     async def close(self) -> None:
         """Stop at once; a run under way stays open and is resumed at the next start."""
         await cancel(self._task)
 
     def _launch(self, run: Run) -> None:
-        self._cancelled, self._may_cancel = False, True
+        self._is_cancelled, self._may_cancel = False, True
         self._task = asyncio.create_task(self._conduct(run), name=f"run {run.id}")
 
     async def _conduct(self, run: Run) -> None:
         try:
             outcome = await self._outcome(run)
         except asyncio.CancelledError:
-            if not self._cancelled:
+            if not self._is_cancelled:
                 raise
             outcome = RunOutcome("skipped", "cancelled")
         finally:
             self.progress, self._may_cancel = None, False
-        serving = _version_of(run) if outcome.verdict == "canary" else self._router.champion
+        serving = _version_of(run) if outcome.verdict == "canary" else self.router.champion
         await self._end(run, outcome, serving)
         logger.info("run %d: %s (%s)", run.id, outcome.verdict, outcome.reason)
-        ended = await runs.latest(self._db)
+        ended = await runs.latest(self.db)
         if self.on_end is not None and ended is not None:
             await self.on_end(ended)
 
@@ -156,25 +143,24 @@ class Nightly:
         if run.attempts > MAX_ATTEMPTS:
             return RunOutcome("failed", "interrupted")
         try:
-            if await versions.by_name(self._db, _version_of(run)) is None:
+            if await versions.by_name(self.db, _version_of(run)) is None:
                 return await self._learn(run)
             self._may_cancel = False
-            return await self._serve(run, read_report(run_folder(self._settings.data_dir, run.id)), run.ratings)
+            return await self._serve(run, read_report(run_folder(self.settings.data_dir, run.id)), run.ratings)
         except Exception as error:
             logger.exception("run %d failed", run.id)
-            return RunOutcome(
-                "failed", next((code for kind, code in _FAILURES if isinstance(error, kind)), "unexpected")
-            )
+            reason = next((code for kind, code in _FAILURES if isinstance(error, kind)), "unexpected")
+            return RunOutcome("failed", reason)
 
     async def _learn(self, run: Run) -> RunOutcome:
-        await self._router.retire_tainted()
-        texts = await runs.take_training_data(self._db, run.id, fewest=self._settings.min_ratings)
+        await self.router.retire_tainted()
+        texts = await runs.take_training_data(self.db, run.id, fewest=self.settings.min_ratings)
         have = sum(len(text.ratings) for text in texts)
-        if have < self._settings.min_ratings:
-            return RunOutcome("skipped", "too_few_ratings", {"have": have, "need": self._settings.min_ratings})
-        folder = run_folder(self._settings.data_dir, run.id)
+        if have < self.settings.min_ratings:
+            return RunOutcome("skipped", "too_few_ratings", {"have": have, "need": self.settings.min_ratings})
+        folder = run_folder(self.settings.data_dir, run.id)
         await asyncio.to_thread(self._prepare, folder, run)
-        rows = dataset_of(texts, now=datetime.now(UTC), tenure_days=self._settings.tenure_days)
+        rows = dataset_of(texts, now=datetime.now(UTC), tenure_days=self.settings.tenure_days)
         report = await train(folder, dump_dataset(rows), on_progress=self._on_progress)
         if not report.passed:
             verdict: RunVerdict = "skipped" if report.reason.code in SKIPPED else "rejected"
@@ -187,62 +173,55 @@ class Nightly:
 
     def _prepare(self, folder: Path, run: Run) -> None:
         """Write a fresh run folder, and remove a version that an earlier attempt published but did not record."""
-        remove(self._versions_dir / _version_of(run))
+        remove(self.settings.versions_path / _version_of(run))
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        settings = self._settings
+        settings = self.settings
         config = run_config(
-            settings.model,
-            champion=self._router.folder_of(self._router.champion),
-            seed=run.id,
-            objective=settings.objective,
-            minutes=settings.train_minutes,
-            steps=settings.train_steps,
-            memory_mb=settings.train_memory_mb,
-            niceness=settings.train_niceness,
-            words_file=settings.words_file,
-            guard=settings.guard_model,
-            max_new_tokens=settings.kinds.longest,
-        )
+            settings.model, champion=self.router.folder_of(self.router.champion), seed=run.id,
+            objective=settings.objective, minutes=settings.train_minutes, steps=settings.train_steps,
+            memory_mb=settings.train_memory_mb, niceness=settings.train_niceness, words_file=settings.words_file,
+            guard=settings.guard_model, max_new_tokens=settings.kinds.longest,
+        )  # fmt: skip
         write_config(folder, config)
 
     async def _publish(self, run: Run, adapter: Path, report: RunReport) -> bool:
         """Publish and record what the gate has passed; False, and nothing left behind, if the run is now tainted."""
-        name, base = _version_of(run), self._router.base
+        name = _version_of(run)
         card = make_card(
-            report, model=self._settings.model, run=run.id, made_at=datetime.now(UTC).isoformat(),
-            objective=self._settings.objective, consent_text=CONSENT_TEXT_VERSION,
+            report, model=self.settings.model, run=run.id, made_at=datetime.now(UTC).isoformat(),
+            objective=self.settings.objective, consent_text=CONSENT_TEXT_VERSION,
         )  # fmt: skip
         write_card(adapter, card)
-        await asyncio.to_thread(publish, adapter, self._versions_dir, name)
-        version = Version(name=name, base=base, run=run.id, state="candidate", created_at=datetime.now(UTC))
-        is_clean = await versions.add(self._db, version)
+        await asyncio.to_thread(publish, adapter, self.settings.versions_path, name)
+        version = Version(name=name, base=self.router.base, run=run.id, state="candidate", created_at=datetime.now(UTC))
+        is_clean = await versions.add(self.db, version)
         if not is_clean:
-            await asyncio.to_thread(remove, self._versions_dir / name)
+            await asyncio.to_thread(remove, self.settings.versions_path / name)
         return is_clean
 
     async def _serve(self, run: Run, report: RunReport, ratings_used: int) -> RunOutcome:
         """Let a recorded version serve as far as the settings allow."""
         numbers = {**report.reason.numbers, "ratings": float(ratings_used)}
-        if self._settings.promotion == "approve":
+        if self.settings.promotion == "approve":
             return RunOutcome("canary", "approval", numbers)
         version = _version_of(run)
-        if self._settings.canary_share == 0:
-            if version != self._router.champion:  # else an earlier attempt has come this far
-                await self._router.promote(version)
+        if self.settings.canary_share == 0:
+            if version != self.router.champion:  # else an earlier attempt has come this far
+                await self.router.promote(version)
             return RunOutcome("promoted", report.reason.code, numbers)
-        if version != self._router.canary:
-            if self._conclude_canary is not None:
-                await self._conclude_canary()
-            await self._router.start_canary(version)
-        return RunOutcome("canary", report.reason.code, {**numbers, "share": self._settings.canary_share})
+        if version != self.router.canary:
+            if self.conclude_canary is not None:
+                await self.conclude_canary()
+            await self.router.start_canary(version)
+        return RunOutcome("canary", report.reason.code, {**numbers, "share": self.settings.canary_share})
 
     async def _end(self, run: Run, outcome: RunOutcome, serving: str) -> None:
         """Record the verdict as soon as the disk takes it; until then no other run may start."""
         while True:
             try:
                 return await runs.end(
-                    self._db, run.id, verdict=outcome.verdict, reason=outcome.reason, numbers=outcome.numbers,
+                    self.db, run.id, verdict=outcome.verdict, reason=outcome.reason, numbers=outcome.numbers,
                     version=serving, at=datetime.now(UTC),
                 )  # fmt: skip
             except DatabaseUnusable as error:

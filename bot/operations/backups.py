@@ -184,7 +184,7 @@ def _put_unknown_versions_aside(settings: DataSettings, now: datetime) -> tuple[
     """Free the names that coming runs will use; what lies under them was made after the backup."""
     with closing(open_for_reading(settings.database_path)) as connection:
         known = versions.all_names(connection)
-    folder = settings.data_dir / "versions"
+    folder = settings.versions_path
     unknown = [
         path
         for path in sorted(folder.iterdir() if folder.is_dir() else ())

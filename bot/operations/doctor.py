@@ -121,7 +121,7 @@ def _database(settings: DataSettings) -> Iterator[Finding]:
     yield Finding("database", "ok", "Whole, and every reference leads somewhere.")
     yield Finding("schema", *_schema(report))
     yield Finding("log", *_log(report))
-    yield Finding("versions", *_versions(settings.data_dir / "versions", report.serving))
+    yield Finding("versions", *_versions(settings.versions_path, report.serving))
     yield Finding("inbox", *_inbox(report))
     yield Finding("last run", *_last_run(report.last_run))
 

@@ -96,7 +96,7 @@ class ModelVersions:
         if version is not None and version.run is None:
             licence = licence_of(self.settings.model) or say(language, "about-no-licence")
             return say(language, "about-base", version=name, licence=licence)
-        card = read_card(self.settings.data_dir / "versions" / name)
+        card = read_card(self.settings.versions_path / name)
         return say(language, "about-gone", version=name) if card is None else _in_words(card, language)
 
 

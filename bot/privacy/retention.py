@@ -60,7 +60,7 @@ class Retention:
     async def _destroy(self, version: Version) -> None:
         with contextlib.suppress(EngineError):  # it is not loaded, or another server does not unload
             await self.router.engine.unload_adapter(version.name)
-        await asyncio.to_thread(remove, self.settings.data_dir / "versions" / version.name)
+        await asyncio.to_thread(remove, self.settings.versions_path / version.name)
         assert version.run is not None, "the base is never destroyed"
         await asyncio.to_thread(strip_run, run_folder(self.settings.data_dir, version.run))
         await versions.mark_destroyed(self.db, version.name, at=datetime.now(UTC))

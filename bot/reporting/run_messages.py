@@ -179,7 +179,7 @@ class RunMessages:
 
     async def resume(self) -> None:
         """Go on showing the progress of a run that was resumed after a restart."""
-        run = await self.nightly.running()
+        run = await runs.running(self.db)
         if run is not None:
             for message in await runs.progress_messages(self.db, run.id):
                 self._followers.start(self._keep_showing(run.id, message), name=f"progress of run {run.id}")
@@ -206,7 +206,7 @@ class RunMessages:
 
     async def _keep_showing(self, run_id: int, message: ProgressMessage) -> None:
         shown = ""
-        while (run := await self.nightly.running()) is not None and run.id == run_id:
+        while (run := await runs.running(self.db)) is not None and run.id == run_id:
             text = progress_sentence(run, self.nightly.progress, message.language)
             if text != shown:
                 try:

@@ -229,7 +229,7 @@ async def _prepare(on_ready: Callable[[], Awaitable[None]]) -> None:
 async def begin_engine(settings: Settings, stack: AsyncExitStack, keys: Keys) -> EngineProcess | EngineClient:
     """Let our own engine begin to load, unless ENGINE_URL names another: then the client for it."""
     http = await stack.enter_async_context(engine_http(settings))
-    (settings.data_dir / "versions").mkdir(exist_ok=True)
+    settings.versions_path.mkdir(exist_ok=True)
     if settings.engine_url is not None:
         return EngineClient(str(settings.engine_url).rstrip("/"), http=http)
     process = own_engine(settings, http, lambda: keys)
@@ -251,7 +251,7 @@ def own_engine(settings: Settings, http: httpx.AsyncClient, keys: Callable[[], K
     return EngineProcess(
         model=settings.model,
         quantize=settings.quantize,
-        versions=settings.data_dir / "versions",
+        versions=settings.versions_path,
         http=http,
         options=() if settings.guard_model is None else ("--guard", settings.guard_model),
         watermark_key=keys().keyring.key(WATERMARK).hex() if settings.watermark == "on" else None,
