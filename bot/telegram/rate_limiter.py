@@ -41,53 +41,23 @@ _IDLE_GATES = 4096
 _TRY_AGAIN_SECONDS = 5.0
 
 
-class _Window:
-    """The calls of the last seconds that count against one limit."""
-
-    def __init__(self, limit: Limit) -> None:
-        self._limit = limit
-        self._ended: deque[float] = deque()
-
-    def wait(self, now: float, under_way: int, urgency: Urgency) -> float:
-        """Seconds until a call may begin; infinity if that depends on calls under way."""
-        self._drop_old(now)
-        room = self._limit.calls - (0 if urgency.waits else self._limit.kept)
-        excess = under_way + len(self._ended) - room + 1
-        if excess <= 0:
-            return 0.0
-        if excess > len(self._ended):
-            return float("inf")
-        return self._ended[excess - 1] + self._limit.seconds - now
-
-    def end(self, now: float) -> None:
-        self._ended.append(now)
-
-    def is_empty(self, now: float) -> bool:
-        self._drop_old(now)
-        return not self._ended
-
-    def _drop_old(self, now: float) -> None:
-        while self._ended and self._ended[0] <= now - self._limit.seconds:
-            self._ended.popleft()
-
-
 class _Gate:
-    """Lets calls through in order of urgency, then of arrival, as its windows allow."""
+    """Lets calls through in order of urgency, then of arrival, as its limits allow."""
 
     def __init__(self, limits: tuple[Limit, ...]) -> None:
-        self._windows = [_Window(limit) for limit in limits]
-        self._closed_until = 0.0
+        self._limits = limits
+        self._ended: deque[float] = deque()
+        """When calls ended, as long as a limit still counts them."""
         self._under_way = 0
+        self._closed_until = 0.0
         self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
         self._arrivals = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
     def is_idle(self) -> bool:
         """Whether nothing here has to be remembered."""
-        now = asyncio.get_running_loop().time()
-        is_open = now >= self._closed_until and all(window.is_empty(now) for window in self._windows)
-        return is_open and not self._under_way and not self._waiting
+        now = self._drop_old()
+        return now >= self._closed_until and not self._ended and not self._under_way and not self._waiting
 
     @asynccontextmanager
     async def slot(self, urgency: Urgency) -> AsyncIterator[None]:
@@ -126,8 +96,7 @@ class _Gate:
     def _leave(self, *, counts: bool) -> None:
         self._under_way -= 1
         if counts:
-            for window in self._windows:
-                window.end(asyncio.get_running_loop().time())
+            self._ended.append(asyncio.get_running_loop().time())
         self._admit()
 
     def close_for(self, seconds: float) -> None:
@@ -136,9 +105,26 @@ class _Gate:
         self._admit()
 
     def _wait(self, urgency: Urgency) -> float:
+        """Seconds until a call may begin; infinity if that depends on calls under way."""
+        now = self._drop_old()
+        wait = self._closed_until - now
+        for limit in self._limits:
+            counted = [end for end in self._ended if end > now - limit.seconds]
+            room = limit.calls - (0 if urgency.waits else limit.kept)
+            excess = self._under_way + len(counted) - room + 1
+            if excess > len(counted):
+                return float("inf")
+            if excess > 0:
+                wait = max(wait, counted[excess - 1] + limit.seconds - now)
+        return wait
+
+    def _drop_old(self) -> float:
+        """Forget the calls that no limit counts any more; returns the time."""
         now = asyncio.get_running_loop().time()
-        waits = (window.wait(now, self._under_way, urgency) for window in self._windows)
-        return max((self._closed_until - now, *waits))
+        longest = max((limit.seconds for limit in self._limits), default=0.0)
+        while self._ended and self._ended[0] <= now - longest:
+            self._ended.popleft()
+        return now
 
     def _admit(self) -> None:
         """Let in whoever may pass now, and come back when the next one may."""
@@ -208,7 +194,7 @@ class RateLimiter(BaseRateLimiter[Urgency]):
     def _gate(self, chat: str) -> _Gate:
         if chat not in self._chats:
             if len(self._chats) >= _IDLE_GATES:
-                self._chats = {name: gate for name, gate in self._chats.items() if not gate.is_idle}
+                self._chats = {name: gate for name, gate in self._chats.items() if not gate.is_idle()}
             limits = GROUP if chat.startswith(("-", "@")) else PRIVATE_CHAT
             self._chats[chat] = _Gate(limits if self._limits else ())
         return self._chats[chat]

@@ -88,7 +88,7 @@ class RecordingTelegram(BaseRequest):
         return 200, json.dumps({"ok": True, "result": message}).encode()
 
 
-def delivery(telegram: RecordingTelegram) -> Sender:
+def sender(telegram: RecordingTelegram) -> Sender:
     bot: ExtBot[Urgency] = ExtBot("1:token", request=telegram, get_updates_request=telegram, rate_limiter=RateLimiter())
     return Sender(bot)
 
@@ -98,7 +98,7 @@ LIKE = ((Button("👍", "up:1"),),)
 
 async def test_an_edit_that_would_change_nothing_is_never_sent() -> None:
     telegram = RecordingTelegram()
-    messages = delivery(telegram)
+    messages = sender(telegram)
     message_id = await messages.send(Address(chat_id=1), "✍️ …")
     await messages.edit(1, message_id, "✍️ …")
     await messages.edit(1, message_id, "tea", LIKE)
@@ -109,7 +109,7 @@ async def test_an_edit_that_would_change_nothing_is_never_sent() -> None:
 
 async def test_markdown_is_shown_as_spans_and_a_footer_is_left_alone() -> None:
     telegram = RecordingTelegram()
-    await delivery(telegram).edit_markdown(1, 7, "**tea** [click](http://evil.example)", "AI_generated_ · #1")
+    await sender(telegram).edit_markdown(1, 7, "**tea** [click](http://evil.example)", "AI_generated_ · #1")
     ((_, sent),) = telegram.calls
     assert sent["text"] == "tea click\n\nAI_generated_ · #1"
     assert [(span["type"], span["length"]) for span in json.loads(str(sent["entities"]))] == [("bold", 3)]
@@ -118,14 +118,14 @@ async def test_markdown_is_shown_as_spans_and_a_footer_is_left_alone() -> None:
 
 async def test_markup_that_telegram_refuses_is_shown_as_plain_text() -> None:
     telegram = RecordingTelegram(refuses_markup=True)
-    await delivery(telegram).edit_markdown(1, 7, "**tea**", "label")
+    await sender(telegram).edit_markdown(1, 7, "**tea**", "label")
     assert [sent["text"] for _, sent in telegram.calls] == ["tea\n\nlabel", "**tea**\n\nlabel"]
 
 
 @pytest.mark.parametrize("body", ["***", "- " * 1500])
 async def test_a_text_that_is_all_marks_is_shown_as_it_stands(body: str) -> None:
     telegram = RecordingTelegram()
-    await delivery(telegram).edit_markdown(1, 7, body, "label")
+    await sender(telegram).edit_markdown(1, 7, body, "label")
     assert str(telegram.calls[-1][1]["text"]).endswith("\n\nlabel")
     assert len(str(telegram.calls[-1][1]["text"])) <= 4096
 
@@ -136,7 +136,7 @@ def an_offer(body: str) -> Offer:
 
 async def test_offers_carry_spans_a_footer_and_buttons_and_nothing_of_them_is_kept() -> None:
     telegram = RecordingTelegram()
-    await delivery(telegram).offer("7", [an_offer("**tea** time"), an_offer("- " * 1500)], "Look here")
+    await sender(telegram).offer("7", [an_offer("**tea** time"), an_offer("- " * 1500)], "Look here")
     ((endpoint, sent),) = telegram.calls
     first, second = json.loads(str(sent["results"]))
     content = first["input_message_content"]
@@ -152,7 +152,7 @@ async def test_offers_carry_spans_a_footer_and_buttons_and_nothing_of_them_is_ke
 
 async def test_offers_whose_markup_telegram_refuses_are_offered_as_plain_text() -> None:
     telegram = RecordingTelegram(refuses_markup=True)
-    await delivery(telegram).offer("7", [an_offer("**tea**")])
+    await sender(telegram).offer("7", [an_offer("**tea**")])
     _, (_, sent) = telegram.calls
     (result,) = json.loads(str(sent["results"]))
     assert result["input_message_content"]["message_text"] == "**tea**\n\nlabel · #1" and "button" not in sent
