@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from telegram import Bot, CallbackQuery, MaybeInaccessibleMessage, Message, Update
+from telegram import Bot, CallbackQuery, MaybeInaccessibleMessage, Message, Update, User
 from telegram.error import TelegramError
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
@@ -88,15 +88,7 @@ def incoming(update: Update, bot: Bot) -> Incoming | None:
         replied = None  # every first message in a topic replies to the notice of its opening
     return Incoming(
         bot=bot,
-        request=Request(
-            update_id=update.update_id,
-            person_id=person.id,
-            chat_id=message.chat_id,
-            message_id=message.message_id,
-            language=language_of(person.language_code),
-            choices=current_choices(),
-            thread_id=_topic_of(message),
-        ),
+        request=_request(update, person, message),
         text=message.text or "",
         is_private=message.chat.type == "private",
         is_forwarded=message.forward_origin is not None,
@@ -130,17 +122,8 @@ def button(pattern: str, handle: Callable[[Press], Awaitable[object]]) -> Handle
             return
         if query.message is None:
             raise Refusal("generation-unknown")
-        by = Request(
-            update_id=update.update_id,
-            person_id=query.from_user.id,
-            chat_id=query.message.chat.id,
-            message_id=query.message.message_id,
-            language=language_of(query.from_user.language_code),
-            choices=current_choices(),
-            thread_id=_topic_of(query.message),
-        )
         name, *values = query.data.split(":")
-        await handle(Press(query, by, name, tuple(values)))
+        await handle(Press(query, _request(update, query.from_user, query.message), name, tuple(values)))
 
     return CallbackQueryHandler(on_press, pattern=pattern)
 
@@ -192,6 +175,18 @@ def without_mention(username: str, text: str) -> tuple[str, bool]:
     mention = f"@{username}"
     at = text.lower().find(mention.lower())
     return (text, False) if at < 0 else (f"{text[:at]}{text[at + len(mention) :]}", True)
+
+
+def _request(update: Update, person: User, message: MaybeInaccessibleMessage) -> Request:
+    return Request(
+        update_id=update.update_id,
+        person_id=person.id,
+        chat_id=message.chat.id,
+        message_id=message.message_id,
+        language=language_of(person.language_code),
+        choices=current_choices(),
+        thread_id=_topic_of(message),
+    )
 
 
 def _topic_of(message: MaybeInaccessibleMessage) -> int | None:

@@ -46,8 +46,7 @@ class AdminOnly:
         """A handler for a command; `run` returns the detail for the audit, or None where it only looks."""
 
         async def on_command(message: Incoming) -> None:
-            if not self.is_admin(message.request.person_id):
-                raise Refusal("admin-only")
+            self.check(message.request.person_id)
             if not message.is_private:
                 raise Refusal("admin-private")
             if message.is_forwarded:
@@ -58,9 +57,10 @@ class AdminOnly:
 
         return command(name, on_command)
 
-    def is_admin(self, person_id: int) -> bool:
-        """Whether a person is an admin."""
-        return person_id in self.admin_ids
+    def check(self, person_id: int) -> None:
+        """Raise a Refusal for everybody but admins."""
+        if person_id not in self.admin_ids:
+            raise Refusal("admin-only")
 
     async def record(self, person_id: int, action: str, detail: str, *, is_nameless: bool = False) -> None:
         """Append to the audit what somebody has done."""
@@ -136,8 +136,7 @@ class AdminHandlers:
         await ask_first(self.sender, self.confirmations, message, do, "rollback-confirm", leaves=leaves, comes=comes)
 
     async def _undo(self, press: Press) -> None:
-        if not self.admin_only.is_admin(press.by.person_id):
-            raise Refusal("admin-only")
+        self.admin_only.check(press.by.person_id)
         (version,) = press.values
         serving = await self.versions.undo(version)
         await press.toast("rollback-done", show_alert=True, version=serving)

@@ -92,8 +92,7 @@ class PrivacyHandlers:
         await answer(self.sender, message, text)
 
     async def _decide(self, press: Press) -> None:
-        if not self.admin_only.is_admin(press.by.person_id):
-            raise Refusal("admin-only")
+        self.admin_only.check(press.by.person_id)
         shows, generation = press.name == "clear", press.generation
         await self.reports.decide(generation, shows=shows)
         await self.admin_only.record(press.by.person_id, press.name, f"#{generation}")
