@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.common.metrics import BotMetrics
-from bot.common.settings import WritingSettings
+from bot.common.settings import OfflineSettings
 from bot.common.timing import Timing
 from bot.generation.preferences import read_choices
 from bot.learning import preference_sync
@@ -70,7 +70,7 @@ async def sync(db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch) ->
         engine=engine,  # type: ignore[arg-type]
         metrics=BotMetrics(),
         name="house",
-        settings=WritingSettings(best_of=8, tenure_days=0),
+        settings=OfflineSettings(best_of=8, tenure_days=0),
         timing=Timing(taste_quiet=QUIET, taste_longest=LONGEST),
     )
     made.start()
