@@ -81,6 +81,22 @@ class ComparisonPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """One request; with the same seed every model is asked the same."""
+
+    asked: Asked
+    messages: tuple[Message, ...]
+    seed: int
+    half: int
+    """`RATED` or `UNRATED`."""
+
+    @property
+    def language(self) -> Language:
+        """The language to answer in."""
+        return "zh" if language_of_topic(self.asked.topic) == "zh" else "en"
+
+
+@dataclass(frozen=True, slots=True)
 class Speed:
     """How fast texts came, by the clock."""
 
@@ -187,64 +203,52 @@ def _kinds_of(model: str) -> tuple[str, ...]:
     return CORPORA[model].kinds if model in CORPORA else TOPIC_KINDS
 
 
-class _Progress:
-    """Tells what is being done, and which share of everything is done."""
-
-    def __init__(self, tell: Callable[[str, float], None], steps: int) -> None:
-        self._tell, self._steps, self._done, self._words = tell, steps, -1, ""
-
-    def begin(self, words: str) -> None:
-        self._words = words
-        self._done += 1
-        self.within(0.0)
-
-    def within(self, share: float) -> None:
-        self._tell(self._words, (self._done + share) / self._steps)
-
-
-async def compare(plan: ComparisonPlan, tell: Callable[[str, float], None]) -> tuple[list["Ask"], list[ModelResult]]:
+async def compare(plan: ComparisonPlan, tell: Callable[[str, float], None]) -> tuple[list[Ask], list[ModelResult]]:
     """The common asks, and a row for each model; the last is the grammar's.
 
     Raises:
         StartError: a model cannot be loaded; told before anything long begins.
         EngineError: an engine, or the measure of fluency, broke off.
     """
-    progress = _Progress(tell, len(plan.models) * (3 + 3 * plan.nights))
+    steps, begun = len(plan.models) * (3 + 3 * plan.nights), count()
+
+    def begin(words: str) -> OnShare:
+        step = next(begun)
+        tell(words, step / steps)
+        return lambda share: tell(words, (step + share) / steps)
+
     asks = make_asks(plan.kind, plan.texts, Random(f"asks {plan.seed}"), halves=(RATED, UNRATED))
     with TemporaryDirectory(prefix="ovation-") as name:
         folder = Path(name)
         for model in plan.models[1:]:  # the first is loaded at once anyway
-            progress.begin(f"Loading {model} …")
+            begin(f"Loading {model} …")
             async with engine_for(model, folder):
                 pass
-        rows = [await _run_model(plan, model, asks, folder / str(n), progress) for n, model in enumerate(plan.models)]
-    progress.begin("Measuring …")
+        rows = [await _run_model(plan, model, asks, folder / str(n), begin) for n, model in enumerate(plan.models)]
+    begin("Measuring …")
     rows.append((ModelResult(model=GRAMMAR), [by_grammar(asks, Random(f"grammar {plan.seed}"))]))
     return asks, await _evaluate(plan, asks, rows)
 
 
 async def _run_model(
-    plan: ComparisonPlan, model: str, asks: Sequence["Ask"], folder: Path, progress: _Progress
+    plan: ComparisonPlan, model: str, asks: Sequence[Ask], folder: Path, begin: Callable[[str], OnShare]
 ) -> tuple[ModelResult, list[Texts]]:
     """A row without what is measured on texts, and the texts before the first night and after each."""
     async with engine_for(model, folder / "versions") as client:
         base = await client.find_base(model)
-        loop = LearningLoop(model, base, client, folder)
-        progress.begin(f"{model} writes …")
+        loop = LearningLoop(plan, model, base, client, folder)
+        writing = begin(f"{model} writes …")
         await complete(client, base, asks[:_WARMING], plan.kind)
         _, alone = await complete(client, base, asks[:_ALONE], plan.kind, at_once=1)
-        texts, together = await complete(client, base, asks, plan.kind, on_done=progress.within)
-        progress.begin(f"{model}: what could be had …")
-        reachable = await _reachable(plan, asks, client, base, progress.within)
+        texts, together = await complete(client, base, asks, plan.kind, on_done=writing)
+        reachable = await _reachable(plan, asks, client, base, begin(f"{model}: what could be had …"))
         written, nights = [texts], list[Night]()
         for night in range(1, plan.nights + 1):
-            progress.begin(f"{model}: evening {night} of {plan.nights} …")
-            await loop.evening(plan.kind, plan.taste, texts=plan.ratings, seed=plan.seed, on_done=progress.within)
-            progress.begin(f"{model}: night {night} of {plan.nights} …")
-            nights.append(await loop.night(seed=plan.seed, on_done=progress.within))
-            progress.begin(f"{model}: after night {night} …")
+            await loop.evening(begin(f"{model}: evening {night} of {plan.nights} …"))
+            nights.append(await loop.night(begin(f"{model}: night {night} of {plan.nights} …")))
+            writing = begin(f"{model}: after night {night} …")
             if nights[-1].has_passed:
-                texts, _ = await complete(client, loop.version, asks, plan.kind, on_done=progress.within)
+                texts, _ = await complete(client, loop.version, asks, plan.kind, on_done=writing)
             written.append(texts)
     result = ModelResult(
         model=model, size=size_of(model), alone=alone, together=together, reachable=reachable, nights=tuple(nights)
@@ -253,7 +257,7 @@ async def _run_model(
 
 
 async def _reachable(
-    plan: ComparisonPlan, asks: Sequence["Ask"], client: EngineClient, base: str, on_done: OnShare
+    plan: ComparisonPlan, asks: Sequence[Ask], client: EngineClient, base: str, on_done: OnShare
 ) -> float:
     chance = Random(f"reachable {plan.seed}")
     halves = {ask.asked.topic: ask.half for ask in asks}
@@ -264,7 +268,7 @@ async def _reachable(
 
 
 async def _evaluate(
-    plan: ComparisonPlan, asks: Sequence["Ask"], rows: Sequence[tuple[ModelResult, Sequence[Texts]]]
+    plan: ComparisonPlan, asks: Sequence[Ask], rows: Sequence[tuple[ModelResult, Sequence[Texts]]]
 ) -> list[ModelResult]:
     """Measure all texts at once, for diversity is taken over as many words in each row."""
     versions = list(dict.fromkeys(texts for _, written in rows for texts in written))
@@ -281,22 +285,6 @@ async def _evaluate(
         return Evaluation(texts, liking(plan.taste, asks, texts), measured)
 
     return [replace(row, shown=tuple(evaluation(row.model, texts) for texts in written)) for row, written in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request; with the same seed every model is asked the same."""
-
-    asked: Asked
-    messages: tuple[Message, ...]
-    seed: int
-    half: int
-    """`RATED` or `UNRATED`."""
-
-    @property
-    def language(self) -> Language:
-        """The language to answer in."""
-        return "zh" if language_of_topic(self.asked.topic) == "zh" else "en"
 
 
 def make_asks(kind: Kind, number: int, chance: Random, *, halves: Sequence[int]) -> list[Ask]:
@@ -364,10 +352,11 @@ class LearningLoop:
     All parts are the real ones but the people.
     """
 
-    def __init__(self, model: str, base: str, client: EngineClient, folder: Path) -> None:
+    def __init__(self, plan: ComparisonPlan, model: str, base: str, client: EngineClient, folder: Path) -> None:
         """`folder` holds the runs; the engine loads versions from `folder/versions`."""
         self.version = base
         """What serves."""
+        self._plan = plan
         self._model = model
         self._client = client
         self._folder = folder
@@ -375,18 +364,17 @@ class LearningLoop:
         self._rows: list[RatedGeneration] = []
         self._nights = 0
 
-    async def evening(
-        self, kind: Kind, taste: Taste, *, texts: int, seed: int, on_done: OnShare = lambda _: None
-    ) -> None:
-        """People ask the version that serves for so many texts, and rate each.
+    async def evening(self, on_done: OnShare = lambda _: None) -> None:
+        """People ask the version that serves for texts, and rate each.
 
         Raises:
             EngineError: the engine does not answer.
         """
+        kind, taste, seed = self._plan.kind, self._plan.taste, self._plan.seed
         chance = Random(f"{taste.name} {seed} {self._nights}")
         people = [Person(number, f"Person {number}") for number in range(PEOPLE)]
         raters = make_raters(people, taste, TALKATIVE, str(seed))
-        asks = make_asks(kind, texts, chance, halves=(RATED,))
+        asks = make_asks(kind, self._plan.ratings, chance, halves=(RATED,))
         written, _ = await complete(self._client, self.version, asks, kind, on_done=on_done)
         for place, (ask, text) in enumerate(zip(asks, written, strict=True)):
             rater = chance.choice(raters)
@@ -397,7 +385,7 @@ class LearningLoop:
             )  # fmt: skip
             self._rows.append(row)
 
-    async def night(self, *, seed: int, on_done: OnShare = lambda _: None) -> Night:
+    async def night(self, on_done: OnShare = lambda _: None) -> Night:
         """The trainer's run on all ratings so far; what passes serves from now on.
 
         Raises:
@@ -406,7 +394,7 @@ class LearningLoop:
         self._nights += 1
         folder = self._folder / f"run{self._nights}"
         folder.mkdir(parents=True)
-        write_config(folder, run_config(self._model, champion=self._champion, seed=seed))
+        write_config(folder, run_config(self._model, champion=self._champion, seed=self._plan.seed))
         try:
             report = await train(folder, dump_dataset(self._rows), on_progress=lambda step: on_done(share_done(step)))
         except (MemoryError, RunError) as error:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from engine.errors import RunError
 from engine.runs.config import read_config
 from engine.runs.run_dir import ADAPTER_FOLDER, Reason, RunReport
 
-PLAN = plan_for(["starter"], kind="slogan", taste="lively")
+PLAN = replace(plan_for(["starter"], kind="slogan", taste="lively"), ratings=10)
 
 
 class Server:
@@ -62,11 +63,11 @@ async def test_what_has_passed_serves_and_learns_on_and_what_has_not_does_not(
 
     monkeypatch.setattr("bot.cli.comparison.train", train)
     at, client = server
-    loop = LearningLoop("starter", "starter", client, tmp_path / "0")
+    loop = LearningLoop(PLAN, "starter", "starter", client, tmp_path / "0")
     nights = []
     for _ in range(4):
-        await loop.evening(PLAN.kind, PLAN.taste, texts=10, seed=1)
-        nights.append(await loop.night(seed=1))
+        await loop.evening()
+        nights.append(await loop.night())
     assert [(night.reason, night.has_passed) for night in nights] == [
         ("better", True), ("kl", False), ("failed", False), ("better", True),
     ]  # fmt: skip
