@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from engine.api.types import Sampling
-from engine.inference import llama_forward
 from engine.inference.kv_cache import RowsCache
 from engine.inference.watermark import CONTEXT_TOKENS, Watermark
 from engine.models.family import ORDINARY, ModelFamily
+from engine.models.layers import LlamaForward, has_llama_forward
 
 NOT_FINITE = -1
 """Drawn in place of a token where the row's logits hold NaN or infinity."""
@@ -90,8 +90,8 @@ class Batch:
         parameters = inspect.signature(model.forward).parameters
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._takes_positions = "position_ids" in parameters
-        self._is_replaced = llama_forward.can_replace(model)
-        self._llama_forward: llama_forward.Forward | None = None
+        self._is_llama = has_llama_forward(model)
+        self._llama_forward: LlamaForward | None = None  # with the first step, when the adapter is active
         self.rows: list[Row] = []
 
     @torch.inference_mode()
@@ -153,8 +153,8 @@ class Batch:
         hidden = columns < padding if min(lengths) < len(columns) else None  # (rows, all columns)
         positions = (columns[-new:] - padding).clamp(min=0)  # (rows, new columns)
         ids = ids.to(self._device)
-        if self._is_replaced:
-            self._llama_forward = self._llama_forward or llama_forward.Forward(self._model)
+        if self._is_llama:
+            self._llama_forward = self._llama_forward or LlamaForward(self._model)
             return self._llama_forward(ids, positions, hidden, cache)
         inputs: dict[str, Tensor] = {}
         if hidden is not None:

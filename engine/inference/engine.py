@@ -306,6 +306,7 @@ class Engine:
     def _fail_all(self) -> None:
         """The thread has ended. Called on the loop, so no request can slip in between the end and this."""
         self.ended.set()
+        self._worker.fail_calls()
         error = EngineUnavailable("The engine stopped before the answer was complete; ask again.")
         self._deliver([Progress(job, error=error) for job in self._streams])
 
@@ -342,6 +343,9 @@ class TextStream:
         self.job = job
         self.timer: asyncio.TimerHandle | None = None
         """What will end it, if it has a deadline."""
+        self.first_text_seconds: float | None = None
+        """From submission to the first text; None if there was none."""
+        self._submitted_at = asyncio.get_running_loop().time()
         self._started = asyncio.Event()
         self._error: EngineError | None = None
         self._pieces: list[str] = []
@@ -406,6 +410,8 @@ class TextStream:
             self.timer.cancel()
         if progress.text:
             self._pieces.append(progress.text)
+            if self.first_text_seconds is None:
+                self.first_text_seconds = now - self._submitted_at
         if (self._pieces and now >= self._woken_at + pause_seconds) or progress.is_last:
             self._woken_at = now
             self._wake.set()

@@ -8,6 +8,7 @@ many rows as there were may be written at once; from then on one more every `_RE
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -280,8 +281,8 @@ class _Call(Generic[T]):
 class Worker(threading.Thread):
     """Runs rounds from `start_on` to `stop`; a daemon, so that a model that hangs cannot keep the process alive.
 
-    Calls are taken between rounds. On the event loop, `report` gets each round's progress, and `ended` is called after
-    the last.
+    Calls, which come from the event loop, are taken between rounds. There `report` gets each round's progress, and
+    `ended` is called after the last.
     """
 
     def __init__(
@@ -293,8 +294,7 @@ class Worker(threading.Thread):
         self._ended = ended
         self._inbox: SimpleQueue[_Call[Any] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closing = threading.Lock()
-        self._is_closed = False
+        self._has_ended = False
         self.busy_since: float | None = None
         """When the thread began what it does now, on `time.monotonic`; None while it waits. Only the thread sets it."""
 
@@ -306,10 +306,9 @@ class Worker(threading.Thread):
     def call(self, task: Callable[[Scheduler], T]) -> "Future[T]":
         """Run a task between two rounds; the future gives its result, or its EngineError."""
         call = _Call(task)
-        with self._closing:
-            self._inbox.put(call)
-            if self._is_closed:
-                self._fail_inbox()
+        self._inbox.put(call)
+        if self._has_ended:
+            self.fail_calls()
         return call.future
 
     def stop(self) -> None:
@@ -322,10 +321,7 @@ class Worker(threading.Thread):
             while self._run_calls():
                 self._tell(self._report, self._scheduler.run_round())
         finally:
-            with self._closing:
-                self._is_closed = True
-                self._scheduler.reader.fail_all()
-                self._fail_inbox()
+            self._scheduler.reader.fail_all()
             self._tell(self._ended)
 
     def _run_calls(self) -> bool:
@@ -343,11 +339,15 @@ class Worker(threading.Thread):
         self.busy_since = time.monotonic()
         return True
 
-    def _fail_inbox(self) -> None:
-        while not self._inbox.empty():
-            call = self._inbox.get()
-            if call is not None and call.future.set_running_or_notify_cancel():
-                call.future.set_exception(EngineUnavailable("The engine has stopped; start it again."))
+    def fail_calls(self) -> None:
+        """Fail what came too late, now and from now on: the thread has ended, or hangs and is to end."""
+        self._has_ended = True
+        with contextlib.suppress(Empty):
+            while True:
+                call = self._inbox.get_nowait()
+                if call is not None and call.future.set_running_or_notify_cancel():
+                    call.future.set_exception(EngineUnavailable("The engine has stopped; start it again."))
+        self.stop()
 
     def _tell(self, listener: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None, "the thread starts in start_on"

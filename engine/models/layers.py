@@ -1,5 +1,5 @@
-"""What makes a model's layers cheap to serve: attention of one query a row, and linear layers that are packed for the
-CPU's matrix kernels or in eight bits. Only for inference: the linear layers have no gradient.
+"""What makes a model cheap to serve: attention of one query a row, linear layers that are packed for the CPU's matrix
+kernels or in eight bits, and the forward pass of Llama's shape written out. Only for inference: nothing has a gradient.
 """
 
 from collections.abc import Callable
@@ -7,12 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 from transformers import AttentionInterface, PreTrainedModel
+from transformers.cache_utils import Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.pytorch_utils import Conv1D
 
 _ATTENTION = "ovation"
+_LLAMA_SHAPED = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 _PACKED_FOR_ROWS = 64
 """The batch that the packing is best for; any other works."""
 _INT8_MAX = 127
@@ -21,6 +24,8 @@ _SMALLEST_SCALE = 1e-12
 _CUDA_ROWS = 32
 """cuBLAS multiplies int8 matrices of more than 16 rows only."""
 
+_Operation = Callable[[Tensor], Tensor]
+
 
 def use_fast_attention(model: PreTrainedModel) -> None:
     """Let a model on the CPU compute `attend`, if it would use PyTorch's own attention."""
@@ -28,11 +33,6 @@ def use_fast_attention(model: PreTrainedModel) -> None:
         AttentionInterface.register(_ATTENTION, attend)
         AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
         model.set_attn_implementation(_ATTENTION)
-
-
-def uses_fast_attention(model: PreTrainedModel) -> bool:
-    """Whether `use_fast_attention` has taken effect."""
-    return bool(model.config._attn_implementation == _ATTENTION)
 
 
 def attend(
@@ -153,7 +153,7 @@ class Int8Linear(_ServedLinear):
         rows, scales = _quantize(input.reshape(-1, self.in_features))
         needed = len(rows)
         if rows.is_cuda and needed < _CUDA_ROWS:
-            rows = nn.functional.pad(rows, (0, 0, 0, _CUDA_ROWS - needed))
+            rows = F.pad(rows, (0, 0, 0, _CUDA_ROWS - needed))
         sums = torch._int_mm(rows, self.quantized.t())[:needed]
         output = (sums * scales * self.scales.t()).to(input.dtype).view(*input.shape[:-1], self.out_features)
         return output if self.bias is None else output + self.bias
@@ -176,3 +176,115 @@ def _quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
     """(rows, columns) -> int8 of the same shape and float32 scales (rows, 1)."""
     scales = rows.abs().amax(dim=-1, keepdim=True).float().clamp(min=_SMALLEST_SCALE) / _INT8_MAX
     return (rows / scales).round().to(torch.int8), scales
+
+
+def has_llama_forward(model: PreTrainedModel) -> bool:
+    """Whether a `LlamaForward` does for this model what its own forward would do: not on GPUs, nor for other shapes."""
+    config = model.config
+    return (
+        type(model).__name__ in _LLAMA_SHAPED
+        and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
+        and getattr(config, "sliding_window", None) is None
+        and getattr(config, "hidden_act", None) == "silu"
+        and config._attn_implementation == _ATTENTION
+    )
+
+
+class LlamaForward:
+    """The forward pass of Llama, Mistral, Qwen2 and Qwen3 with PEFT's LoRA: the same numbers as by transformers' own,
+    which spends most of a small model's step in Python, on masks, wrappers and a norm of seven operations.
+
+    It is the model as it is now, its active adapter included; make another one when that changes.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        body: Any = model.model
+        self._embed, self._rotary = body.embed_tokens, body.rotary_emb
+        self._layers = [_LlamaLayer(layer, number) for number, layer in enumerate(body.layers)]
+        self._norm, self._head = _norm(body.norm), _projection(model.lm_head)
+
+    def __call__(self, ids: Tensor, positions: Tensor, hidden: Tensor | None, cache: Cache) -> Tensor:
+        """Read new tokens into `cache`; returns the logits (rows, vocab) after the last.
+
+        `ids` and `positions` are (rows, new columns); `hidden` is (rows, all columns), True where a row has no token,
+        or None if each has one everywhere. The cache is empty, or one column is new.
+        """
+        states = self._embed(ids)  # (rows, new columns, features)
+        cos, sin = self._rotary(states, position_ids=positions)  # (rows, new columns, head_dim)
+        half = sin.shape[-1] // 2
+        cos, sin = cos.unsqueeze(1), torch.cat((-sin[..., :half], sin[..., half:]), dim=-1).unsqueeze(1)
+        bias = None if hidden is None else _bias(hidden, ids.shape[1], states)
+        for layer in self._layers:
+            states = layer(states, cos, sin, bias, cache)
+        return self._head(self._norm(states[:, -1]))
+
+
+def _bias(hidden: Tensor, new: int, states: Tensor) -> Tensor:
+    """What is added to the scores: (rows, 1, new columns, columns), 0 where a token sees a column.
+
+    A column without a token sees itself, for its numbers must be finite.
+    """
+    unseen = hidden[:, None, None]
+    if new > 1:
+        later = torch.ones(new, new, dtype=torch.bool, device=hidden.device).triu(diagonal=1)
+        unseen = (unseen | later) & ~torch.eye(new, dtype=torch.bool, device=hidden.device)
+    return states.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)
+
+
+class _LlamaLayer:
+    """Attention and feed-forward network of one layer."""
+
+    def __init__(self, layer: Any, number: int) -> None:  # noqa: ANN401 - a module of transformers
+        mixer, network = layer.self_attn, layer.mlp
+        self._before, self._between = _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
+        self._query, self._key, self._value = map(_projection, (mixer.q_proj, mixer.k_proj, mixer.v_proj))
+        self._out = _projection(mixer.o_proj)
+        self._norm_query = _norm(mixer.q_norm) if hasattr(mixer, "q_norm") else None
+        self._norm_key = _norm(mixer.k_norm) if hasattr(mixer, "k_norm") else None
+        self._gate, self._up, self._down = map(_projection, (network.gate_proj, network.up_proj, network.down_proj))
+        self._width, self._scaling, self._mixer, self._number = mixer.head_dim, mixer.scaling, mixer, number
+
+    def __call__(self, states: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None, cache: Cache) -> Tensor:
+        """(rows, new columns, features), the same back; `cos` and signed `sin` are (rows, 1, new columns, head_dim)."""
+        normed = self._before(states)
+        heads = (*states.shape[:2], -1, self._width)
+        query, key = self._query(normed).view(heads), self._key(normed).view(heads)
+        if self._norm_query is not None and self._norm_key is not None:
+            query, key = self._norm_query(query), self._norm_key(key)
+        query, key = _rotated(query.transpose(1, 2), cos, sin), _rotated(key.transpose(1, 2), cos, sin)
+        key, value = cache.update(key, self._value(normed).view(heads).transpose(1, 2), self._number)
+        mixed, _ = attend(self._mixer, query, key, value, bias, scaling=self._scaling)
+        states = states + self._out(mixed.flatten(2))
+        normed = self._between(states)
+        return states + self._down(F.silu(self._gate(normed)).mul_(self._up(normed)))
+
+
+def _rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding (RoFormer, arXiv 2104.09864, equation 34) of (rows, heads, new columns, head_dim)."""
+    return heads * cos + heads.roll(heads.shape[-1] // 2, dims=-1) * sin
+
+
+def _norm(layer: Any) -> _Operation:  # noqa: ANN401 - a module of transformers
+    weight, shape, epsilon = layer.weight, layer.weight.shape, layer.variance_epsilon
+    return lambda states: torch.rms_norm(states, shape, weight, epsilon)
+
+
+def _projection(layer: Any) -> _Operation:  # noqa: ANN401 - linear, or PEFT's LoRA around a linear
+    """(..., in) -> (..., out), with the active adapter in half the operations of PEFT's own forward."""
+    if not hasattr(layer, "lora_A"):
+        plain: _Operation = layer.forward
+        return plain
+    active = [] if layer._disable_adapters else [name for name in layer._active_adapter if name in layer.lora_A]
+    if any(layer.use_dora.get(name) for name in active):
+        peft: _Operation = layer.forward
+        return peft
+    operation = _projection(layer.base_layer)
+    for name in active:
+        operation = _adapted(operation, layer.lora_A[name], layer.lora_B[name], layer.scaling[name])
+    return operation
+
+
+def _adapted(base: _Operation, down: nn.Linear, up: nn.Linear, scaling: float) -> _Operation:
+    """W x + scaling B A x (LoRA, arXiv 2106.09685, equation 3)."""
+    a, b = down.weight.t(), up.weight.t() * scaling
+    return lambda states: base(states).add_((states @ a) @ b)

@@ -3,10 +3,12 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -14,29 +16,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from engine.api.protocol import (
-    SSE_DONE,
-    SSE_WORKING,
-    ChatRequest,
-    Completion,
-    LoadRequest,
-    TasteRequest,
-    TextRequest,
-    UnloadRequest,
-    Usage,
-    error_object,
-    fit_object,
-    moderation_object,
-    parse,
-    parse_timeout,
-    sse,
-    sse_queued,
-)
+from engine.api import protocol
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
 from engine.inference.engine import Engine, TextStream
 from engine.models.guard import Guard
 from engine.runs.versions import locate
-from engine.server.metrics import CONTENT_TYPE, Metrics
 
 MAX_BODY_BYTES = 4 << 20
 MAX_TASTE_BYTES = 32 << 20
@@ -49,6 +33,7 @@ QUEUE_UPDATES_PER_SECOND = 100
 
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; nobody reads it."""
+_FIRST_TOKEN_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
 def build_app(engine: Engine, *, versions_dir: Path | None, guard: Guard | None = None) -> Starlette:
@@ -81,14 +66,14 @@ class _Api:
         self._guard = guard
         self._judging = asyncio.Lock()
         self._versions_dir = versions_dir
-        self._metrics = Metrics(engine)
+        self._metrics = _Metrics(engine)
         self._started_at = int(time.time())
 
     async def chat(self, request: Request) -> Response:
-        timeout_seconds = parse_timeout(request.headers.get("X-Server-Timeout"))
-        asked = parse(await _body(request), ChatRequest)
+        timeout_seconds = protocol.parse_timeout(request.headers.get("X-Server-Timeout"))
+        asked = protocol.parse(await _body(request), protocol.ChatRequest)
         try:
-            generation = self._engine.submit(
+            stream = self._engine.submit(
                 asked.conversation(),
                 asked.sampling(),
                 model=asked.model,
@@ -100,11 +85,11 @@ class _Api:
         except EngineBusy:
             self._metrics.rejected.inc()
             raise
-        answer = _Answer(self._engine, generation, asked, self._metrics)
-        return _EventStream(answer) if asked.stream else await answer.whole(request)
+        answer = _Answer(self._engine, stream, asked, self._metrics)
+        return answer if asked.stream else await answer.whole(request)
 
     async def models(self, _: Request) -> Response:
-        base, *_adapters = self._engine.model_names
+        base = self._engine.model_names[0]
         entries = [
             {
                 "id": name,
@@ -120,7 +105,7 @@ class _Api:
         return JSONResponse({"object": "list", "data": entries})
 
     async def load(self, request: Request) -> Response:
-        asked = parse(await _body(request), LoadRequest)
+        asked = protocol.parse(await _body(request), protocol.LoadRequest)
         folder = Path(asked.lora_path)
         try:
             if self._versions_dir is not None:
@@ -131,26 +116,27 @@ class _Api:
         return PlainTextResponse(f"Success: LoRA adapter '{asked.lora_name}' added successfully.")
 
     async def unload(self, request: Request) -> Response:
-        asked = parse(await _body(request), UnloadRequest)
+        asked = protocol.parse(await _body(request), protocol.UnloadRequest)
         self._engine.unload_adapter(asked.lora_name)
         return PlainTextResponse(f"Success: LoRA adapter '{asked.lora_name}' removed successfully.")
 
     async def taste(self, request: Request) -> Response:
         body = await _body(request, limit=MAX_TASTE_BYTES)
-        asked = await asyncio.to_thread(parse, body, TasteRequest)  # long enough to hold up streams
+        asked = await asyncio.to_thread(protocol.parse, body, protocol.TasteRequest)  # long enough to hold up streams
         fit = await self._engine.preferences.fit(asked.name, asked.rated_texts(), asked.ratings())
-        return JSONResponse(fit_object(asked.name, fit))
+        return JSONResponse(protocol.fit_object(asked.name, fit))
 
     async def moderations(self, request: Request) -> Response:
-        text = parse(await _body(request), TextRequest).input
+        text = protocol.parse(await _body(request), protocol.TextRequest).input
         if self._guard is None:
             raise RequestError("This server has no guard model: start it with --guard.", status=HTTPStatus.NOT_FOUND)
         async with self._judging:
             found = await asyncio.to_thread(self._guard.judge, text)
-        return JSONResponse(moderation_object(self._guard.name, found))
+        return JSONResponse(protocol.moderation_object(self._guard.name, found))
 
     async def watermark(self, request: Request) -> Response:
-        found = await self._engine.look_for_watermark(parse(await _body(request), TextRequest).input)
+        text = protocol.parse(await _body(request), protocol.TextRequest).input
+        found = await self._engine.look_for_watermark(text)
         return JSONResponse({"tokens": found.tokens, "p_value": found.p_value})
 
     async def health(self, _: Request) -> Response:
@@ -158,7 +144,7 @@ class _Api:
         return JSONResponse({"status": status}, status_code=200 if status == "ok" else 503)
 
     async def metrics(self, _: Request) -> Response:
-        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 async def _body(request: Request, *, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -170,86 +156,117 @@ async def _body(request: Request, *, limit: int = MAX_BODY_BYTES) -> bytes:
     return bytes(body)
 
 
-class _Answer:
-    """One generation on its way to its client, who may leave at any time."""
+class _Answer(StreamingResponse):
+    """One answer on its way to its client, who may leave at any time: streamed, or by `whole` in one piece."""
 
-    def __init__(self, engine: Engine, generation: TextStream, asked: ChatRequest, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, stream: TextStream, asked: protocol.ChatRequest, metrics: "_Metrics") -> None:
+        super().__init__(self._events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
         self._engine = engine
-        self._generation = generation
+        self._stream = stream
         self._includes_usage = asked.includes_usage
-        self._completion = Completion(asked.model)
+        self._completion = protocol.Completion(asked.model)
         self._metrics = metrics
-        self._submitted_at = time.monotonic()
-        self._first_token_seconds: float | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """End the answer however the connection ends, even before the first event."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._end()
 
     async def whole(self, request: Request) -> Response:
         """The answer in one piece."""
         watching = asyncio.create_task(self._cancel_when_left(request))
         try:
-            text = "".join([delta async for delta in self._deltas()])
+            text = "".join([delta async for delta in self._stream.deltas()])
         finally:
             watching.cancel()
-            self.end()
-        reason = self._generation.finish_reason
+            self._end()
+        reason = self._stream.finish_reason
         assert reason is not None, "deltas end with a finish reason or raise"
         return JSONResponse(self._completion.whole(text, reason, self._usage()))
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
+    async def _events(self) -> AsyncGenerator[bytes, None]:
         """The answer as server-sent events; an error after the first event is an event too, and the last."""
-        generation = self._generation
+        engine, stream = self._engine, self._stream
         yield self._completion.first_chunk()
-        while not (await generation.starts_within(self._queue_update_seconds()) or self._engine.is_stuck):
-            yield sse_queued(self._engine.ahead_of(generation))
-        while not (await generation.speaks_within(QUEUE_UPDATE_SECONDS) or self._engine.is_stuck):
-            yield SSE_WORKING
+        while not (
+            await stream.starts_within(max(QUEUE_UPDATE_SECONDS, engine.waiting / QUEUE_UPDATES_PER_SECOND))
+            or engine.is_stuck
+        ):
+            yield protocol.sse_queued(engine.ahead_of(stream))
+        while not (await stream.speaks_within(QUEUE_UPDATE_SECONDS) or engine.is_stuck):
+            yield protocol.SSE_WORKING
         try:
-            async for delta in self._deltas():
+            async for delta in stream.deltas():
                 yield self._completion.text_chunk(delta)
         except EngineError as error:
-            yield sse(error_object(str(error), status=_status_of(error)))
+            yield protocol.sse(protocol.error_object(str(error), status=_status_of(error)))
             return
-        assert generation.finish_reason is not None, "deltas end with a finish reason or raise"
-        yield self._completion.last_chunk(generation.finish_reason, generation.best_of)
+        assert stream.finish_reason is not None, "deltas end with a finish reason or raise"
+        yield self._completion.last_chunk(stream.finish_reason, stream.best_of)
         if self._includes_usage:
             yield self._completion.usage_chunk(self._usage())
-        yield SSE_DONE
+        yield protocol.SSE_DONE
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Free the rows if it is still written, and count the request."""
-        self._generation.cancel()
-        self._metrics.count(self._generation, self._first_token_seconds)
-
-    def _queue_update_seconds(self) -> float:
-        return max(QUEUE_UPDATE_SECONDS, self._engine.waiting / QUEUE_UPDATES_PER_SECOND)
-
-    async def _deltas(self) -> AsyncGenerator[str, None]:
-        async for delta in self._generation.deltas():
-            if self._first_token_seconds is None:
-                self._first_token_seconds = time.monotonic() - self._submitted_at
-            yield delta
+        self._stream.cancel()
+        self._metrics.count(self._stream)
 
     async def _cancel_when_left(self, request: Request) -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        self._generation.cancel()
+        self._stream.cancel()
 
-    def _usage(self) -> Usage:
-        generation = self._generation
-        return Usage(generation.prompt_tokens, generation.completion_tokens, generation.best_of)
+    def _usage(self) -> protocol.Usage:
+        return protocol.Usage(self._stream.prompt_tokens, self._stream.completion_tokens, self._stream.best_of)
 
 
-class _EventStream(StreamingResponse):
-    """A stream that ends its answer however the connection ends, even before the first event."""
+class _Metrics:
+    """Prometheus counters of one server; gauges are read from the engine when asked for."""
 
-    def __init__(self, answer: _Answer) -> None:
-        super().__init__(answer.events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self._answer = answer
+    def __init__(self, engine: Engine) -> None:
+        self.registry = registry = CollectorRegistry()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._answer.end()
+        def counter(name: str, help_: str, *labels: str) -> Counter:
+            return Counter(f"ovation_engine_{name}", help_, labels, registry=registry)
+
+        self._requests = counter("requests", "Finished requests.", "version", "outcome")
+        self._prompt = counter("prompt_tokens", "Tokens read.", "version")
+        self._completion = counter("completion_tokens", "Tokens written.", "version")
+        self._compared = counter("texts_compared", "Texts of which one was chosen by a taste.", "version")
+        self._choices = counter("choices", "Answers that were chosen from several texts.", "version")
+        self.rejected = counter("rejected", "Requests that found the queue full.")
+        self._first_token = Histogram(
+            "ovation_engine_first_token_seconds",
+            "From submission to the first text.",
+            buckets=_FIRST_TOKEN_SECONDS,
+            registry=registry,
+        )
+        for name, help_, read in (
+            ("requests_running", "Requests being written.", lambda: engine.running),
+            ("requests_waiting", "Requests that have no row yet.", lambda: engine.waiting),
+            ("row_limit", "Requests that may be written at once; memory decides.", lambda: engine.row_limit),
+            ("kv_tokens_reserved", "Tokens' keys and values that they may hold.", lambda: engine.kv_reserved),
+            ("kv_tokens_limit", "Tokens' keys and values that there is room for.", lambda: engine.kv_tokens),
+            ("tastes", "Tastes that can be asked for.", lambda: len(engine.preferences)),
+            ("taste_fits", "How many times a taste was fitted.", lambda: engine.preferences.fits),
+            ("versions", "Versions that can be asked for.", lambda: len(engine.model_names)),
+        ):
+            Gauge(f"ovation_engine_{name}", help_, registry=registry).set_function(read)
+
+    def count(self, stream: TextStream) -> None:
+        """Note the end of a request."""
+        outcome = stream.finish_reason or ("failed" if stream.is_failed else "cancelled")
+        self._requests.labels(stream.version, outcome).inc()
+        self._prompt.labels(stream.version).inc(stream.prompt_tokens)
+        self._completion.labels(stream.version).inc(stream.completion_tokens)
+        if stream.best_of > 1:
+            self._choices.labels(stream.version).inc()
+            self._compared.labels(stream.version).inc(stream.best_of)
+        if stream.first_text_seconds is not None:
+            self._first_token.observe(stream.first_text_seconds)
 
 
 def _status_of(error: EngineError) -> int:
@@ -266,23 +283,23 @@ def _status_of(error: EngineError) -> int:
             return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+def _error_response(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(protocol.error_object(message, status=status), status_code=status, headers=headers)
+
+
 async def _engine_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, EngineError), "registered for EngineError only"
-    status = _status_of(error)
     headers = {}
     if isinstance(error, EngineBusy):
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     if isinstance(error, DeadlineExceeded):
         headers["X-Should-Retry"] = "false"  # else OpenAI's own client asks for the same again, twice
-    return JSONResponse(error_object(str(error), status=status), status_code=status, headers=headers)
+    return _error_response(str(error), _status_of(error), headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for HTTPException only"
-    message = f"{request.method} {request.url.path}: {error.detail}."
-    return JSONResponse(
-        error_object(message, status=error.status_code), status_code=error.status_code, headers=error.headers
-    )
+    return _error_response(f"{request.method} {request.url.path}: {error.detail}.", error.status_code, error.headers)
 
 
 async def _client_left(_: Request, __: Exception) -> Response:
@@ -291,4 +308,4 @@ async def _client_left(_: Request, __: Exception) -> Response:
 
 async def _unforeseen_error(_: Request, __: Exception) -> Response:
     """The traceback goes to the log, never to the client."""
-    return JSONResponse(error_object("The engine failed; its log says why.", status=500), status_code=500)
+    return _error_response("The engine failed; its log says why.", 500)

@@ -21,9 +21,8 @@ from transformers import (
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from engine.api.types import Sampling
-from engine.inference import llama_forward
 from engine.inference.batch import Batch, Row
-from engine.models.layers import pack, use_fast_attention
+from engine.models.layers import has_llama_forward, pack, use_fast_attention
 
 VOCAB = 96
 SIZES = {
@@ -78,7 +77,7 @@ def expected_tokens(model: PreTrainedModel, prompt: list[int], count: int) -> li
     return list(written[0, len(prompt) :].tolist())
 
 
-WRITTEN_OUT = {"llama, biases, scaled positions", "qwen2", "qwen3", "mistral"}
+LLAMA_SHAPED = {"llama, biases, scaled positions", "qwen2", "qwen3", "mistral"}
 
 
 @pytest.mark.parametrize("is_served", [False, True], ids=["plain", "as it is served"])
@@ -90,7 +89,7 @@ def test_rows_that_come_and_go_get_the_tokens_that_generate_gives_them_alone(nam
     if is_served:
         use_fast_attention(model)
         pack(model)
-        assert llama_forward.can_replace(model) == (name in WRITTEN_OUT)
+        assert has_llama_forward(model) == (name in LLAMA_SHAPED)
     draw = random.Random(0)
     prompts = [[draw.randrange(3, VOCAB) for _ in range(draw.randint(1, 30))] for _ in range(10)]
     counts = [draw.randint(1, 20) for _ in prompts]

@@ -5,8 +5,7 @@ import pytest
 from benchmarks.disguises import DISGUISES, sentences
 from engine.errors import ModelError, RunError
 from engine.models.guard import judgement
-from engine.safety.filter import load_filter, normalize
-from engine.safety.pii import personal_data
+from engine.safety.filter import load_filter, normalize, personal_data
 from recipes.corpus import conversations
 
 FILTER = load_filter()
