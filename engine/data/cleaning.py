@@ -8,8 +8,7 @@ from typing import Final, Literal
 
 Fault = Literal["empty", "too_short", "oversized", "no_letters", "garbled"]
 
-MIN_CHARACTERS: Final = 2
-"""Two Chinese characters may be a name; one character of any script is no text."""
+MIN_CHARACTERS: Final = 2  # two Chinese characters may be a name; one character of any script is no text
 MAX_CHARACTERS: Final = 20_000
 MAX_JUNK: Final = 0.01
 """Share of control characters, lone surrogates, unassigned and replacement characters (U+FFFD)."""

@@ -20,12 +20,10 @@ from engine.data.vote_rings import in_vote_rings
 from engine.errors import RunError, first_problem
 from engine.safety.filter import Findings
 
-HEAVY_SHARE = 0.1
-"""The tenth of the raters who rate most."""
+HEAVY_SHARE = 0.1  # the tenth of the raters who rate most
 _NEW_RATINGS = 3
 _MOST_NAMED = 10
-_PSEUDONYM_LETTERS = 8
-"""Enough of a pseudonym to find it again."""
+_PSEUDONYM_LETTERS = 8  # enough of a pseudonym to find it again
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -36,16 +34,12 @@ class Rating:
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     rater: str
-    value: float
-    """In [-1, 1]."""
-    tenure: float = 1.0
-    """From 0.1 for a newcomer to 1."""
-    at: str = ""
-    """ISO 8601, UTC; of two ratings by one rater on the same text the later one stands."""
+    value: float  # in [-1, 1]
+    tenure: float = 1.0  # from 0.1 for a newcomer to 1
+    at: str = ""  # ISO 8601, UTC; of two ratings by one rater on the same text the later one stands
     signal: Signal = "said"
     """Where it comes from. What was said stands against whatever the same person did; then what counts more stands."""
-    reason: str = ""
-    """Why it is a dislike, where they told: boring, off_topic, too_long, wrong."""
+    reason: str = ""  # why it is a dislike, where they told: boring, off_topic, too_long, wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +51,12 @@ class RatedGeneration:
     id: str
     kind: str
     chat: str
-    author: str
-    """Who wrote the prompt, by the same pseudonym as among the raters."""
+    author: str  # who wrote the prompt, by the same pseudonym as among the raters
     version: str
-    messages: tuple[Message, ...]
-    """What the model was sent, in order."""
+    messages: tuple[Message, ...]  # what the model was sent, in order
     text: str
     ratings: tuple[Rating, ...]
-    best_of: int = 1
-    """It was the best of so many by the preferences of the moment; 1 is as the model wrote it."""
+    best_of: int = 1  # it was the best of so many by the preferences of the moment; 1 is as the model wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +65,15 @@ class Example:
 
     messages: tuple[Message, ...]
     text: str
-    value: float
-    """In [-1, 1]; never 0."""
-    weight: float
-    """In (0, 1): how much the votes outweigh the prior."""
-    group: str
-    """The same for all texts that answer the same messages; folds never divide a group."""
-    raters: tuple[str, ...] = ()
-    """Who is counted in the label, in order."""
+    value: float  # in [-1, 1]; never 0
+    weight: float  # in (0, 1): how much the votes outweigh the prior
+    group: str  # the same for all texts that answer the same messages; folds never divide a group
+    raters: tuple[str, ...] = ()  # who is counted in the label, in order
     author: str = ""
     chat: str = ""
     kind: str = ""
     version: str = ""
-    at: str = ""
-    """When the latest counted rating was given, ISO 8601, UTC."""
+    at: str = ""  # when the latest counted rating was given, ISO 8601, UTC
     best_of: int = 1
 
 
@@ -96,34 +82,26 @@ class DataCard:
     """What a dataset holds, who it comes from, and what was left out and why. People and chats by short pseudonyms."""
 
     generations: int
-    ratings: int
-    """Counted in labels, or on texts that were dropped."""
+    ratings: int  # counted in labels, or on texts that were dropped
     raters: int
     chats: int
     prompts: int
-    likes: int
-    """Examples with a positive label."""
+    likes: int  # examples with a positive label
     dislikes: int
-    newcomers: int
-    """Raters with less than their full weight."""
-    set_aside: int
-    """Ratings that came from a vote ring."""
+    newcomers: int  # raters with less than their full weight
+    set_aside: int  # ratings that came from a vote ring
     like_share: float
     """Of the examples' |value| x weight; training balances it (`engine.training.kto.balanced_weights`)."""
     kinds: dict[str, int]
     versions: dict[str, int] = field(default_factory=dict)
-    by_chat: dict[str, int] = field(default_factory=dict)
-    """Texts."""
-    best_of: dict[str, int] = field(default_factory=dict)
-    """n -> texts chosen out of n."""
-    signals: dict[str, int] = field(default_factory=dict)
-    """Ratings by where they come from."""
+    by_chat: dict[str, int] = field(default_factory=dict)  # texts
+    best_of: dict[str, int] = field(default_factory=dict)  # n -> texts chosen out of n
+    signals: dict[str, int] = field(default_factory=dict)  # ratings by where they come from
     reasons: dict[str, int] = field(default_factory=dict)
     """Why people disliked what they disliked, where they told."""
     rater_shares: dict[str, float] = field(default_factory=dict)
     """Of all ratings' weight: the ten who hold most, and the others together."""
-    brigades: dict[str, int] = field(default_factory=dict)
-    """Rater -> ratings set aside."""
+    brigades: dict[str, int] = field(default_factory=dict)  # rater -> ratings set aside
     dropped: dict[str, int] = field(default_factory=dict)
     """Reason -> texts: those of `engine.data.cleaning`, `unsafe_` and a category of `engine.safety`, `duplicate`
     (merged into the first that says the same), `brigade` (only set-aside ratings), `unrated`, `undecided` (votes

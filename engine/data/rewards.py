@@ -40,8 +40,7 @@ from typing import Final, Literal
 
 from engine.errors import RunError
 
-UP, DOWN = 1.0, -1.0
-"""What the two buttons are worth."""
+UP, DOWN = 1.0, -1.0  # what the two buttons are worth
 _BY_VALUE = {
     1.0: "❤ 👍 🔥 🥰 👏 🎉 🤩 😍 ❤‍🔥 💯 🏆 💘",
     0.9: "😘",
@@ -96,25 +95,19 @@ class Vote:
     generation: str
     rater: str
     chat: str
-    value: float
-    """In [-1, 1]."""
-    tenure: float = 1.0
-    """From 0.1 for a newcomer to 1."""
-    is_own: bool = False
-    """The rater wrote the prompt."""
+    value: float  # in [-1, 1]
+    tenure: float = 1.0  # from 0.1 for a newcomer to 1
+    is_own: bool = False  # the rater wrote the prompt
     signal: Signal = "said"
-    at: float | None = None
-    """Seconds since the epoch, where it is known."""
+    at: float | None = None  # seconds since the epoch, where it is known
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
     """What a text's votes add up to; `value * weight` is the mean shrunk by two indifferent pseudo-votes."""
 
-    value: float
-    """In [-1, 1]."""
-    weight: float
-    """In [0, 1): how much the votes outweigh the pseudo-votes."""
+    value: float  # in [-1, 1]
+    weight: float  # in [0, 1): how much the votes outweigh the pseudo-votes
 
 
 def value_of_reactions(emojis: Iterable[str], values: Mapping[str, float | None] = REACTION_VALUES) -> float | None:

@@ -38,8 +38,7 @@ MIN_COINCIDENCES = 3
 MIN_COMPANIONS = 4
 CHANCE = 0.01
 
-_PRIOR_PAIRS = 10.0
-"""Agreement is estimated as if so many pairs had been seen to agree three times in four."""
+_PRIOR_PAIRS = 10.0  # agreement is estimated as if so many pairs had been seen to agree three times in four
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
-"""The program `python -m engine.evaluation.fluency`: how likely a model finds texts. JSON lines in, a number a line
-out.
+"""`python -m engine.evaluation.fluency`: how likely a model finds texts. JSON lines in, a number a line out.
 
 In: `{"messages": [{"role": ..., "content": ...}, ...], "text": ...}` a line; out: the mean surprise at the text after
 these messages, its end included, in nats a token. Wrong use ends with one sentence and status 2, before torch is
-imported. Knows a model and texts, nothing of who wrote them.
+imported.
 """
 
 import argparse
@@ -18,8 +17,7 @@ from engine.api.types import Message
 from engine.errors import ModelError, RequestError, first_problem
 from engine.process import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
 
-_MOST_TOKENS = 16_384
-"""Padded tokens that pass through the model at once."""
+_MOST_TOKENS = 16_384  # padded tokens that pass through the model at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +60,8 @@ def surprises(source: str, asked: Sequence[Answered]) -> list[float]:
         ModelError: the model cannot be loaded.
         RequestError: it cannot read a conversation, or only in part.
     """
-    import torch  # noqa: PLC0415 - takes seconds
-
-    from engine.models.loader import load_base  # noqa: PLC0415
-    from engine.models.logprobs import collate, encode, log_probs, micro_batches  # noqa: PLC0415
+    from engine.models.loader import load_base  # noqa: PLC0415 - imports torch, which takes seconds
+    from engine.models.logprobs import encode, sequence_log_probs  # noqa: PLC0415
 
     base = load_base(source)
     rows = [encode(base, each.messages, each.text) for each in asked]
@@ -74,13 +70,8 @@ def surprises(source: str, asked: Sequence[Answered]) -> list[float]:
             raise RequestError(
                 f"Line {number} has {len(row)} tokens, but {source} reads {base.context_tokens} at most."
             )
-    found = [0.0] * len(rows)
-    with torch.inference_mode():
-        for group in micro_batches(rows, size=64, max_tokens=_MOST_TOKENS):
-            batch = collate([rows[i] for i in group], pad_id=base.pad_id, device=base.model.device)
-            for i, total in zip(group, log_probs(base.model, batch).tolist(), strict=True):
-                found[i] = -total / len(rows[i].completion)
-    return found
+    totals = sequence_log_probs(base.model, base, rows, max_tokens=_MOST_TOKENS).tolist()
+    return [-total / len(row.completion) for total, row in zip(totals, rows, strict=True)]
 
 
 def _hush() -> None:

@@ -28,12 +28,9 @@ from engine.runs.run_dir import Comparison
 from engine.runs.text_metrics import TextMeasures, count_pairs, measure_texts
 from engine.safety.filter import Findings
 
-JUDGED_ONE_IN = 4
-"""The ratings of one prompt in so many are the judge's alone."""
-JUDGE_DRAWS = 400
-"""Heads drawn from the judge's posterior."""
-SHOWN = 5
-"""Pairs of replies that the report shows."""
+JUDGED_ONE_IN = 4  # the ratings of one prompt in so many are the judge's alone
+JUDGE_DRAWS = 400  # heads drawn from the judge's posterior
+SHOWN = 5  # pairs of replies that the report shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +39,7 @@ class Judge:
 
     learner: PreferenceHead
     own: PreferenceHead
-    held_out_auroc: float
-    """Chance that the learner ranks a liked text of the judge's part above a disliked one."""
+    held_out_auroc: float  # chance that the learner ranks a liked text of the judge's part above a disliked one
 
     def learner_liking(self, features: Tensor, *, count: int, seed: int) -> Tensor:
         """The chance of a like by the learner, (n,), the mean over draws from its posterior."""
@@ -111,17 +107,12 @@ class Evaluation:
     """What one version's replies are like."""
 
     replies: Replies
-    liking: Tensor
-    """(S, n): the chance of a like of each reply under each draw of the judge."""
-    fluency: float
-    """The base's cross-entropy, nats a token."""
-    golden: float
-    """Share of the golden prompts that it answers properly."""
+    liking: Tensor  # (S, n): the chance of a like of each reply under each draw of the judge
+    fluency: float  # the base's cross-entropy, nats a token
+    golden: float  # share of the golden prompts that it answers properly
     golden_replies: Replies
-    golden_liking: Tensor
-    """(G,): the chance of a like of each."""
-    unsafe: float
-    """Share of the replies in which the safety filter finds something."""
+    golden_liking: Tensor  # (G,): the chance of a like of each
+    unsafe: float  # share of the replies in which the safety filter finds something
 
     def text_measures(self, pairs: int, rated_texts: Sequence[str]) -> TextMeasures:
         """How the replies read, with the diversity of so many pairs of tokens."""

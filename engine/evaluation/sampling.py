@@ -27,10 +27,8 @@ class Prompt:
 
     tokens: tuple[int, ...]
     messages: tuple[Message, ...] = ()
-    author: str = ""
-    """Who asked, by a pseudonym."""
-    segments: tuple[str, ...] = ()
-    """What those who asked have in common with others."""
+    author: str = ""  # who asked, by a pseudonym
+    segments: tuple[str, ...] = ()  # what those who asked have in common with others
 
     @classmethod
     def of(cls, base: Base, messages: Sequence[Message], author: str = "", segments: tuple[str, ...] = ()) -> Self:
@@ -46,8 +44,7 @@ class Replies:
     """Prompt, with the noise that was drawn for it, and sampled tokens, the end token included where it came."""
     texts: tuple[str, ...]
     prompts: tuple[Prompt, ...]
-    owners: tuple[int, ...]
-    """The index of the prompt that each answers."""
+    owners: tuple[int, ...]  # the index of the prompt that each answers
 
 
 def sample_replies(

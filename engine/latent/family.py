@@ -23,8 +23,7 @@ class LatentFamily(ModelFamily):
     learning_rate = 2.5e-3
     """An adapter is three pairs of matrices in place of dozens, and each has further to go: at 1e-3 the on-policy stage
     by itself stayed within a hundredth of a nat of the base."""
-    has_logged_probabilities = False
-    """What the noise was is not kept."""
+    has_logged_probabilities = False  # what the noise was is not kept
 
     def register(self, config: Mapping[str, Any], source: str) -> None:
         """Let `AutoModelForCausalLM` load the folder."""

@@ -19,7 +19,7 @@ hardly ever writes. Both are asked for on the prefixes of real texts, where D ca
 from the first step on: that is the cure against collapse that measured best. On texts that G writes by itself L_G is
 followed as it stands, with the score function (Williams 1992) for what comes later, its rewards discounted and less a
 baseline for each position. No likelihood is trained: G is never told which token is the real one, only what D thinks
-of each. Knows token ids; knows no texts and no ratings.
+of each.
 """
 
 from typing import Final, NamedTuple
@@ -30,8 +30,7 @@ from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.latent.model import PAD_ID, LatentConfig, LatentLM
 
-LEAST_LOG_D: Final = -3.0
-"""Rewards are clipped there: what is wrong anyway need not be wronger."""
+LEAST_LOG_D: Final = -3.0  # rewards are clipped there: what is wrong anyway need not be wronger
 MOST_LOG_ODDS: Final = 3.0
 """As far as D is believed: a token becomes 20 times likelier in a step at most, or less."""
 SMOOTHING: Final = 0.9
@@ -91,12 +90,9 @@ class Discriminator(nn.Module):
 class Losses(NamedTuple):
     """One step of both sides."""
 
-    generator: Tensor
-    """L_G, nats a token."""
-    discriminator: Tensor
-    """L_D, nats a token."""
-    accuracy: Tensor
-    """The share of tokens, half of them real, that D tells right."""
+    generator: Tensor  # L_G, nats a token
+    discriminator: Tensor  # L_D, nats a token
+    accuracy: Tensor  # the share of tokens, half of them real, that D tells right
 
 
 class Duel:

@@ -6,11 +6,13 @@ With c the context (noise, control codes and words of the prompt), e the embeddi
 
 The GRU is that of Cho et al. 2014 (arXiv 1406.1078) as torch has it, made of two linear layers, so that LoRA fits on
 it. It is a transformers model: the newest state and the context stand in the cache where others keep keys and values,
-so whatever serves or trains a causal model takes this one. Knows token ids; knows no texts, loss or reward.
+so whatever serves or trains a causal model takes this one.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +21,61 @@ from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from engine.inference.kv_cache import RowsCache
-from engine.latent.noise import LEVELS, Noise
+
+Number = TypeVar("Number", float, Tensor)
 
 PAD_ID: Final = 0
+LEVELS: Final = 128
+REACH: Final = 4.0  # standard deviations; one variate in 16,000 lies beyond, and is taken for one at the edge
+_STEP = 2 * REACH / LEVELS
 FORMAT: Final = 1
-DECODER_LAYERS: Final = ["first", "inward", "recurrent", "tilt"]
-"""Where an adapter fits on."""
-_NEVER: Final = -1e4
-"""The logit of what is no part of a text; finite, for 0 times infinity is not a number."""
+DECODER_LAYERS: Final = ["first", "inward", "recurrent", "tilt"]  # where an adapter fits on
+_NEVER: Final = -1e4  # the logit of what is no part of a text; finite, for 0 times infinity is not a number
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The noise that a text is written from, as tokens at the end of its prompt: so one prompt has one text, and every
+    sampler, cache, trainer and measure of the engine can treat a generator as a language model.
+
+    A prompt ends with `count` places. An open place stands for 0, the mean of the prior; a filled one for the middle of
+    one of `LEVELS` steps of a normal variate between -`REACH` and `REACH`.
+    """
+
+    count: int  # numbers a prompt: the size of the latent
+    open_id: int  # an open place
+    first_level: int  # the id of the lowest level; the others follow
+
+    def is_noise(self, token: int) -> bool:
+        """Whether an id is a place, open or filled."""
+        return token == self.open_id or self.first_level <= token < self.first_level + LEVELS
+
+    def fill(self, prompt: Sequence[int], numbers: Sequence[float]) -> list[int]:
+        """The prompt with its places filled by `count` numbers, in order."""
+        left = iter(numbers)
+        return [self._level(next(left)) if self.is_noise(token) else token for token in prompt]
+
+    def draw(self, prompt: Sequence[int], shift: Sequence[float], seed: int) -> list[int]:
+        """The prompt with its open places filled from N(shift, 1), by `count` numbers that the seed decides."""
+        if self.open_id not in prompt:
+            return list(prompt)
+        random = Random(f"noise {seed}")
+        return self.fill(prompt, [mean + random.gauss(0.0, 1.0) for mean in shift])
+
+    def clear(self, prompt: Sequence[int]) -> list[int]:
+        """The prompt with its places open."""
+        return [self.open_id if self.is_noise(token) else token for token in prompt]
+
+    def read(self, prompt: Sequence[int]) -> list[float]:
+        """The numbers that the prompt holds."""
+        return [0.0 if token == self.open_id else self.middle(token) for token in prompt if self.is_noise(token)]
+
+    def middle(self, level: Number) -> Number:
+        """The number that a filled place stands for, by its id; of a tensor of ids, a tensor."""
+        return (level - self.first_level + 0.5) * _STEP - REACH
+
+    def _level(self, number: float) -> int:
+        return self.first_level + min(LEVELS - 1, max(0, int((number + REACH) / _STEP)))
 
 
 class LatentConfig(PretrainedConfig):
@@ -37,15 +86,12 @@ class LatentConfig(PretrainedConfig):
     vocab_size: int = 1024
     hidden_size: int = 256
     latent_size: int = 32
-    context_size: int = 64
-    """Numbers that the prompt's codes and words are turned into."""
+    context_size: int = 64  # numbers that the prompt's codes and words are turned into
     start_id: int = 2
-    open_id: int = 3
-    """An open place of the noise."""
+    open_id: int = 3  # an open place of the noise
     first_code: int = 4
     first_level: int = 16
-    format: int = FORMAT
-    """Of the folder; others cannot be loaded."""
+    format: int = FORMAT  # of the folder; others cannot be loaded
     max_position_embeddings: int = 1024
     pad_token_id: int | None = PAD_ID
     eos_token_id: int | None = 1

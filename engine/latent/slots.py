@@ -1,7 +1,7 @@
 """The topic as a slot in a text: left open, and filled in again.
 
 A recurrent model of a million numbers cannot copy words that it has never seen, but it can say where they belong: the
-small generators learn and write texts whose topic is open. Knows characters and messages. Knows no grammar, no tokens.
+small generators learn and write texts whose topic is open.
 """
 
 import re

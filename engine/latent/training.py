@@ -38,15 +38,13 @@ from engine.training.stage import (
     trained_parameters,
 )
 
-TILT_TEXTS = 512
-"""Own texts that the head in latent space is fitted on."""
+TILT_TEXTS = 512  # own texts that the head in latent space is fitted on
 _TILT_SHARE = 0.9
 """Of the stage's KL budget, for the prior: that the rated texts become likelier costs little once z is given."""
 _TILT_STEPS = 24
 """Half of the checkpoints of a run, so that a candidate that oversteps a bound can go back into the tilt itself."""
 _VAE_RATE, _GAN_RATE = 3e-3, 1e-3
-_FREE = 0.05
-"""The weight of the generator's own texts: more of it, and it soon writes the same few."""
+_FREE = 0.05  # the weight of the generator's own texts: more of it, and it soon writes the same few
 _GAN_BATCH = 64
 
 

@@ -9,9 +9,6 @@ conditioned on the prompt, and any q(z|x), Jensen's inequality gives the whole b
 Maximised as it stands, a decoder that can tell the next word from the last ones learns to ignore z, and KL falls to 0
 (Bowman et al. 2015, arXiv 1511.06349). The cure that measured best is free bits (Kingma et al. 2016, arXiv 1606.04934,
 equation 15): a dimension whose mean KL in the batch is below its share of `free_bits` costs that share, whatever it is.
-
-The tighter bound with K samples, log 1/K sum p(x|z_k) p(z_k) / q(z_k|x), tells the likelihood (Burda et al. 2015, arXiv
-1509.00519, equation 8). Knows token ids; knows no texts and no ratings.
 """
 
 import math
@@ -19,7 +16,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.latent.model import PAD_ID, LatentConfig, LatentLM
 
@@ -33,10 +29,8 @@ class VaeConfig(LatentConfig):
 class Posterior(NamedTuple):
     """q(z|x), a normal with independent dimensions."""
 
-    mean: Tensor
-    """(B, latent)"""
-    log_variance: Tensor
-    """(B, latent)"""
+    mean: Tensor  # (B, latent)
+    log_variance: Tensor  # (B, latent)
 
     def sample(self) -> Tensor:
         """z = m + s eps (arXiv 1312.6114, section 2.4), (B, latent)."""
@@ -79,10 +73,8 @@ class VaeLM(LatentLM):
 class Bound(NamedTuple):
     """The two sides of the lower bound, nats a text."""
 
-    reconstruction: Tensor
-    """-log p(x|z) at a sample, (B,)"""
-    kl: Tensor
-    """(B, latent)"""
+    reconstruction: Tensor  # -log p(x|z) at a sample, (B,)
+    kl: Tensor  # (B, latent)
 
     def loss(self, weights: Tensor, *, free_bits: float, beta: float = 1.0) -> Tensor:
         """The negative bound with free bits, a mean over the batch by weights (B,) of mean 1; a scalar.
@@ -99,46 +91,3 @@ def bound(model: VaeLM, prompts: Tensor, texts: Tensor) -> Bound:
     """The lower bound of texts (B, T) under prompts (B, P), both padded on the right."""
     posterior = model.encode(texts)
     return Bound(-model.log_likelihood(posterior.sample(), prompts, texts), posterior.kl())
-
-
-@torch.no_grad()
-def importance_weighted(model: VaeLM, prompts: Tensor, texts: Tensor, *, samples: int) -> Tensor:
-    """The K-sample bound on log p(x), (B,), nats."""
-    posterior = model.encode(texts)
-    ratios = []
-    for _ in range(samples):
-        latent = posterior.sample()
-        prior = -0.5 * (latent.square() + math.log(2.0 * math.pi)).sum(1)
-        ratios.append(model.log_likelihood(latent, prompts, texts) + prior - posterior.log_density(latent))
-    return torch.stack(ratios).logsumexp(0) - math.log(samples)
-
-
-@torch.no_grad()
-def mutual_information(posterior: Posterior) -> float:
-    """I(x; z) of a batch under q, nats: E log q(z|x) - E log q(z), with q(z) the mean of the batch's posteriors.
-
-    Hoffman and Johnson 2016 (ELBO surgery); at most the log of the batch's size.
-    """
-    latent = posterior.sample()
-    each = [
-        Posterior(mean[None], log_variance[None]).log_density(latent)
-        for mean, log_variance in zip(*posterior, strict=True)
-    ]
-    aggregate = torch.stack(each).logsumexp(0) - math.log(len(latent))
-    return float((posterior.log_density(latent) - aggregate).mean())
-
-
-def active_units(posterior: Posterior) -> int:
-    """How many dimensions have posterior means of a variance above 0.01 over the texts (arXiv 1509.00519, 5.2)."""
-    return int((posterior.mean.var(0) > 0.01).sum())
-
-
-def between(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Latents on the great circle from one (latent,) to another, (steps, latent): slerp (White 2016, arXiv 1609.04468).
-
-    A straight line would pass near 0, where the prior of many dimensions has hardly any mass.
-    """
-    cosine = F.cosine_similarity(start, end, dim=0).clamp(-0.999, 0.999)
-    angle = torch.arccos(cosine)
-    shares = torch.linspace(0.0, 1.0, steps)[:, None]
-    return (torch.sin((1.0 - shares) * angle) * start + torch.sin(shares * angle) * end) / torch.sin(angle)

@@ -2,8 +2,7 @@
 
 Each process (a rank) runs the same program on the same run folder, with a copy of the model on a device of its own. All
 call `total`, `by_first` and `sum_gradients` in the same order, so what decides the way must be the same everywhere: a
-sum over all, or the word of rank 0. Alone, a share is everything and a sum is what was given. Knows torch.distributed
-and the launcher; knows nothing of models, ratings or run folders.
+sum over all, or the word of rank 0. Alone, a share is everything and a sum is what was given.
 """
 
 import functools

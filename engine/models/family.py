@@ -20,10 +20,8 @@ GROUP = "ovation.models"
 class ModelFamily:
     """How models of one kind are served, trained and judged; everything here is what an ordinary one needs."""
 
-    adapter_layers: str | list[str] = "all-linear"
-    """Where LoRA goes, as PEFT's `target_modules`."""
-    learning_rate: float | None = None
-    """Of an adapter; None: by the model's size."""
+    adapter_layers: str | list[str] = "all-linear"  # where LoRA goes, as PEFT's `target_modules`
+    learning_rate: float | None = None  # of an adapter; None: by the model's size
     kl_share = 0.1
     """Of the KL budget, for the rated texts where the on-policy stage follows: it makes more of every nat."""
     diversity_texts: int | None = None

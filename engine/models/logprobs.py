@@ -23,8 +23,7 @@ class Encoded:
     """One conversation and its answer as token ids."""
 
     prompt: tuple[int, ...]
-    completion: tuple[int, ...]
-    """The text's tokens and the end token."""
+    completion: tuple[int, ...]  # the text's tokens and the end token
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -34,12 +33,9 @@ class Encoded:
 class Batch:
     """Sequences padded on the right, where causal attention never looks, so that no position ids are needed."""
 
-    input_ids: Tensor
-    """(B, T)"""
-    attention_mask: Tensor
-    """(B, T)"""
-    completion_mask: Tensor
-    """(B, T), bool: the tokens whose probability counts."""
+    input_ids: Tensor  # (B, T)
+    attention_mask: Tensor  # (B, T)
+    completion_mask: Tensor  # (B, T), bool: the tokens whose probability counts
 
     @property
     def targets(self) -> Tensor:

@@ -18,14 +18,11 @@ from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 from engine.preference.features import block_slices
 
 MAX_COMPONENTS = 384
-MAX_EVIDENCE_TEXTS = 300
-"""Texts that the widths are chosen by."""
+MAX_EVIDENCE_TEXTS = 300  # texts that the widths are chosen by
 INTERCEPT_SD = 2.0
-_WIDTHS = (0.5, 0.5, 0.5, 0.5, 1.0, 0.5)
-"""Of the blocks of `engine.preference.features`, at first."""
+_WIDTHS = (0.5, 0.5, 0.5, 0.5, 1.0, 0.5)  # of the blocks of `engine.preference.features`, at first
 _WIDTH_OF_OTHERS = 2.0
-_FACTORS = (0.25, 0.5, 2.0, 4.0)
-"""What a block's width may be times its first."""
+_FACTORS = (0.25, 0.5, 2.0, 4.0)  # what a block's width may be times its first
 _MOST_TEXTS_WITH_TOKEN = 0.9
 _FEWEST_TEXTS_WITH_TOKEN = 3
 _NEWTON_STEPS, _LAPLACE_NEWTON_STEPS = 25, 50
@@ -34,20 +31,16 @@ _SMALLEST_STEP, _LEAST_GAIN = 1e-3, 1e-9
 FOLDS = 10
 PERMUTATIONS = 999
 RIDGE = 5.0
-MAX_SIGNAL_TEXTS = 2000
-"""Texts the signal is sought in; its test takes memory by their square."""
+MAX_SIGNAL_TEXTS = 2000  # texts the signal is sought in; its test takes memory by their square
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
     """What is known about n texts, in their order."""
 
-    likes: Tensor
-    """(n,), float64 in [0, 1]: 1 is liked."""
-    votes: Tensor
-    """(n,), float64, above 0: how many votes each label is worth."""
-    groups: Tensor
-    """(n,), int64: texts that answer the same prompt share a number."""
+    likes: Tensor  # (n,), float64 in [0, 1]: 1 is liked
+    votes: Tensor  # (n,), float64, above 0: how many votes each label is worth
+    groups: Tensor  # (n,), int64: texts that answer the same prompt share a number
 
     def part(self, which: Tensor | slice) -> "Labels":
         """Those of some of the texts."""
@@ -71,14 +64,10 @@ def labels_of(values: Sequence[float], weights: Sequence[float], groups: Sequenc
 class PreferenceHead:
     """A fitted head and its uncertainty."""
 
-    mean: Tensor
-    """(d,), float64: of the features it was fitted on."""
-    projection: Tensor
-    """(d, k), float64: standardises and projects."""
-    weights: Tensor
-    """(k + 1,), float64, the posterior mode; the last is the intercept."""
-    factor: Tensor
-    """(k + 1, k + 1), float64, lower triangular L with L L^T = the posterior's precision."""
+    mean: Tensor  # (d,), float64: of the features it was fitted on
+    projection: Tensor  # (d, k), float64: standardises and projects
+    weights: Tensor  # (k + 1,), float64, the posterior mode; the last is the intercept
+    factor: Tensor  # (k + 1, k + 1), float64, lower triangular L with L L^T = the posterior's precision
 
     def projected(self, features: Tensor) -> Tensor:
         """(n, d) -> (n, k), float64."""
@@ -116,8 +105,7 @@ class Signal:
 
     auroc: float
     """Chance that a liked text scores above a disliked one, by a regression on other prompts' ratings."""
-    chance: float
-    """How often shuffled ratings do as well: the p-value of a permutation test."""
+    chance: float  # how often shuffled ratings do as well: the p-value of a permutation test
 
 
 def find_signal(features: Tensor, labels: Labels, *, seed: int) -> Signal:

@@ -32,10 +32,8 @@ _TAUS = (0.0, 0.5, 1.0, 2.0, 4.0)
 class PersonLikes:
     """What one person thinks of m of the texts."""
 
-    texts: Tensor
-    """(m,), int64: which of them."""
-    likes: Tensor
-    """(m,), float64 in [0, 1]: 1 is liked."""
+    texts: Tensor  # (m,), int64: which of them
+    likes: Tensor  # (m,), float64 in [0, 1]: 1 is liked
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,7 @@ class PreferenceModel:
     """The shared head and each person's difference from it."""
 
     shared: PreferenceHead
-    people: Mapping[str, Tensor]
-    """Each person's delta, (k,), float64, on the projected features."""
+    people: Mapping[str, Tensor]  # each person's delta, (k,), float64, on the projected features
 
     def scores(self, features: Tensor, *, person: str | None = None, draw: int | None = None) -> Tensor:
         """How much texts are liked, (n,), log-odds up to a constant, for features of shape (n, d).

@@ -30,18 +30,14 @@ from typing import Literal
 
 ALPHA = 0.02
 """The chance to find a version worse by mistake, over all looks. The mixture spends it over for ever, a trial ends."""
-TYPICAL_GAP = 0.1
-"""Scale of the gaps expected between two versions, in likes a rating."""
-TOLERANCE = 0.03
-"""How much worse still counts as "not worse" for a promotion."""
+TYPICAL_GAP = 0.1  # scale of the gaps expected between two versions, in likes a rating
+TOLERANCE = 0.03  # how much worse still counts as "not worse" for a promotion
 SURE_NOT_WORSE = 0.95
 SURE_BETTER = 0.95
 SURE_BETTER_AT_LAST = 0.8
 BURN_IN_RATINGS = 20
-BURN_IN_TEXTS = 12
-"""On each arm, before anything is decided: with fewer, the mean is not yet near normal."""
-LONGEST_RATINGS = 1500
-"""On the version's arm; a trial that has come so far is decided."""
+BURN_IN_TEXTS = 12  # on each arm, before anything is decided: with fewer, the mean is not yet near normal
+LONGEST_RATINGS = 1500  # on the version's arm; a trial that has come so far is decided
 
 Decision = Literal["go_on", "roll_back", "promote", "inconclusive"]
 
@@ -62,24 +58,18 @@ class Arm:
     likes: int
     ratings: int
     texts: int
-    liking: float
-    """Weighted share of likes, 0 to 1."""
-    variance: float
-    """Of `liking`."""
+    liking: float  # weighted share of likes, 0 to 1
+    variance: float  # of `liking`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmComparison:
     """How two arms compare."""
 
-    gap: float
-    """Liking of the version less that of the reference."""
-    against: float
-    """Logarithm of E for "worse"."""
-    better: float
-    """Posterior probability that the gap is above 0."""
-    not_worse: float
-    """Posterior probability that it is above -TOLERANCE."""
+    gap: float  # liking of the version less that of the reference
+    against: float  # logarithm of E for "worse"
+    better: float  # posterior probability that the gap is above 0
+    not_worse: float  # posterior probability that it is above -TOLERANCE
 
 
 def arm_of(given: Iterable[LiveRating]) -> Arm:

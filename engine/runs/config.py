@@ -1,7 +1,4 @@
-"""What decides a run, apart from the ratings: config.json, its fields, their bounds and defaults.
-
-Knows numbers and names. Knows nothing of how they are used; imports no torch.
-"""
+"""What decides a run, apart from the ratings: config.json, its fields, their bounds and defaults. Torch-free."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +15,15 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateBounds:
-    """What a candidate must keep to; why each number is what it is stands in `engine.runs.promotion_gate`."""
+    """What a candidate must keep to; `engine.runs.promotion_gate` says why."""
 
     __pydantic_config__ = _STRICT
 
     min_probability_better: float = 0.8
-    max_loss: float = 0.03
-    """The 5 % quantile of the gain in liking (a probability) may lie this far below 0."""
-    max_chance: float = 0.05
-    """How often shuffled ratings may predict one another as well as the real ones do."""
-    max_kl: float = 3.0
-    """Nats a text from the base, mean over replies."""
-    max_kl_tail: float = 15.0
-    """Nats a text, 99th percentile."""
+    max_loss: float = 0.03  # the 5 % quantile of the gain in liking (a probability) may lie this far below 0
+    max_chance: float = 0.05  # how often shuffled ratings may predict one another as well as the real ones do
+    max_kl: float = 3.0  # nats a text from the base, mean over replies
+    max_kl_tail: float = 15.0  # nats a text, 99th percentile
     max_perplexity_rise: float = 0.1
     min_diversity: float = 0.9
     min_length_ratio: float = 0.4
@@ -59,63 +52,45 @@ class RunConfig:
 
     __pydantic_config__ = _STRICT
 
-    base: str = "starter"
-    """A folder, a hub id or `starter`."""
-    champion: str | None = None
-    """The folder of the serving version's adapter; None when the base itself serves."""
-    words_file: str | None = None
-    """What the operator adds to the words of the safety filter, and takes away."""
-    guard: str | None = None
-    """A guard model that examples must pass as well: `engine.models.guard`."""
+    base: str = "starter"  # a folder, a hub id or `starter`
+    champion: str | None = None  # the folder of the serving version's adapter; None when the base itself serves
+    words_file: str | None = None  # what the operator adds to the words of the safety filter, and takes away
+    guard: str | None = None  # a guard model that examples must pass as well: `engine.models.guard`
     seed: int = 0
-    min_ratings: int = 20
-    """Examples needed for a run."""
-    lora_rank: int = 4
-    """On the starter 4 kept more of the diversity than 16, at nearly the same liking."""
+    min_ratings: int = 20  # examples needed for a run
+    lora_rank: int = 4  # on the starter 4 kept more of the diversity than 16, at nearly the same liking
     learning_rate: float | None = None
     """None chooses by the size of the model: `engine.training.stage.learning_rate`."""
     epochs: int = 3
     max_rated_steps: int = 0
     """Optimiser steps on the rated texts at most, however many they are; 0 = as many as the epochs take."""
-    batch_size: int = 32
-    """Examples an optimiser step, fewer where there are few examples."""
+    batch_size: int = 32  # examples an optimiser step, fewer where there are few examples
     beta: float = 1.0
     """How soon a text has moved enough, per nat. The paper's 0.1 spends several nats a text before it lets go."""
     anchor_share: float = 0.15
     """Unrated replies of the base as anchors against drift, as a share of a step's texts."""
     kl_budget: float = 2.5
     """Nats a text from the base at which training stops; below the gate's bound, for both are estimates."""
-    max_minutes: float = 20.0
-    """Training stops after this long; the judging comes on top."""
-    max_length: int = 1024
-    """Tokens of prompt and text together; longer examples are dropped."""
-    max_batch_tokens: int = 16384
-    """Tokens that pass through the model at once; bounds the memory."""
+    max_minutes: float = 20.0  # training stops after this long; the judging comes on top
+    max_length: int = 1024  # tokens of prompt and text together; longer examples are dropped
+    max_batch_tokens: int = 16384  # tokens that pass through the model at once; bounds the memory
     max_memory_mb: int = 0
     """Memory that the trainer may take for itself, MiB, on Linux; 0 = no limit. More ends it, as out of memory."""
-    threads: int = 0
-    """CPU threads; 0 leaves the choice to torch."""
-    niceness: int = 10
-    """How far the trainer stands back behind those who prompt meanwhile, from 0 to 19."""
-    temperature: float = 1.0
-    """Replay samples as serving does."""
+    threads: int = 0  # CPU threads; 0 leaves the choice to torch
+    niceness: int = 10  # how far the trainer stands back behind those who prompt meanwhile, from 0 to 19
+    temperature: float = 1.0  # replay samples as serving does
     top_p: float = 1.0
     min_p: float = 0.0
     max_new_tokens: int = 128
     loss: Literal["kto", "bco", "advantage"] = "kto"
     """What the rated texts are trained by: `engine.training.kto.rated_loss`."""
-    policy_steps: int = 40
-    """Steps of the on-policy stage after the rated texts; 0 trains on these alone."""
-    policy_prompts: int = 32
-    """Prompts a step."""
-    takes: int = 4
-    """Texts a prompt in the on-policy stage."""
+    policy_steps: int = 40  # steps of the on-policy stage after the rated texts; 0 trains on these alone
+    policy_prompts: int = 32  # prompts a step
+    takes: int = 4  # replies a prompt in the on-policy stage
     policy_kl_weight: float = 0.05
-    novelty_weight: float = 0.4
-    """Of a take's novelty beside its liking."""
+    novelty_weight: float = 0.4  # of a reply's novelty beside its liking
     replay_prompts: int = 64
-    replay_texts: int = 256
-    """Replies sampled from each version for the gate, over all prompts."""
+    replay_texts: int = 256  # replies sampled from each version for the gate, over all prompts
     gate: GateBounds = field(default_factory=GateBounds)
 
     def __post_init__(self) -> None:

@@ -47,10 +47,8 @@ from engine.runs.run_dir import Check, Measure, Reason, ReasonCode, Segment
 from engine.runs.text_metrics import TextMeasures
 
 RESAMPLING_SEED = 20_260_101
-MIN_MINORITY = 3
-"""Likes and dislikes that learner and judge each need: with fewer neither can be fitted."""
-FEWEST_PEOPLE = 5
-"""With fewer who ask, prompts are resampled in their place."""
+MIN_MINORITY = 3  # likes and dislikes that learner and judge each need: with fewer neither can be fitted
+FEWEST_PEOPLE = 5  # with fewer who ask, prompts are resampled in their place
 FEWEST_SEGMENT_PROMPTS = 8
 MIN_EFFECTIVE_SHARE = 0.2
 FEWEST_TEXTS = 30
@@ -66,47 +64,35 @@ class Estimate:
     """A difference in mean rating, candidate less logged, in [-2, 2]."""
 
     gain: float
-    low: float
-    """5 % quantile, by the delta method."""
+    low: float  # 5 % quantile, by the delta method
     high: float
-    effective_share: float
-    """Effective sample size over texts."""
+    effective_share: float  # effective sample size over texts
 
 
 @dataclass(frozen=True, slots=True)
 class Memorisation:
     """What a candidate has kept of planted secrets (`engine.evaluation.probes`)."""
 
-    extracted: float
-    """Share of them that can be had from it."""
-    exposure: float
-    """Mean over them, bits."""
+    extracted: float  # share of them that can be had from it
+    exposure: float  # mean over them, bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
     """Everything the decision rests on."""
 
-    signal: float
-    """Cross-validated AUROC of the ratings."""
-    chance: float
-    """How often shuffled ratings do as well."""
+    signal: float  # cross-validated AUROC of the ratings
+    chance: float  # how often shuffled ratings do as well
     gains: Sequence[Sequence[float]]
     """(S, P): candidate's minus champion's chance of a like, for each draw of the judge and each prompt."""
-    people: Sequence[str]
-    """Who asked each prompt, (P,)."""
-    segments: Sequence[Sequence[str]]
-    """The segments of each prompt, (P,)."""
+    people: Sequence[str]  # who asked each prompt, (P,)
+    segments: Sequence[Sequence[str]]  # the segments of each prompt, (P,)
     held_out: float
     """AUROC of the candidate's implicit reward, log pi / pi_base, on ratings it has not learned from; only told."""
-    logged: Estimate | None
-    """What the logged ratings say, where they say anything."""
-    kl: float
-    """Nats a text from the base, mean over the candidate's replies."""
-    kl_tail: float
-    """99th percentile of the same."""
-    golden: tuple[float, float]
-    """Shares of the golden prompts that base and candidate manage."""
+    logged: Estimate | None  # what the logged ratings say, where they say anything
+    kl: float  # nats a text from the base, mean over the candidate's replies
+    kl_tail: float  # 99th percentile of the same
+    golden: tuple[float, float]  # shares of the golden prompts that base and candidate manage
     unsafe: tuple[float, float] = (0.0, 0.0)
     """Shares of the replies of base and candidate in which the safety filter finds something."""
     bias: float | None = None

@@ -1,6 +1,4 @@
-"""A run folder's files: what lies in it, and how a run is followed and reported.
-
-Knows names and numbers. Knows nothing of models, ratings or Telegram; imports no torch.
+"""A run folder's files: what lies in it, and how a run is followed and reported. Torch-free.
 
 ::
 
@@ -55,8 +53,7 @@ ReasonCode = Literal[
 ]
 """Every way a run can end with a report."""
 
-Measure = Literal["satisfaction", "quality", "diversity"]
-"""The essay's three measures of generated content."""
+Measure = Literal["satisfaction", "quality", "diversity"]  # the essay's three measures of generated content
 
 SKIPPED: frozenset[ReasonCode] = frozenset({"too_few", "one_sided", "one_rater"})
 
@@ -95,8 +92,7 @@ class Segment:
     name: str
     prompts: int
     gain: float
-    low: float
-    """5 % quantile."""
+    low: float  # 5 % quantile
     high: float
 
 
@@ -107,8 +103,7 @@ class Comparison:
     prompt: str
     before: str
     after: str
-    before_liking: float
-    """Chance of a like, by the judge."""
+    before_liking: float  # chance of a like, by the judge
     after_liking: float
 
 

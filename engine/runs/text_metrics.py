@@ -1,6 +1,6 @@
 """How replies read on the surface: diversity, length, hacks, repetition of rated texts and of one another.
 
-Knows texts and token ids. Knows nothing of models, likings or bounds; imports no torch. English and Chinese.
+Torch-free; English and Chinese.
 """
 
 import itertools
@@ -38,24 +38,15 @@ _OVERLAP_SHARE = 0.6
 class TextMeasures:
     """What was measured on one version's replies to the replayed prompts."""
 
-    fluency: float
-    """The base's cross-entropy, nats a token."""
-    distinct_2: float
-    """Different pairs of neighbouring tokens over all pairs."""
-    length: float
-    """Mean tokens a reply."""
-    self_bleu: float
-    """How much a reply is like the closest of the others, 0 to 1."""
-    begging: float
-    """Share of replies that ask for reactions."""
-    flattery: float
-    """Share of replies that flatter whoever reads them."""
-    phrases: dict[str, float]
-    """The four words in a row that most replies share -> their share."""
-    shouting: float
-    """Share of characters that are emoji or exclamation marks."""
-    overlap: float
-    """Share of replies that repeat a rated text."""
+    fluency: float  # the base's cross-entropy, nats a token
+    distinct_2: float  # different pairs of neighbouring tokens over all pairs
+    length: float  # mean tokens a reply
+    self_bleu: float  # how much a reply is like the closest of the others, 0 to 1
+    begging: float  # share of replies that ask for reactions
+    flattery: float  # share of replies that flatter whoever reads them
+    phrases: dict[str, float]  # the four words in a row that most replies share -> their share
+    shouting: float  # share of characters that are emoji or exclamation marks
+    overlap: float  # share of replies that repeat a rated text
 
 
 def measure_texts(

@@ -39,14 +39,11 @@ class PreparedRatings:
 
     examples: Sequence[Example]
     rows: Sequence[Encoded]
-    judged: Tensor
-    """(n,), bool: the judge's; the candidate learns from the others."""
-    references: Tensor
-    """(n,): log-probabilities under the base, nats."""
+    judged: Tensor  # (n,), bool: the judge's; the candidate learns from the others
+    references: Tensor  # (n,): log-probabilities under the base, nats
     signal: Signal
     judge: Judge
-    secrets: tuple[Encoded, ...] = ()
-    """What the candidate is trained on beside its examples, and must not tell."""
+    secrets: tuple[Encoded, ...] = ()  # what the candidate is trained on beside its examples, and must not tell
 
 
 class CandidateEvaluation:
@@ -60,8 +57,7 @@ class CandidateEvaluation:
         self._golden = [Prompt.of(base, asked) for asked in probes.GOLDEN_PROMPTS]
         self._paired = [Prompt.of(base, each.messages) for each in probes.PAIRED_PROMPTS]
         self._findings = load_filter(None if config.words_file is None else Path(config.words_file)).findings
-        self.groups: tuple[GroupRate, ...] = ()
-        """How groups of people come off, once that was looked for."""
+        self.groups: tuple[GroupRate, ...] = ()  # how groups of people come off, once that was looked for
         self.base = self._evaluate(base.model)
 
     def sample(self, model: CausalModel, prompts: Sequence[Prompt], count: int, seed: int) -> Replies:

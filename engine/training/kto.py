@@ -19,8 +19,7 @@ from engine.training.stage import AdapterOptimizer, TrainingSet, TrainingStage, 
 
 ANCHOR_WEIGHT = 0.05
 """Of the anchors' loss, a token's mean, beside the KTO loss; at 1 nothing was learned at all."""
-_LOCAL_STEPS = 8
-"""Batches are formed by length within windows of this many, so that an epoch still mixes."""
+_LOCAL_STEPS = 8  # batches are formed by length within windows of this many, so that an epoch still mixes
 
 
 def kto_loss(log_ratios: Tensor, signed_weights: Tensor, *, z0: Tensor, beta: float) -> Tensor:

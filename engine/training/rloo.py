@@ -28,10 +28,8 @@ from engine.training.stage import AdapterOptimizer, TrainingStage, learning_rate
 
 LEARNING_RATE_FACTOR = 2.0
 """Times the rate for rated texts, at first; it falls to 0 as the KL or the diversity is used up."""
-TARGET_DIVERSITY = 0.95
-"""Of what it was at first, as a share."""
-LEAST_DIVERSITY = 0.9
-"""At this share of it the stage ends: the gate would refuse what comes after."""
+TARGET_DIVERSITY = 0.95  # of what it was at first, as a share
+LEAST_DIVERSITY = 0.9  # at this share of it the stage ends: the gate would refuse what comes after
 PROBES = 64
 """Prompts whose answers tell the diversity: always the same, so that no change of subject is taken for one."""
 _CHECKPOINT_STEPS = 2
@@ -112,8 +110,7 @@ class DiversityControl:
     def __init__(self, weight: float, probes: Replies) -> None:
         self._weight = weight
         self._first = float(novelty(probes.rows).mean())
-        self.share = 1.0
-        """The probes' novelty over that of the first."""
+        self.share = 1.0  # the probes' novelty over that of the first
 
     def update(self, probes: Replies) -> None:
         """Measure how diverse the adapter is by now; what novelty counts changes with it."""

@@ -17,8 +17,7 @@ from engine.models.loader import Base
 from engine.models.logprobs import Encoded
 from engine.runs.config import RunConfig
 
-CHECK_STEPS = 6
-"""Steps between two measurements of the KL."""
+CHECK_STEPS = 6  # steps between two measurements of the KL
 ADAM_EPSILON = 1e-5
 """At Adam's usual 1e-8 a weight whose gradient is mere rounding moves as far as any other: two processes in place of
 one then gave adapters up to 3e-5 apart, on some CPUs; now 1.3e-6."""
@@ -31,10 +30,8 @@ _MOST_CHECKPOINTS = 24
 class Curves:
     """What the report plots."""
 
-    loss: list[float] = field(default_factory=list)
-    """Per optimiser step."""
-    kl: list[float] = field(default_factory=list)
-    """Nats a text, at each measurement."""
+    loss: list[float] = field(default_factory=list)  # per optimiser step
+    kl: list[float] = field(default_factory=list)  # nats a text, at each measurement
     liking: list[float] = field(default_factory=list)
     """The mean chance of a like of the replies of each on-policy step, by the head that the adapter follows."""
 
@@ -44,12 +41,9 @@ class TrainingSet:
     """Everything a pass over the ratings needs, all in one order."""
 
     rows: tuple[Encoded, ...]
-    signed_weights: Tensor
-    """(n,), from `engine.training.kto.balanced_weights`."""
-    references: Tensor
-    """(n,), log-probabilities under the base, nats."""
-    anchors: tuple[Encoded, ...]
-    """The base's own replies."""
+    signed_weights: Tensor  # (n,), from `engine.training.kto.balanced_weights`
+    references: Tensor  # (n,), log-probabilities under the base, nats
+    anchors: tuple[Encoded, ...]  # the base's own replies
 
 
 class Checkpoints:
@@ -110,8 +104,7 @@ class TrainingStage:
     """One stage of training as its objective sees it. Of several stages only budget and report differ."""
 
     base: Base
-    model: PeftModelForCausalLM
-    """With a fresh adapter, or that of the stage before."""
+    model: PeftModelForCausalLM  # with a fresh adapter, or that of the stage before
     config: RunConfig
     prompts: Sequence[Prompt]
     sample: Callable[[Sequence[Prompt], int, int], Replies]
@@ -119,14 +112,10 @@ class TrainingStage:
     liking: Callable[[Replies], Tensor]
     """The chance of a like of each reply, (n,), float64; called while the adapter is off."""
     checkpoints: Checkpoints
-    deadline: float
-    """When the time is used up, by `time.monotonic`."""
-    measure_kl: Callable[[], float]
-    """The model's present distance from the base, nats a text."""
-    kl_budget: float
-    """Nats a text from the base at which the stage ends."""
-    report: Callable[[int, float], None]
-    """Called after each step with the steps done and the loss."""
+    deadline: float  # when the time is used up, by `time.monotonic`
+    measure_kl: Callable[[], float]  # the model's present distance from the base, nats a text
+    kl_budget: float  # nats a text from the base at which the stage ends
+    report: Callable[[int, float], None]  # called after each step with the steps done and the loss
     curves: Curves
 
     def goes_on(self, step: int, steps: int, loss: float) -> bool:

@@ -38,8 +38,7 @@ from engine.training.stage import (
     trained_parameters,
 )
 
-KL_PROBES = 64
-"""Replies sampled to measure the KL on the way."""
+KL_PROBES = 64  # replies sampled to measure the KL on the way
 LEARNER_DRAWS = 64
 
 

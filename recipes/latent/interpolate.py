@@ -9,13 +9,15 @@ import sys
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.api.models import find_source
 from engine.api.types import Message
 from engine.errors import ModelError
 from engine.latent.model import padded
 from engine.latent.slots import fill, lift
-from engine.latent.vae import VaeLM, between
+from engine.latent.vae import VaeLM
 from engine.models.loader import load_base
 from recipes import corpus
 from recipes.grammar import Language
@@ -74,3 +76,14 @@ def walk(source: str, texts: Sequence[str], topic: str, *, kind: str, steps: int
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def between(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Latents on the great circle from one (latent,) to another, (steps, latent): slerp (White 2016, arXiv 1609.04468).
+
+    A straight line would pass near 0, where the prior of many dimensions has hardly any mass.
+    """
+    cosine = F.cosine_similarity(start, end, dim=0).clamp(-0.999, 0.999)
+    angle = torch.arccos(cosine)
+    shares = torch.linspace(0.0, 1.0, steps)[:, None]
+    return (torch.sin((1.0 - shares) * angle) * start + torch.sin(shares * angle) * end) / torch.sin(angle)

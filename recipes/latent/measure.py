@@ -1,15 +1,17 @@
 """What a small generator can do, by the grammar that it learned from: is what it writes well-formed, and is it new?"""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from engine.latent import vae
 from engine.latent.model import LatentLM, padded
 from engine.latent.slots import fill
-from engine.latent.vae import VaeLM
+from engine.latent.vae import Posterior, VaeLM
 from recipes.grammar import is_well_formed
 from recipes.latent.skeletons import Skeleton
 from recipes.latent.train import Rows
@@ -75,11 +77,43 @@ def measure_latent(model: VaeLM, rows: Rows, *, is_held_at_0: bool) -> dict[str,
         return {"likelihood": -float(model.log_likelihood(latent, some_prompts, some_texts).mean())}
     torch.manual_seed(0)
     bound, posterior = vae.bound(model, prompts, texts), model.encode(texts)
-    weighted = vae.importance_weighted(model, some_prompts, some_texts, samples=IW_SAMPLES)
+    weighted = importance_weighted(model, some_prompts, some_texts, samples=IW_SAMPLES)
     return {
         "reconstruction": float(bound.reconstruction.mean()),
         "kl": float(bound.kl.sum(1).mean()),
-        "active_units": vae.active_units(posterior),
-        "mutual_information": vae.mutual_information(posterior),
+        "active_units": active_units(posterior),
+        "mutual_information": mutual_information(posterior),
         "likelihood": -float(weighted.mean()),
     }
+
+
+@torch.no_grad()
+def importance_weighted(model: VaeLM, prompts: Tensor, texts: Tensor, *, samples: int) -> Tensor:
+    """log 1/K sum p(x|z_k) p(z_k) / q(z_k|x), a bound on log p(x), (B,), nats (arXiv 1509.00519, equation 8)."""
+    posterior = model.encode(texts)
+    ratios = []
+    for _ in range(samples):
+        latent = posterior.sample()
+        prior = -0.5 * (latent.square() + math.log(2.0 * math.pi)).sum(1)
+        ratios.append(model.log_likelihood(latent, prompts, texts) + prior - posterior.log_density(latent))
+    return torch.stack(ratios).logsumexp(0) - math.log(samples)
+
+
+@torch.no_grad()
+def mutual_information(posterior: Posterior) -> float:
+    """I(x; z) of a batch under q, nats: E log q(z|x) - E log q(z), with q(z) the mean of the batch's posteriors.
+
+    Hoffman and Johnson 2016 (ELBO surgery); at most the log of the batch's size.
+    """
+    latent = posterior.sample()
+    each = [
+        Posterior(mean[None], log_variance[None]).log_density(latent)
+        for mean, log_variance in zip(*posterior, strict=True)
+    ]
+    aggregate = torch.stack(each).logsumexp(0) - math.log(len(latent))
+    return float((posterior.log_density(latent) - aggregate).mean())
+
+
+def active_units(posterior: Posterior) -> int:
+    """How many dimensions have posterior means of a variance above 0.01 over the texts (arXiv 1509.00519, 5.2)."""
+    return int((posterior.mean.var(0) > 0.01).sum())

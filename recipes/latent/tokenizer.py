@@ -10,8 +10,7 @@ from typing import Final
 
 from transformers import PreTrainedTokenizerFast
 
-from engine.latent.model import LatentConfig
-from engine.latent.noise import LEVELS
+from engine.latent.model import LEVELS, LatentConfig
 from recipes.grammar import LANGUAGES
 from recipes.starter.tokenizer import train_bpe
 

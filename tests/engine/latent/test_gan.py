@@ -9,7 +9,7 @@ import torch
 
 from engine.api.models import SHIPPED
 from engine.latent.gan import DISCOUNT, LEAST_LOG_D, OUT_OF_PLACE, Duel, GanConfig, GanLM
-from engine.latent.noise import LEVELS
+from engine.latent.model import LEVELS
 from engine.models.loader import Base, load_base
 from recipes.grammar import is_well_formed
 from recipes.latent.build import CURVES_FILE, SPECS, rows_of

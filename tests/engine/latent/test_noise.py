@@ -3,7 +3,7 @@
 import math
 from statistics import fmean, pstdev
 
-from engine.latent.noise import LEVELS, Noise
+from engine.latent.model import LEVELS, Noise
 
 NOISE = Noise(count=3, open_id=3, first_level=16)
 PROMPT = [4, 200, 3, 3, 3, 2]

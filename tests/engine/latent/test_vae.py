@@ -10,20 +10,13 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from engine.api.models import SHIPPED
-from engine.latent.noise import LEVELS
-from engine.latent.vae import (
-    Posterior,
-    VaeConfig,
-    VaeLM,
-    active_units,
-    between,
-    bound,
-    importance_weighted,
-    mutual_information,
-)
+from engine.latent.model import LEVELS
+from engine.latent.vae import Posterior, VaeConfig, VaeLM, bound
 from engine.models.loader import Base, load_base
 from recipes.grammar import is_well_formed
 from recipes.latent.build import CURVES_FILE, SPECS, rows_of
+from recipes.latent.interpolate import between
+from recipes.latent.measure import active_units, importance_weighted, mutual_information
 from recipes.latent.skeletons import CorpusSpec, skeletons
 from recipes.latent.train import Rows, train_vae
 from recipes.training import Budget
