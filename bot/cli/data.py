@@ -15,7 +15,8 @@ from bot.cli.terminal import busy, confirm, give_up
 from bot.common.keys import open_keys
 from bot.common.settings import DataSettings
 from bot.operations.backups import Backups, restore_backup, rotate_master_key
-from bot.operations.doctor import Diagnosis, diagnose
+from bot.operations.doctor import diagnose, exit_status
+from bot.operations.machine import Finding
 from bot.privacy.erasure import erase_offline, pseudonym_of
 from storage.backup import backup as backup_file
 from storage.privacy.erasure import Erased
@@ -34,12 +35,12 @@ def doctor(
 ) -> None:
     """Check settings, machine, database, versions and backups; works while the bot runs."""
     with busy("" if as_json else "Checking …"):
-        diagnosis = diagnose()
+        findings = diagnose()
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in diagnosis.findings], ensure_ascii=False, indent=1))
+        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))
     else:
-        Console(highlight=False).print(_table(diagnosis))
-    raise typer.Exit(diagnosis.exit_status)
+        Console(highlight=False).print(_table(findings))
+    raise typer.Exit(exit_status(findings))
 
 
 @app.command()
@@ -118,8 +119,8 @@ def _told(erased: Erased) -> str:
     return f"{len(erased.generations)} texts, {erased.ratings} ratings, {erased.consents} opt-ins"
 
 
-def _table(diagnosis: Diagnosis) -> Table:
+def _table(findings: list[Finding]) -> Table:
     table = Table("Check", "State", Column("What it says", overflow="fold"), box=None, pad_edge=False)
-    for finding in diagnosis.findings:
+    for finding in findings:
         table.add_row(finding.check, f"[{_STYLES[finding.state]}]{finding.state}[/]", Text(finding.says))
     return table

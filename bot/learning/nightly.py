@@ -100,7 +100,7 @@ class Nightly:
         return True
 
     async def start_over(self, learned: Collection[int]) -> None:
-        """Begin the present run anew, with the consents of now, if it is among those that learned from erased texts."""
+        """Restart the run under way, with the consents of now, if it is among those that learned from erased texts."""
         run = await runs.running(self.db)
         if run is not None and run.id in learned and self._may_cancel:
             logger.info("run %d starts over without what was erased", run.id)

@@ -2,8 +2,8 @@
 
 A fit takes a moment and lets the engine choose the best of several texts, long before the night trains a version. This
 module refits in the background, and says for each text how it is to be chosen. It posts only what author and rater
-agree to now. Only people who wished for it have a model of their own there, under a name that is drawn anew for each
-process. `docs/decisions/0015-taste-between-nights.md` says why its numbers are what they are.
+agree to now. Only people who wished for it have a model of their own there, under a name that each process draws
+for itself. `docs/decisions/0015-taste-between-nights.md` says why its numbers are what they are.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class PreferenceSync:
             self.reset()
 
     async def close(self) -> None:
-        """Stop at once; the next start fits anew."""
+        """Stop at once; the next start fits again."""
         await self._tasks.close()
 
     def refit_soon(self) -> None:
@@ -97,7 +97,7 @@ class PreferenceSync:
         self._be_due(min(now + self._timing.taste_quiet, self._asked_at + self._timing.taste_longest))
 
     def reset(self) -> None:
-        """Somebody has withdrawn what was learned of them: nothing is chosen until it is learned anew without them."""
+        """Somebody has withdrawn what was learned of them: nothing is chosen until a fit without them."""
         self.fitted = None
         self._withdrawals += 1
         self._asked_at = _clock() - self._timing.taste_longest  # a rating that comes now puts nothing off

@@ -42,7 +42,7 @@ class Backups:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def make(self) -> Path:
-        """Make a backup, check it, and remove the oldest ones that are too many; the keyring lies beside them.
+        """Make a backup, check it, and remove the oldest ones that are too many; the keyring goes beside them.
 
         Raises:
             BackupFailed, KeyringUnusable: it could not be made; the others are as they were.
@@ -181,7 +181,7 @@ def _replay(settings: DataSettings) -> Replay:
 
 
 def _put_unknown_versions_aside(settings: DataSettings, now: datetime) -> tuple[str, ...]:
-    """Free the names that coming runs will use; what lies under them was made after the backup."""
+    """Free the names that coming runs will use; what has them now was made after the backup."""
     with closing(open_for_reading(settings.database_path)) as connection:
         known = versions.all_names(connection)
     folder = settings.versions_path

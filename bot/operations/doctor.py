@@ -5,8 +5,7 @@ Each check gives one finding; one that fails does not stop the others.
 
 import platform
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,23 +31,8 @@ Found = tuple[State, str]
 """What a check has found, and the sentence that says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """All findings, in the order of the checks."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def exit_status(self) -> int:
-        """0 where nothing failed, 2 where the settings are wrong, 1 for everything else."""
-        failures = [finding.check for finding in self.findings if finding.state == "failed"]
-        if "settings" in failures:
-            return 2
-        return 1 if failures else 0
-
-
-def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> Diagnosis:
-    """Look at everything."""
+def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> list[Finding]:
+    """Look at everything; the findings are in the order of the checks."""
     python = Finding("Python", "ok", f"{platform.python_version()} on {platform.system()}.")
     findings = [Finding("settings", *_settings(env_file)), python, machine.sqlite()]
     if env_file.exists():
@@ -56,9 +40,14 @@ def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> D
     try:
         data = DataSettings.load(env_file)
     except SettingsError:
-        return Diagnosis(tuple(findings))  # where the data is cannot be known
-    findings += _data(data, now or datetime.now(UTC))
-    return Diagnosis(tuple(findings))
+        return findings  # where the data is cannot be known
+    return [*findings, *_data(data, now or datetime.now(UTC))]
+
+
+def exit_status(findings: Sequence[Finding]) -> int:
+    """0 where nothing failed, 2 where the settings are wrong, 1 for everything else."""
+    failures = [finding.check for finding in findings if finding.state == "failed"]
+    return 2 if "settings" in failures else 1 if failures else 0
 
 
 def _settings(env_file: Path) -> Found:

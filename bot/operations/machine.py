@@ -62,7 +62,7 @@ def folder(path: Path) -> Finding:
 
 
 def file_system(path: Path, mounts: Path | None = None) -> Finding:
-    """Whether the folder lies on a disk of this machine: over a network SQLite's locks and log do not hold."""
+    """Whether the folder is on a disk of this machine: over a network SQLite's locks and log do not hold."""
     kind = _kind_of_file_system(_existing(path).resolve(), mounts or MOUNTS)
     if kind is None:
         says = "This system does not tell; see that the data folder is on a disk of this machine."

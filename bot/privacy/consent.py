@@ -1,4 +1,4 @@
-"""Consent: who lets their texts and ratings teach the model, per person and chat. Knows no Telegram type."""
+"""Consent: who lets their texts and ratings teach the model, per person and chat."""
 
 import contextlib
 from collections.abc import Callable
@@ -46,11 +46,9 @@ class Consent:
         the prompt who could agree.
         """
         to = generation.delivery
-        if (
-            to.chat_id > 0
-            or to.is_channel
-            or not await people.mark_asked(self.db, generation.chat, at=datetime.now(UTC))
-        ):
+        if to.chat_id > 0 or to.is_channel:
+            return
+        if not await people.mark_asked(self.db, generation.chat, at=datetime.now(UTC)):
             return
         address = Address(chat_id=to.chat_id, thread_id=to.thread_id)
         question, buttons = say(to.language, "consent-question"), consent_buttons(to.language)

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """Erases people at their wish. `on_erased` is called after each, so that what has learned from them learns anew."""
+    """Erases people at their wish. `on_erased` is called after each, so that what learned from them is refitted."""
 
     db: Database
     keys: Keys
@@ -71,14 +71,14 @@ class Erasure:
         await self._tasks.close()
 
     async def _erase(self, tombstone: Tombstone) -> Erased:
-        async def learn_anew(erased: Erased) -> None:
+        async def relearn(erased: Erased) -> None:
             self.on_erased()
             await self.nightly.start_over(erased.runs)
             await self.nightly.strip(erased.runs)  # one may have come to its report meanwhile
 
         erased = await erasure.carry_out(
             self.db, self.settings.tombstones_path, tombstone, named_in=self.keys.named_in, strip=self.nightly.strip,
-            then=learn_anew,
+            then=relearn,
         )  # fmt: skip
         for chat_id, message_id in erased.placeholders:
             with contextlib.suppress(DeliveryError):

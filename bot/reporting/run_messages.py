@@ -148,8 +148,7 @@ def seconds_left(run: Run, share: float) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMessages:
-    """Keeps the messages that follow a run up to date, and tells admins. Set as `on_end` of `Nightly` and of the canary
-    monitor."""
+    """Keeps the messages that follow a run up to date, and tells admins how runs and trials end."""
 
     db: Database
     nightly: Nightly

@@ -12,7 +12,7 @@ from bot.cli.__main__ import app
 from bot.common.keys import open_keys
 from bot.common.settings import DataSettings, Settings
 from bot.operations import machine
-from bot.operations.doctor import Diagnosis, diagnose
+from bot.operations.doctor import diagnose, exit_status
 from bot.operations.machine import Finding
 from engine.runs.versions import publish
 from storage.backup import backup
@@ -44,19 +44,19 @@ def write_env(home: Path, *lines: str) -> None:
     file.chmod(0o600)
 
 
-def look(now: datetime = NOW) -> Diagnosis:
+def look(now: datetime = NOW) -> list[Finding]:
     return diagnose(now=now)
 
 
-def found(check: str, diagnosis: Diagnosis | None = None) -> Finding:
-    (finding,) = [finding for finding in (diagnosis or look()).findings if finding.check == check]
+def found(check: str, findings: list[Finding] | None = None) -> Finding:
+    (finding,) = [finding for finding in findings or look() if finding.check == check]
     return finding
 
 
 def test_an_installation_that_is_well_is_told_so(home: Path) -> None:
-    diagnosis = look()
-    assert diagnosis.exit_status == 0
-    assert {f.check for f in diagnosis.findings if f.state != "ok"} <= {"SQLite"}
+    findings = look()
+    assert exit_status(findings) == 0
+    assert {f.check for f in findings if f.state != "ok"} <= {"SQLite"}
 
 
 def test_looking_changes_nothing(home: Path) -> None:
@@ -71,24 +71,24 @@ def test_looking_changes_nothing(home: Path) -> None:
 
 def test_a_new_installation_is_well(home: Path) -> None:
     write_env(home, "DATA_DIR=elsewhere")
-    assert look().exit_status == 0
+    assert exit_status(look()) == 0
     assert "at the first start" in found("key").says and "ovation run" in found("database").says
     assert not (home / "elsewhere").exists()
 
 
 def test_wrong_settings_are_all_named_and_the_rest_is_looked_at_all_the_same(home: Path) -> None:
     write_env(home, "MIN_RATINGS=-1", "TIMEZONE=Mars/Olympus")
-    diagnosis = look()
-    assert diagnosis.exit_status == 2
+    findings = look()
+    assert exit_status(findings) == 2
     assert "MIN_RATINGS" in found("settings").says and "TIMEZONE" in found("settings").says
     assert found("database").state == "ok"
 
 
 def test_settings_that_others_can_read_fail(home: Path) -> None:
     (home / ".env").chmod(0o644)
-    diagnosis = look()
-    assert diagnosis.exit_status == 2 and "chmod 600" in found(".env").says
-    assert TOKEN not in str(diagnosis)
+    findings = look()
+    assert exit_status(findings) == 2 and "chmod 600" in found(".env").says
+    assert TOKEN not in str(findings)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_settings_that_others_can_read_fail(home: Path) -> None:
 def test_a_key_that_is_missing_public_or_wrong_fails(home: Path, harm: Callable[[Path], None], says: str) -> None:
     harm(home / "data.key")
     assert found("key").state == "failed" and says in found("key").says
-    assert look().exit_status == 1
+    assert exit_status(look()) == 1
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_damaged_database_fails_and_says_restore(home: Path) -> None:
     database.write_bytes(content)
     assert found("database").state == "failed" and "ovation restore" in found("database").says
     database.write_bytes(b"no database at all" * 500)
-    assert found("database").state == "failed" and look().exit_status == 1
+    assert found("database").state == "failed" and exit_status(look()) == 1
 
 
 def test_what_the_database_says_of_the_bot_is_told(home: Path) -> None:
@@ -170,7 +170,7 @@ def test_what_the_database_says_of_the_bot_is_told(home: Path) -> None:
     assert found("inbox").state == "warning" and "1 updates could not be handled" in found("inbox").says
     assert found("last run").state == "warning" and "Run 3" in found("last run").says
     assert found("schema").state == "warning" and "0002" in found("schema").says
-    assert look().exit_status == 0
+    assert exit_status(look()) == 0
 
 
 def test_a_database_of_a_newer_ovation_fails(home: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_version_that_was_altered_fails_where_it_serves_and_warns_where_it_onl
     (home / "data" / "versions" / "v1" / "adapter_model.safetensors").write_bytes(b"weight5")
     assert found("versions").state == "warning" and "v1" in found("versions").says
     (home / "data" / "versions" / "v2" / "extra.json").write_text("{}")
-    assert found("versions").state == "failed" and look().exit_status == 1
+    assert found("versions").state == "failed" and exit_status(look()) == 1
 
 
 def test_backups_that_are_missing_old_or_damaged_are_told(home: Path) -> None:
@@ -211,7 +211,7 @@ def test_backups_that_are_missing_old_or_damaged_are_told(home: Path) -> None:
 
 def test_a_damaged_list_of_the_forgotten_fails(home: Path) -> None:
     (home / "data" / "tombstones.jsonl").write_text("nonsense\n")
-    assert found("forgotten").state == "failed" and look().exit_status == 1
+    assert found("forgotten").state == "failed" and exit_status(look()) == 1
 
 
 def test_the_command_prints_a_table_or_json_and_ends_with_the_status(home: Path) -> None:
