@@ -217,7 +217,7 @@ class GenerationPipeline:
         """Record a text before anybody sees it; False: nobody waits for it any more."""
         return await generations.write_text(
             self.db, generation.id, text=final.text, version=final.version, best_of=final.best_of,
-            fingerprint=fingerprint(final.text, self.fingerprint_key),
+            hashes=fingerprint(final.text, self.fingerprint_key),
         )  # fmt: skip
 
     async def _write(

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating
 from engine.data.rewards import MIN_TENURE, SIGNAL_VALUES, Signal
-from storage.db.records import ConsentedGeneration
+from storage.db.records import ConsentedText
 
 
-def dataset_of(texts: Iterable[ConsentedGeneration], *, now: datetime, tenure_days: float) -> Iterator[RatedGeneration]:
+def dataset_of(texts: Iterable[ConsentedText], *, now: datetime, tenure_days: float) -> Iterator[RatedGeneration]:
     """One row for each generation, in the order given."""
 
     def rating(

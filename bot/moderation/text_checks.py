@@ -15,7 +15,7 @@ from engine.errors import EngineError
 from engine.safety.filter import SafetyFilter
 from engine.safety.near_copy import CopyIndex
 from storage.db.database import Database
-from storage.db.records import ConsentedGeneration, Generation
+from storage.db.records import ConsentedText, Generation
 from storage.tables import ratings
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class CopyCheck:
                 self._others = others
 
 
-def prompts_in(texts: Iterable[ConsentedGeneration]) -> CopyIndex:
+def prompts_in(texts: Iterable[ConsentedText]) -> CopyIndex:
     """What people wrote themselves, each under their own name."""
     generations = [text.generation for text in texts]
     found = CopyIndex()

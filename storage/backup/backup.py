@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.backup.integrity import CLEAR_CHECKSUM, damage_in, has_wrong_checksum, is_newer, write_checksum
+from storage.backup.integrity import CLEAR_CHECKSUM, damage_in, has_wrong_checksum, write_checksum
 from storage.db.database import set_up
 from storage.db.errors import BackupFailed, BackupUnusable, DatabaseUnusable
 from storage.db.files import create_private, fsync, move_into_place, remove_database
 from storage.db.keyring import Keyring
-from storage.db.schema import migrate, pending
+from storage.db.schema import is_newer, migrate, pending
 from storage.privacy import erasure
 from storage.privacy.erasure import Erased, NamedIn
 from storage.privacy.tombstones import Tombstone

@@ -16,7 +16,7 @@ from sqlite3 import Connection, DatabaseError
 
 from storage.db.database import open_for_reading, wal_bytes
 from storage.db.records import Run, Version
-from storage.db.schema import MIGRATIONS, pending
+from storage.db.schema import is_newer, pending
 from storage.tables import inbox, runs, versions
 
 _MAGIC = b"SQLite format 3\0"
@@ -77,12 +77,6 @@ def damage_in(connection: Connection) -> str | None:
         return str(verdict).splitlines()[-1]  # the lines before it only name the database
     row = connection.execute("PRAGMA foreign_key_check").fetchone()
     return None if row is None else f"a row of {row[0]} refers to one of {row[2]} that is missing"
-
-
-def is_newer(connection: Connection) -> bool:
-    """Whether a newer Ovation has changed the schema."""
-    known = {name for name, _ in MIGRATIONS}
-    return any(name not in known for (name,) in connection.execute("SELECT name FROM migrations"))
 
 
 def is_database(file: Path) -> bool:

@@ -12,7 +12,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial, update_wrapper
@@ -66,16 +66,14 @@ class Database:
             DatabaseUnusable: the file is damaged, cannot be written, or was made by a newer Ovation.
         """
         database = cls(path, keyring)
-        async with AsyncExitStack() as on_failure:
-            on_failure.push_async_callback(database.close)
-            try:
-                await database._open_connection()
-                await database.read(lambda connection: _prepare(connection, keyring))
-            except sqlite3.DatabaseError as error:
-                raise DatabaseUnusable(
-                    f"The database {path} cannot be used ({error}); restore a backup of it."
-                ) from error
-            on_failure.pop_all()
+        try:
+            await database._open_connection()
+            await database.read(lambda connection: _prepare(connection, keyring))
+        except BaseException as error:
+            await database.close()
+            if not isinstance(error, sqlite3.DatabaseError):
+                raise
+            raise DatabaseUnusable(f"The database {path} cannot be used ({error}); restore a backup of it.") from error
         return database
 
     async def write(self, transaction: Transaction[T]) -> T:

@@ -54,11 +54,7 @@ IsWhole = Callable[[bytes], bool]
 
 
 def append_line(file: Path, line: bytes, is_whole: IsWhole) -> None:
-    """Add a line, after cutting off a torn last one or ending a whole one; it is on disk when this returns.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Add a line, after cutting off a torn last one or ending a whole one; it is on disk when this returns."""
     is_new = not file.exists()
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b") as handle:
@@ -75,11 +71,7 @@ def append_line(file: Path, line: bytes, is_whole: IsWhole) -> None:
 
 
 def read_lines(file: Path, is_whole: IsWhole) -> list[bytes]:
-    """Every line, without a torn last one; none where there is no file.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Every line, without a torn last one; none where there is no file."""
     try:
         *ended, tail = file.read_bytes().split(b"\n")
     except FileNotFoundError:

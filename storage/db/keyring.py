@@ -35,7 +35,10 @@ _KEY_BYTES, _NONCE_BYTES = 32, 12
 
 
 class Keyring:
-    """The keys of one installation. One process makes and erases keys, on one thread: who holds the data folder."""
+    """The keys of one installation. One process makes and erases keys, on one thread: who holds the data folder.
+
+    What writes raises `KeyringUnusable` where it cannot; keys and file are as they were then.
+    """
 
     def __init__(self, file: Path, master: bytes, keys: Mapping[str, bytes]) -> None:
         self._file = file
@@ -70,11 +73,7 @@ class Keyring:
 
     @classmethod
     def create(cls, file: Path, master: bytes, *, pseudonyms: bytes | None = None) -> "Keyring":
-        """Begin a keyring; `pseudonyms` is the key of pseudonyms that there are already, else a new one is drawn.
-
-        Raises:
-            KeyringUnusable: it cannot be written.
-        """
+        """Begin a keyring; `pseudonyms` is the key of pseudonyms that there are already, else a new one is drawn."""
         keys = {name: _new_key() for name in (INBOX, FINGERPRINTS, WATERMARK, PSEUDONYMS)}
         if pseudonyms is not None:
             keys[PSEUDONYMS] = pseudonyms
@@ -82,11 +81,7 @@ class Keyring:
         return cls(file, master, keys)
 
     def key(self, name: str) -> bytes:
-        """A key by its name, made when it is first asked for.
-
-        Raises:
-            KeyringUnusable: a new one cannot be written.
-        """
+        """A key by its name, made when it is first asked for."""
         if name not in self._keys:
             key = _new_key()
             try:
@@ -114,30 +109,18 @@ class Keyring:
         return value
 
     def erase(self, name: str) -> None:
-        """Lose a key, on disk too; without it nobody reads what was encrypted with it.
-
-        Raises:
-            KeyringUnusable: the file cannot be written anew; the key is still there.
-        """
+        """Lose a key, on disk too; without it nobody reads what was encrypted with it."""
         if name in self._keys:
             _write(self._file, {other: key for other, key in self._keys.items() if other != name}, self._master)
             del self._keys[name]
 
     def rewrap(self, master: bytes) -> None:
-        """Wrap every key by another master key. The keys, and what they encrypt, stay.
-
-        Raises:
-            KeyringUnusable: the file cannot be written anew; it is as it was.
-        """
+        """Wrap every key by another master key. The keys, and what they encrypt, stay."""
         _write(self._file, dict(self._keys), master)
         self._master = master
 
     def copy_to(self, folder: Path) -> None:
-        """Keep the present keyring in a folder too, in the place of an older copy.
-
-        Raises:
-            KeyringUnusable: the copy cannot be written.
-        """
+        """Keep the present keyring in a folder too, in the place of an older copy."""
         _write(folder / self._file.name, dict(self._keys), self._master)  # other threads may add keys meanwhile
 
 

@@ -152,7 +152,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsentedGeneration:
+class ConsentedText:
     """A generation with its consented ratings and signals: what a run may learn from."""
 
     generation: Generation

@@ -38,6 +38,11 @@ def pending(connection: sqlite3.Connection) -> list[str]:
     return [name for name, _ in MIGRATIONS if name not in applied]
 
 
+def is_newer(connection: sqlite3.Connection) -> bool:
+    """Whether a newer Ovation has changed the schema."""
+    return bool(_applied(connection) - {name for name, _ in MIGRATIONS})
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply every pending migration, each in a transaction with its record.
 
@@ -45,7 +50,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         DatabaseUnusable: the file has migrations that this Ovation does not know.
     """
     applied = _applied(connection)
-    if applied - {name for name, _ in MIGRATIONS}:
+    if is_newer(connection):
         raise DatabaseUnusable("The database was made by a newer Ovation; upgrade, or restore an older backup.")
     for name, statements in MIGRATIONS:
         if name not in applied:

@@ -23,26 +23,32 @@ from storage.tables import generations, people, runs
 NamedIn = Callable[[str], Collection[str]]
 """The pseudonyms of everybody whom an update's body, encrypted as it lies in the inbox, names."""
 
-_TRACES = """
+PERSONAL = {
+    "people": ("person", "first_seen_at"),
+    "consents": ("person", "granted_at"),
+    "preferences": ("person", "at"),
+    "homes": ("person", "at"),
+    "ratings": ("rater", "at"),
+    "rating_events": ("rater", "at"),
+    "early_reactions": ("rater", "at"),
+    "reasons": ("rater", "at"),
+    "choices": ("rater", "at"),
+    "signals": ("person", "at"),
+    "reports": ("reporter", "at"),
+}
+"""The tables with something of a person, texts and what was learned from them aside: the columns of whose it is, and of
+when."""
+
+_SPAN = f"""
     SELECT min(at), max(at) FROM (
-        SELECT first_seen_at AS at FROM people WHERE person = :person
-        UNION ALL SELECT granted_at FROM consents WHERE person = :person
-        UNION ALL SELECT created_at FROM generations WHERE author = :person
-        UNION ALL SELECT at FROM ratings WHERE rater = :person
-        UNION ALL SELECT at FROM rating_events WHERE rater = :person
-        UNION ALL SELECT at FROM early_reactions WHERE rater = :person
-        UNION ALL SELECT at FROM reasons WHERE rater = :person
-        UNION ALL SELECT at FROM doings WHERE person = :person
-        UNION ALL SELECT at FROM preferences WHERE person = :person
-        UNION ALL SELECT at FROM reports WHERE reporter = :person
-        UNION ALL SELECT at FROM homes WHERE person = :person
+        SELECT created_at AS at FROM generations WHERE author = :person UNION ALL
+        {" UNION ALL ".join(f"SELECT {at} FROM {table} WHERE {who} = :person" for table, (who, at) in PERSONAL.items())}
     )
-"""
+"""  # noqa: S608 - of our own
 _LINEAGE = """
     lineage WHERE generation IN (SELECT value FROM json_each(:texts))
         OR (rater = :person AND run IN (SELECT id FROM runs WHERE started_at <= :limit))
 """
-_OF_RATER = "generation IN (SELECT value FROM json_each(:texts)) OR (rater = :person AND at <= :limit)"
 _PLACEHOLDERS = """
     SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
@@ -133,20 +139,13 @@ def erase(connection: Connection, person: str, *, before: datetime) -> Erased:
     learned = _trained_on(connection, values)
     runs.taint(connection, learned, at=before)
     placeholders = tuple((chat, message) for chat, message in connection.execute(_PLACEHOLDERS, values))
-    rated = delete(f"ratings WHERE {_OF_RATER}")
-    for table in ("rating_events", "reasons", "choices"):
-        delete(f"{table} WHERE {_OF_RATER}")
-    delete(f"signals WHERE {_OF_RATER.replace('rater', 'person')}")
-    delete("early_reactions WHERE rater = :person AND at <= :limit")
-    delete("reports WHERE reporter = :person AND at <= :limit")
-    delete("preferences WHERE person = :person AND at <= :limit")
-    delete("homes WHERE person = :person AND at <= :limit")
-    consents = delete("consents WHERE person = :person AND granted_at <= :limit")
+    on_texts = delete("ratings WHERE generation IN (SELECT value FROM json_each(:texts))")
+    deleted = {t: delete(f"{t} WHERE {who} = :person AND {at} <= :limit") for t, (who, at) in PERSONAL.items()}
     delete(_LINEAGE)
     generations.delete(connection, texts)
-    delete("people WHERE person = :person AND first_seen_at <= :limit")
     if (span := _span(connection, person)) is not None:
         people.see(connection, person, at=span[0])  # who came back after the moment is new
+    rated, consents = on_texts + deleted["ratings"], deleted["consents"]
     return Erased(generations=texts, placeholders=placeholders, ratings=rated, consents=consents, runs=learned)
 
 
@@ -166,9 +165,7 @@ def would_erase(connection: Connection, stones: Iterable[Tombstone], named_in: N
     """Whether `replay` would find anything."""
     latest = _latest(stones)
     spans = ((_span(connection, person), at) for person, at in latest.items())
-    return any(span is not None and span[0] <= at for span, at in spans) or bool(
-        _updates_naming(connection, latest, named_in)
-    )
+    return any(span and span[0] <= at for span, at in spans) or bool(_updates_naming(connection, latest, named_in))
 
 
 @read
@@ -226,7 +223,7 @@ def _trained_on(connection: Connection, values: dict[str, str]) -> tuple[int, ..
 
 def _span(connection: Connection, person: str) -> tuple[datetime, datetime] | None:
     """From when to when there is something of a person."""
-    first, last = connection.execute(_TRACES, {"person": person}).fetchone()
+    first, last = connection.execute(_SPAN, {"person": person}).fetchone()
     return None if first is None else (datetime.fromisoformat(first), datetime.fromisoformat(last))
 
 

@@ -57,11 +57,7 @@ def read(file: Path) -> list[Tombstone]:
 
 
 def unfinished(file: Path) -> list[Tombstone]:
-    """The last tombstone of each person whose erasure was begun and not ended.
-
-    Raises:
-        TombstonesUnusable: as `read` does.
-    """
+    """The last tombstone of each person whose erasure was begun and not ended; raises as `read` does."""
     latest = {tombstone.person: tombstone for tombstone in read(file)}
     return [tombstone for tombstone in latest.values() if not tombstone.is_done]
 

@@ -12,11 +12,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from storage.db.database import read, write
-from storage.db.records import ChatMessage, Delivery, Generation, NewGeneration, TextSignal
-from storage.db.rows import count, first, record, records, value
+from storage.db.records import Generation, NewGeneration, TextSignal
+from storage.db.rows import count, first, records, value
 from storage.tables import people
 from storage.tables.people import agreed
 
@@ -56,11 +56,10 @@ _ABOUT_TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class FingerprintMatch:
-    """The text that shares most with another."""
+    """The text that has most hashes of another's fingerprint."""
 
     generation: int
     shared: int
-    """Numbers that both have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +78,13 @@ class DuelChoice:
 def accept(connection: Connection, new: NewGeneration) -> Generation | None:
     """Record a prompt, and what it says of its parent; None when its update was recorded before."""
     people.see(connection, new.author, at=new.created_at)
-    values = {
-        "update_id": new.update_id, "kind": new.kind, "chat": new.chat, "author": new.author, "parent": new.parent,
-        "messages": _encrypted_for_quoted(connection, new), "seed": new.seed, "created_at": new.created_at,
-    }  # fmt: skip
-    number = value(
-        int,
-        connection.execute(
-            "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at) VALUES"
-            " (:update_id, :kind, :chat, :author, encrypted(:author, :messages), :parent, :seed, :created_at)"
-            " ON CONFLICT (update_id) DO NOTHING RETURNING id",
-            values,
-        ),
+    query = (
+        "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
+        " VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?) ON CONFLICT (update_id) DO NOTHING RETURNING id"
     )
+    messages = _encrypted_for_quoted(connection, new)
+    values = (new.update_id, new.kind, new.chat, new.author, new.author, messages, new.parent, new.seed, new.created_at)
+    number = value(int, connection.execute(query, values))
     if number is None:
         return None
     to = new.delivery
@@ -110,17 +103,11 @@ def accept(connection: Connection, new: NewGeneration) -> Generation | None:
 
 @write
 def write_text(
-    connection: Connection,
-    generation: int,
-    *,
-    text: str,
-    version: str,
-    best_of: int = 1,
-    fingerprint: Sequence[int] = (),
+    connection: Connection, generation: int, *, text: str, version: str, best_of: int = 1, hashes: Sequence[int] = ()
 ) -> bool:
     """The text is final, before anybody sees it: a restart will show this one and no other.
 
-    `fingerprint` is keyed hashes by which the text is found again, and by which nobody can read it.
+    `hashes` are its fingerprint: keyed, so that the text is found again by them, and nobody can read it.
 
     False: nobody waits for it any more, because it was stopped or forgotten; it must not be shown.
     """
@@ -132,7 +119,7 @@ def write_text(
     if written.rowcount != 1:
         return False
     connection.executemany(
-        "INSERT INTO fingerprints VALUES (?, ?) ON CONFLICT DO NOTHING", [(part, generation) for part in fingerprint]
+        "INSERT INTO fingerprints VALUES (?, ?) ON CONFLICT DO NOTHING", [(each, generation) for each in hashes]
     )
     return True
 
@@ -147,13 +134,14 @@ def end(connection: Connection, generation: int, *, delivered: bool, at: datetim
 @read
 def by_id(connection: Connection, generation: int) -> Generation | None:
     """The generation with this number."""
-    return _first(_select(connection, "WHERE g.id = ?", generation))
+    return first(Generation, connection.execute(f"{_GENERATIONS} WHERE g.id = ?", (generation,)))
 
 
 @read
 def by_message(connection: Connection, *, chat_id: int, message_id: int) -> Generation | None:
     """The generation that a message of ours shows; None for every other message."""
-    return _first(_select(connection, "WHERE d.chat_id = ? AND d.message_id = ?", chat_id, message_id))
+    query = f"{_GENERATIONS} WHERE d.chat_id = ? AND d.message_id = ?"
+    return first(Generation, connection.execute(query, (chat_id, message_id)))
 
 
 @read
@@ -162,7 +150,7 @@ def unfinished(connection: Connection) -> list[Generation]:
 
     Nobody waits for such a one any more when the process that wrote it has ended.
     """
-    return _select(connection, f"WHERE {_UNFINISHED} ORDER BY g.id")
+    return records(Generation, connection.execute(f"{_GENERATIONS} WHERE {_UNFINISHED} ORDER BY g.id"))
 
 
 @read
@@ -182,13 +170,14 @@ def count_since(connection: Connection, author: str, *, since: datetime) -> int:
 @read
 def delivered(connection: Connection, start: int = 0) -> list[Generation]:
     """The delivered generations from a number on, oldest first."""
-    return _select(connection, "WHERE g.state = 'delivered' AND g.id >= ? ORDER BY g.id", start)
+    query = f"{_GENERATIONS} WHERE g.state = 'delivered' AND g.id >= ? ORDER BY g.id"
+    return records(Generation, connection.execute(query, (start,)))
 
 
 @read
 def of_author(connection: Connection, author: str) -> list[Generation]:
     """Everything that a person has asked for, oldest first."""
-    return _select(connection, "WHERE g.author = ? ORDER BY g.id", author)
+    return records(Generation, connection.execute(f"{_GENERATIONS} WHERE g.author = ? ORDER BY g.id", (author,)))
 
 
 @read
@@ -199,12 +188,12 @@ def latest_language_in(connection: Connection, chat_id: int) -> str | None:
 
 
 @read
-def closest_fingerprint(connection: Connection, fingerprint: Sequence[int]) -> FingerprintMatch | None:
-    """The text whose fingerprint has most of these numbers; None where no text has any."""
+def closest_fingerprint(connection: Connection, hashes: Sequence[int]) -> FingerprintMatch | None:
+    """The text whose fingerprint has most of these hashes; None where no text has any."""
     found = connection.execute(
         "SELECT generation, count(*) AS shared FROM fingerprints WHERE hash IN (SELECT value FROM json_each(?))"
         " GROUP BY generation ORDER BY shared DESC, generation LIMIT 1",
-        (json.dumps(list(fingerprint)),),
+        (json.dumps(list(hashes)),),
     )
     return first(FingerprintMatch, found)
 
@@ -234,14 +223,11 @@ def choose_in_duel(connection: Connection, generation: int, rater: str, *, at: d
 
     None: there is no rival, or one of the two is not written yet, or never will be; nothing is recorded.
     """
-    rival = value(
-        int,
-        connection.execute(
-            "SELECT d.rival FROM duels d JOIN generations g ON g.id = d.generation JOIN generations r ON r.id = d.rival"
-            " WHERE d.generation = ? AND g.state IN ('written', 'delivered') AND r.state IN ('written', 'delivered')",
-            (generation,),
-        ),
+    query = (
+        "SELECT d.rival FROM duels d JOIN generations g ON g.id = d.generation JOIN generations r ON r.id = d.rival"
+        " WHERE d.generation = ? AND g.state IN ('written', 'delivered') AND r.state IN ('written', 'delivered')"
     )
+    rival = value(int, connection.execute(query, (generation,)))
     if rival is None:
         return None
     people.see(connection, rater, at=at)
@@ -270,8 +256,8 @@ def accept_inline_results(
             people.record_private_chat(connection, prompt.author, private_chat, at=prompt.created_at)
             connection.execute("UPDATE generations SET state = 'placed' WHERE id = ?", (result.id,))
             connection.execute("INSERT INTO offers VALUES (?, ?)", (result.id, token))
-            accepted += _select(connection, "WHERE g.id = ?", result.id)
-    return accepted
+            accepted.append(by_id(connection, result.id))
+    return [result for result in accepted if result is not None]
 
 
 @read
@@ -297,32 +283,26 @@ def choose_inline_result(connection: Connection, token: str, *, shown_in: str, a
 
     One result may stand in many messages; the one that a message has shown first stays.
     """
-    number = value(
-        int,
-        connection.execute(
-            "SELECT g.id FROM offers o JOIN generations g ON g.id = o.generation"
-            " WHERE o.token = ? AND g.state IN ('written', 'delivered')",
-            (token,),
-        ),
+    query = (
+        "SELECT g.id FROM offers o JOIN generations g ON g.id = o.generation"
+        " WHERE o.token = ? AND g.state IN ('written', 'delivered')"
     )
+    number = value(int, connection.execute(query, (token,)))
     if number is None:
         return None
     connection.execute("INSERT INTO inline_messages VALUES (?, ?) ON CONFLICT DO NOTHING", (shown_in, number))
     connection.execute(
         "UPDATE generations SET state = 'delivered', delivered_at = ? WHERE id = ? AND state = 'written'", (at, number)
     )
-    condition = "JOIN inline_messages m ON m.generation = g.id WHERE m.inline_message_id = ?"
-    return _first(_select(connection, condition, shown_in))
+    query = f"{_GENERATIONS} JOIN inline_messages m ON m.generation = g.id WHERE m.inline_message_id = ?"
+    return first(Generation, connection.execute(query, (shown_in,)))
 
 
 @read
 def inline_messages_of(connection: Connection, generation: int, *, newest: int) -> list[str]:
     """The ids of the newest inline messages that show a result."""
-    rows = connection.execute(
-        "SELECT inline_message_id FROM inline_messages WHERE generation = ? ORDER BY rowid DESC LIMIT ?",
-        (generation, newest),
-    )
-    return [message_id for (message_id,) in rows]
+    query = "SELECT inline_message_id FROM inline_messages WHERE generation = ? ORDER BY rowid DESC LIMIT ?"
+    return [message_id for (message_id,) in connection.execute(query, (generation, newest))]
 
 
 @write
@@ -370,16 +350,3 @@ def _encrypted_for_quoted(connection: Connection, new: NewGeneration) -> str:
     for (author,) in connection.execute(_QUOTED, (new.parent, new.author)).fetchall():
         (messages,) = connection.execute("SELECT encrypted(?, ?)", (author, messages)).fetchone()
     return messages
-
-
-def _select(connection: Connection, condition: str, *values: int | str) -> list[Generation]:
-    return [_generation(row) for row in connection.execute(f"{_GENERATIONS} {condition}", values)]
-
-
-def _first(found: list[Generation]) -> Generation | None:
-    return found[0] if found else None
-
-
-def _generation(row: Row) -> Generation:
-    messages = tuple(ChatMessage(**message) for message in json.loads(row["messages"] or "[]"))
-    return record(Generation, row, messages=messages, delivery=record(Delivery, row))

@@ -49,9 +49,8 @@ def record_report(connection: Connection, generation: int, reporter: str, *, at:
 
     False: the same person has filed it.
     """
-    filed = connection.execute(
-        "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (generation, reporter, at)
-    )
+    query = "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    filed = connection.execute(query, (generation, reporter, at))
     connection.execute("UPDATE generations SET standing = 'reported' WHERE id = ? AND standing IS NULL", (generation,))
     return filed.rowcount == 1
 

@@ -11,14 +11,6 @@ INLINE_TEXT = 2
 
 _IS_INLINE = "EXISTS (SELECT 1 FROM offers o WHERE o.generation = g.id)"
 
-_MOVES = (
-    "UPDATE OR IGNORE consents SET chat = :new WHERE chat = :old",
-    "UPDATE OR IGNORE preferences SET chat = :new WHERE chat = :old",
-    "UPDATE OR IGNORE asked SET chat = :new WHERE chat = :old",
-    "UPDATE generations SET chat = :new WHERE chat = :old",
-)
-"""What has been said in the new chat already stands: a row that would take its place stays behind unread."""
-
 
 def opted_in(person: str) -> str:
     """A condition on a text `g` (generations) and on whom a column names: their yes counts for that text, now.
@@ -67,8 +59,9 @@ def move_chat(connection: Connection, old: str, new: str) -> None:
     A second time it changes nothing. Deliveries stay: the messages lie in the old chat, and their ids mean others in
     the new one.
     """
-    for statement in _MOVES:
-        connection.execute(statement, {"old": old, "new": new})
+    for table in ("generations", "consents", "preferences", "asked"):
+        # What has been said in the new chat already stands: a row that would take its place stays behind unread.
+        connection.execute(f"UPDATE OR IGNORE {table} SET chat = ? WHERE chat = ?", (new, old))  # noqa: S608 - of our own
 
 
 @write

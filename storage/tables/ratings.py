@@ -11,24 +11,16 @@ Everything else that people react to is nobody's business here and is not kept.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import cmp_to_key
+from itertools import groupby
+from operator import attrgetter
 from sqlite3 import Connection
 
 from storage.db.database import read, write
-from storage.db.records import (
-    ConsentedGeneration,
-    DislikeReason,
-    Generation,
-    Rating,
-    RatingEvent,
-    Reaction,
-    Tally,
-    TextSignal,
-)
+from storage.db.records import ConsentedText, DislikeReason, Generation, Rating, RatingEvent, Reaction, Tally
 from storage.db.rows import count, records
 from storage.tables import generations, people
 from storage.tables.people import agreed
@@ -67,10 +59,8 @@ def record_placeholder(connection: Connection, generation: int, *, message_id: i
 
     False: nobody waits for it any more, because it was stopped or forgotten.
     """
-    placed = connection.execute(
-        "UPDATE generations SET state = 'placed' WHERE id = ? AND state = 'accepted'", (generation,)
-    )
-    if placed.rowcount != 1:
+    query = "UPDATE generations SET state = 'placed' WHERE id = ? AND state = 'accepted'"
+    if connection.execute(query, (generation,)).rowcount != 1:
         return False
     query = "UPDATE deliveries SET message_id = ? WHERE generation = ? RETURNING chat_id"
     (chat_id,) = connection.execute(query, (message_id, generation)).fetchone()
@@ -172,24 +162,21 @@ def current(connection: Connection, start: int = 0) -> list[Rating]:
 
 
 @read
-def consented(connection: Connection, *, newest: int | None = None) -> list[ConsentedGeneration]:
+def consented(connection: Connection, *, newest: int | None = None) -> list[ConsentedText]:
     """What may be learned from now: its author, everybody whose words it repeats, and everybody who is counted have
     opted in, in that chat. Oldest first.
 
     `newest` leaves out all texts that are older than the newest so many that have a rating.
     """
     start = 0 if newest is None else _start_of(connection, newest)
-    rated: dict[int, list[Rating]] = defaultdict(list)
-    for rating in current(connection, start):
-        if rating.consented:
-            rated[rating.generation].append(rating)
-    signals: dict[int, list[TextSignal]] = defaultdict(list)
-    for signal in generations.consented_signals(connection, start):
-        signals[signal.generation].append(signal)
+    of_text = attrgetter("generation")  # both come by generation
+    standing = (rating for rating in current(connection, start) if rating.consented)
+    rated = {text: tuple(these) for text, these in groupby(standing, of_text)}
+    done = {text: tuple(these) for text, these in groupby(generations.consented_signals(connection, start), of_text)}
     return [
-        ConsentedGeneration(text, tuple(rated[text.id]), tuple(signals[text.id]))
+        ConsentedText(text, rated.get(text.id, ()), done.get(text.id, ()))
         for text in generations.delivered(connection, start)
-        if text.id in rated or text.id in signals
+        if text.id in rated or text.id in done
     ]
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlite3 import Connection
 
 from storage.db.database import read, write
-from storage.db.records import ConsentedGeneration, ProgressMessage, Run, RunVerdict
+from storage.db.records import ConsentedText, ProgressMessage, Run, RunVerdict
 from storage.db.rows import first, records, value
 from storage.tables import ratings
 
@@ -36,11 +36,8 @@ def record_slot(connection: Connection, *, at: datetime) -> None:
 @write
 def start(connection: Connection, *, slot: str | None, at: datetime) -> Run | None:
     """Begin a run; None when one is running, or when this slot has had its run."""
-    started = connection.execute(
-        "INSERT INTO runs (slot, state, started_at) VALUES (?, 'running', ?) ON CONFLICT DO NOTHING RETURNING *",
-        (slot, at),
-    )
-    return first(Run, started)
+    query = "INSERT INTO runs (slot, state, started_at) VALUES (?, 'running', ?) ON CONFLICT DO NOTHING RETURNING *"
+    return first(Run, connection.execute(query, (slot, at)))
 
 
 @write
@@ -51,7 +48,7 @@ def resume(connection: Connection) -> Run | None:
 
 
 @write
-def take_training_data(connection: Connection, run: int, *, fewest: int) -> list[ConsentedGeneration]:
+def take_training_data(connection: Connection, run: int, *, fewest: int) -> list[ConsentedText]:
     """All that is agreed to now, recorded in the same transaction as what the run learns from, in the place of what an
     earlier attempt recorded. So whoever is forgotten from then on taints the run.
 

@@ -123,7 +123,7 @@ def promote(connection: Connection, name: str, *, at: datetime) -> None:
     _break_off_trial(connection, base, at)
     _make_champion(connection, base, name, at)
     if served_at is None and before is not None and name not in (base, before.name):
-        _begin_trial(connection, base, name, "watch", reference=before.name, at=at)
+        _begin_trial(connection, base, name, "watch", before.name, at)
 
 
 @write
@@ -135,7 +135,7 @@ def make_canary(connection: Connection, name: str, *, at: datetime) -> None:
     connection.execute("UPDATE versions SET state = 'retired' WHERE state = 'canary' AND base = ?", (base,))
     _set_state(connection, name, "canary", at)
     if champion is not None and champion.name != name:
-        _begin_trial(connection, base, name, "canary", reference=champion.name, at=at)
+        _begin_trial(connection, base, name, "canary", champion.name, at)
 
 
 @write
@@ -263,12 +263,10 @@ def _set_state(connection: Connection, name: str, state: VersionState, at: datet
     )
 
 
-def _begin_trial(
-    connection: Connection, base: str, version: str, mode: TrialMode, *, reference: str, at: datetime
-) -> None:
+def _begin_trial(connection: Connection, base: str, version: str, mode: TrialMode, old: str, at: datetime) -> None:
     connection.execute(
         "INSERT INTO trials (base, version, reference, way, began_at) VALUES (?, ?, ?, ?, ?)",
-        (base, version, reference, mode, at),
+        (base, version, old, mode, at),
     )
 
 

@@ -172,6 +172,14 @@ async def test_replaying_takes_each_persons_latest_wish(db: Database, tmp_path: 
     assert await left(db, tmp_path, "cyd") == 2, "what came after the wish stays"
 
 
+async def test_no_table_that_names_a_person_is_left_out(db: Database) -> None:
+    columns = """SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
+        WHERE t.type = 'table' AND c.name IN ('person', 'rater', 'reporter', 'author')"""
+    found = await db.read(lambda c: [tuple(row) for row in c.execute(columns)])
+    aside = {("generations", "author"), ("lineage", "rater"), ("bans", "person")}
+    assert set(found) == {(table, who) for table, (who, _) in erasure.PERSONAL.items()} | aside
+
+
 async def test_a_failing_erasure_erases_nothing(db: Database, tmp_path: Path) -> None:
     await delivered(db, 1)
     await db.write(

@@ -15,9 +15,7 @@ async def written(db: Database, *numbers: int, author: str = "ada") -> list[Gene
     """Takes of a person, one for each number, with their texts."""
     takes = [(f"token {number}", new_generation(-number, author=author, chat=f"{author}'s")) for number in numbers]
     for take in await generations.accept_inline_results(db, takes, private_chat=f"{author}'s"):
-        assert await generations.write_text(
-            db, take.id, text=f"Tea, {take.id}.", version="starter", fingerprint=(take.id,)
-        )
+        assert await generations.write_text(db, take.id, text=f"Tea, {take.id}.", version="starter", hashes=(take.id,))
     return await generations.written_inline_results(db, list(range(1, 1 + len(numbers))))
 
 
