@@ -113,7 +113,7 @@ class FloodGate:
             return 0
         moment, limits = self._clock(), self._limits
         windows = [(self._overall, limits.per_second, 1.0)]
-        if chat_id.startswith(("-", "@")):
+        if chat_id.startswith("-"):
             windows.append((self._groups[chat_id], limits.per_group_per_minute, 60.0))
         tokens, since = self._tokens.get(chat_id, (float(limits.chat_burst), moment))
         tokens = min(tokens + (moment - since) * limits.per_chat_per_second, float(limits.chat_burst))

@@ -151,15 +151,13 @@ class Methods:
         status = "administrator" if person_id in inside.admins else "member"
         return inside.members[person_id].json_as_member(status)
 
-    def _chat(self, chat_id: int | str) -> ChatState:
-        """The chat by id or @username, without a look at whether the bot may write there."""
-        for inside in self._state.chats.values():
-            name = inside.chat.username
-            if chat_id == inside.chat.id or (name and str(chat_id).lower() == f"@{name}".lower()):
-                return inside
-        raise bad_request("chat not found")
+    def _chat(self, chat_id: int) -> ChatState:
+        """The chat, without a look at whether the bot may write there."""
+        if chat_id not in self._state.chats:
+            raise bad_request("chat not found")
+        return self._state.chats[chat_id]
 
-    def _open_chat(self, chat_id: int | str) -> ChatState:
+    def _open_chat(self, chat_id: int) -> ChatState:
         """The chat, if the bot may write there now."""
         inside = self._chat(chat_id)
         if inside.migrated_to is not None:

@@ -121,12 +121,11 @@ class Params:
 
     # What many methods have in common
 
-    def chat_id(self) -> int | str:
-        """The target chat: a number or an @username."""
-        value = self.text("chat_id")
-        if not value:
+    def chat_id(self) -> int:
+        """The target chat; the bot names none by its @username."""
+        if "chat_id" not in self:
             raise bad_request("chat_id is empty")
-        return int(value) if value.lstrip("-").isdigit() else value
+        return self.integer("chat_id")
 
     def message_id(self) -> int:
         """The target message."""

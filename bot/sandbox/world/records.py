@@ -65,7 +65,6 @@ class Chat:
     id: int
     kind: ChatKind
     title: str
-    username: str | None = None
     is_forum: bool = False
     """A supergroup with topics."""
 
@@ -82,8 +81,6 @@ class Chat:
     def json(self) -> Json:
         """A Chat."""
         value: Json = {"id": self.id, "type": self.kind, "first_name" if self.is_private else "title": self.title}
-        if self.username is not None:
-            value["username"] = self.username
         return value | {"is_forum": True} if self.is_forum else value
 
 

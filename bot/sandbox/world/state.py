@@ -188,7 +188,7 @@ class State:
     def open_private(self, person: Person) -> Chat:
         """The person's chat with the bot, made when first asked for."""
         if person.id not in self.chats:
-            chat = Chat(person.id, "private", person.name, person.username)
+            chat = Chat(person.id, "private", person.name)
             self.chats[chat.id] = ChatState(chat, self._shared_numbers, members={person.id: person})
             self.publish("chat", chat)
         return self.chats[person.id].chat
@@ -196,7 +196,7 @@ class State:
     def open_group(self, title: str, kind: ChatKind, *, bot_admin: bool, is_forum: bool = False) -> Chat:
         """A new group, supergroup or channel; basic groups number messages with the private chats."""
         number = next(self._group_ids)
-        chat = Chat(-number if kind == "group" else -1_000_000_000_000 - number, kind, title, None, is_forum)
+        chat = Chat(-number if kind == "group" else -1_000_000_000_000 - number, kind, title, is_forum)
         numbers = self._shared_numbers if kind == "group" else itertools.count(1)
         self.chats[chat.id] = ChatState(chat, numbers, "administrator" if bot_admin else "member", is_started=True)
         self.publish("chat", chat)

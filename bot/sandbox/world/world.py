@@ -65,10 +65,9 @@ class World:
         language: str = "en",
         *,
         id: int | None = None,  # noqa: A002 - Telegram's word
-        username: str | None = None,
     ) -> Person:
         """A new person; with the `id` of somebody already here, that person under the new name."""
-        person = Person(next(self._person_ids) if id is None else id, name, language, username)
+        person = Person(next(self._person_ids) if id is None else id, name, language)
         self.state.people[person.id] = person
         for inside in self.state.chats.values():
             if person.id in inside.members:

@@ -4,7 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, ReplyParameters, Update
 from telegram.error import Conflict, InvalidToken
 from telegram.ext import (
@@ -17,6 +22,7 @@ from telegram.ext import (
     filters,
 )
 
+from bot.common.http_server import listen, serving
 from bot.sandbox.api.methods import HANDLERS, Methods
 from bot.sandbox.api.params import Params
 from bot.sandbox.server import Sandbox
@@ -230,3 +236,24 @@ async def test_an_unconfirmed_update_comes_again_and_a_confirmed_one_does_not(sa
     assert [update.update_id for update in again] == [update.update_id for update in first]
     assert [update.message.text for update in rest] == ["two", "three"]
     assert [update.message.text for update in newest] == ["three"]
+
+
+async def test_a_webhook_gets_updates_in_order_with_the_secret_and_again_after_a_failure():
+    received = []
+
+    async def take(request: Request) -> Response:
+        received.append((request.headers["X-Telegram-Bot-Api-Secret-Token"], (await request.json())["message"]["text"]))
+        return Response(status_code=500 if len(received) == 1 else 200)
+
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    app = Starlette(routes=[Route("/hook", take, methods=["POST"])])
+    async with Sandbox() as sandbox, httpx.AsyncClient() as client, serving(app, listener):
+        hook = {"url": f"http://127.0.0.1:{port}/hook", "secret_token": "s3cret"}
+        await client.post(f"{sandbox.url}/bot{sandbox.token}/setWebhook", json=hook)
+        ada = sandbox.world.add_person("Ada")
+        for text in ("one", "two"):
+            sandbox.world.say(ada, sandbox.world.private_chat(ada), text)
+        await sandbox.world.until(lambda: len(received) == 3)
+        await sandbox.world.until(lambda: not sandbox.world.updates.pending)
+    assert received == [("s3cret", "one"), ("s3cret", "one"), ("s3cret", "two")]

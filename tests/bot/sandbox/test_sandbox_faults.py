@@ -3,7 +3,7 @@
 import pytest
 from telegram.error import NetworkError, RetryAfter
 
-from bot.sandbox.api.faults import FloodLimits
+from bot.sandbox.api.faults import FloodGate, FloodLimits
 from bot.sandbox.server import Sandbox
 from tests.bot.sandbox.test_sandbox import application, person_and_group
 
@@ -54,3 +54,36 @@ async def test_flood_limits_tell_how_long_to_wait():
             with pytest.raises(RetryAfter) as refusal:
                 await app.bot.send_message(group.id, "too much")
     assert refusal.value._retry_after.total_seconds() == 1
+
+
+class Moment:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_burst_passes_in_one_chat_and_then_one_a_second():
+    moment = Moment()
+    gate = FloodGate(FloodLimits(chat_burst=3), moment)
+    assert [gate.wait_seconds("sendmessage", "5") for _ in range(4)] == [0, 0, 0, 1]
+    moment.seconds += 1.0
+    assert [gate.wait_seconds("editmessagetext", "5") for _ in range(2)] == [0, 1]
+
+
+def test_a_group_gets_twenty_a_minute_edits_included():
+    moment = Moment()
+    gate = FloodGate(FloodLimits(per_chat_per_second=0), moment)
+    for number in range(20):
+        assert gate.wait_seconds(("sendmessage", "editmessagetext")[number % 2], "-5") == 0
+    moment.seconds += 10
+    assert gate.wait_seconds("sendmessage", "-5") == 50
+    assert gate.wait_seconds("getchat", "-5") == 0
+    assert gate.wait_seconds("sendmessage", "-6") == 0
+
+
+def test_all_chats_together_get_thirty_a_second():
+    gate = FloodGate(FloodLimits(), Moment())
+    waits = [gate.wait_seconds("sendmessage", str(chat)) for chat in range(1, 32)]
+    assert waits == [0] * 30 + [1]

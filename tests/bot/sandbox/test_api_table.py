@@ -1,18 +1,11 @@
-"""Flood limits, webhooks and the checker of recorded calls."""
+"""The checker of recorded calls, and what it says of the stand-in where Telegram's published table is at hand."""
 
 import json
 from pathlib import Path
 
-import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, Update
 
-from bot.common.http_server import listen, serving
-from bot.sandbox.api.faults import FloodGate, FloodLimits
 from bot.sandbox.api.server import Call
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.text import REACTIONS
@@ -117,57 +110,3 @@ async def test_a_librarys_calls_and_the_stand_ins_answers_follow_the_published_t
 @needs_table
 def test_the_picker_offers_telegrams_reactions_in_telegrams_order():
     assert list(REACTIONS) == json.loads((PUBLISHED / "reaction-emoji.json").read_text("utf-8"))
-
-
-class Moment:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def test_a_burst_passes_in_one_chat_and_then_one_a_second():
-    moment = Moment()
-    gate = FloodGate(FloodLimits(chat_burst=3), moment)
-    assert [gate.wait_seconds("sendmessage", "5") for _ in range(4)] == [0, 0, 0, 1]
-    moment.seconds += 1.0
-    assert [gate.wait_seconds("editmessagetext", "5") for _ in range(2)] == [0, 1]
-
-
-def test_a_group_gets_twenty_a_minute_edits_included():
-    moment = Moment()
-    gate = FloodGate(FloodLimits(per_chat_per_second=0), moment)
-    for number in range(20):
-        assert gate.wait_seconds(("sendmessage", "editmessagetext")[number % 2], "-5") == 0
-    moment.seconds += 10
-    assert gate.wait_seconds("sendmessage", "-5") == 50
-    assert gate.wait_seconds("getchat", "-5") == 0
-    assert gate.wait_seconds("sendmessage", "-6") == 0
-
-
-def test_all_chats_together_get_thirty_a_second():
-    gate = FloodGate(FloodLimits(), Moment())
-    waits = [gate.wait_seconds("sendmessage", str(chat)) for chat in range(1, 32)]
-    assert waits == [0] * 30 + [1]
-
-
-async def test_a_webhook_gets_updates_in_order_with_the_secret_and_again_after_a_failure():
-    received = []
-
-    async def take(request: Request) -> Response:
-        received.append((request.headers["X-Telegram-Bot-Api-Secret-Token"], (await request.json())["message"]["text"]))
-        return Response(status_code=500 if len(received) == 1 else 200)
-
-    listener = listen("127.0.0.1", 0)
-    port = listener.getsockname()[1]
-    app = Starlette(routes=[Route("/hook", take, methods=["POST"])])
-    async with Sandbox() as sandbox, httpx.AsyncClient() as client, serving(app, listener):
-        hook = {"url": f"http://127.0.0.1:{port}/hook", "secret_token": "s3cret"}
-        await client.post(f"{sandbox.url}/bot{sandbox.token}/setWebhook", json=hook)
-        ada = sandbox.world.add_person("Ada")
-        for text in ("one", "two"):
-            sandbox.world.say(ada, sandbox.world.private_chat(ada), text)
-        await sandbox.world.until(lambda: len(received) == 3)
-        await sandbox.world.until(lambda: not sandbox.world.updates.pending)
-    assert received == [("s3cret", "one"), ("s3cret", "one"), ("s3cret", "two")]
