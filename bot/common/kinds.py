@@ -69,6 +69,10 @@ class Kinds:
         """The kind for text without a command."""
         return next(iter(self.by_name.values()))
 
+    def named(self, name: str) -> Kind:
+        """A kind by its name; the default where there is none of that name any more."""
+        return self.by_name.get(name, self.default)
+
     def parse(self, words: str) -> tuple[Kind, str]:
         """The kind that the first word names, with or without /, and the rest; else the default, and all of them."""
         first, *rest = words.split(maxsplit=1) or [""]

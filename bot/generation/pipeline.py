@@ -11,7 +11,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 from weakref import WeakValueDictionary
@@ -109,24 +109,7 @@ class EngineRequests:
         return sum(not other.is_asked or other.ahead is not None for other in self._waits) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class FinalText:
-    """A finished text, who wrote it, and from how many it was chosen."""
-
-    text: str
-    version: str
-    best_of: int
-
-
-class UnfitText(Exception):
-    """No text of this generation may be shown; `fault` is the id of the sentence that says why."""
-
-    def __init__(self, fault: str) -> None:
-        super().__init__(fault)
-        self.fault = fault
-
-
-FAILURES = (RequestError, EngineUnavailable, ModelError, UnfitText)
+FAILURES = (RequestError, EngineUnavailable, ModelError, Refusal)
 """Why there is no text."""
 
 
@@ -150,10 +133,10 @@ class GenerationPipeline:
         """Take a generation from where it stands to delivered; False: it failed, with a sentence, or was stopped."""
         try:
             message_id = await self._place(generation)
-            final = None if message_id is None else await self._final_text(generation, choices, message_id)
-            if message_id is None or final is None:
+            written = None if message_id is None else await self._written(generation, choices, message_id)
+            if message_id is None or written is None:
                 return False  # stopped or forgotten meanwhile
-            await self._edit_in(generation, choices, message_id, final)
+            await self._edit_in(written, choices, message_id)
             await self._end(generation, delivered=True)
         except FAILURES as error:
             await self.fail(generation, _explain(generation.id, error))
@@ -167,7 +150,7 @@ class GenerationPipeline:
     async def write_offer(self, offer: Generation, choices: Choices) -> Refusal | None:
         """Write and commit a text that is in no chat yet, without patience; why not, where it cannot be written now."""
         try:
-            await self._commit(offer, await self._write(offer, choices, lambda _: None, Wait(), patience=0.0))
+            await self._commit(await self._write(offer, choices, lambda _: None, Wait(), patience=0.0))
         except FAILURES as error:
             await self._end(offer, delivered=False)
             return Refusal(_explain(offer.id, error))
@@ -181,7 +164,7 @@ class GenerationPipeline:
         to = generation.delivery
         if to.message_id is not None:
             return to.message_id
-        kind = self.kinds.by_name.get(generation.kind, self.kinds.default)
+        kind = self.kinds.named(generation.kind)
         address = Address(chat_id=to.chat_id, reply_to=to.reply_to, thread_id=to.thread_id)
         self.metrics.overhead.observe((datetime.now(UTC) - generation.created_at).total_seconds())
         message_id = await with_retries(
@@ -193,10 +176,10 @@ class GenerationPipeline:
         await self._delete(to.chat_id, message_id)
         return None
 
-    async def _final_text(self, generation: Generation, choices: Choices, message_id: int) -> FinalText | None:
-        """The text from the record or from the engine; None: nobody waits for it any more."""
-        if generation.text is not None and generation.version is not None:
-            return FinalText(generation.text, generation.version, generation.best_of)
+    async def _written(self, generation: Generation, choices: Choices, message_id: int) -> Generation | None:
+        """The generation with its text; None: nobody waits for it any more."""
+        if generation.text is not None:
+            return generation
         to, wait = generation.delivery, Wait()
 
         def news() -> str:
@@ -207,17 +190,19 @@ class GenerationPipeline:
             self.messenger, to.chat_id, message_id, stop_button(generation), may_show=self.safety.may_show
         ) as preview:
             preview.meanwhile = news
-            final = await self._write(generation, choices, preview.show, wait)
-        if await self._commit(generation, final):
-            return final
+            written = await self._write(generation, choices, preview.show, wait)
+        if await self._commit(written):
+            return written
         await self._delete(to.chat_id, message_id)
         return None
 
-    async def _commit(self, generation: Generation, final: FinalText) -> bool:
+    async def _commit(self, written: Generation) -> bool:
         """Record a text before anybody sees it; False: nobody waits for it any more."""
+        text, version = written.text, written.version
+        assert text is not None and version is not None, "it has just been written"
         return await generations.write_text(
-            self.db, generation.id, text=final.text, version=final.version, best_of=final.best_of,
-            hashes=fingerprint(final.text, self.fingerprint_key),
+            self.db, written.id, text=text, version=version, best_of=written.best_of,
+            hashes=fingerprint(text, self.fingerprint_key),
         )  # fmt: skip
 
     async def _write(
@@ -228,8 +213,8 @@ class GenerationPipeline:
         wait: Wait,
         *,
         patience: float = ENGINE_PATIENCE_SECONDS,
-    ) -> FinalText:
-        """The text from the engine, however often it has to be asked."""
+    ) -> Generation:
+        """The generation with a text from the engine, however often that has to be asked."""
         clock = asyncio.get_running_loop().time
         async with self.requests.request_for(generation.author, wait) as user:
             began = clock()
@@ -253,7 +238,7 @@ class GenerationPipeline:
 
     async def _ask_engine(
         self, generation: Generation, choices: Choices, show: Show, wait: Wait, user: str
-    ) -> FinalText:
+    ) -> Generation:
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
 
         def queued(ahead: int) -> None:
@@ -261,7 +246,7 @@ class GenerationPipeline:
 
         version = self.router.version_for(generation.chat, generation.seed)
         selection = self.preference_sync.selection_for(generation, own_taste=choices.own_taste == "on")
-        kind = self.kinds.by_name.get(generation.kind, self.kinds.default)
+        kind = self.kinds.named(generation.kind)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
         faults = 0
         for attempt in range(_TRIES):
@@ -281,20 +266,20 @@ class GenerationPipeline:
                 async for piece in pieces:
                     wait.ahead = None
                     if isinstance(piece, Reply):
-                        final = FinalText(sanitize(piece.text), version, piece.best_of)
+                        text, best_of = sanitize(piece.text), piece.best_of
                         self.metrics.tokens.inc(piece.completion_tokens)
                     else:
                         growing += piece
                         show(growing)
-            if not final.text:
+            if not text:
                 continue
-            fault = await self.safety.fault(generation, final.text) or await self.copies.fault(generation, final.text)
+            fault = await self.safety.fault(generation, text) or await self.copies.fault(generation, text)
             if fault is None:
-                self.metrics.compared.inc(final.best_of > 1)
-                return final
+                self.metrics.compared.inc(best_of > 1)
+                return replace(generation, text=text, version=version, best_of=best_of)
             faults += 1
             if faults == _MOST_FAULTS:
-                raise UnfitText(fault)
+                raise Refusal(fault)
         raise ModelError(f"The model {version} writes nothing.")
 
     async def show_again(self, generation: Generation) -> None:
@@ -303,23 +288,19 @@ class GenerationPipeline:
         Raises:
             DeliveryError: its message is gone.
         """
-        to = generation.delivery
-        if to.message_id is not None and generation.text is not None and generation.version is not None:
-            final = FinalText(generation.text, generation.version, generation.best_of)
+        message_id = generation.delivery.message_id
+        if message_id is not None and generation.text is not None:
             choices = await read_choices(self.db, generation.author, generation.chat)
-            await self._edit_in(generation, choices, to.message_id, final)
+            await self._edit_in(generation, choices, message_id)
 
-    async def _edit_in(self, generation: Generation, choices: Choices, message_id: int, final: FinalText) -> None:
+    async def _edit_in(self, generation: Generation, choices: Choices, message_id: int) -> None:
         """Edit the whole answer in: text, footer, buttons."""
         to = generation.delivery
-        body, footer = self.renderer.parts(
-            generation.id, final.text, final.version, has_details=choices.footer == "full"
-        )
+        body, footer = self.renderer.parts(generation, has_details=choices.footer == "full")
         buttons = rating_buttons(generation, await ratings.tally(self.db, generation.id))
-        is_markdown = self.renderer.is_markdown(generation.kind)
 
         async def show() -> None:
-            if is_markdown:
+            if self.kinds.named(generation.kind).is_markdown:
                 await self.messenger.edit_markdown(to.chat_id, message_id, body, footer, buttons)
             else:
                 await self.messenger.edit(to.chat_id, message_id, f"{body}\n\n{footer}", buttons)
@@ -362,9 +343,9 @@ class GenerationPipeline:
 
 def _explain(generation: int, error: Exception) -> str:
     """The id of the sentence that says why there is no text; noted in the log as well."""
-    if isinstance(error, UnfitText):
-        logger.info("generation %d is withheld: %s", generation, error.fault)
-        return error.fault
+    if isinstance(error, Refusal):
+        logger.info("generation %d is withheld: %s", generation, error.text)
+        return error.text
     logger.warning("generation %d failed: %s", generation, type(error).__name__)
     is_too_long = isinstance(error, RequestError) and error.status in _TOO_LONG
     return "failed-too-long" if is_too_long else "failed-engine"

@@ -137,12 +137,10 @@ class GenerationService:
             return False
         if generation not in (None, earlier.id):
             return False
-        kind = self.settings.kinds.by_name.get(earlier.kind, self.settings.kinds.default)
-        words = await self._checked(wanted(earlier.text), kind)
+        words = await self._checked(wanted(earlier.text), self.settings.kinds.named(earlier.kind))
         thread = (*earlier.messages, ChatMessage("assistant", earlier.text), ChatMessage("user", words))
-        await self._accept(
-            self._new(request, earlier.kind, thread, parent=earlier.id, signal="refined"), request.choices
-        )
+        new = self._new(request, earlier.kind, thread, parent=earlier.id, signal="refined")
+        await self._accept(new, request.choices)
         return True
 
     async def stop(self, generation_id: int, *, shown_in: int, chat_id: int, person_id: int) -> bool:
@@ -199,9 +197,8 @@ class GenerationService:
         """What the model is asked, in the manner that the person has chosen."""
         topic = await self._checked(topic, kind)
         language = language_of_topic(topic)
-        return ChatMessage("system", request.choices.instruct(kind.instruction[language], language)), ChatMessage(
-            "user", topic
-        )
+        instruction = request.choices.instruct(kind.instruction[language], language)
+        return ChatMessage("system", instruction), ChatMessage("user", topic)
 
     async def _checked(self, topic: str, kind: Kind) -> str:
         """The topic, fit to be stored and shown; Refusal where it is empty, too long or unsafe."""
@@ -228,10 +225,10 @@ class GenerationService:
             raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
         self._arriving += texts
         try:
-            if self.settings.prompts_per_hour:
+            if limit := self.settings.prompts_per_hour:
                 since = datetime.now(UTC) - timedelta(hours=1)
-                if await generations.count_since(self.db, author, since=since) + texts > self.settings.prompts_per_hour:
-                    raise Refusal("prompts-too-many", limit=self.settings.prompts_per_hour)
+                if await generations.count_since(self.db, author, since=since) + texts > limit:
+                    raise Refusal("prompts-too-many", limit=limit)
             yield
         finally:
             self._arriving -= texts

@@ -23,23 +23,17 @@ class Renderer:
         self._kinds = kinds
         self._label = label
 
-    def is_markdown(self, kind: str) -> bool:
-        """Whether the texts of a kind are Markdown."""
-        return self._kinds.by_name.get(kind, self._kinds.default).is_markdown
-
-    def parts(self, number: int, text: str, version: str, *, has_details: bool = True) -> tuple[str, str]:
+    def parts(self, generation: Generation, *, has_details: bool = True) -> tuple[str, str]:
         """As much of a text as fits into a message, and the footer: the label, and in detail the version and number."""
-        footer = f"{self._label} · {version} · #{number}" if has_details else self._label
-        return truncate(text, TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
+        footer = f"{self._label} · {generation.version} · #{generation.id}" if has_details else self._label
+        return truncate(generation.text or "", TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
 
     def offer(self, generation: Generation, place: int) -> Offer:
         """A text of inline mode as it is listed; places count from 1."""
         token = generation.inline_token
-        assert generation.text is not None and generation.version is not None and token is not None, (
-            "written, for inline mode"
-        )
-        kind = self._kinds.by_name.get(generation.kind, self._kinds.default)
-        body, footer = self.parts(generation.id, generation.text, generation.version)
+        assert token is not None, "it was written for inline mode"
+        kind = self._kinds.named(generation.kind)
+        body, footer = self.parts(generation)
         return Offer(
             token=token, title=f"{kind.emoji} {kind.name} {place}", body=body, footer=footer,
             is_markdown=kind.is_markdown, buttons=offer_buttons(generation.id, token, Tally()),
