@@ -8,6 +8,7 @@ import asyncio
 import json
 import math
 import statistics
+import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -21,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from bot.common.child_process import describe_end, stop_child
+from bot.common.child_process import describe_end
 from bot.common.errors import StartError
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic, load_kinds
 from bot.common.text import sanitize
@@ -203,7 +204,7 @@ def _kinds_of(model: str) -> tuple[str, ...]:
     return CORPORA[model].kinds if model in CORPORA else TOPIC_KINDS
 
 
-async def compare(plan: ComparisonPlan, tell: Callable[[str, float], None]) -> tuple[list[Ask], list[ModelResult]]:
+def compare(plan: ComparisonPlan, tell: Callable[[str, float], None]) -> tuple[list[Ask], list[ModelResult]]:
     """The common asks, and a row for each model; the last is the grammar's.
 
     Raises:
@@ -218,16 +219,22 @@ async def compare(plan: ComparisonPlan, tell: Callable[[str, float], None]) -> t
         return lambda share: tell(words, (step + share) / steps)
 
     asks = make_asks(plan.kind, plan.texts, Random(f"asks {plan.seed}"), halves=(RATED, UNRATED))
+    rows = asyncio.run(_run_models(plan, asks, begin))
+    begin("Measuring …")
+    rows.append((ModelResult(model=GRAMMAR), [by_grammar(asks, Random(f"grammar {plan.seed}"))]))
+    return asks, _evaluate(plan, asks, rows)
+
+
+async def _run_models(
+    plan: ComparisonPlan, asks: Sequence[Ask], begin: Callable[[str], OnShare]
+) -> list[tuple[ModelResult, list[Texts]]]:
     with TemporaryDirectory(prefix="ovation-") as name:
         folder = Path(name)
         for model in plan.models[1:]:  # the first is loaded at once anyway
             begin(f"Loading {model} …")
             async with engine_for(model, folder):
                 pass
-        rows = [await _run_model(plan, model, asks, folder / str(n), begin) for n, model in enumerate(plan.models)]
-    begin("Measuring …")
-    rows.append((ModelResult(model=GRAMMAR), [by_grammar(asks, Random(f"grammar {plan.seed}"))]))
-    return asks, await _evaluate(plan, asks, rows)
+        return [await _run_model(plan, model, asks, folder / str(n), begin) for n, model in enumerate(plan.models)]
 
 
 async def _run_model(
@@ -267,13 +274,13 @@ async def _reachable(
     return statistics.fmean(best[ask.asked.topic] for ask in asks)
 
 
-async def _evaluate(
+def _evaluate(
     plan: ComparisonPlan, asks: Sequence[Ask], rows: Sequence[tuple[ModelResult, Sequence[Texts]]]
 ) -> list[ModelResult]:
     """Measure all texts at once, for diversity is taken over as many words in each row."""
     versions = list(dict.fromkeys(texts for _, written in rows for texts in written))
     prompts = [ask.messages for _ in versions for ask in asks]
-    found = await surprises(prompts, [text for texts in versions for text in texts], model=JUDGE)
+    found = surprises(prompts, [text for texts in versions for text in texts], model=JUDGE)
     fluency = {
         texts: statistics.fmean(found[place * len(asks) : (place + 1) * len(asks)])
         for place, texts in enumerate(versions)
@@ -461,8 +468,8 @@ def gain(before: float, after: float, reachable: float) -> float | None:
     return (after - before) / headroom if headroom > 1e-3 else None
 
 
-async def surprises(prompts: Sequence[Sequence[Message]], texts: Sequence[str], *, model: str) -> list[float]:
-    """The mean surprise at each text after its prompt, nats a token, by a child; cancelling this ends the child.
+def surprises(prompts: Sequence[Sequence[Message]], texts: Sequence[str], *, model: str) -> list[float]:
+    """The mean surprise at each text after its prompt, nats a token, measured in a process of its own.
 
     Raises:
         ModelError: the model cannot be loaded, or cannot read a text.
@@ -471,18 +478,10 @@ async def surprises(prompts: Sequence[Sequence[Message]], texts: Sequence[str], 
         json.dumps({"messages": [{"role": each.role, "content": each.content} for each in messages], "text": text})
         for messages, text in zip(prompts, texts, strict=True)
     ]
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.evaluation.fluency", "--model", model, stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    try:
-        stdout, stderr = await child.communicate("\n".join(lines).encode())
-    finally:
-        await stop_child(child)
-    if child.returncode:
-        said = stderr.decode(errors="replace").strip().splitlines()
-        raise ModelError(
-            f"The fluency of texts cannot be measured: it {describe_end(child.returncode, said)}."
-            f" {said[-1] if said else ''}".rstrip()
-        )
-    return [float(number) for number in stdout.split()]
+    program = [sys.executable, "-m", "engine.evaluation.fluency", "--model", model]
+    done = subprocess.run(program, input="\n".join(lines), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        told = f"The fluency of texts cannot be measured: it {describe_end(done.returncode, said)}."
+        raise ModelError(" ".join([told, *said[-1:]]))
+    return [float(number) for number in done.stdout.split()]

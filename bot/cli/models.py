@@ -1,6 +1,5 @@
 """`ovation models`: the versions that there are, and models side by side."""
 
-import asyncio
 import json
 import logging
 from contextlib import closing, suppress
@@ -78,19 +77,19 @@ def compare_models(
     make_folder(out)
     logging.getLogger("bot").addHandler(logging.NullHandler())  # what goes wrong is told in one sentence
     try:
-        asyncio.run(_compare(plan, out))
+        _compare(plan, out)
     finally:
         with suppress(OSError):
             out.rmdir()  # where nothing has come of it
 
 
-async def _compare(plan: "ComparisonPlan", out: Path) -> None:
+def _compare(plan: "ComparisonPlan", out: Path) -> None:
     """Compare with a bar that follows; write what came of it, and print the table."""
     from bot.cli import comparison_report as shown  # noqa: PLC0415 - the same
     from bot.cli.comparison import compare  # noqa: PLC0415
 
     with progress_bar("Loading …", TimeElapsedColumn()) as move:
-        asks, results = await compare(plan, lambda words, share: move(description=words, completed=share))
+        asks, results = compare(plan, lambda words, share: move(description=words, completed=share))
         move(description="Done.", completed=1.0)
     (out / "comparison.json").write_text(shown.as_json(plan, asks, results), encoding="utf-8")
     (out / "comparison.md").write_text(shown.markdown(plan, results), encoding="utf-8")

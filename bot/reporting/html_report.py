@@ -29,7 +29,7 @@ MARK = '<meta name="generator" content="ovation report">'
 
 
 @dataclass(frozen=True, slots=True)
-class RunStory:
+class RunSummary:
     """A run, and what is kept of how it learned."""
 
     run: Run
@@ -60,18 +60,24 @@ class Overview:
     until: datetime
     champion: str | None
     statistics: Statistics
-    stories: tuple[RunStory, ...]
+    runs: tuple[RunSummary, ...]
 
 
 def overview_in(connection: sqlite3.Connection, data_dir: Path, *, since: datetime) -> Overview:
     """Read everything that the page is made of, over all chats."""
     return Overview(
-        since=since,
-        until=datetime.now(UTC),
-        champion=versions.latest_champion(connection),
+        since=since, until=datetime.now(UTC), champion=versions.latest_champion(connection),
         statistics=read_statistics(connection, since=since),
-        stories=tuple(_story(run, run_folder(data_dir, run.id)) for run in runs.started_since(connection, since)),
-    )
+        runs=tuple(_summary(run, run_folder(data_dir, run.id)) for run in runs.started_since(connection, since)),
+    )  # fmt: skip
+
+
+def _summary(run: Run, folder: Path) -> RunSummary:
+    try:
+        kl_budget = read_config(folder).kl_budget
+    except RunError:
+        kl_budget = None
+    return RunSummary(run, read_curves(folder), kl_budget)
 
 
 def page_of(overview: Overview) -> str:
@@ -80,19 +86,13 @@ def page_of(overview: Overview) -> str:
     words = {name: say("en", f"chart-{name}") for name in WORDS}
     likes = sum(day.likes for day in numbers.days)
     return page(
-        "bot.reporting",
-        "overview.html.j2",
-        mark=MARK,
-        overview=overview,
-        numbers=numbers,
+        "bot.reporting", "overview.html.j2", mark=MARK, overview=overview, numbers=numbers, titles=words,
+        heads={"versions": "Version", "kinds": "Kind", "days": "Day (UTC)"}, interval=_interval,
         liked=percent(likes / numbers.ratings) if numbers.ratings else "",
-        titles=words,
-        heads={"versions": "Version", "kinds": "Kind", "days": "Day (UTC)"},
-        interval=_interval,
         drawings=statistics_drawings(numbers, words) if numbers.ratings else {},
         most_of_one_emoji=max((times for _, times in numbers.emoji), default=1),
-        stories=[(story, plots_of(story.curves, kl_budget=story.kl_budget)) for story in overview.stories],
-    )
+        runs=[(each, plots_of(each.curves, kl_budget=each.kl_budget)) for each in overview.runs],
+    )  # fmt: skip
 
 
 def object_of(overview: Overview) -> dict[str, object]:
@@ -104,22 +104,14 @@ def object_of(overview: Overview) -> dict[str, object]:
         "statistics": asdict(overview.statistics),
         "runs": [
             {
-                **run_object(story.run),
-                "numbers": {name: _finite(number) for name, number in story.run.numbers.items()},
-                "reason_in_words": story.reason,
-                "curves": {name: [_finite(number) for number in curve] for name, curve in story.curves.items()},
+                **run_object(each.run),
+                "numbers": {name: _finite(number) for name, number in each.run.numbers.items()},
+                "reason_in_words": each.reason,
+                "curves": {name: [_finite(number) for number in curve] for name, curve in each.curves.items()},
             }
-            for story in overview.stories
+            for each in overview.runs
         ],
     }
-
-
-def _story(run: Run, folder: Path) -> RunStory:
-    try:
-        kl_budget = read_config(folder).kl_budget
-    except RunError:
-        kl_budget = None
-    return RunStory(run, read_curves(folder), kl_budget)
 
 
 def _interval(count: RatingCount) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -68,12 +68,9 @@ SIGNALS: Final[Mapping[str, str]] = {
 """Where a rating comes from."""
 
 _NEEDED: Final = {
-    "ratings": "Rated texts",
-    "raters": "People who rated",
-    "likes": "Liked texts",
-    "dislikes": "Disliked texts",
+    "ratings": "Rated texts", "raters": "People who rated", "likes": "Liked texts", "dislikes": "Disliked texts",
     "needed": "Needed",
-}
+}  # fmt: skip
 _LANGUAGES: Final = {"en": "prompts in English", "zh": "prompts in Chinese"}
 _PEOPLE: Final = {"heavy raters": "prompts rated by those who rate most", "new people": "prompts rated by new people"}
 
@@ -112,23 +109,13 @@ _CHECKS: Final[Mapping[str, _Words]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CheckLine:
-    """A check as people read it."""
-
-    label: str
-    value: str
-    bound: str
-    ok: bool
-
-
-def check_line(check: Check) -> CheckLine:
-    """A check in words; `engine.runs.promotion_gate` names a segment's check after the segment."""
+def check_in_words(check: Check) -> tuple[str, str, str]:
+    """What a check is about, its value, and its bound; a segment's check is named after the segment."""
     words = _CHECKS.get(check.name)
     if words is None:
         segment = segment_name(check.name.removesuffix(", high"))
         words = _Words(f"Gain among {segment}, at its high end", points, "at least")
-    return CheckLine(words.label, words.unit(check.value), f"{words.direction} {words.unit(check.bound)}", check.ok)
+    return words.label, words.unit(check.value), f"{words.direction} {words.unit(check.bound)}"
 
 
 def segment_name(name: str) -> str:
@@ -161,8 +148,7 @@ def key_figures(reason: Reason) -> list[tuple[str, str]]:
     return figures
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
+class Plot(NamedTuple):
     """A curve: its title, the drawing, and what it shows for those who do not see it."""
 
     title: str
@@ -208,31 +194,13 @@ def write_page(path: Path, report: RunReport, config: RunConfig) -> None:
     """Write the page; it needs no network and no other file."""
     spans, place = _spans(report)
     html = page(
-        "engine.runs",
-        "report.html.j2",
-        report=report,
-        config=config,
+        "engine.runs", "report.html.j2", report=report, config=config, sentence=SENTENCES[report.reason.code],
         outcome="skipped" if report.reason.code in SKIPPED else "promoted" if report.passed else "rejected",
-        sentence=SENTENCES[report.reason.code],
-        figures=key_figures(report.reason),
-        broken=[check_line(check) for check in report.checks if not check.ok],
-        groups=_groups(report),
-        spans=spans,
-        place=place,
-        points=points,
-        plots=plots_of(report.curves, kl_budget=config.kl_budget),
+        figures=key_figures(report.reason), measures=MEASURES, check_in_words=check_in_words,
+        spans=spans, place=place, points=points, plots=plots_of(report.curves, kl_budget=config.kl_budget),
         tables=_tables(report.card) if report.card else [],
-    )
+    )  # fmt: skip
     path.write_text(html, encoding="utf-8")
-
-
-def _groups(report: RunReport) -> dict[str, tuple[str, list[CheckLine]]]:
-    """Measure -> its question and its checks, as far as any were made."""
-    lines = {
-        measure: (question, [check_line(check) for check in report.checks if check.measure == measure])
-        for measure, question in MEASURES.items()
-    }
-    return {measure.capitalize(): group for measure, group in lines.items() if group[1]}
 
 
 def _spans(report: RunReport) -> tuple[list[Segment], Callable[[float], float]]:

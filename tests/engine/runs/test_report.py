@@ -10,7 +10,7 @@ import pytest
 from engine.data.dataset import DataCard
 from engine.runs.config import GateBounds, RunConfig
 from engine.runs.promotion_gate import GateResult, Measurements, Memorisation, decide
-from engine.runs.report import SENTENCES, check_line, write_page
+from engine.runs.report import SENTENCES, check_in_words, write_page
 from engine.runs.run_dir import Comparison, Reason, ReasonCode, RunReport, read_report, strip_run, write_report
 from engine.runs.text_metrics import TextMeasures
 
@@ -92,7 +92,7 @@ def test_a_broken_bound_is_told_with_what_was_measured(tmp_path: Path) -> None:
 
 def test_every_check_of_the_gate_has_words_of_its_own() -> None:
     checks = [check for check in judged(gain=0.04).checks if not check.name.endswith(", high")]
-    labels = [check_line(check).label for check in checks]
+    labels = [check_in_words(check)[0] for check in checks]
     assert len(set(labels)) == len(labels) > 12
     assert not [label for label in labels if label.startswith("Gain among")]
 
