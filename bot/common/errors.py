@@ -1,15 +1,4 @@
-"""The bot's exceptions. Every message is one sentence that says what to do next.
-
-OvationError
-├── SettingsError       one or more settings are wrong (exit status 2)
-├── StartError          the bot cannot start (exit status 2, or 1)
-├── DemoError           the demo cannot go on
-├── Refusal             a person's request is refused; `text` is the id of the sentence shown
-└── DeliveryError       a message could not be shown
-    ├── ChatGone        the chat or the right to write in it is gone: do not try again
-    ├── MessageGone     the message to edit is gone
-    └── NotNow          Telegram asks to wait, or cannot be reached: try again after `seconds`
-"""
+"""The bot's exceptions. Every message is one sentence that says what to do next."""
 
 from collections.abc import Sequence
 
@@ -19,7 +8,7 @@ class OvationError(Exception):
 
 
 class SettingsError(OvationError):
-    """`problems` has a sentence for each wrong setting."""
+    """`problems` has a sentence for each wrong setting; the command ends with 2."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -27,7 +16,7 @@ class SettingsError(OvationError):
 
 
 class StartError(OvationError):
-    """The bot cannot start."""
+    """The bot cannot start; the command ends with `exit_status`."""
 
     def __init__(self, message: str, *, exit_status: int = 2) -> None:
         super().__init__(message)
@@ -52,7 +41,7 @@ class DeliveryError(OvationError):
 
 
 class ChatGone(DeliveryError):
-    """The chat, or the right to write in it, is gone."""
+    """The chat, or the right to write in it, is gone: do not try again."""
 
 
 class MessageGone(DeliveryError):

@@ -30,16 +30,16 @@ class AdminAlerts:
     _told_at: dict[str, float] = field(default_factory=dict, init=False)
     _tasks: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
 
-    async def bury(self, update_id: int, error: str) -> None:
+    async def give_up(self, update_id: int, error: str) -> None:
         """Give an update up, keep the kind of error (never its words), and tell.
 
         Raises:
-            StorageError: it cannot be marked as dead now.
+            StorageError: that cannot be stored now.
         """
         await inbox.mark_dead(self.db, update_id, error=error)
-        self.dead_letter(update_id, error)
+        self.given_up(update_id, error)
 
-    def dead_letter(self, update_id: int, error: str) -> None:
+    def given_up(self, update_id: int, error: str) -> None:
         """Tell that an update was given up."""
         logger.error("update %d is given up: %s", update_id, error)
         self.metrics.dead_letters.inc()

@@ -9,10 +9,11 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from telegram import Update
 from telegram.ext import BaseUpdateProcessor, ExtBot
@@ -36,7 +37,7 @@ _MAX_PENDING = 2_000
 _AT_ONCE = 64
 _EVERYBODY = 1 << 30
 _RETRY_SECONDS = 2.0
-_NO_ID = 1 << 63
+_MAX_ID = 1 << 63
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
 """What the library raises over updates that are not as Telegram's are."""
 
@@ -48,16 +49,15 @@ class Inbox(BaseUpdateProcessor):
     """
 
     def __init__(self, *, db: Database, bot: ExtBot[Urgency], metrics: BotMetrics, alerts: AdminAlerts) -> None:
-        super().__init__(_EVERYBODY)  # who waits for a chat's turn must not take up room; `_room` is the bound
+        super().__init__(_EVERYBODY)  # who waits for a chat's turn must not take a slot; `_slots` is the bound
         self._db = db
         self._bot = bot
         self._metrics = metrics
         self._alerts = alerts
         self.queue: asyncio.Queue[object] = asyncio.Queue()
         """What the application is to handle."""
-        self._room = asyncio.Semaphore(_AT_ONCE)
-        self._chats: dict[int, tuple[asyncio.Lock, int]] = {}
-        """For each chat with an update in hand its lock, and how many hold it or wait for it."""
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._claimed: set[int] = set()
         """Taken for handling by this process: one attempt is one process that tried, however often the disk refused."""
@@ -101,7 +101,7 @@ class Inbox(BaseUpdateProcessor):
             if update.update_id != update_id:
                 raise ValueError("the body is another update's")
         except _UNREADABLE as error:
-            await self._alerts.bury(update_id, f"unreadable: {type(error).__name__}")
+            await self._alerts.give_up(update_id, f"unreadable: {type(error).__name__}")
         else:
             await self.queue.put(update)
 
@@ -112,7 +112,7 @@ class Inbox(BaseUpdateProcessor):
         assert task is not None, "handlers run in tasks"
         self._tasks.add(task)
         try:
-            async with self._turn(update), self._room:
+            async with self._turn(update), self._slots:
                 if not self._is_closing:
                     await self._handle(update, coroutine)
         except StorageError as error:
@@ -125,29 +125,19 @@ class Inbox(BaseUpdateProcessor):
                 self._deferred.discard(update.update_id)
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.queue.put_nowait, update)
 
-    @asynccontextmanager
-    async def _turn(self, update: Update) -> AsyncIterator[None]:
-        """Wait for the chat's turn; its lock is dropped when nobody waits for it any more."""
+    def _turn(self, update: Update) -> AbstractAsyncContextManager[object]:
+        """The lock of the update's chat, which lives as long as somebody holds it or waits for it."""
         chat = update.effective_chat
         if chat is None or update.message_reaction is not None or update.message_reaction_count is not None:
-            yield
-            return
-        lock, waiting = self._chats.get(chat.id, (asyncio.Lock(), 0))
-        self._chats[chat.id] = (lock, waiting + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._chats.pop(chat.id)
-            if waiting > 1:
-                self._chats[chat.id] = (lock, waiting - 1)
+            return nullcontext()
+        return self._chats.setdefault(chat.id, asyncio.Lock())
 
     async def _handle(self, update: Update, coroutine: Awaitable[Any]) -> None:
         number = update.update_id
         if number not in self._claimed:
             claim = await inbox.claim(self._db, number)
             if claim == "dead":
-                self._alerts.dead_letter(number, "cut off too often")
+                self._alerts.given_up(number, "cut off too often")
             if claim != "claimed":
                 return
             self._claimed.add(number)
@@ -176,6 +166,6 @@ class Inbox(BaseUpdateProcessor):
 def id_of(raw: object) -> int | None:
     """The number of an update; None for something that is none."""
     update_id = raw.get("update_id") if isinstance(raw, dict) else None
-    if isinstance(update_id, int) and not isinstance(update_id, bool) and -_NO_ID <= update_id < _NO_ID:
+    if isinstance(update_id, int) and not isinstance(update_id, bool) and -_MAX_ID <= update_id < _MAX_ID:
         return update_id
     return None

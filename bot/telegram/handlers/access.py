@@ -1,6 +1,6 @@
 """What comes before and after every other handler: bans and the chosen language first; what a handler raises last.
 
-A refusal is answered with its sentence; what the disk refused is put off; anything else is logged, buried, and
+A refusal is answered with its sentence; what the disk refused is put off; anything else is logged, given up, and
 apologised for. No exception's own words ever reach a person, and nobody is told the same thing again and again.
 """
 
@@ -63,7 +63,7 @@ class ErrorHandler:
     """For (chat, person, refusal), how often it was read."""
 
     async def __call__(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
-        """Answer a refusal, put off what the disk refused, bury what is broken."""
+        """Answer a refusal, put off what the disk refused, give up what is broken."""
         error = context.error
         if not isinstance(update, Update):
             logger.error("something failed outside of any update", exc_info=error)
@@ -77,7 +77,7 @@ class ErrorHandler:
         else:
             logger.error("update %d could not be handled", update.update_id, exc_info=error)
             try:
-                await self.alerts.bury(update.update_id, type(error).__name__)
+                await self.alerts.give_up(update.update_id, type(error).__name__)
             except StorageError:
                 self.inbox.defer(update)
             await self._say(update, "error", {})
