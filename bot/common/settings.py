@@ -96,40 +96,37 @@ def _reaction_values(file: Path | None) -> Mapping[str, float | None]:
         raise ValueError(f"{file}, {error}") from error
 
 
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is not a time zone; write one like Europe/Berlin or Asia/Shanghai") from error
-    return value
+def _parsed(parse: Callable[[str], object], otherwise: str) -> AfterValidator:
+    """Checks a value by parsing it; `otherwise` says what is wrong, after the value."""
+
+    def check(value: str) -> str:
+        try:
+            parse(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} {otherwise}") from error
+        return value
+
+    return AfterValidator(check)
 
 
-def _cron(value: str) -> str:
-    try:
-        cron_trigger(value, "UTC")
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a five-field cron line like 30 3 * * *") from error
-    return value
-
-
-def _address(value: str) -> str:
-    """A host and a port."""
-    host, _, port = value.rpartition(":")
+def _host_of(address: str) -> str:
+    host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{value!r} is not an address like 127.0.0.1:8443")
-    return value
+        raise ValueError(address)
+    return host.strip("[]")
 
 
-def _loopback(value: str) -> str:
-    """A host of this machine and a port."""
-    host = _address(value).rpartition(":")[0].strip("[]")
-    try:
-        is_loopback = ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ValueError(f"{value!r} is not on this machine; write one like 127.0.0.1:8081, and put a proxy before it")
-    return value
+def _loopback_of(address: str) -> str:
+    host = _host_of(address)
+    if not ip_address(host).is_loopback:
+        raise ValueError(address)
+    return host
+
+
+_ADDRESS = _parsed(_host_of, "is not an address like 127.0.0.1:8443")
+_LOOPBACK = _parsed(_loopback_of, "is not on this machine; write one like 127.0.0.1:8081, and put a proxy before it")
+_CRON = _parsed(lambda line: cron_trigger(line, "UTC"), "is not a five-field cron line like 30 3 * * *")
+_ZONE = _parsed(ZoneInfo, "is not a time zone; write one like Europe/Berlin or Asia/Shanghai")
 
 
 def _ids(value: object) -> object:
@@ -222,9 +219,9 @@ class Settings(DataSettings):
     webhook_secret: Annotated[
         SecretStr | None, _secret(r"[A-Za-z0-9_-]{1,256}", "must be 1 to 256 letters, digits, _ or -")
     ] = None
-    webhook_listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8443"
-    retrain_at: Annotated[str, AfterValidator(_cron)] = "30 3 * * *"
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    webhook_listen: Annotated[str, _ADDRESS] = "127.0.0.1:8443"
+    retrain_at: Annotated[str, _CRON] = "30 3 * * *"
+    timezone: Annotated[str, _ZONE] = "UTC"
     min_ratings: int = Field(50, ge=1)
     promotion: Literal["auto", "approve"] = "auto"
     canary_share: float = Field(0.0, ge=0, le=1)
@@ -243,7 +240,7 @@ class Settings(DataSettings):
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"
-    health_listen: Annotated[str, AfterValidator(_loopback)] = "127.0.0.1:0"
+    health_listen: Annotated[str, _ADDRESS, _LOOPBACK] = "127.0.0.1:0"
     privacy_contact: str = Field("", max_length=200)
     kinds_file: Annotated[Path | None, _readable(load_kinds)] = None
     words_file: Annotated[Path | None, _readable(load_filter)] = None
