@@ -17,13 +17,12 @@ from typing import Final, Self
 
 from torch import Tensor
 
-from engine.api.fair_queue import FinishRate, ahead
 from engine.api.types import ONE_TEXT, FinishReason, Message, Sampling, Selection
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
 from engine.inference.best_of import FeatureRequest, PreferenceModels
 from engine.inference.kv_cache import default_kv_tokens
 from engine.inference.request import FinishedText, Job, Progress
-from engine.inference.scheduler import Scheduler, Worker
+from engine.inference.scheduler import FinishRate, Scheduler, Worker, ahead
 from engine.inference.watermark import Detection, Watermark, strongest
 from engine.models.loader import Base
 from engine.runs.versions import check_name, verify

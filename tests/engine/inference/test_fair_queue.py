@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from engine.api.fair_queue import QUANTUM, FairQueue, ahead
+from engine.inference.scheduler import QUANTUM, FairQueue, ahead
 
 
 def drained(queue: FairQueue[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """How long a queue will take is reckoned from how fast requests have finished lately."""
 
-from engine.api.fair_queue import FinishRate
+from engine.inference.scheduler import FinishRate
 
 
 def test_the_wait_is_the_queue_over_the_measured_rate_rounded_up() -> None:
