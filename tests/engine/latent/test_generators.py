@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engine.api.models import SHIPPED
-from engine.api.types import Choosing, Message, Sampling
+from engine.api.types import Message, Sampling, Selection
 from engine.data.dataset import RatedGeneration, Rating, write_dataset
 from engine.errors import ModelError
 from engine.evaluation.sampling import Prompt, sample_replies
@@ -24,7 +24,7 @@ from engine.runs.versions import publish
 from engine.train import run
 from recipes import corpus
 from recipes.latent import build, interpolate
-from recipes.latent.lessons import unseen_words
+from recipes.latent.skeletons import unseen_words
 from tests.support.learning.rated import rate, text_of
 
 MODELS = ("vae", "gan")
@@ -85,7 +85,7 @@ async def test_texts_to_choose_from_have_noise_of_their_own() -> None:
             asked("green tea"),
             Sampling(max_tokens=48, seed=1),
             model="vae",
-            choosing=Choosing(best_of=4, taste="house"),
+            selection=Selection(best_of=4, taste="house"),
         )
         assert await text_of(chosen)
         assert chosen.best_of >= 1
