@@ -36,9 +36,13 @@ def count(cursor: Cursor) -> int:
     return int(cursor.fetchone()[0])
 
 
+def columns(record: object) -> dict[str, Any]:
+    """A record's fields by name, for a statement that names its parameters."""
+    return {name: getattr(record, name) for name, _ in _fields(type(record))}  # type: ignore[arg-type]
+
+
 def _record(kind: type[T], row: Row) -> T:
-    fields = _fields(kind)  # type: ignore[arg-type]  # classes can be hashed
-    return kind(**{name: read(row) for name, read in fields})
+    return kind(**{name: read(row) for name, read in _fields(kind)})  # type: ignore[arg-type]  # it can be hashed
 
 
 @cache

@@ -12,7 +12,7 @@ Everything else that people react to is nobody's business here and is not kept.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cmp_to_key
 from itertools import groupby
@@ -21,7 +21,7 @@ from sqlite3 import Connection
 
 from storage.db.database import read, write
 from storage.db.records import ConsentedText, DislikeReason, Generation, Rating, RatingEvent, Reaction, Tally
-from storage.db.rows import count, records
+from storage.db.rows import columns, count, records
 from storage.tables import generations, people
 from storage.tables.people import agreed
 
@@ -64,9 +64,8 @@ def record_placeholder(connection: Connection, generation: int, *, message_id: i
         return False
     query = "UPDATE deliveries SET message_id = ? WHERE generation = ? RETURNING chat_id"
     (chat_id,) = connection.execute(query, (message_id, generation)).fetchone()
-    early = connection.execute(
-        "DELETE FROM early_reactions WHERE chat_id = ? AND message_id = ? RETURNING *", (chat_id, message_id)
-    )
+    query = "DELETE FROM early_reactions WHERE chat_id = ? AND message_id = ? RETURNING *"
+    early = connection.execute(query, (chat_id, message_id))
     for reaction in sorted(records(Reaction, early), key=lambda each: each.update_id):
         record(connection, _event(reaction, generation))
     if not _awaits_message(connection, chat_id):
@@ -84,7 +83,7 @@ def record_reaction(connection: Connection, reaction: Reaction) -> Generation | 
         connection.execute(
             "INSERT INTO early_reactions (update_id, chat_id, message_id, rater, value, emoji, at)"
             " VALUES (:update_id, :chat_id, :message_id, :rater, :value, :emoji, :at) ON CONFLICT DO NOTHING",
-            asdict(reaction),
+            columns(reaction),
         )
     return found
 
@@ -108,7 +107,7 @@ def record(connection: Connection, event: RatingEvent) -> RatingEvent:
     connection.execute(
         "INSERT INTO rating_events (update_id, generation, rater, source, value, emoji, at)"
         " VALUES (:update_id, :generation, :rater, :source, :value, :emoji, :at) ON CONFLICT DO NOTHING",
-        asdict(event),
+        columns(event),
     )
     stands = after = replace(event, source="reaction", value=None, emoji="")
     for said in sorted(_said(connection, event), key=cmp_to_key(_compare)):
@@ -120,7 +119,7 @@ def record(connection: Connection, event: RatingEvent) -> RatingEvent:
         " VALUES (:update_id, :generation, :rater, :source, :value, :emoji, :at)"
         " ON CONFLICT (generation, rater) DO UPDATE SET source = excluded.source, value = excluded.value,"
         " emoji = excluded.emoji, at = excluded.at, update_id = excluded.update_id",
-        asdict(stands),
+        columns(stands),
     )
     return after
 
