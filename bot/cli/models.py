@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from bot.cli.terminal import make_folder, progress_bar
@@ -88,7 +87,7 @@ def _compare(plan: "ComparisonPlan", out: Path) -> None:
     from bot.cli import comparison_report as shown  # noqa: PLC0415 - the same
     from bot.cli.comparison import compare  # noqa: PLC0415
 
-    with progress_bar("Loading …", TimeElapsedColumn()) as move:
+    with progress_bar("Loading …") as move:
         asks, results = compare(plan, lambda words, share: move(description=words, completed=share))
         move(description="Done.", completed=1.0)
     (out / "comparison.json").write_text(shown.as_json(plan, asks, results), encoding="utf-8")

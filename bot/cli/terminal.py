@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -15,9 +15,6 @@ from bot.common.errors import OvationError, Refusal, SettingsError
 from bot.common.i18n import say
 from engine.errors import EngineError
 from storage.db.errors import StorageError
-
-if TYPE_CHECKING:
-    from rich.progress import ProgressColumn
 
 
 @contextmanager
@@ -79,13 +76,18 @@ def busy(words: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(words: str, *columns: "ProgressColumn") -> Iterator[Callable[..., None]]:
+def progress_bar(words: str, *, tells_time_left: bool = False) -> Iterator[Callable[..., None]]:
     """Show a bar on stderr, where somebody looks at it.
 
     Yields what moves it: `completed` is a share, `description` the words before it, `note` those behind.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn  # noqa: PLC0415 - few commands need it
+    from rich import progress  # noqa: PLC0415 - few commands need it
 
-    shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*shown, *columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    columns = [
+        progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[note]}"), progress.TimeElapsedColumn(),
+    ]  # fmt: skip
+    if tells_time_left:
+        columns += [progress.TextColumn("left"), progress.TimeRemainingColumn()]
+    with progress.Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         yield partial(bar.update, bar.add_task(words, total=1.0, note=""))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bot.cli.terminal import give_up, make_folder, progress_bar
 from bot.common.i18n import say
@@ -55,8 +54,7 @@ def train_by_hand(
 
 
 async def _train(folder: Path, dataset: bytes) -> RunReport:
-    columns = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with progress_bar(say("en", "stage-starting"), *columns) as move:
+    with progress_bar(say("en", "stage-starting"), tells_time_left=True) as move:
 
         def show(step: Progress) -> None:
             loss = "" if step.loss is None else f"loss {step.loss:.3f}"

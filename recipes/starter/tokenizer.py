@@ -72,14 +72,10 @@ def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     return found
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerFast, conversations: Sequence[Sequence[Message]], *, prompt: bool = False
-) -> list[list[int]]:
-    """Token ids of whole conversations, rendered with the chat template; `prompt` opens the assistant's turn."""
+def encode(tokenizer: PreTrainedTokenizerFast, conversations: Iterable[Sequence[Message]]) -> list[list[int]]:
+    """Token ids of whole conversations, rendered with the chat template."""
     rendered = [
-        tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in messages], tokenize=False, add_generation_prompt=prompt
-        )
+        tokenizer.apply_chat_template([{"role": m.role, "content": m.content} for m in messages], tokenize=False)
         for messages in conversations
     ]
     ids: list[list[int]] = tokenizer(rendered, add_special_tokens=False)["input_ids"]
