@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from sqlite3 import Connection
 
-from storage.db.database import read, write
+from storage.db.database import count, first, read, records, value, write
 from storage.db.records import Generation, NewGeneration, TextSignal
-from storage.db.rows import count, first, records, value
 from storage.tables import people
 from storage.tables.people import agreed
 

@@ -3,9 +3,8 @@
 from datetime import datetime
 from sqlite3 import Connection
 
-from storage.db.database import read, write
+from storage.db.database import count, read, records, write
 from storage.db.records import AuditEntry, ModerationState
-from storage.db.rows import count, records
 from storage.tables import runs
 
 

@@ -3,8 +3,7 @@
 from datetime import datetime
 from sqlite3 import Connection
 
-from storage.db.database import read, write
-from storage.db.rows import count, value
+from storage.db.database import count, read, value, write
 
 INLINE_TEXT = 2
 """The first version of the consent text that speaks of inline mode; who has agreed to an earlier one agreed to less."""

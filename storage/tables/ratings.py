@@ -19,9 +19,8 @@ from itertools import groupby
 from operator import attrgetter
 from sqlite3 import Connection
 
-from storage.db.database import read, write
+from storage.db.database import columns, count, read, records, write
 from storage.db.records import ConsentedText, DislikeReason, Generation, Rating, RatingEvent, Reaction, Tally
-from storage.db.rows import columns, count, records
 from storage.tables import generations, people
 from storage.tables.people import agreed
 

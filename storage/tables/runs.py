@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from sqlite3 import Connection
 
-from storage.db.database import read, write
+from storage.db.database import first, read, records, value, write
 from storage.db.records import ConsentedText, ProgressMessage, Run, RunVerdict
-from storage.db.rows import first, records, value
 from storage.tables import ratings
 
 TRAINED_ON = """

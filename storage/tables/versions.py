@@ -9,9 +9,8 @@ import json
 from datetime import datetime
 from sqlite3 import Connection
 
-from storage.db.database import read, write
+from storage.db.database import first, read, records, value, write
 from storage.db.records import AuditEntry, Trial, TrialMode, TrialRating, TrialResult, Version, VersionState
-from storage.db.rows import first, records, value
 from storage.tables import moderation
 from storage.tables.people import agreed
 
