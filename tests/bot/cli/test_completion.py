@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from bot.cli.__main__ import app
 from bot.common.settings import Settings
-from tests.support.stored.reign import open_reign
+from tests.support.stored.two_versions import open_with_two_versions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ async def test_versions_that_can_write_are_completed(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    db = await open_reign(tmp_path, adapter, base="starter", at=NOW)
+    db = await open_with_two_versions(tmp_path, adapter, base="starter", at=NOW)
     try:
         assert asked("bash", "ovation generate tea --version v") == ["v1", "v2"]
         assert asked("fish", "ovation generate tea --version v1") == ["v1\tchampion"]

@@ -23,7 +23,7 @@ from engine.errors import ModelError
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import CopyIndex
 from storage.db.database import Database
-from tests.support.stored.reign import open_reign
+from tests.support.stored.two_versions import open_with_two_versions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REQUEST = OfflineRequest(topic="green tea", kind=load_kinds().by_name["slogan"], seed=3)
@@ -117,7 +117,7 @@ async def test_an_unfit_topic_and_an_empty_text_are_refused() -> None:
 
 
 @pytest.fixture
-async def reign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+async def two_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """v1 is the champion of tea-1b, v2 waits; as a bot has left them in DATA_DIR."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("KEY_FILE", str(tmp_path / "key"))
@@ -126,7 +126,7 @@ async def reign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    opened = await open_reign(tmp_path, adapter, base="tea-1b", at=NOW)
+    opened = await open_with_two_versions(tmp_path, adapter, base="tea-1b", at=NOW)
     yield opened
     await opened.close()
 
@@ -142,7 +142,7 @@ async def version_with(server: Elsewhere, wanted: str | None = None) -> tuple[st
 
 
 async def test_the_champion_writes_or_the_version_that_is_wanted_and_the_server_is_left_as_it_was(
-    reign: Database,
+    two_versions: Database,
 ) -> None:
     server = Elsewhere("Tea.")
     assert await version_with(server) == ("v1", ["v1"])
@@ -154,14 +154,16 @@ async def test_the_champion_writes_or_the_version_that_is_wanted_and_the_server_
     assert server.loaded == ["v1"], "what serves others goes on serving"
 
 
-async def test_a_version_that_cannot_write_is_told_what_to_do(reign: Database, tmp_path: Path) -> None:
+async def test_a_version_that_cannot_write_is_told_what_to_do(two_versions: Database, tmp_path: Path) -> None:
     server = Elsewhere("Tea.")
     with pytest.raises(StartError, match="There is no version 'v9' of tea-1b: `ovation models`"):
         await version_with(server, "v9")
     (tmp_path / "versions" / "v2" / "adapter_model.safetensors").write_bytes(b"other weights")
     with pytest.raises(StartError, match="ovation doctor"):
         await version_with(server, "v2")
-    await reign.write(lambda c: c.execute("UPDATE versions SET destroyed_at = ? WHERE name = 'v2'", (NOW.isoformat(),)))
+    await two_versions.write(
+        lambda c: c.execute("UPDATE versions SET destroyed_at = ? WHERE name = 'v2'", (NOW.isoformat(),))
+    )
     with pytest.raises(StartError, match="forgotten or shut out"):
         await version_with(server, "v2")
     assert server.loaded == [] and server.asked == []

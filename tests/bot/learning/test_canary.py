@@ -19,7 +19,7 @@ from storage.db.database import Database
 from storage.db.records import RatingEvent, Trial, TrialResult, Version
 from storage.tables import generations, moderation, people, ratings, runs, versions
 from tests.storage.conftest import new_generation
-from tests.support.stored.reign import open_reign
+from tests.support.stored.two_versions import open_with_two_versions
 
 NOW = datetime.now(UTC)
 SETTINGS: Settings = OfflineSettings(canary_share=0.5, canary_ratings=30, canary_hours=0, canary_days=14, tenure_days=0)
@@ -77,7 +77,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    db = await open_reign(tmp_path, adapter, base="starter", at=NOW - timedelta(days=9))
+    db = await open_with_two_versions(tmp_path, adapter, base="starter", at=NOW - timedelta(days=9))
     for person in ("ada", "bob"):
         await people.grant(db, person, "tea", text_version=1, at=NOW)
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
@@ -169,7 +169,7 @@ async def test_a_brigade_of_newcomers_alone_does_not_roll_back(stage: Stage) -> 
     assert stage.serving == ("v1", "v2")
 
 
-async def test_a_champion_crowned_at_once_is_watched_and_gives_way_if_people_like_it_less(stage: Stage) -> None:
+async def test_a_champion_promoted_at_once_is_watched_and_gives_way_if_people_like_it_less(stage: Stage) -> None:
     await stage.rate("v1", 70, 30, at=datetime.now(UTC))
     await stage.router.promote("v2")
     status = await stage.canary.status()

@@ -93,7 +93,7 @@ async def test_a_canary_that_answers_already_keeps_its_trial_when_its_run_is_tak
     assert await versions.open_trial(night.db, "starter") == before
 
 
-async def test_a_champion_that_was_crowned_already_is_still_watched_when_its_run_is_taken_up_again(
+async def test_a_champion_that_was_promoted_already_is_still_watched_when_its_run_is_taken_up_again(
     night: Night,
 ) -> None:
     await versions.promote(night.db, "v1", at=NOW)

@@ -11,7 +11,7 @@ from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient
 from storage.db.database import Database
 from storage.tables import versions
-from tests.support.stored.reign import open_reign
+from tests.support.stored.two_versions import open_with_two_versions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    opened = await open_reign(tmp_path, adapter, base="tea-1b", at=NOW)
+    opened = await open_with_two_versions(tmp_path, adapter, base="tea-1b", at=NOW)
     await versions.make_canary(opened, "v2", at=NOW + timedelta(days=2))
     yield opened
     await opened.close()

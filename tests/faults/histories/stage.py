@@ -25,7 +25,7 @@ from storage.tables import versions
 from tests.faults.histories.model import Model, Text, Word, assert_same, finished_of, number_of, version_of
 from tests.support.api_checker import check_calls
 from tests.support.scene import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
-from tests.support.stored.props import BASE, VERSION, add_version
+from tests.support.stored.extra_version import BASE, VERSION, add_version
 
 NAMES = ("Ada", "Bob")
 GROUPS = ("tea", "chess", "trains")

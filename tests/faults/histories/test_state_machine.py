@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests.faults.histories.machine import run_histories
-from tests.support.stored.props import VERSION
+from tests.support.stored.extra_version import VERSION
 
 HISTORIES = 4
 

@@ -19,7 +19,7 @@ from engine.errors import EngineUnavailable, ModelError
 from engine.runs.versions import MANIFEST, publish, sweep, verify
 from storage.db.database import Database
 from storage.tables import versions
-from tests.support.stored.reign import open_reign
+from tests.support.stored.two_versions import open_with_two_versions
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MOST_STEPS = 60
@@ -202,23 +202,23 @@ async def champions(db: Database) -> list[str]:
 
 
 @pytest.fixture
-async def reign(adapter: Path, tmp_path: Path) -> AsyncIterator[Database]:
+async def two_versions(adapter: Path, tmp_path: Path) -> AsyncIterator[Database]:
     """A database in which v1 is the champion and v2 waits, both published."""
-    db = await open_reign(tmp_path, adapter, base="starter", at=NOW)
+    db = await open_with_two_versions(tmp_path, adapter, base="starter", at=NOW)
     yield db
     await db.close()
 
 
-async def test_a_kill_during_a_swap_leaves_one_champion(strace: None, reign: Database, tmp_path: Path) -> None:
+async def test_a_kill_during_a_swap_leaves_one_champion(strace: None, two_versions: Database, tmp_path: Path) -> None:
     seen = set()
     for step in range(1, MOST_STEPS):
-        await versions.promote(reign, "v1", at=NOW)
+        await versions.promote(two_versions, "v1", at=NOW)
         status = killed_at(step, "pwrite64,fdatasync", PROMOTE, tmp_path / "ovation.db", tmp_path / "versions")
-        (champion,) = await champions(reign)
+        (champion,) = await champions(two_versions)
         seen.add(champion)
         verify(tmp_path / "versions" / champion)
-        await versions.promote(reign, "v2", at=NOW)
-        assert await champions(reign) == ["v2"]
+        await versions.promote(two_versions, "v2", at=NOW)
+        assert await champions(two_versions) == ["v2"]
         if status == 0:
             break
         assert status == -signal.SIGKILL
@@ -227,7 +227,7 @@ async def test_a_kill_during_a_swap_leaves_one_champion(strace: None, reign: Dat
 
 
 async def test_an_engine_that_dies_while_the_champion_is_loaded_costs_no_champion(
-    reign: Database, tmp_path: Path
+    two_versions: Database, tmp_path: Path
 ) -> None:
     is_away = True
 
@@ -238,23 +238,23 @@ async def test_an_engine_that_dies_while_the_champion_is_loaded_costs_no_champio
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(dying)) as http:
         client = EngineClient("http://engine", http=http)
-        router = VersionRouter(db=reign, engine=client, folder=tmp_path / "versions", canary_share=0)
+        router = VersionRouter(db=two_versions, engine=client, folder=tmp_path / "versions", canary_share=0)
         with pytest.raises(EngineUnavailable):
             await router.load_versions()
-        assert await champions(reign) == ["v1"]
+        assert await champions(two_versions) == ["v1"]
         is_away = False
         await router.load_versions()
         assert router.champion == "v1"
 
 
-async def test_a_damaged_champion_gives_way_to_the_one_before_it(reign: Database, tmp_path: Path) -> None:
-    await versions.promote(reign, "v2", at=NOW + timedelta(days=2))
+async def test_a_damaged_champion_gives_way_to_the_one_before_it(two_versions: Database, tmp_path: Path) -> None:
+    await versions.promote(two_versions, "v2", at=NOW + timedelta(days=2))
     os.truncate(tmp_path / "versions" / "v2" / "adapter_model.safetensors", 10)
     async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
         client = EngineClient("http://engine", http=http)
-        router = VersionRouter(db=reign, engine=client, folder=tmp_path / "versions", canary_share=0)
+        router = VersionRouter(db=two_versions, engine=client, folder=tmp_path / "versions", canary_share=0)
         await router.load_versions()
         assert router.champion == "v1"
         with pytest.raises(ModelError):
             await router.promote("v2")
-        assert (router.champion, await champions(reign)) == ("v1", ["v1"])
+        assert (router.champion, await champions(two_versions)) == ("v1", ["v1"])

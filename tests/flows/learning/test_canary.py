@@ -12,7 +12,7 @@ from storage.db.database import Database
 from storage.tables import versions
 from tests.flows.learning.test_retrain import TOPICS, version_that_answers
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
-from tests.support.stored.props import BASE, VERSION, add_version
+from tests.support.stored.extra_version import BASE, VERSION, add_version
 
 TEXTS_AT_ONCE = 10
 MOST_TEXTS = 120

@@ -14,7 +14,7 @@ from storage.db.records import Version
 from storage.tables import runs, versions
 from tests.flows.learning.test_retrain import version_that_answers
 from tests.support.scene import ADMIN_ID, BotProcess, Scene
-from tests.support.stored.props import BASE, publish_version
+from tests.support.stored.extra_version import BASE, publish_version
 
 GAINED = {"gain": 0.05, "probability": 0.99}
 

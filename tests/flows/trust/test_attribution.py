@@ -2,7 +2,7 @@
 
 from tests.flows.trust.test_trust import talk, version_that_learned
 from tests.support.scene import BotProcess, Scene
-from tests.support.stored.props import VERSION
+from tests.support.stored.extra_version import VERSION
 
 
 async def test_about_tells_of_the_base_of_a_version_and_of_one_that_is_gone(bot: BotProcess, scene: Scene) -> None:

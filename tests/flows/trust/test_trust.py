@@ -15,7 +15,7 @@ from storage.db.database import Database
 from storage.db.records import Version
 from storage.tables import runs, versions
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, confirmed
-from tests.support.stored.props import VERSION, publish_version
+from tests.support.stored.extra_version import VERSION, publish_version
 
 SECRET = "quince-marmalade-7731"
 TOPICS = ("green tea", "night trains", "our library", "the old harbour", "rain boots", "a bakery")

@@ -59,7 +59,7 @@ async def test_there_is_one_champion_and_a_way_back(db: Database) -> None:
     assert await champion(db) == "v1"
 
 
-async def test_a_canary_retires_when_a_champion_is_crowned(db: Database) -> None:
+async def test_a_canary_retires_when_a_champion_is_promoted(db: Database) -> None:
     await versions.register_base(db, "starter", at=NOON)
     await versions.add(db, version("v1", 1))
     await versions.make_canary(db, "v1", at=NOON)

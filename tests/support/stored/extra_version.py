@@ -1,4 +1,4 @@
-"""What the stage of the state machine needs ready-made: data that knows a second version of the shipped model."""
+"""Data that knows a second version of the shipped model, for tests in which a bot is to serve one."""
 
 import json
 from datetime import UTC, datetime

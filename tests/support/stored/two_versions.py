@@ -10,7 +10,7 @@ from storage.tables import versions
 from tests.support.stored.keys import keyring_in
 
 
-async def open_reign(folder: Path, adapter: Path, *, base: str, at: datetime) -> Database:
+async def open_with_two_versions(folder: Path, adapter: Path, *, base: str, at: datetime) -> Database:
     """A new database in `folder`, in which v1 is the champion since the day after `at` and v2 waits."""
     database = await Database.open(folder / "ovation.db", keyring_in(folder))
     await versions.register_base(database, base, at=at)
