@@ -76,14 +76,9 @@ class TrainingClock:
 def batches_of_alike(
     lengths: Sequence[int], size: int, *, seed: int, spread: float, is_padded: bool = False
 ) -> Iterator[list[int]]:
-    """Places of texts of alike lengths, `size` of them, in random order, without end.
+    """Places of texts of alike lengths (in tokens), `size` of them, in random order, without end.
 
-    Args:
-        lengths: of the texts, in tokens.
-        size: how many texts, or with `is_padded` how many tokens, padding included; one text at least.
-        seed: of the order.
-        spread: tokens by which lengths may differ for the sake of chance.
-        is_padded: what `size` counts.
+    With `is_padded`, `size` counts tokens, padding included. Chance may move a text by `spread` tokens.
     """
     random = Random(seed)
     while True:

@@ -32,14 +32,9 @@ def measure_writing(
     model: LatentLM, tokenizer: PreTrainedTokenizerFast, asked: Sequence[Skeleton], rows: Rows,
     corpus: Sequence[Skeleton],
 ) -> dict[str, Any]:  # fmt: skip
-    """By each sampling, what texts are like that are written from the prior, one for each prompt.
+    """By each sampling, what texts are like that are written from the prior, one for each of the prompts.
 
-    Args:
-        model: the model.
-        tokenizer: its tokenizer.
-        asked: skeletons that are not in the corpus.
-        rows: the same as token ids.
-        corpus: what the model has learned from.
+    `asked` are skeletons of another seed than the corpus that the model has learned from, `rows` the same as token ids.
     """
     noise = torch.randn(len(asked), model.config.latent_size, generator=torch.Generator().manual_seed(0))
     known_open, known = {each.text for each in corpus}, {fill(each.text, each.topic) for each in corpus}

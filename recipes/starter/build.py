@@ -119,7 +119,7 @@ def build(options: argparse.Namespace) -> None:
         logger.info("Training the tokenizer")
         texts = (message.content for item in conversations for message in item.messages)
         tokenizer = train_tokenizer(texts, vocabulary=VOCABULARY, context=train.CONTEXT)
-        model = train.new_model(tokenizer, train.Shape(), seed=options.seed)
+        model = train.new_model(tokenizer, seed=options.seed)
     sequences = encode(tokenizer, [item.messages for item in conversations])
     logger.info("Training %d parameters on %d tokens", model.num_parameters(), sum(map(len, sequences)))
     budget = replace(_BUDGET, minutes=options.minutes, steps=options.steps, seed=options.seed, learning_rate=rate)

@@ -5,7 +5,6 @@ Only what the assistant says carries loss. The matrices inside are updated by Mu
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,27 +25,19 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration of Muon's article."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """The size of the model."""
-
-    width: int = 192
-    layers: int = 4
-    heads: int = 6
-    key_value_heads: int = 6
-    feed_forward: int = 512
-
-
-def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, *, seed: int) -> LlamaForCausalLM:
+def new_model(
+    tokenizer: PreTrainedTokenizerFast, *, seed: int, width: int = 192, layers: int = 4, heads: int = 6,
+    key_value_heads: int = 6, feed_forward: int = 512,
+) -> LlamaForCausalLM:  # fmt: skip
     """A model with random weights; input and output embeddings are one, which helps copying."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        intermediate_size=shape.feed_forward,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.key_value_heads,
+        hidden_size=width,
+        intermediate_size=feed_forward,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=key_value_heads,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=None,
@@ -61,17 +52,10 @@ def train(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sequences: Sequence[Sequence[int]], budget: Budget,
     *, checkpoint: Callable[[], None] | None = None,
 ) -> tuple[TrainingClock, int]:  # fmt: skip
-    """Train in place until the budget is spent: Muon and AdamW, cosine learning rate, batches of alike lengths.
+    """Train in place until the budget is spent, on whole conversations as token ids; in eval mode afterwards.
 
-    Args:
-        model: changed in place; in eval mode afterwards.
-        tokenizer: gives the ids of the turns.
-        sequences: whole conversations as token ids.
-        budget: when to stop; the learning rate is AdamW's.
-        checkpoint: called now and then, to keep what there is.
-
-    Returns:
-        What the clock has counted, and how many tokens were read, padding left out.
+    `checkpoint` is called now and then, to keep what there is. Returns what the clock has counted, and how many tokens
+    were read, padding left out.
     """
     assistant, end, pad = token_id(tokenizer, ASSISTANT), tokenizer.eos_token_id, tokenizer.pad_token_id
     optimizers = _optimizers(model, budget.learning_rate)

@@ -73,7 +73,7 @@ def test_the_template_works_with_and_without_a_system_message(tokenizer: PreTrai
 
 
 def test_only_what_the_assistant_says_carries_loss(tokenizer: PreTrainedTokenizerFast) -> None:
-    model = train.new_model(tokenizer, train.Shape(width=48, layers=1, heads=2, key_value_heads=1), seed=0)
+    model = train.new_model(tokenizer, seed=0, width=48, layers=1, heads=2, key_value_heads=1)
     turns = (Message("user", "tea"), Message("assistant", "Tea, at last."), Message("user", "shorter"))
     ids = torch.tensor(encode(tokenizer, [(*turns, Message("assistant", "Tea."))]))
     assistant, end = token_id(tokenizer, ASSISTANT), tokenizer.eos_token_id
@@ -96,8 +96,7 @@ def test_muon_makes_updates_nearly_orthogonal() -> None:
 
 def test_training_lowers_the_loss_and_stops_after_its_steps(tokenizer: PreTrainedTokenizerFast) -> None:
     sequences = encode(tokenizer, [c.messages for c in corpus.conversations(60, seed=0)])
-    shape = train.Shape(width=48, layers=1, heads=2, key_value_heads=1, feed_forward=64)
-    model = train.new_model(tokenizer, shape, seed=0)
+    model = train.new_model(tokenizer, seed=0, width=48, layers=1, heads=2, key_value_heads=1, feed_forward=64)
     saved: list[int] = []
     budget = Budget(minutes=5, steps=20, batch=1024, learning_rate=4e-3)
     clock, tokens = train.train(model, tokenizer, sequences, budget, checkpoint=lambda: saved.append(1))
