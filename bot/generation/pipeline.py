@@ -9,22 +9,23 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
+from types import TracebackType
+from typing import Self
 from weakref import WeakValueDictionary
 
-from bot.common.errors import DeliveryError, Refusal
+from bot.common.errors import DeliveryError, NotNow, Refusal
 from bot.common.i18n import say
 from bot.common.kinds import MIN_P, TOP_P, Kinds
 from bot.common.metrics import BotMetrics
-from bot.common.text import sanitize
+from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
 from bot.generation.preferences import Choices, read_choices
 from bot.learning.preference_sync import PreferenceSync
-from bot.messaging.messenger import Address, Messenger, with_retries
-from bot.messaging.preview import Preview, Show
+from bot.messaging.messenger import Address, Keyboard, Messenger, Urgency, with_retries
 from bot.messaging.render import Renderer, rating_buttons, stop_button
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.serving.version_router import VersionRouter
@@ -47,68 +48,24 @@ a sentence."""
 BUSY_PATIENCE_SECONDS = 3600.0
 """And this long in all, once the engine is asked."""
 
+FIRST_WORDS_SECONDS = 0.5
+"""So long after the placeholder the first words are shown, or as soon after that as there are some."""
+PRIVATE_INTERVAL_SECONDS = 1.0
+GROUP_INTERVAL_SECONDS = 4.0
+PATIENCE_SECONDS = 3.0
+"""Nobody wants to read that they have to wait when they hardly do."""
+NEWS_INTERVALS = 10
+"""So many intervals lie between two words on how long it may still be."""
+
+Show = Callable[[str], None]
+"""Takes all of a text so far; "" when it is discarded and another one begins."""
+
 _PAUSE_SECONDS = 1.0
 _TRIES = 3
 _MOST_FAULTS = 2
 """A text with a fault is written once more; then it is refused."""
 _TOO_LONG = frozenset({BAD_REQUEST, REQUEST_ENTITY_TOO_LARGE})
 """How a server refuses what we ask for, which is always well-formed; other refusals are about keys and the like."""
-
-
-@dataclass(slots=True, eq=False)
-class Wait:
-    """How long a text may have to wait."""
-
-    is_asked: bool = False
-    """Whether the engine is asked for it, so that the engine's queue is the one it waits in."""
-    ahead: int | None = None
-    """How many are before it in the engine's queue; None: it waits no more, or nobody knows."""
-    asked_until: float = float("-inf")
-    """Until when, on the loop's clock, the engine has last asked it to wait."""
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False)
-class _Person:
-    requests: asyncio.Semaphore
-    name: str = field(default_factory=lambda: secrets.token_hex(8))
-
-
-class EngineRequests:
-    """Bounds the requests that stand open at the engine: `most` in all, a quarter of them for one person.
-
-    The engine's own queue is the one that orders people. This bound keeps connections few, and servers that serve first
-    come, first served from being filled by one person.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open = asyncio.Semaphore(most)
-        self._people: WeakValueDictionary[str, _Person] = WeakValueDictionary()
-        self._waits: set[Wait] = set()
-
-    @asynccontextmanager
-    async def request_for(self, author: str, wait: Wait) -> AsyncIterator[str]:
-        """Wait until the engine may be asked; gives the name that the engine knows the person by.
-
-        It is made up for as long as the person has anything coming: enough to be fair to them, too little to recognise
-        them by.
-        """
-        person = self._people.setdefault(author, _Person(asyncio.Semaphore(max(self._most // 4, 1))))
-        self._waits.add(wait)
-        try:
-            async with person.requests, self._open:
-                wait.is_asked = True
-                yield person.name
-        finally:
-            self._waits.discard(wait)
-
-    def ahead_of(self, wait: Wait) -> int | None:
-        """How many texts get their turn before this one, at most; None where nobody knows."""
-        if wait.is_asked:
-            return wait.ahead
-        return sum(not other.is_asked or other.ahead is not None for other in self._waits) - 1
-
-
 FAILURES = (RequestError, EngineUnavailable, ModelError, Refusal)
 """Why there is no text."""
 
@@ -120,7 +77,7 @@ class GenerationPipeline:
     db: Database
     messenger: Messenger
     router: VersionRouter
-    requests: EngineRequests
+    requests: "EngineRequests"
     preference_sync: PreferenceSync
     kinds: Kinds
     renderer: Renderer
@@ -186,10 +143,10 @@ class GenerationPipeline:
             ahead = self.requests.ahead_of(wait)
             return "" if ahead is None else say(to.language, "queue-ahead", ahead=ahead)
 
+        buttons, may_show = stop_button(generation), self.safety.may_show
         async with Preview(
-            self.messenger, to.chat_id, message_id, stop_button(generation), may_show=self.safety.may_show
+            self.messenger, to.chat_id, message_id, buttons, may_show=may_show, meanwhile=news
         ) as preview:
-            preview.meanwhile = news
             written = await self._write(generation, choices, preview.show, wait)
         if await self._commit(written):
             return written
@@ -210,7 +167,7 @@ class GenerationPipeline:
         generation: Generation,
         choices: Choices,
         show: Show,
-        wait: Wait,
+        wait: "Wait",
         *,
         patience: float = ENGINE_PATIENCE_SECONDS,
     ) -> Generation:
@@ -237,7 +194,7 @@ class GenerationPipeline:
                 await asyncio.sleep(pause)
 
     async def _ask_engine(
-        self, generation: Generation, choices: Choices, show: Show, wait: Wait, user: str
+        self, generation: Generation, choices: Choices, show: Show, wait: "Wait", user: str
     ) -> Generation:
         """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
 
@@ -349,3 +306,131 @@ def _explain(generation: int, error: Exception) -> str:
     logger.warning("generation %d failed: %s", generation, type(error).__name__)
     is_too_long = isinstance(error, RequestError) and error.status in _TOO_LONG
     return "failed-too-long" if is_too_long else "failed-engine"
+
+
+@dataclass(slots=True, eq=False)
+class Wait:
+    """How long a text may have to wait."""
+
+    is_asked: bool = False
+    """Whether the engine is asked for it, so that the engine's queue is the one it waits in."""
+    ahead: int | None = None
+    """How many are before it in the engine's queue; None: it waits no more, or nobody knows."""
+    asked_until: float = float("-inf")
+    """Until when, on the loop's clock, the engine has last asked it to wait."""
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class _Person:
+    requests: asyncio.Semaphore
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+class EngineRequests:
+    """Bounds the requests that stand open at the engine: `most` in all, a quarter of them for one person.
+
+    The engine's own queue is the one that orders people. This bound keeps connections few, and servers that serve first
+    come, first served from being filled by one person.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open = asyncio.Semaphore(most)
+        self._people: WeakValueDictionary[str, _Person] = WeakValueDictionary()
+        self._waits: set[Wait] = set()
+
+    @asynccontextmanager
+    async def request_for(self, author: str, wait: Wait) -> AsyncIterator[str]:
+        """Wait until the engine may be asked; gives the name that the engine knows the person by.
+
+        It is made up for as long as the person has anything coming: enough to be fair to them, too little to recognise
+        them by.
+        """
+        person = self._people.setdefault(author, _Person(asyncio.Semaphore(max(self._most // 4, 1))))
+        self._waits.add(wait)
+        try:
+            async with person.requests, self._open:
+                wait.is_asked = True
+                yield person.name
+        finally:
+            self._waits.discard(wait)
+
+    def ahead_of(self, wait: Wait) -> int | None:
+        """How many texts get their turn before this one, at most; None where nobody knows."""
+        if wait.is_asked:
+            return wait.ahead
+        return sum(not other.is_asked or other.ahead is not None for other in self._waits) - 1
+
+
+@dataclass(slots=True, eq=False)
+class Preview:
+    """A growing text, or how long it may be until there is one, shown by edits, seldom enough for any chat.
+
+    Use as `async with Preview(…) as preview`, then `preview.show(text)` whenever the text has grown. What `may_show`
+    refuses stays unseen. As long as there is no text, `meanwhile` is asked for words to show in its place; "" is none.
+
+    At most one edit is under way; what arrives meanwhile is merged into the next. A preview that cannot be shown, or
+    finds no room among more urgent calls, is dropped, since the final text follows. Groups get fewer edits than private
+    chats, because Telegram counts 20 messages a minute in a group, edits included.
+    """
+
+    messenger: Messenger
+    chat_id: int
+    message_id: int
+    buttons: Keyboard = ()
+    _: KW_ONLY
+    may_show: Callable[[str], bool] = lambda _text: True
+    meanwhile: Callable[[], str] = str
+    _text: str = field(default="", init=False)
+    _task: asyncio.Task[None] | None = field(default=None, init=False)
+    _is_over: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep_showing())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None, "entered before it is left"
+        self._is_over.set()
+        if error is not None:
+            self._task.cancel()
+        # Otherwise an edit under way is waited for: Telegram might apply it after the final one.
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def show(self, text: str) -> None:
+        """A `Show`."""
+        self._text = text
+
+    async def _keep_showing(self) -> None:
+        clock = asyncio.get_running_loop().time
+        interval = PRIVATE_INTERVAL_SECONDS if self.chat_id > 0 else GROUP_INTERVAL_SECONDS
+        shown, has_words, pause, news_at = "", False, FIRST_WORDS_SECONDS, clock() + PATIENCE_SECONDS
+        while not await self._over_within(pause):
+            pause = interval if has_words else FIRST_WORDS_SECONDS
+            if text := sanitize(self._text):
+                if not self.may_show(text):
+                    continue
+                words = truncate(text, TELEGRAM_LIMIT - 2) + " …"
+            elif clock() >= news_at:
+                words, news_at = self.meanwhile(), clock() + NEWS_INTERVALS * interval
+            else:
+                continue
+            if words in ("", shown):
+                continue
+            try:
+                await self.messenger.edit(self.chat_id, self.message_id, words, self.buttons, urgency=Urgency.PREVIEW)
+                shown, has_words = words, bool(text)
+                pause = interval
+            except NotNow as error:
+                pause = max(error.seconds, interval)
+            except DeliveryError:
+                return
+
+    async def _over_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._is_over.wait()
+        except TimeoutError:
+            return False

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from bot.common.errors import NotNow
-from bot.messaging import preview
+from bot.generation import pipeline
+from bot.generation.pipeline import Preview
 from bot.messaging.messenger import Address, Keyboard, Urgency
-from bot.messaging.preview import Preview
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -45,9 +45,9 @@ class RecordingMessenger:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "FIRST_WORDS_SECONDS", 0.01)
-    monkeypatch.setattr(preview, "PRIVATE_INTERVAL_SECONDS", 0.02)
-    monkeypatch.setattr(preview, "GROUP_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(pipeline, "FIRST_WORDS_SECONDS", 0.01)
+    monkeypatch.setattr(pipeline, "PRIVATE_INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(pipeline, "GROUP_INTERVAL_SECONDS", 0.2)
 
 
 async def grow(messenger: RecordingMessenger, *, chat_id: int) -> None:
@@ -69,7 +69,7 @@ async def test_pieces_are_merged_into_few_growing_edits_and_groups_get_fewer() -
 
 @in_virtual_time
 async def test_the_first_words_do_not_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "GROUP_INTERVAL_SECONDS", 60.0)
+    monkeypatch.setattr(pipeline, "GROUP_INTERVAL_SECONDS", 60.0)
     messenger = RecordingMessenger()
     async with Preview(messenger, -1, 1) as growing:
         await asyncio.sleep(0.05)  # the engine takes its time
@@ -99,7 +99,7 @@ async def test_nothing_is_shown_before_there_is_text() -> None:
 
 @in_virtual_time
 async def test_a_wait_is_told_seldom_and_only_when_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(pipeline, "PATIENCE_SECONDS", 0.3)
     messenger = RecordingMessenger()
     asked = []
 
@@ -126,7 +126,7 @@ async def test_a_wait_is_told_seldom_and_only_when_it_is_one(monkeypatch: pytest
 
 @in_virtual_time
 async def test_a_wait_of_which_nothing_is_known_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(pipeline, "PATIENCE_SECONDS", 0.0)
     messenger = RecordingMessenger()
     async with Preview(messenger, 1, 1):
         await asyncio.sleep(0.1)
