@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.api.models import find_source
-from engine.errors import ModelError
+from engine.errors import EngineError
 from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory
 
 _GRACE_SECONDS = 5
@@ -33,25 +33,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.parent_pid is not None:
         end_with_parent(options.parent_pid, grace_seconds=_GRACE_SECONDS)
     try:
-        find_source(options.model)
-        if options.guard is not None:
-            find_source(options.guard)
-        listener = _bind(options.host, options.port)
-    except OSError as error:
-        return _complain(f"Port {options.port} on {options.host} cannot be used: {error.strerror or error}.")
-    except ModelError as error:
-        return _complain(str(error))
-    with contextlib.closing(listener):
-        try:
+        for source in filter(None, (options.model, options.guard)):
+            find_source(source)
+        with contextlib.closing(_bind(options.host, options.port)) as listener:
             return _serve(options, listener)
-        except ModelError as error:
-            return _complain(str(error))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return _complain(NO_MEMORY, status=OUT_OF_MEMORY)
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+    except EngineError as error:
+        return _complain(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _complain(NO_MEMORY, status=OUT_OF_MEMORY)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,20 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--versions", type=Path, help="the only folder that adapters may be loaded from")
     parser.add_argument("--max-queue", type=_in_range(0, 1 << 20), default=256, help="requests that may wait (256)")
     parser.add_argument("--max-batch", type=_in_range(1, 4096), default=64, help="requests written at once (64)")
-    parser.add_argument(
-        "--kv-tokens",
-        type=_in_range(1, 1 << 40),
-        help="tokens whose keys and values may be in memory (default: what a quarter of the free memory holds)",
-    )
-    parser.add_argument(
-        "--quantize", choices=("none", "int8"), default="none", help="int8: weights in a quarter of the memory"
-    )
+    kv_tokens = "tokens whose keys and values may be in memory (default: what a quarter of the free memory holds)"
+    parser.add_argument("--kv-tokens", type=_in_range(1, 1 << 40), help=kv_tokens)
+    int8 = "int8: weights in a quarter of the memory"
+    parser.add_argument("--quantize", choices=("none", "int8"), default="none", help=int8)
     parser.add_argument("--guard", help="a model that judges texts at /v1/moderations: a folder, or a hub id")
-    parser.add_argument(
-        "--watermark-key",
-        type=Path,
-        help="mark texts (SynthID-Text) by the first key of this file, a key a line, in hex",
-    )
+    key = "mark texts (SynthID-Text) by the first key of this file, a key a line, in hex"
+    parser.add_argument("--watermark-key", type=Path, help=key)
     parser.add_argument("--threads", type=_in_range(1, 1024), help="most CPU threads for the model (all)")
     parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this parent process has ended")
     return parser
@@ -92,14 +78,16 @@ def _in_range(low: int, high: int) -> Callable[[str], int]:
 
 def _bind(host: str, port: int) -> socket.socket:
     """A bound socket that does not listen yet: the port is ours, and clients are refused until we are ready."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = None
     try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError:
-        listener.close()
-        raise
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise EngineError(f"Port {port} on {host} cannot be used: {error.strerror or error}.") from error
     return listener
 
 

@@ -45,6 +45,7 @@ FIT_SECONDS: Final = 600.0
 HEALTH_SECONDS: Final = 2.0
 _DEFAULT_RETRY_SECONDS = 1.0
 
+_ALWAYS_SENT = frozenset({"max_tokens", "temperature", "top_p"})
 _SELECTION_FIELDS = frozenset({"best_of", "taste", "taste_user", "explore"})
 """Fields of ours that mean something together only."""
 _DISPENSABLE = (
@@ -324,23 +325,14 @@ class _Dialect:
 
 
 def _body(messages: Sequence[Message], sampling: Sampling, model: str) -> dict[str, Any]:
-    """The request's fields; those that OpenAI does not know only when they say something."""
-    extras = {
-        "stop": list(sampling.stop),
-        "top_k": sampling.top_k,
-        "min_p": sampling.min_p,
-        "repetition_penalty": sampling.repetition_penalty if sampling.repetition_penalty != 1.0 else None,
-        "ignore_eos": sampling.ignore_eos,
+    """The request's fields; those that not every server knows only when they say something."""
+    unsaid = Sampling()
+    given = {
+        name: value
+        for name, value in asdict(sampling).items()
+        if name in _ALWAYS_SENT or value != getattr(unsaid, name)
     }
-    return {
-        "model": model,
-        "messages": [asdict(message) for message in messages],
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        **({} if sampling.seed is None else {"seed": sampling.seed}),
-        **{name: value for name, value in extras.items() if value},
-    }
+    return {"model": model, "messages": [asdict(message) for message in messages]} | given
 
 
 @dataclass(slots=True)

@@ -269,8 +269,10 @@ def personal_data(text: str) -> frozenset[_Found]:
     [('email', 'ada@example.org'), ('phone', '+49301234567')]
     """
     text = unicodedata.normalize("NFKC", text)
-    finders = _FINDERS if _DIGIT.search(text) else _WITHOUT_NUMBER
-    return frozenset(found for finder in finders for found in finder(text))
+    found = [*_emails(text), *_secrets(text)]
+    if _DIGIT.search(text):
+        found += [*_numbers(text), *_accounts(text), *_ip_addresses(text)]
+    return frozenset(found)
 
 
 def _emails(text: str) -> Iterator[_Found]:
@@ -311,8 +313,3 @@ def _secrets(text: str) -> Iterator[_Found]:
     if any(hint in text for hint in _SECRET_HINTS):
         for match in _SECRET.findall(text):
             yield "secret", match
-
-
-_Finder = Callable[[str], Iterator[_Found]]
-_WITHOUT_NUMBER: tuple[_Finder, ...] = (_emails, _secrets)
-_FINDERS: tuple[_Finder, ...] = (*_WITHOUT_NUMBER, _numbers, _accounts, _ip_addresses)
