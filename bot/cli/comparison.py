@@ -33,7 +33,7 @@ from bot.sandbox.people.tastes import TASTES, TOPICS, Asked, Taste
 from bot.sandbox.world.records import Person
 from bot.serving.engine_process import EngineProcess
 from engine.api.client import EngineClient
-from engine.api.models import SHIPPED, ModelSize, find_source, size_of, version_name
+from engine.api.models import SHIPPED, ModelSize, resolve_model, size_of, version_name
 from engine.api.types import Message, Sampling
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset
 from engine.errors import ModelError, RunError
@@ -188,7 +188,7 @@ def plan_for(names: Sequence[str], *, kind: str, taste: str) -> ComparisonPlan:
         raise StartError(f"There is no taste {taste!r}: choose one of {', '.join(TASTES)}.")
     for model in models:
         try:
-            find_source(model)
+            resolve_model(model)
         except ModelError as error:
             raise StartError(str(error)) from error
         if kind not in _kinds_of(model):

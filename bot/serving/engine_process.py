@@ -23,7 +23,7 @@ from bot.common.keys import Keys
 from bot.common.settings import Settings, computing_environment
 from bot.common.tasks import cancel
 from engine.api.client import EngineClient
-from engine.api.models import find_source
+from engine.api.models import resolve_model
 from engine.errors import EngineError, ModelError
 from engine.process import NO_MEMORY
 from storage.db.errors import StorageError
@@ -261,7 +261,7 @@ def own_engine(settings: Settings, http: httpx.AsyncClient, keys: Callable[[], K
 def with_model(settings: Settings, model: str) -> Settings:
     """The same settings with another base model, in an engine of our own; StartError where there is no such model."""
     try:
-        find_source(model)
+        resolve_model(model)
     except ModelError as error:
         raise StartError(str(error)) from error
     return settings.model_copy(update={"model": model, "engine_url": None, "engine_key": None})

@@ -16,9 +16,10 @@ from typing import Any, Final, TypeVar
 
 import httpx
 from httpx_sse import EventSource, SSEError
+from pydantic import TypeAdapter
 
 from engine.api.models import version_name
-from engine.api.protocol import read_fit, read_moderation, taste_object
+from engine.api.protocol import read_moderation, taste_object
 from engine.api.types import (
     ONE_TEXT,
     FinishReason,
@@ -264,7 +265,7 @@ class EngineClient:
             if error.status not in _NO_ROUTE:
                 raise
             raise NoTaste("The server learns no taste; only Ovation's own engine does.", status=error.status) from error
-        return _read(answer, read_fit)
+        return _read(answer, TypeAdapter(TasteFit).validate_python)
 
     @contextlib.asynccontextmanager
     async def _asked(

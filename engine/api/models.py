@@ -23,7 +23,7 @@ SHIPPED = {
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-def find_source(source: str) -> str:
+def resolve_model(source: str) -> str:
     """The folder or hub id that transformers loads for `source`: a shipped model, a folder, or `owner/name`.
 
     Raises:
@@ -69,7 +69,7 @@ def size_of(source: str) -> ModelSize | None:
     Raises:
         ModelError: there is no such model.
     """
-    folder = _folder(find_source(source))
+    folder = _folder(resolve_model(source))
     files = [] if folder is None else sorted(folder.glob("*.safetensors"))
     try:
         parameters = sum(_parameters(file) for file in files)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from engine.api.types import (
     MAX_NEW_TOKENS,
@@ -23,7 +23,6 @@ from engine.api.types import (
     Role,
     Sampling,
     Selection,
-    TasteFit,
 )
 from engine.errors import RequestError
 
@@ -136,25 +135,25 @@ class ChatRequest(Body):
     n: Literal[1] | None = None
     user: Name | None = None
     safety_identifier: Name | None = None
+    """OpenAI's newer name for `user`."""
     best_of: int | None = None
     taste: Name | None = None
     taste_user: Name | None = None
     explore: float | None = None
 
+    @property
+    def limit(self) -> int | None:
+        """The most new tokens; None: what the prompt leaves of the context."""
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
     def conversation(self) -> tuple[Message, ...]:
         """The messages; RequestError if one holds anything but text."""
         return _conversation(self.messages)
 
-    @property
-    def fills_context(self) -> bool:
-        """No number of tokens was given: the answer may take what the prompt leaves of the context."""
-        return self.max_tokens is None and self.max_completion_tokens is None
-
     def sampling(self) -> Sampling:
         """RequestError if a value is out of range."""
-        limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         given: dict[str, Any] = {name: getattr(self, name) for name in _SAMPLING_FIELDS} | {
-            "max_tokens": MAX_NEW_TOKENS if limit is None else limit,
+            "max_tokens": MAX_NEW_TOKENS if self.limit is None else self.limit,
             "top_k": 0 if self.top_k == -1 else self.top_k,
             "stop": None if self.stop is None else tuple(map(clean, self.stop)),
         }
@@ -164,16 +163,6 @@ class ChatRequest(Body):
         """RequestError if a value is out of range."""
         best_of = 1 if self.best_of is None else self.best_of
         return Selection(best_of=best_of, taste=self.taste, person=self.taste_user, explore=self.explore or 0.0)
-
-    @property
-    def on_behalf_of(self) -> str | None:
-        """For whom it is asked, in the caller's words; OpenAI's newer name for `user` is `safety_identifier`."""
-        return self.safety_identifier or self.user or None
-
-    @property
-    def includes_usage(self) -> bool:
-        """Whether a stream ends with its usage."""
-        return self.stream_options is not None and self.stream_options.include_usage
 
 
 def parse_timeout(header: str | None) -> float | None:
@@ -225,25 +214,15 @@ class Completion:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
         return self._object("chat.completion", [choice], usage=usage.json(), best_of=usage.best_of)
 
-    def first_chunk(self) -> bytes:
-        """The event that opens a stream."""
-        return self._chunk({"role": "assistant", "content": ""})
-
-    def text_chunk(self, text: str) -> bytes:
-        """An event with more text."""
-        return self._chunk({"content": text})
-
-    def last_chunk(self, finish_reason: FinishReason, best_of: int) -> bytes:
-        """The event that says why the text ends, and how many it was selected from."""
-        return self._chunk({}, finish_reason, best_of=best_of)
+    def chunk(self, finish_reason: FinishReason | None = None, best_of: int | None = None, **delta: str) -> bytes:
+        """An event with more of the message; the last says why the text ends, and how many it was selected from."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        more = {} if best_of is None else {"best_of": best_of}
+        return sse(self._object("chat.completion.chunk", [choice], **more))
 
     def usage_chunk(self, usage: Usage) -> bytes:
         """The event with the usage and no choices."""
         return sse(self._object("chat.completion.chunk", [], usage=usage.json(), best_of=usage.best_of))
-
-    def _chunk(self, delta: dict[str, str], finish_reason: FinishReason | None = None, **more: int) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return sse(self._object("chat.completion.chunk", [choice], **more))
 
     def _object(self, kind: str, choices: Sequence[dict[str, Any]], **more: object) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices} | more
@@ -362,13 +341,3 @@ def taste_object(
             for person, ratings in people.items()
         },
     }
-
-
-def fit_object(name: str, fit: TasteFit) -> dict[str, Any]:
-    """The answer to it."""
-    return {"name": name} | asdict(fit)
-
-
-def read_fit(answer: Mapping[str, Any]) -> TasteFit:
-    """The answer, as a client reads it; ValueError if it is something else."""
-    return TypeAdapter(TasteFit).validate_python(answer)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from engine.api.models import find_source
+from engine.api.models import resolve_model
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError, first_problem
 from engine.process import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="starter", help="starter, a folder with a Hugging Face model, or a hub id")
     source = parser.parse_args(arguments).model
     try:
-        find_source(source)
+        resolve_model(source)
         asked = _read(sys.stdin.buffer)
         _hush()
         numbers = surprises(source, asked)

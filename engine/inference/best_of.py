@@ -14,7 +14,7 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from engine.api.types import MIN_PERSONAL_RATINGS, PersonalRating, RatedText, Selection, TasteFit, group_of
 from engine.errors import EngineError, EngineUnavailable, RequestError
-from engine.inference.request import FinishedText, Job
+from engine.inference.request import Progress
 from engine.models.loader import Base
 from engine.models.logprobs import Encoded
 from engine.preference.features import require_finite, text_features
@@ -114,31 +114,29 @@ class PreferenceModels:
         self.fits += 1
         return TasteFit(len(texts), len(model.people), auroc, time.perf_counter() - began)
 
-    async def select(
-        self, job: Job, candidates: Sequence[FinishedText], selection: Selection
-    ) -> tuple[FinishedText, int]:
-        """The most novel of one job's texts that please nearly most, and how many it was selected from.
+    async def select(self, candidates: Sequence[Progress], selection: Selection) -> Progress:
+        """The most novel of one job's texts that please nearly most.
 
-        The first, from one, where there is nothing to select by: the model is gone, or it or the base cannot compute.
+        The first, unseen, where there is nothing to select by: the model is gone, or it or the base cannot compute.
         """
-        model = self._models.get(selection.taste or "")
+        job, model = candidates[0].job, self._models.get(selection.taste or "")
         if model is None or len(candidates) < 2:
-            return candidates[0], 1
+            return candidates[0]
         rows = [self._row(job.prompt, job.family.as_written(each.text, job.messages)) for each in candidates]
         draw = selection.draw(job.sampling.seed)
         try:
             features = await self._read(FeatureRequest(rows, is_urgent=True))
         except EngineError as error:
             logger.warning("The first of %d texts is taken unseen: %s", len(candidates), error)
-            return candidates[0], 1
+            return candidates[0]
         scores = await asyncio.to_thread(model.scores, features, person=selection.person, draw=draw)
         is_eligible = scores.isfinite() & torch.tensor([bool(each.text.strip()) for each in candidates])
         if not is_eligible.any():
-            return candidates[0], 1
+            return candidates[0]
         near = nearly_best(scores.sigmoid().masked_fill(~is_eligible, -torch.inf)).nonzero()[:, 0].tolist()
         place = self._recent.most_novel([row.completion for row in rows], near)
         self._features[_key(rows[place])] = features[place].clone()  # it may be rated soon
-        return candidates[place], len(candidates)
+        return replace(candidates[place], compared=len(candidates))
 
     async def _encoded(self, text: RatedText) -> Encoded:
         """One text as token ids; others have their turn on the event loop before the next."""

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from torch import Tensor
@@ -21,7 +20,7 @@ from engine.api.types import ONE_TEXT, FinishReason, Message, Sampling, Selectio
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
 from engine.inference.best_of import FeatureRequest, PreferenceModels
 from engine.inference.kv_cache import default_kv_tokens
-from engine.inference.request import FinishedText, Job, Progress
+from engine.inference.request import Job, Progress
 from engine.inference.scheduler import FinishRate, Scheduler, Worker, ahead
 from engine.inference.watermark import Detection, Watermark, strongest
 from engine.models.loader import Base
@@ -63,14 +62,9 @@ class Engine:
         self.kv_tokens = kv_tokens or default_kv_tokens(base)
         self._capacity = max_batch + max_queue
         self._watermarks = watermarks
-        self._scheduler = Scheduler(
-            base,
-            max_batch=max_batch,
-            kv_tokens=self.kv_tokens,
-            threads=threads,
-            watermark=watermarks[0] if watermarks else None,
-        )
-        self._worker = Worker(self._scheduler, report=self._deliver, ended=self._fail_all)
+        mark = watermarks[0] if watermarks else None
+        self.scheduler = Scheduler(base, max_batch=max_batch, kv_tokens=self.kv_tokens, threads=threads, watermark=mark)
+        self._worker = Worker(self.scheduler, report=self._deliver, ended=self._fail_all)
         self._adapters: dict[str, tuple[str, str]] = {}
         """Version -> the key of its adapter, and the hash of its folder's content."""
         self._loading = asyncio.Lock()
@@ -87,9 +81,7 @@ class Engine:
         self._worker.start_on(asyncio.get_running_loop())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close(grace_seconds=0.0)
 
     async def close(self, *, grace_seconds: float) -> None:
@@ -121,16 +113,6 @@ class Engine:
     def running(self) -> int:
         """How many requests are being written."""
         return len(self._streams) - self.waiting
-
-    @property
-    def row_limit(self) -> int:
-        """How many may be written at once now; fewer than `max_batch` for a while after memory has run out."""
-        return self._scheduler.row_limit
-
-    @property
-    def kv_reserved(self) -> int:
-        """How many of `kv_tokens` those that are being written may come to hold."""
-        return self._scheduler.kv_reserved
 
     def submit(
         self,
@@ -252,7 +234,7 @@ class Engine:
         if name not in self._adapters:
             raise RequestError(f"There is no adapter {name!r} here.", status=404)
         adapter, _ = self._adapters.pop(name)
-        self._worker.call(lambda scheduler: scheduler.adapters.retire(adapter))
+        self._worker.call(lambda scheduler: scheduler.adapters.retired.add(adapter))
 
     async def look_for_watermark(self, text: str) -> Detection:
         """What a text shows of a watermark: any of the engine's.
@@ -278,7 +260,7 @@ class Engine:
             if stream := self._streams.get(step.job):
                 stream.take(step, now=now, pause_seconds=pause_seconds)
                 if step.candidates:
-                    task = asyncio.create_task(self._select(stream, step.candidates))
+                    task = asyncio.create_task(self._select(step.candidates, stream.selection))
                     self._selections.add(task)
                     task.add_done_callback(self._selections.discard)
                 if step.is_last:
@@ -287,14 +269,13 @@ class Engine:
         if not self._streams:
             self._is_idle.set()
 
-    async def _select(self, stream: "TextStream", candidates: Sequence[FinishedText]) -> None:
+    async def _select(self, candidates: Sequence[Progress], selection: Selection) -> None:
         """End an answer of several texts with the one that pleases most; whatever happens, it ends."""
-        selected, compared = candidates[0], 1
+        selected = candidates[0]
         try:
-            selected, compared = await self.preferences.select(stream.job, candidates, stream.selection)
+            selected = await self.preferences.select(candidates, selection)
         finally:
-            last = Progress(stream.job, selected.text, finish_reason=selected.finish_reason, compared=compared)
-            self._deliver([last])
+            self._deliver([selected])
 
     def _expire(self, job: Job, seconds: float) -> None:
         """End an answer whose time is over; its row is free before the next step."""

@@ -49,7 +49,8 @@ class LoadedAdapters:
         self._layers: list[Any] = []
         self._active: str | None = None
         self._count = 0
-        self._retired: set[str] = set()
+        self.retired: set[str] = set()
+        """Those to be freed by `free_retired`."""
 
     def load(self, folder: Path, canary_prompt: Sequence[int]) -> str:
         """Read the adapter in `folder`, whose manifest the caller has verified, and return its key.
@@ -87,20 +88,11 @@ class LoadedAdapters:
         if key != self._active:
             self._switch(key)
 
-    def retire(self, key: str) -> None:
-        """Free an adapter as soon as `free_retired` is told that it is used no more."""
-        self._retired.add(key)
-
-    @property
-    def has_retired(self) -> bool:
-        """Whether some are still to be freed."""
-        return bool(self._retired)
-
     def free_retired(self, used: set[str | None]) -> None:
         """Free the retired ones that are not among the used."""
-        for key in self._retired - used:
+        for key in self.retired - used:
             self._delete(key)
-        self._retired &= used
+        self.retired &= used
 
     def _add(self, key: str, config: "LoraConfig", folder: Path) -> None:
         from peft import PeftModel  # noqa: PLC0415

@@ -56,14 +56,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedText:
-    """One of several texts of a job."""
-
-    text: str
-    finish_reason: FinishReason
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """What one round brought to one job. The last has a finish reason or an error."""
 
@@ -72,8 +64,8 @@ class Progress:
     tokens: int = 0
     finish_reason: FinishReason | None = None
     error: EngineError | None = None
-    candidates: tuple[FinishedText, ...] = ()
-    """All that was written, when it was several texts and one is still to be selected: the next is the last."""
+    candidates: tuple["Progress", ...] = ()
+    """The texts that were written, when it was several: the last is to be the one that is selected from them."""
     compared: int = 1
     """How many texts `text` was selected from."""
 
@@ -93,7 +85,8 @@ class SequenceState:
         self.job = job
         self.number = number
         self.is_over = False
-        self.finished: FinishedText | None = None
+        self.finished: Progress | None = None
+        """The whole text, as if it were the job's only one."""
         self._error: EngineError | None = None
         self._sampling = replace(job.sampling, seed=seed_of(job.sampling.seed, number))
         self._detokenizer = Detokenizer(tokenizer, job.sampling.stop)
@@ -136,7 +129,7 @@ class SequenceState:
         self._pieces.append(text)
         if reason is not None:
             self.is_over = True
-            self.finished = FinishedText("".join(self._pieces), reason)
+            self.finished = Progress(self.job, "".join(self._pieces), finish_reason=reason)
         if len(self.job.sequences) == 1:
             return Progress(self.job, text, 1, reason)
         return self._progress_of_all(tokens=1)

@@ -9,6 +9,7 @@ many rows as there were may be written at once; from then on one more every `_RE
 
 import asyncio
 import contextlib
+import contextlib
 import logging
 import math
 import threading
@@ -16,7 +17,6 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
@@ -92,7 +92,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether a round would do nothing."""
-        return not (self._waiting or self._batches or self.adapters.has_retired or self.reader)
+        return not (self._waiting or self._batches or self.adapters.retired or self.reader)
 
     def add(self, job: Job) -> None:
         """Let a job wait for a row; alone it must fit into `kv_tokens`."""
@@ -107,7 +107,7 @@ class Scheduler:
         self._batches = {adapter: batch for adapter, batch in self._batches.items() if batch.rows}
         if self.reader and (read := self.reader.read()) and read.is_urgent:
             self._latency.observe_reading(len(read.rows), read.seconds)
-        if self.adapters.has_retired:
+        if self.adapters.retired:
             self.adapters.free_retired({*self._batches, *(sequence.job.adapter for sequence in self._waiting.items())})
         self._recover()
         self.kv_reserved = self._kv.reserved
@@ -185,7 +185,9 @@ class Scheduler:
         batch = self._batches[adapter]
         rows = list(newcomers or batch.rows)
         tokens, ran_out = None, False
-        self._use_threads(self._unread(newcomers) if newcomers else len(rows))
+        # Candidates read with the first text of their job.
+        unread = [self._running[row].unread for row in newcomers if not self._running[row].number]
+        self._use_threads(sum(unread) if newcomers else len(rows))
         try:
             self.adapters.activate(adapter)
             began = time.perf_counter()
@@ -204,11 +206,6 @@ class Scheduler:
         ]
         self._leave(adapter, [row for row, sequence in zip(rows, sequences, strict=True) if sequence.is_over])
         return progress
-
-    def _unread(self, newcomers: Sequence[Row]) -> int:
-        """How many tokens they have to read; candidates read with the first text of their job."""
-        sequences = [self._running[row] for row in newcomers]
-        return sum(sequence.unread for sequence in sequences if not sequence.number)
 
     def _observed(self, progress: Progress) -> Progress:
         if progress.finish_reason is not None or progress.candidates:
@@ -268,23 +265,6 @@ def _cancelled(sequences: Sequence[SequenceState]) -> list[Progress]:
     return [Progress(job, finish_reason="cancelled") for job in dict.fromkeys(each.job for each in sequences)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call(Generic[T]):
-    task: Callable[[Scheduler], T]
-    future: "Future[T]" = field(default_factory=Future)
-
-    def run(self, scheduler: Scheduler) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            self.future.set_result(self.task(scheduler))
-        except EngineError as error:
-            self.future.set_exception(error)
-        finally:
-            if not self.future.done():  # the thread dies of something else, and whoever waits must know
-                self.future.set_exception(EngineUnavailable("The engine failed and stopped; start it again."))
-
-
 class Worker(threading.Thread):
     """Runs rounds from `start_on` to `stop`; a daemon, so that a model that hangs cannot keep the process alive.
 
@@ -299,7 +279,7 @@ class Worker(threading.Thread):
         self._scheduler = scheduler
         self._report = report
         self._ended = ended
-        self._inbox: SimpleQueue[_Call[Any] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[Callable[[Scheduler], Any], Future[Any]] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_ended = False
         self.busy_since: float | None = None
@@ -312,11 +292,11 @@ class Worker(threading.Thread):
 
     def call(self, task: Callable[[Scheduler], T]) -> "Future[T]":
         """Run a task between two rounds; the future gives its result, or its EngineError."""
-        call = _Call(task)
-        self._inbox.put(call)
+        future: Future[T] = Future()
+        self._inbox.put((task, future))
         if self._has_ended:
             self.fail_calls()
-        return call.future
+        return future
 
     def stop(self) -> None:
         """End the thread after its current round."""
@@ -342,9 +322,20 @@ class Worker(threading.Thread):
             is_waiting = False
             if call is None:
                 return False
-            call.run(self._scheduler)
+            self._run_call(*call)
         self.busy_since = time.monotonic()
         return True
+
+    def _run_call(self, task: Callable[[Scheduler], T], future: "Future[T]") -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(task(self._scheduler))
+        except EngineError as error:
+            future.set_exception(error)
+        finally:
+            if not future.done():  # the thread dies of something else, and whoever waits must know
+                future.set_exception(EngineUnavailable("The engine failed and stopped; start it again."))
 
     def fail_calls(self) -> None:
         """Fail what came too late, now and from now on: the thread has ended, or hangs and is to end."""
@@ -352,8 +343,8 @@ class Worker(threading.Thread):
         with contextlib.suppress(Empty):
             while True:
                 call = self._inbox.get_nowait()
-                if call is not None and call.future.set_running_or_notify_cancel():
-                    call.future.set_exception(EngineUnavailable("The engine has stopped; start it again."))
+                if call is not None and call[1].set_running_or_notify_cancel():
+                    call[1].set_exception(EngineUnavailable("The engine has stopped; start it again."))
         self.stop()
 
     def _tell(self, listener: Callable[..., None], *arguments: object) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.generation.logits_process import SynthIDTextWatermarkLogitsProcessor
 
-from engine.api.models import find_source
+from engine.api.models import resolve_model
 from engine.errors import ModelError
 
 CONTEXT_TOKENS = 4
@@ -147,7 +147,7 @@ def main() -> int:
     """Answer the question on stdin; returns the exit status."""
     try:
         asked: dict[str, Any] = json.loads(sys.stdin.read())
-        tokenizer = AutoTokenizer.from_pretrained(find_source(asked["model"]), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(resolve_model(asked["model"]), trust_remote_code=False)
         marks = [Watermark(read_secret(key), torch.device("cpu")) for key in asked["keys"]]
         ids = tokenizer.encode(asked["text"], add_special_tokens=False)
     except ModelError as error:

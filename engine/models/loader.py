@@ -12,7 +12,7 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.api.models import find_source, version_name
+from engine.api.models import resolve_model, version_name
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
 from engine.models import layers
@@ -148,7 +148,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
             keeps another state than keys and values between tokens.
     """
     device = device or best_device()
-    location = find_source(source)
+    location = resolve_model(source)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
         family = family_of(location, source)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from engine.api.models import STARTER_FOLDER, find_source, version_name
+from engine.api.models import STARTER_FOLDER, resolve_model, version_name
 from engine.errors import ModelError
 from engine.runs.run_dir import Check, RunReport
 
@@ -236,7 +236,7 @@ def read_card(folder: Path) -> VersionCard | None:
 def licence_of(model: str) -> str | None:
     """The licence that a model's own README names in its front matter; None where there is none."""
     try:
-        source = find_source(model)
+        source = resolve_model(model)
     except ModelError:
         return None
     if source == str(STARTER_FOLDER):

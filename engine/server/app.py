@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 
@@ -77,8 +78,8 @@ class _Api:
                 asked.conversation(),
                 asked.sampling(),
                 model=asked.model,
-                fills_context=asked.fills_context,
-                user=asked.on_behalf_of,
+                fills_context=asked.limit is None,
+                user=asked.safety_identifier or asked.user or None,
                 selection=asked.selection(),
                 timeout_seconds=timeout_seconds,
             )
@@ -124,7 +125,7 @@ class _Api:
         body = await _body(request, limit=MAX_TASTE_BYTES)
         asked = await asyncio.to_thread(protocol.parse, body, protocol.TasteRequest)  # long enough to hold up streams
         fit = await self._engine.preferences.fit(asked.name, asked.rated_texts(), asked.ratings())
-        return JSONResponse(protocol.fit_object(asked.name, fit))
+        return JSONResponse({"name": asked.name} | asdict(fit))
 
     async def moderations(self, request: Request) -> Response:
         text = protocol.parse(await _body(request), protocol.TextRequest).input
@@ -163,7 +164,7 @@ class _Answer(StreamingResponse):
         super().__init__(self._events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
         self._engine = engine
         self._stream = stream
-        self._includes_usage = asked.includes_usage
+        self._asked = asked
         self._completion = protocol.Completion(asked.model)
         self._metrics = metrics
 
@@ -189,7 +190,7 @@ class _Answer(StreamingResponse):
     async def _events(self) -> AsyncGenerator[bytes, None]:
         """The answer as server-sent events; an error after the first event is an event too, and the last."""
         engine, stream = self._engine, self._stream
-        yield self._completion.first_chunk()
+        yield self._completion.chunk(role="assistant", content="")
         while not (
             await stream.starts_within(max(QUEUE_UPDATE_SECONDS, engine.waiting / QUEUE_UPDATES_PER_SECOND))
             or engine.is_stuck
@@ -199,13 +200,13 @@ class _Answer(StreamingResponse):
             yield protocol.SSE_WORKING
         try:
             async for delta in stream.deltas():
-                yield self._completion.text_chunk(delta)
+                yield self._completion.chunk(content=delta)
         except EngineError as error:
             yield protocol.sse(protocol.error_object(str(error), status=_status_of(error)))
             return
         assert stream.finish_reason is not None, "deltas end with a finish reason or raise"
-        yield self._completion.last_chunk(stream.finish_reason, stream.best_of)
-        if self._includes_usage:
+        yield self._completion.chunk(stream.finish_reason, stream.best_of)
+        if self._asked.stream_options is not None and self._asked.stream_options.include_usage:
             yield self._completion.usage_chunk(self._usage())
         yield protocol.SSE_DONE
 
@@ -247,8 +248,8 @@ class _Metrics:
         for name, help_, read in (
             ("requests_running", "Requests being written.", lambda: engine.running),
             ("requests_waiting", "Requests that have no row yet.", lambda: engine.waiting),
-            ("row_limit", "Requests that may be written at once; memory decides.", lambda: engine.row_limit),
-            ("kv_tokens_reserved", "Tokens' keys and values that they may hold.", lambda: engine.kv_reserved),
+            ("row_limit", "Requests that may be written at once; memory decides.", lambda: engine.scheduler.row_limit),
+            ("kv_tokens_reserved", "Tokens' keys and values that they may hold.", lambda: engine.scheduler.kv_reserved),
             ("kv_tokens_limit", "Tokens' keys and values that there is room for.", lambda: engine.kv_tokens),
             ("tastes", "Tastes that can be asked for.", lambda: len(engine.preferences)),
             ("taste_fits", "How many times a taste was fitted.", lambda: engine.preferences.fits),

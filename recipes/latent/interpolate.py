@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
-from engine.api.models import find_source
+from engine.api.models import resolve_model
 from engine.api.types import Message
 from engine.errors import ModelError
 from engine.latent.model import padded
@@ -51,7 +51,7 @@ def walk(source: str, texts: Sequence[str], topic: str, *, kind: str, steps: int
     Raises:
         ModelError: there is no such model, it is no VAE, or a text is empty or too long.
     """
-    find_source(source)
+    resolve_model(source)
     base = load_base(source)
     model = base.model
     if not isinstance(model, VaeLM):

@@ -114,15 +114,17 @@ class FakeEngine:
 
     async def _events(self, body: dict[str, Any], text: str) -> AsyncIterator[bytes]:
         completion = Completion(body["model"])
-        yield completion.first_chunk()
+        yield completion.chunk(role="assistant", content="")
         while self.is_held:
             yield SSE_WORKING if self.ahead is None else sse_queued(self.ahead)
             try:
                 await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)
             except TimeoutError:
                 continue
-        end = [completion.last_chunk("stop", best_of=1), completion.usage_chunk(_usage(text)), SSE_DONE]
-        yield b"".join([completion.text_chunk(text), *end])  # at once, so that no bot shows half of it before the end
+        end = [completion.chunk("stop", best_of=1), completion.usage_chunk(_usage(text)), SSE_DONE]
+        yield b"".join(
+            [completion.chunk(content=text), *end]
+        )  # at once, so that no bot shows half of it before the end
 
 
 def _usage(text: str) -> Usage:

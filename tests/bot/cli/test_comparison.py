@@ -145,7 +145,7 @@ def test_a_wrong_wish_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_model_is_not_asked_for_a_kind_that_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.cli.comparison.find_source", lambda source: source)
+    monkeypatch.setattr("bot.cli.comparison.resolve_model", lambda source: source)
     with pytest.raises(StartError, match="The model gan writes no poem: it knows slogan"):
         plan_for(["vae", "gan"], kind="poem", taste="lively")
     assert plan_for(["vae", "gan", "vae"], kind="slogan", taste="lively").models == ("vae", "gan")

@@ -178,7 +178,7 @@ async def test_there_are_as_many_texts_as_there_is_room_for(
         await text_of(generation)
         assert generation.prompt_tokens + DRAWN.max_tokens <= 45
         assert generation.best_of == 3
-        assert engine.kv_reserved == 0
+        assert engine.scheduler.kv_reserved == 0
 
 
 @pytest.mark.usefixtures("at_any_cost")
@@ -202,7 +202,7 @@ async def test_nobody_gets_a_second_text_while_somebody_waits_for_memory(starter
 
 async def test_rows_that_are_not_worth_the_wait_are_not_taken(starter: Base, rated: list[RatedText]) -> None:
     async with tasting(starter, rated) as engine:
-        engine._scheduler._latency._row_cost = 0.5
+        engine.scheduler._latency._row_cost = 0.5
         expensive = ask(engine, 0, replace(DRAWN, seed=1), HOUSE)
         await text_of(expensive)
         assert expensive.best_of == 2
@@ -227,13 +227,13 @@ async def test_a_cancelled_group_frees_all_its_rows(starter: Base, rated: list[R
         group = ask(engine, 0, LONG, HOUSE)
         while group.completion_tokens < 40:
             await asyncio.sleep(0)
-        assert engine.kv_reserved == 6 * (group.prompt_tokens + LONG.max_tokens)
+        assert engine.scheduler.kv_reserved == 6 * (group.prompt_tokens + LONG.max_tokens)
         group.cancel()
         assert await text_of(group) == ""
         assert group.finish_reason == "cancelled"
-        while engine.kv_reserved:
+        while engine.scheduler.kv_reserved:
             await asyncio.sleep(0)
-        assert not engine._scheduler._running
+        assert not engine.scheduler._running
         assert engine.running == 0
 
 
@@ -244,7 +244,7 @@ async def test_a_deadline_ends_a_group(starter: Base, rated: list[RatedText]) ->
         with pytest.raises(DeadlineExceeded):
             await text_of(group)
         await text_of(ask(engine))
-        assert (engine.kv_reserved, engine.running) == (0, 0)
+        assert (engine.scheduler.kv_reserved, engine.running) == (0, 0)
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ async def test_when_memory_runs_out_the_text_goes_on_alone(starter: Base, rated:
         alone = await text_of(ask(engine, 0, sampling))
         group = ask(engine, 0, sampling, HOUSE)
         assert await text_of(group) == alone
-        assert (group.best_of, engine.kv_reserved) == (1, 0)
+        assert (group.best_of, engine.scheduler.kv_reserved) == (1, 0)
 
 
 @pytest.mark.usefixtures("at_any_cost")

@@ -110,23 +110,23 @@ async def test_keys_and_values_stay_within_the_limit_and_everybody_is_served(
 ) -> None:
     held: list[int] = []
     engine = Engine(starter, kv_tokens=200)
-    run_round = engine._scheduler.run_round
+    run_round = engine.scheduler.run_round
 
     def observed() -> object:
         progress = run_round()
-        batches = engine._scheduler._batches.values()
+        batches = engine.scheduler._batches.values()
         held.append(sum(batch._cache.width * len(batch.rows) for batch in batches))
-        assert held[-1] <= engine.kv_reserved <= 200
+        assert held[-1] <= engine.scheduler.kv_reserved <= 200
         return progress
 
-    monkeypatch.setattr(engine._scheduler, "run_round", observed)
+    monkeypatch.setattr(engine.scheduler, "run_round", observed)
     async with engine:
         lengths = [8 + 5 * number for number in range(20)]
         generations = [ask(engine, replace(GREEDY, max_tokens=length)) for length in lengths]
         await asyncio.gather(*map(text_of, generations))
         assert [generation.completion_tokens for generation in generations] == lengths
         assert max(held) > 100
-        assert engine.kv_reserved == 0
+        assert engine.scheduler.kv_reserved == 0
 
 
 async def test_what_alone_is_larger_than_the_memory_is_refused_in_a_sentence(starter: Base) -> None:
@@ -151,7 +151,7 @@ async def test_texts_go_on_as_if_nothing_had_happened_when_memory_runs_out(
         generations = [ask(engine, each) for each in asked]
         assert await asyncio.gather(*map(text_of, generations)) == undisturbed
         assert [each.max_tokens for each in asked] == [generation.completion_tokens for generation in generations]
-        assert 1 <= engine.row_limit < 8
+        assert 1 <= engine.scheduler.row_limit < 8
 
 
 async def test_an_answer_ends_only_if_memory_runs_out_for_it_alone(starter: Base, failing: Callable[..., None]) -> None:
@@ -160,7 +160,7 @@ async def test_an_answer_ends_only_if_memory_runs_out_for_it_alone(starter: Base
         for generation in [ask(engine) for _ in range(4)]:
             with pytest.raises(EngineUnavailable, match="could not compute"):
                 await text_of(generation)
-        assert engine.kv_reserved == 0
+        assert engine.scheduler.kv_reserved == 0
 
 
 async def test_the_limit_of_rows_recovers(
@@ -170,9 +170,9 @@ async def test_the_limit_of_rows_recovers(
     failing(lambda number, _rows: number == 3)
     async with Engine(starter, max_batch=8) as engine:
         await asyncio.gather(*(text_of(ask(engine)) for _ in range(8)))
-        assert engine.row_limit < 8
+        assert engine.scheduler.row_limit < 8
         await text_of(ask(engine, replace(GREEDY, max_tokens=160)))
-        assert engine.row_limit == 8
+        assert engine.scheduler.row_limit == 8
 
 
 # Deadlines

@@ -169,7 +169,7 @@ async def test_a_fit_that_the_engine_does_not_survive_is_told(starter: Base, tex
     async with Engine(starter) as engine:
         await engine.preferences.fit("house", rate(texts[:8], likes_long), {})
         fitting = asyncio.create_task(engine.preferences.fit("house", rate(texts, likes_long), {}))
-        while not engine._scheduler.reader:
+        while not engine.scheduler.reader:
             await asyncio.sleep(0)
     with pytest.raises(EngineUnavailable, match="stopped"):
         await fitting

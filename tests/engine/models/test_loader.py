@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.api.models import find_source, version_name
+from engine.api.models import resolve_model, version_name
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
 from engine.models.loader import Base, ChatTemplate, load_base
@@ -28,12 +28,12 @@ def test_a_folder_is_loaded_under_its_name(tiny_base: Base) -> None:
 @pytest.mark.parametrize("source", ["nowhere", "/no/such/folder", "a/b/c", "", "../..", "owner/"])
 def test_a_source_that_cannot_be_a_model_is_refused_at_once(source: str) -> None:
     with pytest.raises(ModelError, match=r"There is no model|holds no model"):
-        find_source(source)
+        resolve_model(source)
 
 
 def test_a_hub_id_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_source("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
+    assert resolve_model("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
 
 
 def test_pickled_weights_are_never_opened(copied_model: Path) -> None:
