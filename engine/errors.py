@@ -6,6 +6,9 @@ from pydantic import ValidationError
 class EngineError(Exception):
     """Anything that went wrong in the engine or on the way to it."""
 
+    status: int = 500
+    """The HTTP status that says it."""
+
 
 class ModelError(EngineError):
     """A model, tokenizer or adapter cannot be loaded, or a manifest does not match."""
@@ -16,7 +19,7 @@ class NoAdapters(ModelError):
 
 
 class RequestError(EngineError):
-    """The caller asked for something impossible (HTTP 400 unless `status` says otherwise; 404 for an unknown model)."""
+    """The caller asked for something impossible; status 404 for an unknown model."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -28,7 +31,9 @@ class NoTaste(RequestError):
 
 
 class EngineBusy(EngineError):
-    """The queue is full (HTTP 429)."""
+    """The queue is full."""
+
+    status = 429
 
     def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
@@ -36,11 +41,15 @@ class EngineBusy(EngineError):
 
 
 class EngineUnavailable(EngineError):
-    """The engine cannot be reached or broke off in the middle of an answer (HTTP 503)."""
+    """The engine cannot be reached or broke off in the middle of an answer."""
+
+    status = 503
 
 
 class DeadlineExceeded(EngineError):
-    """The answer was not complete in the time that the caller gave (HTTP 504)."""
+    """The answer was not complete in the time that the caller gave."""
+
+    status = 504
 
 
 class RunError(EngineError):

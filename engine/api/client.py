@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -67,6 +68,8 @@ _UNREADABLE = "The engine's answer cannot be read; is the address that of an Ope
 class _ServerError(EngineUnavailable):
     """The server says that it failed."""
 
+    status = 500
+
 
 class EngineClient:
     """One server. `http` is the caller's, who closes it; headers such as an API key are set there.
@@ -94,11 +97,8 @@ class EngineClient:
         `user` says whose request it is, so that a server can be fair. While the request waits for its turn,
         `on_queued` is told now and then how many are before it, if the server says so. Close the generator
         (`contextlib.aclosing`) to stop early: the server then stops writing. The reply's usage is 0 where the server
-        does not tell.
-
-        With a `selection` of several texts, the one that its taste likes most comes in one piece. Our engine compares
-        fewer where others would wait, and one where it has no such taste; the reply's `best_of` tells. Other servers
-        write one.
+        does not tell. With a `selection` of several texts, the one that its taste likes most comes in one piece; the
+        reply's `best_of` tells how many were compared, which is one where the server cannot.
 
         Raises:
             EngineBusy: the server's queue is full.
@@ -154,16 +154,14 @@ class EngineClient:
         Raises:
             EngineUnavailable: the server cannot be reached or is not of this kind.
         """
-
-        def names(answer: dict[str, Any]) -> list[str]:
-            listed = [(entry.get("parent") is not None, str(entry["id"])) for entry in answer["data"]]
-            return [name for _, name in sorted(listed, key=lambda each: each[0])]
-
         once = {"Connection": "close"}  # a server that fails to list them hangs up without a word
-        found = _read(await self._send("GET", "/v1/models", None, HEALTH_SECONDS, once), names)
-        if not found:
+        answer = await self._send("GET", "/v1/models", None, HEALTH_SECONDS, once)
+        entries = _read(
+            answer, lambda found: [(each.get("parent") is not None, str(each["id"])) for each in found["data"]]
+        )
+        if not entries:
             raise _ServerError("The engine serves no model; start it with one.")
-        return tuple(found)
+        return tuple(name for _, name in sorted(entries, key=itemgetter(0)))
 
     async def find_base(self, model: str = "") -> str:
         """Learn what the server calls its base; returns our name for it, by which requests may ask for it.
@@ -208,13 +206,13 @@ class EngineClient:
         body = {"lora_name": name, "lora_path": str(folder)}
         try:
             await self._send("POST", "/v1/load_lora_adapter", body, LOAD_SECONDS)
-        except RequestError as error:
-            if _ALREADY_LOADED not in str(error):
-                raise _refused_adapter(str(error), error.status) from error
-        except _ServerError as error:  # vLLM's word for an adapter that does not fit, or an engine that dies
-            if not await self.is_ready():
+        except (RequestError, _ServerError) as error:
+            if _ALREADY_LOADED in str(error):
+                return
+            # A failure is vLLM's word for an adapter that does not fit, or of an engine that dies.
+            if isinstance(error, _ServerError) and not await self.is_ready():
                 raise
-            raise _refused_adapter(str(error), HTTPStatus.INTERNAL_SERVER_ERROR) from error
+            raise _refused_adapter(error) from error
 
     async def unload_adapter(self, name: str) -> None:
         """Forget a version; running requests are finished. One that is not loaded is no error.
@@ -227,7 +225,7 @@ class EngineClient:
             await self._send("POST", "/v1/unload_lora_adapter", {"lora_name": name}, LOAD_SECONDS)
         except RequestError as error:
             if name in await self.models():
-                raise _refused_adapter(str(error), error.status) from error
+                raise _refused_adapter(error) from error
 
     async def moderate(self, text: str) -> frozenset[str]:
         """The categories of what the server's guard model finds in a text.
@@ -428,7 +426,11 @@ async def _raise_for_status(response: httpx.Response) -> None:
     except ValueError:
         message = f"The engine answered with status {response.status_code}."
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        raise EngineBusy(message, retry_after_seconds=_retry_after(response))
+        try:
+            seconds = max(float(response.headers.get("Retry-After", "")), 0.0)
+        except ValueError:
+            seconds = _DEFAULT_RETRY_SECONDS
+        raise EngineBusy(message, retry_after_seconds=seconds)
     if response.is_client_error or response.status_code == HTTPStatus.NOT_IMPLEMENTED:
         raise RequestError(message, status=response.status_code)
     if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -445,21 +447,15 @@ def _message_of(value: object) -> str:
     return str(value)
 
 
-def _retry_after(response: httpx.Response) -> float:
-    try:
-        return max(float(response.headers.get("Retry-After", "")), 0.0)
-    except ValueError:
-        return _DEFAULT_RETRY_SECONDS
-
-
-def _refused_adapter(message: str, status: int) -> ModelError:
+def _refused_adapter(error: EngineError) -> ModelError:
     """A server's answer to an adapter as an exception: `NoAdapters` where the server has to be started otherwise.
 
     vLLM has no such path unless it was told to; where it sees no such folder it answers 404 too, with another message.
     """
+    message = str(error)
     if "No adapter found" in message:
         return NoAdapters(f"{message.rstrip('.')}; the server must see DATA_DIR under the same path as the bot.")
-    if status in _NO_ROUTE or "LoRA is not enabled" in message:
+    if error.status in _NO_ROUTE or "LoRA is not enabled" in message:
         return NoAdapters(
             "The server does not load adapters while it runs; start vLLM with --enable-lora and"
             " VLLM_ALLOW_RUNTIME_LORA_UPDATING=True."

@@ -24,7 +24,7 @@ from engine.api.types import (
     Sampling,
     Selection,
 )
-from engine.errors import RequestError
+from engine.errors import RequestError, first_problem
 
 _MAX_STOP_STRINGS = 16
 _MAX_TIMEOUT_SECONDS = 86_400.0
@@ -74,9 +74,7 @@ def parse(body: bytes, kind: type[AnyBody]) -> AnyBody:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(map(str, problem["loc"])) or "the body"
-        raise RequestError(f"{path}: {problem['msg']}.") from error
+        raise RequestError(f"{first_problem(error, 'the body')}.") from error
 
 
 # Chat completions

@@ -88,9 +88,9 @@ class Engine:
         """Take no more requests, let those in hand go on for `grace_seconds`, then end them and the thread."""
         self._is_closing = True
         if self._streams:
-            await _within(grace_seconds, self._is_idle)
+            await within(grace_seconds, self._is_idle)
         self._worker.stop()
-        await _within(_STOP_SECONDS, self.ended)
+        await within(_STOP_SECONDS, self.ended)
         self._fail_all()  # even if the thread hangs in a long computation
 
     @property
@@ -167,7 +167,7 @@ class Engine:
 
     def _waiting(self) -> list[Job]:
         """The requests that have no row yet, in the order of asking."""
-        return [job for job, stream in self._streams.items() if not stream.is_started]
+        return [job for job, stream in self._streams.items() if not stream.started.is_set()]
 
     def _check_room(self, user: str | None) -> None:
         """Let a user have no more requests waiting than there are places left.
@@ -214,7 +214,9 @@ class Engine:
         """
         check_name(name)
         async with self._loading:
-            content_hash = await asyncio.to_thread(_verified, folder)
+            # Here, so that importing PEFT does not hold up the model's thread.
+            await asyncio.to_thread(importlib.import_module, "peft")
+            content_hash = await asyncio.to_thread(verify, folder)
             if name in self._adapters:
                 if self._adapters[name][1] == content_hash:
                     return
@@ -291,16 +293,7 @@ class Engine:
         self._deliver([Progress(job, error=error) for job in self._streams])
 
 
-def _verified(folder: Path) -> str:
-    """The hash of a version's content; ModelError if it is damaged.
-
-    Off the event loop; PEFT is imported here too, so that the first load does not hold up the model's thread.
-    """
-    importlib.import_module("peft")
-    return verify(folder)
-
-
-async def _within(seconds: float, event: asyncio.Event) -> bool:
+async def within(seconds: float, event: asyncio.Event) -> bool:
     """Wait for an event, for so long at most; whether it is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -326,30 +319,19 @@ class TextStream:
         self.first_text_seconds: float | None = None
         """From submission to the first text; None if there was none."""
         self._submitted_at = asyncio.get_running_loop().time()
-        self._started = asyncio.Event()
+        self.started = asyncio.Event()
+        """Set when it has a row, or is over."""
+        self.readable = asyncio.Event()
+        """Set when there is text to be read, or the end."""
         self._error: EngineError | None = None
         self._pieces: list[str] = []
-        self._wake = asyncio.Event()
         self._woken_at = 0.0
         self._progress_at = 0.0
-
-    @property
-    def is_started(self) -> bool:
-        """Whether it has a row, or had one, or is over."""
-        return self._started.is_set()
 
     @property
     def is_failed(self) -> bool:
         """Whether it ended with an error."""
         return self._error is not None
-
-    async def starts_within(self, seconds: float) -> bool:
-        """Wait until it is started, for so long at most; whether it is."""
-        return await _within(seconds, self._started)
-
-    async def speaks_within(self, seconds: float) -> bool:
-        """Wait for its first text or its end, for so long at most; whether there is any to be read."""
-        return await _within(seconds, self._wake)
 
     async def deltas(self) -> AsyncGenerator[str, None]:
         """The text in pieces, as they come; several rounds in one piece when the reader is slower.
@@ -362,12 +344,12 @@ class TextStream:
         while not is_over:
             progress_at = self._progress_at
             # Of several texts none is to be read before all are written, but there is progress.
-            while not await _within(SILENCE_SECONDS, self._wake):
+            while not await within(SILENCE_SECONDS, self.readable):
                 if self._progress_at == progress_at:
                     self.cancel()
                     raise EngineUnavailable("The engine has been silent for too long; ask again later.")
                 progress_at = self._progress_at
-            self._wake.clear()
+            self.readable.clear()
             is_over = self.finish_reason is not None or self.is_failed
             if text := "".join(self._pieces):
                 self._pieces.clear()
@@ -381,7 +363,7 @@ class TextStream:
 
     def take(self, progress: Progress, *, now: float, pause_seconds: float) -> None:
         """Note what a round brought; wake the reader once `pause_seconds` have passed since the last piece."""
-        self._started.set()
+        self.started.set()
         self._progress_at = now
         self.best_of = progress.compared
         self.completion_tokens += progress.tokens
@@ -394,4 +376,4 @@ class TextStream:
                 self.first_text_seconds = now - self._submitted_at
         if (self._pieces and now >= self._woken_at + pause_seconds) or progress.is_last:
             self._woken_at = now
-            self._wake.set()
+            self.readable.set()

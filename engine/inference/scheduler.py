@@ -9,7 +9,6 @@ many rows as there were may be written at once; from then on one more every `_RE
 
 import asyncio
 import contextlib
-import contextlib
 import logging
 import math
 import threading
@@ -17,6 +16,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
@@ -109,7 +109,9 @@ class Scheduler:
             self._latency.observe_reading(len(read.rows), read.seconds)
         if self.adapters.retired:
             self.adapters.free_retired({*self._batches, *(sequence.job.adapter for sequence in self._waiting.items())})
-        self._recover()
+        self._rounds += 1
+        if self._rounds >= _RECOVERY_ROUNDS and self.row_limit < self._max_batch:
+            self.row_limit, self._rounds = self.row_limit + 1, 0
         self.kv_reserved = self._kv.reserved
         return progress
 
@@ -252,12 +254,6 @@ class Scheduler:
             return [self._observed(sequence.drop()) for sequence in lost if sequence.number]
         error = EngineUnavailable("The model could not compute this answer; ask again, or ask for less.")
         return [self._observed(sequence.fail(error)) for sequence in lost]
-
-    def _recover(self) -> None:
-        """Let one more row be written at once after a while without a want of memory."""
-        self._rounds += 1
-        if self._rounds >= _RECOVERY_ROUNDS and self.row_limit < self._max_batch:
-            self.row_limit, self._rounds = self.row_limit + 1, 0
 
 
 def _cancelled(sequences: Sequence[SequenceState]) -> list[Progress]:

@@ -78,7 +78,8 @@ class ChatTemplate:
         """
         if not any(self._control.search(message.content) for message in messages):
             return self._tokens(self._render(messages))
-        mark = _unused_character(messages)
+        used = {character for message in messages for character in message.content}
+        mark = next(character for character in map(chr, _PRIVATE_USE) if character not in used)
         foreign = [token for message in messages for token in self._control.findall(message.content)]
         marked = [replace(message, content=self._control.sub(mark, message.content)) for message in messages]
         pieces = self._render(marked).split(mark)
@@ -109,17 +110,6 @@ class ChatTemplate:
         return list(encoded["input_ids"])
 
 
-def _unused_character(messages: Sequence[Message]) -> str:
-    """A private-use character that no message contains."""
-    used = {character for message in messages for character in message.content}
-    return next(character for character in map(chr, _PRIVATE_USE) if character not in used)
-
-
-def best_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def load_to_serve(source: str, *, in_int8: bool = False) -> Base:
     """Load a model as `load_base` does, and make its steps cheap; such a model cannot be trained.
 
@@ -139,7 +129,7 @@ def load_to_serve(source: str, *, in_int8: bool = False) -> Base:
 
 
 def load_base(source: str, *, device: torch.device | None = None) -> Base:
-    """Load `starter`, a folder with a Hugging Face model, or a hub id.
+    """Load `starter`, a folder with a Hugging Face model, or a hub id; onto CUDA where there is any.
 
     The weights are bfloat16 on CUDA and float32 on the CPU.
 
@@ -147,7 +137,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         ModelError: there is no such model, it has no safetensors, no chat template or no fast tokenizer, or it
             keeps another state than keys and values between tokens.
     """
-    device = device or best_device()
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     location = resolve_model(source)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:

@@ -18,8 +18,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from engine.api import protocol
-from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
-from engine.inference.engine import Engine, TextStream
+from engine.errors import DeadlineExceeded, EngineBusy, EngineError, ModelError, RequestError
+from engine.inference.engine import Engine, TextStream, within
 from engine.models.guard import Guard
 from engine.runs.versions import locate
 
@@ -191,24 +191,24 @@ class _Answer(StreamingResponse):
         """The answer as server-sent events; an error after the first event is an event too, and the last."""
         engine, stream = self._engine, self._stream
         yield self._completion.chunk(role="assistant", content="")
-        while not (
-            await stream.starts_within(max(QUEUE_UPDATE_SECONDS, engine.waiting / QUEUE_UPDATES_PER_SECOND))
-            or engine.is_stuck
-        ):
+        while not (await within(self._queue_update_seconds(), stream.started) or engine.is_stuck):
             yield protocol.sse_queued(engine.ahead_of(stream))
-        while not (await stream.speaks_within(QUEUE_UPDATE_SECONDS) or engine.is_stuck):
+        while not (await within(QUEUE_UPDATE_SECONDS, stream.readable) or engine.is_stuck):
             yield protocol.SSE_WORKING
         try:
             async for delta in stream.deltas():
                 yield self._completion.chunk(content=delta)
         except EngineError as error:
-            yield protocol.sse(protocol.error_object(str(error), status=_status_of(error)))
+            yield protocol.sse(protocol.error_object(str(error), status=error.status))
             return
         assert stream.finish_reason is not None, "deltas end with a finish reason or raise"
         yield self._completion.chunk(stream.finish_reason, stream.best_of)
         if self._asked.stream_options is not None and self._asked.stream_options.include_usage:
             yield self._completion.usage_chunk(self._usage())
         yield protocol.SSE_DONE
+
+    def _queue_update_seconds(self) -> float:
+        return max(QUEUE_UPDATE_SECONDS, self._engine.waiting / QUEUE_UPDATES_PER_SECOND)
 
     def _end(self) -> None:
         """Free the rows if it is still written, and count the request."""
@@ -270,20 +270,6 @@ class _Metrics:
             self._first_token.observe(stream.first_text_seconds)
 
 
-def _status_of(error: EngineError) -> int:
-    match error:
-        case RequestError():
-            return error.status
-        case EngineBusy():
-            return HTTPStatus.TOO_MANY_REQUESTS
-        case EngineUnavailable():
-            return HTTPStatus.SERVICE_UNAVAILABLE
-        case DeadlineExceeded():
-            return HTTPStatus.GATEWAY_TIMEOUT
-        case _:
-            return HTTPStatus.INTERNAL_SERVER_ERROR
-
-
 def _error_response(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     return JSONResponse(protocol.error_object(message, status=status), status_code=status, headers=headers)
 
@@ -295,7 +281,7 @@ async def _engine_error(_: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     if isinstance(error, DeadlineExceeded):
         headers["X-Should-Retry"] = "false"  # else OpenAI's own client asks for the same again, twice
-    return _error_response(str(error), _status_of(error), headers)
+    return _error_response(str(error), error.status, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
