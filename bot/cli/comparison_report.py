@@ -1,13 +1,13 @@
 """How a comparison is shown: as Markdown with a note for each number, as a table for a terminal, JSON and pictures."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from bot.cli.comparison import AT_ONCE, BEST_OF, GRAMMAR, JUDGE, PEOPLE, Ask, ComparisonPlan, ModelResult, gain
+from bot.cli.comparison import AT_ONCE, BEST_OF, GRAMMAR, JUDGE, PEOPLE, Ask, ComparisonPlan, ModelResult, Speed, gain
 from engine.runs.rendering import GREY, dress, png
 from recipes.latent.skeletons import CORPUS_TEXTS
 
@@ -95,14 +95,16 @@ def _cells(plan: ComparisonPlan, result: ModelResult) -> dict[str, str]:
     """A row by its columns."""
     quality, size, alone, together = result.shown[0].quality, result.size, result.alone, result.together
     nights = sorted({1, plan.nights} & set(range(1, plan.nights + 1)))
+
+    def speeds(of: Callable[[Speed], float]) -> str:
+        return f"{of(alone):.3g} / {of(together):.3g}" if alone and together else _NONE
+
     return {
         "model": result.title,
         "parameters, M": f"{size.parameters / 1e6:.2f}" if size else _NONE,
         "MB": f"{size.megabytes:.1f}" if size else _NONE,
-        "texts a second": f"{alone.texts_a_second:.3g} / {together.texts_a_second:.3g}"
-        if alone and together
-        else _NONE,
-        "ms a token": f"{alone.ms_a_token:.3g} / {together.ms_a_token:.3g}" if alone and together else _NONE,
+        "texts a second": speeds(lambda speed: speed.texts_a_second),
+        "ms a token": speeds(lambda speed: speed.ms_a_token),
         "well-formed": f"{quality.well_formed:.0%}",
         "distinct-2": f"{quality.distinct_2:.3f}",
         "self-BLEU": f"{quality.self_bleu:.3f}",
