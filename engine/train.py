@@ -1,12 +1,11 @@
 """The trainer: `python -m engine.train RUN_DIR`. A run folder in, an adapter and a report out.
 
-Knows run folders and exit statuses; what happens in between is `engine.training.trainer`'s. Ends with a report (exit
-0, whatever
-the verdict) or one sentence on stderr (exit 1; 2 when called wrongly; 3 when memory ran out). `--dataset /dev/stdin`
-takes the ratings through a pipe, so that they rest on no disk. With `--parent-pid` it ends when its parent has ended.
-SIGTERM keeps its default action and so ends it at once, in the middle of a kernel if need be: what others read is
-written under another name and renamed when whole. Under torchrun all processes do the same, each its share of what is
-expensive; the first samples the texts, and it alone writes."""
+Ends with a report (exit 0, whatever the decision) or one sentence on stderr (exit 1; 2 when called wrongly; 3 when
+memory ran out). `--dataset /dev/stdin` takes the ratings through a pipe, so that they rest on no disk. With
+`--parent-pid` it ends when its parent has ended. SIGTERM keeps its default action and so ends it at once, in the middle
+of a kernel if need be: what others read is written under another name and renamed when whole. Under torchrun all
+processes do the same, each its share of what is expensive; the first samples the texts, and it alone writes.
+"""
 
 import dataclasses
 import os
@@ -16,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.data.dataset import DataCard, examples_of, read_dataset
+from engine.data.dataset import examples_of, read_dataset
 from engine.errors import EngineError
 from engine.models import distributed
 from engine.models.guard import Guard
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(run_dir: Path, dataset: Path | None = None) -> RunReport:
-    """Train on a dataset, the folder's own or another, and judge; writes everything that a run folder holds in the end.
+    """Train on a dataset, the folder's own or another, and judge; writes all that a run folder holds in the end.
 
     Raises:
         RunError: the folder is corrupt, or training broke down.
@@ -87,9 +86,11 @@ def run(run_dir: Path, dataset: Path | None = None) -> RunReport:
         report = Trainer(run_dir, config).train_and_judge(examples, card)
     else:
         report = RunReport(passed=False, reason=reason, card=card)
-    seconds = round(time.monotonic() - started, 1)
-    report = dataclasses.replace(report, counts=counts_of(report.card or card), seconds=seconds)
-    _write_down(run_dir, report, config)
+    card = report.card or card
+    counts = {key: value for key, value in dataclasses.asdict(card).items() if isinstance(value, int)}
+    counts |= {f"dropped_{reason}": count for reason, count in card.dropped.items()}
+    report = dataclasses.replace(report, counts=counts, seconds=round(time.monotonic() - started, 1))
+    _write(run_dir, report, config)
     return report
 
 
@@ -102,12 +103,6 @@ def _findings(config: RunConfig) -> Findings:
     return lambda text: words.findings(text) or guard.judge(text)
 
 
-def counts_of(card: DataCard) -> dict[str, int]:
-    """The data card as flat numbers."""
-    numbers = {key: value for key, value in dataclasses.asdict(card).items() if isinstance(value, int)}
-    return {**numbers, **{f"dropped_{reason}": count for reason, count in card.dropped.items()}}
-
-
 @distributed.first_only
 def _clear(run_dir: Path) -> None:
     """Remove what an earlier run left."""
@@ -117,7 +112,7 @@ def _clear(run_dir: Path) -> None:
 
 
 @distributed.first_only
-def _write_down(run_dir: Path, report: RunReport, config: RunConfig) -> None:
+def _write(run_dir: Path, report: RunReport, config: RunConfig) -> None:
     write_page(run_dir / REPORT_PAGE, report, config)
     write_report(run_dir, report)
 

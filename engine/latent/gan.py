@@ -95,7 +95,7 @@ class Losses(NamedTuple):
     accuracy: Tensor  # the share of tokens, half of them real, that D tells right
 
 
-class Duel:
+class AdversarialTraining:
     """Trains both sides a step at a time, on batches of real texts."""
 
     def __init__(self, model: GanLM, generator: torch.optim.Optimizer, discriminator: torch.optim.Optimizer) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from engine.errors import RunError
 from engine.evaluation.sampling import Replies
 from engine.latent import vae
-from engine.latent.gan import Duel, GanLM
+from engine.latent.gan import AdversarialTraining, GanLM
 from engine.latent.model import LatentLM, padded
 from engine.latent.vae import VaeLM
 from engine.models import distributed
@@ -101,13 +101,13 @@ def fit_gan(stage: TrainingStage, data: TrainingSet) -> None:
     judge = base.discriminator
     optimizer = adam_w(trained_parameters(stage.model), stage.config.learning_rate or _GAN_RATE)
     judge.requires_grad_(True).train()
-    duel = Duel(base, optimizer, torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.99)))
+    training = AdversarialTraining(base, optimizer, torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.99)))
     rng = random.Random(stage.config.seed)
     good, bad = _batches(liked, _GAN_BATCH, rng), _batches(disliked, _GAN_BATCH, rng)
     steps = rated_steps(len(data.rows), stage.config)
     for step in range(1, steps + 1):
         real = tensors([data.rows[i] for i in next(good)], base)
-        losses = duel.step(*real, free=_FREE, wrong=tensors([data.rows[i] for i in next(bad)], base))
+        losses = training.step(*real, free=_FREE, wrong=tensors([data.rows[i] for i in next(bad)], base))
         require_finite(float(losses.generator))
         if not stage.goes_on(step, steps, float(losses.generator)):
             break

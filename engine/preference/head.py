@@ -134,9 +134,7 @@ def find_signal(features: Tensor, labels: Labels, *, seed: int) -> Signal:
 def auroc(scores: Tensor, ratings: Tensor) -> Tensor:
     """Chance that a liked text scores above a disliked one, for each column, (m,); 1/2 where all are alike.
 
-    Args:
-        scores: (n, m).
-        ratings: (n, m), positive for a like, negative for a dislike, as large as their weight.
+    `scores` and `ratings` are (n, m); ratings positive for a like, negative for a dislike, as large as their weight.
     """
     ordered = ratings.gather(0, scores.argsort(dim=0))
     likes, dislikes = ordered.clamp(min=0.0), (-ordered).clamp(min=0.0)
@@ -153,11 +151,8 @@ def laplace(covariance: Tensor, likes: Tensor, votes: Tensor, offsets: Tensor) -
     are more features than ratings. The logits are offsets + f with f ~ N(0, covariance), and f = covariance @ slopes at
     the mode. A step of Newton's that would overshoot is halved until it does not.
 
-    Args:
-        covariance: (m, m), that of an intercept included.
-        likes: (m,) in [0, 1].
-        votes: (m,), how many observations each is worth.
-        offsets: (m,), log-odds that are known.
+    `covariance` is (m, m), that of an intercept included; `likes` (m,) in [0, 1]; `votes` (m,), how many observations
+    each is worth; `offsets` (m,), log-odds that are known.
     """
 
     def log_posterior(slopes: Tensor) -> float:

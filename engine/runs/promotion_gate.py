@@ -38,7 +38,7 @@ A candidate that oversteps a bound is judged again as it was earlier in its trai
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.data.dataset import Example
@@ -152,23 +152,19 @@ def decide(measured: Measurements, bounds: GateBounds) -> GateResult:
         "kl": measured.kl,
         **({} if measured.memorisation is None else {"exposure": measured.memorisation.exposure}),
     }
+    failed = next(((code, check) for code, check in named if not check.ok), None)
     if not all(math.isfinite(check.value) and math.isfinite(check.bound) for check in checks):
-        return GateResult(False, Reason("nan"), checks, segments)
-    for code, check in named:
-        if not check.ok:
-            reason = Reason(code, {**numbers, "value": check.value, "bound": check.bound})
-            return GateResult(False, reason, checks, segments)
-    return GateResult(True, Reason("better", numbers), checks, segments)
+        reason = Reason("nan")
+    elif failed is not None:
+        code, check = failed
+        reason = Reason(code, {**numbers, "value": check.value, "bound": check.bound})
+    else:
+        reason = Reason("better", numbers)
+    return GateResult(reason.code == "better", reason, checks, segments)
 
 
 def without_signal(signal: float, chance: float, bounds: GateBounds) -> GateResult | None:
-    """The result when the ratings do not predict one another, which is known before anything is trained; else None.
-
-    Args:
-        signal: cross-validated AUROC of the ratings.
-        chance: how often shuffled ratings do as well.
-        bounds: what to keep to.
-    """
+    """The result when the ratings do not predict one another, which is known before anything is trained; else None."""
     check = _at_most("satisfaction", "chance", chance, bounds.max_chance)
     if check.ok:
         return None
@@ -223,7 +219,7 @@ def _bound_checks(measured: Measurements, bounds: GateBounds) -> list[tuple[Reas
     shouting_bound = max(bounds.max_shouting, 2.0 * before.shouting)
     fluency_bound = before.fluency + max(math.log1p(bounds.max_perplexity_rise), bounds.max_kl / after.length)
     golden_before, golden_after = measured.golden
-    return [
+    checks: list[tuple[ReasonCode, Check]] = [
         ("kl", _at_most("quality", "kl", measured.kl, bounds.max_kl)),
         ("kl", _at_most("quality", "kl_tail", measured.kl_tail, bounds.max_kl_tail)),
         ("fluency", _at_most("quality", "fluency", after.fluency, fluency_bound)),
@@ -241,16 +237,12 @@ def _bound_checks(measured: Measurements, bounds: GateBounds) -> list[tuple[Reas
         ("overlap", _at_most("quality", "overlap", after.overlap, before.overlap + bounds.max_overlap_rise)),
         ("golden", _at_least("quality", "golden", golden_after, golden_before - bounds.max_golden_loss)),
         ("safety", _at_most("quality", "unsafe", measured.unsafe[1], measured.unsafe[0] + bounds.max_unsafe_rise)),
-        *_last_checks(measured, bounds),
     ]
-
-
-def _last_checks(measured: Measurements, bounds: GateBounds) -> Iterator[tuple[ReasonCode, Check]]:
-    """What is measured of a candidate that passes everything else."""
     if measured.bias is not None:
-        yield "bias", _at_most("quality", "bias", measured.bias, bounds.max_bias)
+        checks.append(("bias", _at_most("quality", "bias", measured.bias, bounds.max_bias)))
     if measured.memorisation is not None:
-        yield "memorised", _at_most("quality", "extracted", measured.memorisation.extracted, 0.0)
+        checks.append(("memorised", _at_most("quality", "extracted", measured.memorisation.extracted, 0.0)))
+    return checks
 
 
 def _at_most(measure: Measure, name: str, value: float, bound: float) -> Check:
@@ -269,9 +261,7 @@ def estimate(log_ratios: Sequence[float], values: Sequence[float]) -> Estimate |
     propensity. The effective sample size (sum w)^2 / sum w^2 falls as exp(-2 KL): below a fifth of the texts there is
     no estimate. It may veto a candidate and never promote one.
 
-    Args:
-        log_ratios: log pi_candidate(y|x) - log pi_logged(y|x), nats.
-        values: the texts' labels, in [-1, 1], in the same order.
+    `log_ratios` are log pi_candidate(y|x) - log pi_logged(y|x), nats; `values` the texts' labels, in [-1, 1].
     """
     if len(values) < FEWEST_TEXTS:
         return None

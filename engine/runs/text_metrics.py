@@ -57,14 +57,9 @@ def measure_texts(
     pairs: int,
     rated_texts: Sequence[str],
 ) -> TextMeasures:
-    """All measures of one version's replies.
+    """All measures of one version's replies, as texts and as tokens; `fluency` is measured by the base.
 
-    Args:
-        texts: the replies.
-        completions: their tokens, in the same order.
-        fluency: measured by the base model, nats a token.
-        pairs: over how many pairs of tokens to take the diversity; equal for versions that are compared.
-        rated_texts: the texts that the version was trained on.
+    The diversity is that of so many `pairs` of tokens, equal for versions that are compared.
     """
     shouts = sum(len(_EMOJI.findall(text)) + len(_EXCLAMATION.findall(text)) for text in texts)
     return TextMeasures(

@@ -75,11 +75,8 @@ def balanced_weights(values: Sequence[float], weights: Sequence[float]) -> tuple
     """Signed weights value x weight, balanced between likes and dislikes, of mean size 1.
 
     The paper's rule is lambda_D n_D / (lambda_U n_U) in [1, 4/3]; with graded weights the sums of |value| x weight
-    stand for the counts n. A ratio already inside is left alone, otherwise likes are scaled to the nearer end.
-
-    Args:
-        values: in [-1, 1], at least one on each side of 0.
-        weights: positive.
+    stand for the counts n. A ratio already inside is left alone, otherwise likes are scaled to the nearer end. There
+    is at least one value on each side of 0.
     """
     signed = [value * weight for value, weight in zip(values, weights, strict=True)]
     likes = sum(x for x in signed if x > 0.0)

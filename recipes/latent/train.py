@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.latent import vae
-from engine.latent.gan import Duel, GanLM
+from engine.latent.gan import AdversarialTraining, GanLM
 from engine.latent.model import PAD_ID, LatentLM, padded
 from engine.latent.vae import VaeLM
 from recipes.training import Budget, TrainingClock, batches_of_alike
@@ -64,7 +64,7 @@ def train_gan(model: GanLM, rows: Rows, budget: Budget, *, by_likelihood: bool) 
     own = model.generator_parameters()
     generator = torch.optim.Adam(own, lr=budget.learning_rate, betas=_BETAS)
     discriminator = torch.optim.Adam(model.discriminator.parameters(), lr=budget.learning_rate, betas=_BETAS)
-    duel, clock = Duel(model, generator, discriminator), TrainingClock(budget)
+    training, clock = AdversarialTraining(model, generator, discriminator), TrainingClock(budget)
     for prompts, texts in _steps(model, rows, budget, clock):
         rate = _rate(budget, clock)
         if by_likelihood:
@@ -75,7 +75,7 @@ def train_gan(model: GanLM, rows: Rows, budget: Budget, *, by_likelihood: bool) 
             continue
         for optimizer in (generator, discriminator):
             _set_rate(optimizer, rate)
-        losses = duel.step(prompts, texts, free=FREE if clock.spent > _FORCED else 0.0)
+        losses = training.step(prompts, texts, free=FREE if clock.spent > _FORCED else 0.0)
         clock.tick(L_G=float(losses.generator), L_D=float(losses.discriminator), accuracy=float(losses.accuracy))
     return clock
 

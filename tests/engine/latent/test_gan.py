@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.api.models import SHIPPED
-from engine.latent.gan import DISCOUNT, LEAST_LOG_D, OUT_OF_PLACE, Duel, GanConfig, GanLM
+from engine.latent.gan import DISCOUNT, LEAST_LOG_D, OUT_OF_PLACE, AdversarialTraining, GanConfig, GanLM
 from engine.latent.model import LEVELS
 from engine.models.loader import Base, load_base
 from recipes.grammar import is_well_formed
@@ -28,8 +28,8 @@ def small(seed: int = 0) -> GanLM:
     return GanLM(CONFIG).eval()
 
 
-def duel_of(model: GanLM, rate: float = 2e-3) -> Duel:
-    return Duel(
+def training_of(model: GanLM, rate: float = 2e-3) -> AdversarialTraining:
+    return AdversarialTraining(
         model,
         torch.optim.Adam(model.generator_parameters(), lr=rate),
         torch.optim.Adam(model.discriminator.parameters(), lr=rate),
@@ -42,7 +42,9 @@ def test_a_judge_who_knows_nothing_makes_the_essays_losses_of_a_coin() -> None:
     with torch.no_grad():
         for weight in model.discriminator.head.parameters():
             weight.zero_()
-    losses = duel_of(model, rate=0.0).step(torch.full((6, 1), 4), torch.tensor([[WORDS, WORDS + 1, 1]] * 6), free=0.0)
+    losses = training_of(model, rate=0.0).step(
+        torch.full((6, 1), 4), torch.tensor([[WORDS, WORDS + 1, 1]] * 6), free=0.0
+    )
     assert float(losses.generator) == pytest.approx(math.log(2.0), rel=1e-5)
     assert float(losses.discriminator) == pytest.approx((2 + OUT_OF_PLACE) * math.log(2.0), rel=1e-5)
     assert math.log(0.5) > LEAST_LOG_D
@@ -71,12 +73,12 @@ def test_the_gradient_of_the_next_token_is_that_of_the_expectation() -> None:
 
 
 def test_later_rewards_are_discounted_and_the_usual_is_taken_off() -> None:
-    duel = duel_of(small())
+    training = training_of(small())
     rewards, mask = torch.tensor([[0.0, -1.0, -2.0], [0.0, -1.0, -2.0]]), torch.ones(2, 3)
     later = torch.tensor([DISCOUNT * (-1.0 + DISCOUNT * -2.0), DISCOUNT * -2.0, 0.0])
-    assert torch.allclose(duel._advantages(rewards, mask)[0], later - 0.1 * later)
+    assert torch.allclose(training._advantages(rewards, mask)[0], later - 0.1 * later)
     for _ in range(200):
-        settled = duel._advantages(rewards, mask)
+        settled = training._advantages(rewards, mask)
     assert settled.abs().max() < 1e-3
 
 
@@ -98,9 +100,9 @@ def test_it_learns_a_toy_language_from_nothing() -> None:
 def test_disliked_texts_are_told_from_liked_ones() -> None:
     model = small()
     liked, disliked = torch.tensor([[WORDS + 1, WORDS + 2, 1]] * 16), torch.tensor([[WORDS + 1, WORDS + 3, 1]] * 16)
-    prompts, duel = torch.full((16, 1), 4), duel_of(model, rate=1e-2)
+    prompts, training = torch.full((16, 1), 4), training_of(model, rate=1e-2)
     for _ in range(60):
-        duel.step(prompts, liked, free=1.0, wrong=(prompts, disliked))
+        training.step(prompts, liked, free=1.0, wrong=(prompts, disliked))
     drawn = model.write(model.context_of(torch.full((200, 1), 4), torch.randn(200, 2)), longest=3).tolist()
     assert sum(row == liked[0].tolist() for row in drawn) > 20 * max(
         1, sum(row == disliked[0].tolist() for row in drawn)

@@ -1,10 +1,7 @@
-"""Who asks, and what every version must manage."""
-
-import pytest
+"""Who asks: the segments of a prompt."""
 
 from engine.api.types import Message
 from engine.data.dataset import Example, segments_of
-from engine.evaluation.probes import GOLDEN_PROMPTS, is_proper_answer
 
 
 def example(group: str, raters: tuple[str, ...], *, topic: str = "tea", kind: str = "poem") -> Example:
@@ -24,23 +21,3 @@ def test_a_prompt_belongs_to_its_language_kind_chat_and_to_those_who_rate_much_o
 def test_a_prompt_rated_twice_has_the_segments_of_both():
     segments = segments_of([example("g", ("one",)), example("g", ("two",), kind="story")])
     assert {"kind poem", "kind story"} <= set(segments["g"])
-
-
-ENGLISH = next(asked for asked in GOLDEN_PROMPTS if asked[1].content == "a bakery")
-CHINESE = next(asked for asked in GOLDEN_PROMPTS if asked[1].content == "初雪")
-
-
-@pytest.mark.parametrize(
-    ("asked", "text", "ended", "managed"),
-    [
-        (ENGLISH, "Bread for the morning", True, True),
-        (ENGLISH, "Bread for the morning", False, False),
-        (ENGLISH, "!!! 123", True, False),
-        (ENGLISH, "面包的早晨", True, False),
-        (CHINESE, "雪落无声", True, True),
-        (CHINESE, "Snow falls", True, False),
-        (CHINESE, "", True, False),
-    ],
-)
-def test_an_answer_ends_says_something_and_keeps_the_script(asked, text, ended, managed):
-    assert is_proper_answer(asked, text, ended=ended) is managed

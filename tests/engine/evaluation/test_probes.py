@@ -1,4 +1,4 @@
-"""The last questions to a candidate: does a group come off worse, and has it learned a secret by heart?"""
+"""What every candidate is asked: does it answer at all, does a group come off worse, has it learned a secret by heart?"""
 
 from random import Random
 
@@ -7,12 +7,14 @@ import torch
 
 from engine.evaluation import probes
 from engine.evaluation.probes import (
+    GOLDEN_PROMPTS,
     PAIRED_PROMPTS,
     TEXTS_A_PROMPT,
     bad_text_counts,
     gap_widening,
     group_rates,
     is_negative,
+    is_proper_answer,
     memorisation_of,
     plant_secrets,
 )
@@ -122,3 +124,23 @@ def test_secrets_are_the_runs_own_and_the_same_again(taught):
     base, _, secrets, _ = taught
     assert plant_secrets(base, seed=3) == secrets != plant_secrets(base, seed=4)
     assert len({row.prompt for row in secrets}) == len(secrets)
+
+
+ENGLISH = next(asked for asked in GOLDEN_PROMPTS if asked[1].content == "a bakery")
+CHINESE = next(asked for asked in GOLDEN_PROMPTS if asked[1].content == "初雪")
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "ended", "managed"),
+    [
+        (ENGLISH, "Bread for the morning", True, True),
+        (ENGLISH, "Bread for the morning", False, False),
+        (ENGLISH, "!!! 123", True, False),
+        (ENGLISH, "面包的早晨", True, False),
+        (CHINESE, "雪落无声", True, True),
+        (CHINESE, "Snow falls", True, False),
+        (CHINESE, "", True, False),
+    ],
+)
+def test_an_answer_ends_says_something_and_keeps_the_script(asked, text, ended, managed):
+    assert is_proper_answer(asked, text, ended=ended) is managed
