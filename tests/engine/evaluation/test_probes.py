@@ -1,4 +1,4 @@
-"""What every candidate is asked: does it answer at all, does a group come off worse, has it learned a secret by heart?"""
+"""What every candidate is asked: does it answer, does a group come off worse, has it learned a secret by heart?"""
 
 from random import Random
 
