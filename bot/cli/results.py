@@ -74,8 +74,8 @@ def stats(
         console.print(_table(title, counts))
     total = f"{numbers.texts} texts and {numbers.ratings} ratings in {days} days."
     console.print(f"{total} {_in_words(numbers.emoji)}".rstrip())
-    if numbers.counted:
-        console.print(f"Counted by Telegram, nobody's in particular: {_in_words(numbers.counted)}")
+    if numbers.unnamed:
+        console.print(f"Counted by Telegram, nobody's in particular: {_in_words(numbers.unnamed)}")
 
 
 @contextmanager

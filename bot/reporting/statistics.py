@@ -58,7 +58,7 @@ class ChatStatistics:
         """The numbers of a chat (a pseudonym), or of all chats; Refusal where there are none yet."""
         since = datetime.now(UTC) - CHART_PERIOD
         numbers = await read_statistics(self.db, since=since, chat=chat)
-        unnamed = _in_words(numbers.counted)
+        unnamed = _in_words(numbers.unnamed)
         if not numbers.ratings:
             raise Refusal("stats-only-counted", emoji=unnamed) if unnamed else Refusal("stats-empty")
         written_in = language if can_write(say(language, "chart-versions")) else "en"

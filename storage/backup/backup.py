@@ -40,7 +40,7 @@ class Replay:
 
     tombstones: Sequence[Tombstone]
     named_in: NamedIn | None = None
-    """None: nobody can tell, so every update that waits counts as naming everybody."""
+    """None, where the keys are missing: every update that waits then counts as naming everybody."""
     keyring: Keyring | None = None
     """For a copy of an older Ovation, whose texts are not encrypted yet."""
 

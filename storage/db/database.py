@@ -65,7 +65,7 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path, keyring: Keyring | None = None) -> "Database":
-        """Open or create the file, check it and bring its schema up to date. Without a keyring no text can be had.
+        """Open or create the file, check it and bring its schema up to date. Without a keyring texts cannot be read.
 
         Raises:
             DatabaseUnusable: the file is damaged, cannot be written, or was made by a newer Ovation.

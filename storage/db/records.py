@@ -195,7 +195,7 @@ class Version:
     state: VersionState
     created_at: datetime
     tainted_at: datetime | None = None
-    """Since when somebody whom it has learned from is forgotten, or shut out."""
+    """Since when somebody whom it has learned from is forgotten, or banned."""
     destroyed_at: datetime | None = None
     """Since when its files are gone."""
 

@@ -153,7 +153,7 @@ def erase(connection: Connection, person: str, *, before: datetime) -> Erased:
 def replay(connection: Connection, stones: Iterable[Tombstone], named_in: NamedIn | None) -> Erased:
     """Erase for each tombstone what is older than it, and the updates that wait and name such a person.
 
-    Without `named_in` nobody can tell whom an update names, so every one that is older than a tombstone goes.
+    Without `named_in` every update that is older than a tombstone goes.
     """
     latest = _latest(stones)
     erased = sum((erase(connection, person, before=at) for person, at in latest.items()), Erased())

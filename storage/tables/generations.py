@@ -5,7 +5,7 @@ words of others under theirs as well.
 
 Two generations for one prompt may be a duel: people choose the one that they like better. In inline mode texts are
 written before anybody has chosen one: such a result becomes *delivered* once somebody has. Telegram says so, if it is
-asked to; where it does not, the first press under the message tells the same.
+asked to; where it does not, the first press of a button under the message shows it.
 """
 
 import json

@@ -37,7 +37,7 @@ def accept(connection: Connection, updates: Sequence[tuple[int, str]], *, at: da
 
 @write
 def claim(connection: Connection, update_id: int) -> Claim:
-    """Take an update for handling, unless it is done or has been cut off too often, which makes it dead now."""
+    """Claim an update for handling, unless it is done, or was cut off too often, which makes it dead now."""
     claimed = connection.execute(
         "UPDATE inbox SET attempts = attempts + 1 WHERE update_id = ? AND state = 'new' AND attempts < ?",
         (update_id, MAX_ATTEMPTS),

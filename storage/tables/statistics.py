@@ -32,7 +32,7 @@ _EMOJI = """
     WHERE r.source = 'reaction' AND r.emoji <> '' AND g.created_at >= :since AND (:chat IS NULL OR g.chat = :chat)
     GROUP BY r.emoji ORDER BY times DESC, r.emoji
 """
-_COUNTED = """
+_UNNAMED = """
     SELECT e.key AS emoji, sum(e.value) AS times
     FROM (
         SELECT generation, totals FROM counted_reactions UNION ALL SELECT generation, change FROM anonymous_reactions
@@ -74,8 +74,8 @@ class Statistics:
     """In UTC, by the day of the text, oldest first; days without a text are left out."""
     emoji: tuple[tuple[str, int], ...]
     """Reactions that stand, the most frequent first."""
-    counted: tuple[tuple[str, int], ...]
-    """Reactions of nobody in particular (`storage.tables.ratings`): they are in none of the other numbers."""
+    unnamed: tuple[tuple[str, int], ...]
+    """Reactions that Telegram counts without a name, and those of anonymous admins: in none of the other numbers."""
 
     @property
     def texts(self) -> int:
@@ -118,7 +118,7 @@ def read_statistics(connection: Connection, *, since: datetime, chat: str | None
         kinds=by("kind", "count(*) DESC, kind"),
         days=by("day", "day"),
         emoji=tuple((emoji, times) for emoji, times in connection.execute(_EMOJI, values)),
-        counted=tuple((emoji, times) for emoji, times in connection.execute(_COUNTED, values)),
+        unnamed=tuple((emoji, times) for emoji, times in connection.execute(_UNNAMED, values)),
     )
 
 

@@ -198,13 +198,13 @@ def finish_trial(connection: Connection, base: str, result: TrialResult, *, at: 
 
 @read
 def unannounced_trials(connection: Connection) -> list[Trial]:
-    """Trials that the ratings have ended and nobody has been told of, oldest first."""
+    """Trials that the ratings have ended and that are not announced yet, oldest first."""
     return records(Trial, connection.execute(f"{_TRIALS} WHERE outcome IS NOT NULL AND NOT is_told ORDER BY id"))
 
 
 @write
 def mark_trial_announced(connection: Connection, trial: int) -> None:
-    """The admins have been told how a trial ended."""
+    """The admins know how a trial ended."""
     connection.execute("UPDATE trials SET is_told = 1 WHERE id = ?", (trial,))
 
 

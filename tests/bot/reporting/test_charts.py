@@ -31,7 +31,7 @@ def test_statistics_are_drawn_for_a_phone() -> None:
         kinds=(RatingCount("slogan", 90, 90, 40), RatingCount("poem", 40, 30, 40), RatingCount("story", 3, 0, 0)),
         days=tuple(RatingCount(f"2026-11-{day:02}", 9, day, 20 - day) for day in range(1, 20)),
         emoji=(("👍", 3),),
-        counted=(),
+        unnamed=(),
     )
     words = dict.fromkeys(WORDS, "words")
     png = draw_statistics(numbers, words)

@@ -22,7 +22,7 @@ async def posted(sandbox: Sandbox, editor: Person, channel: Chat, words: str, *,
 async def counted(bot: BotProcess, *expected: tuple[str, int]) -> None:
     """Wait until reactions of nobody in particular are counted so."""
     async with asyncio.timeout(20):
-        while bot.statistics().counted != expected:
+        while bot.statistics().unnamed != expected:
             await asyncio.sleep(0.05)
 
 

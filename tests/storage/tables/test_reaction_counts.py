@@ -25,7 +25,7 @@ async def change(db: Database, update_id: int, by: dict[str, int], *, message_id
 async def shown(db: Database, chat: str | None = None) -> dict[str, int]:
     numbers = await db.read(lambda c: read_statistics(c, since=NOON - timedelta(days=1), chat=chat))
     assert (numbers.ratings, numbers.emoji) == (0, ())
-    return dict(numbers.counted)
+    return dict(numbers.unnamed)
 
 
 async def test_the_newest_totals_stand_in_whatever_order_they_come(db: Database) -> None:
