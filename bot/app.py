@@ -58,11 +58,9 @@ from bot.telegram.handlers.inline import InlineHandlers
 from bot.telegram.handlers.privacy import PrivacyHandlers
 from bot.telegram.handlers.prompts import PromptHandlers
 from bot.telegram.handlers.ratings import RatingHandlers
-from bot.telegram.inbox import ALLOWED_UPDATES, Inbox
-from bot.telegram.polling import poll
+from bot.telegram.inbox import ALLOWED_UPDATES, Inbox, poll, webhook_app
 from bot.telegram.rate_limiter import RateLimiter
 from bot.telegram.sender import Sender
-from bot.telegram.webhook import webhook_app
 from engine.api.client import EngineClient
 from engine.errors import EngineUnavailable
 from engine.safety.filter import load_filter

@@ -1,29 +1,39 @@
-"""The inbox: an update is committed before Telegram may forget it, and handled once, in order per chat.
+"""Updates on their way in: polled or posted, committed before Telegram may forget them, and handled once.
 
-Polling and webhook bring what they got; the library calls `do_process_update` for what was queued. What a crash leaves
-behind is queued again at the next start, and what the disk refuses a little later. An update that cannot be read, or
-whose handling ends the process again and again, is given up and the admins are told.
+What a crash leaves behind is queued again at the next start, and what the disk refuses a little later. An update that
+cannot be read, or whose handling ends the process again and again, is given up and the admins are told. The library
+calls `do_process_update` for what was queued.
 """
 
 import asyncio
+import hmac
 import inspect
 import json
 import logging
+import time
 from collections.abc import Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from weakref import WeakValueDictionary
 
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from telegram import Update
 from telegram.ext import BaseUpdateProcessor, ExtBot
 
+from bot.common.errors import StartError
 from bot.common.metrics import BotMetrics
+from bot.common.timing import USUAL, Timing
 from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Urgency
 from storage.db.database import Database
 from storage.db.errors import StorageError
-from storage.tables import inbox
+from storage.tables import inbox as stored_updates
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +43,15 @@ ALLOWED_UPDATES = (
 )  # fmt: skip
 """Asked for by name: Telegram leaves reactions out of its default."""
 
+LONG_POLL_SECONDS = 10
+"""Telegram answers an idle poll after this long; a broken connection is noticed a little later."""
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
+MAX_BODY_BYTES = 1_000_000
+"""Telegram's updates are far smaller."""
+
+_SILENCE_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 3.0
 _MAX_PENDING = 2_000
 _AT_ONCE = 64
 _EVERYBODY = 1 << 30
@@ -83,7 +102,7 @@ class Inbox(BaseUpdateProcessor):
         """
         updates = {id_: raw for raw in raws if (id_ := id_of(raw)) is not None}
         bodies = [(update_id, json.dumps(raw)) for update_id, raw in updates.items()]
-        new = await inbox.accept(self._db, bodies, at=datetime.now(UTC))
+        new = await stored_updates.accept(self._db, bodies, at=datetime.now(UTC))
         self._metrics.accepted.inc(len(new))
         self._metrics.duplicate_updates.inc(len(updates) - len(new))
         for update_id, raw in updates.items():
@@ -92,7 +111,7 @@ class Inbox(BaseUpdateProcessor):
 
     async def resume(self) -> None:
         """Queue what the last process accepted and did not handle, oldest first."""
-        for update_id, body in await inbox.unfinished(self._db):
+        for update_id, body in await stored_updates.unfinished(self._db):
             await self._enqueue(update_id, json.loads(body))
 
     async def _enqueue(self, update_id: int, raw: Any) -> None:  # noqa: ANN401 - whatever was sent
@@ -135,7 +154,7 @@ class Inbox(BaseUpdateProcessor):
     async def _handle(self, update: Update, coroutine: Awaitable[Any]) -> None:
         number = update.update_id
         if number not in self._claimed:
-            claim = await inbox.claim(self._db, number)
+            claim = await stored_updates.claim(self._db, number)
             if claim == "dead":
                 self._alerts.given_up(number, "cut off too often")
             if claim != "claimed":
@@ -143,7 +162,7 @@ class Inbox(BaseUpdateProcessor):
             self._claimed.add(number)
         await coroutine
         if number not in self._deferred:
-            await inbox.finish(self._db, number)
+            await stored_updates.finish(self._db, number)
             self._claimed.discard(number)
 
     def defer(self, update: Update) -> None:
@@ -161,6 +180,114 @@ class Inbox(BaseUpdateProcessor):
 
     async def shutdown(self) -> None:
         """Nothing to release."""
+
+
+class NotFetched(Exception):
+    """No updates came; the sentence says why. `wait` is what Telegram asks for, in seconds."""
+
+    def __init__(self, sentence: str, *, wait: float = 0.0, is_conflict: bool = False) -> None:
+        super().__init__(sentence)
+        self.wait = wait
+        self.is_conflict = is_conflict
+
+
+async def poll(http: httpx.AsyncClient, url: str, *, inbox: Inbox, metrics: BotMetrics, timing: Timing = USUAL) -> None:
+    """Bring updates from getUpdates at `url` to the inbox until cancelled; those are confirmed by asking for more.
+
+    Replaces the library's updater, which confirms what is only in memory, ends silently over an update that it cannot
+    read, and waits ever longer (to half a minute) while the network is away.
+
+    Raises:
+        StartError: another program was polling with this token before us. One that was alone for `timing.conflict`
+            seconds stays, whoever comes later.
+    """
+    offset, pause = 0, _FIRST_PAUSE_SECONDS
+    began = alone_since = time.monotonic()
+    was_first = False
+    while True:
+        if inbox.is_full:
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+            continue
+        try:
+            raws = await _fetch(http, url, offset)
+            await inbox.accept(raws)
+        except (NotFetched, StorageError) as error:
+            logger.warning("no updates: %s", error)
+            metrics.polling_errors.inc()
+            if isinstance(error, NotFetched) and error.is_conflict:
+                alone_since = time.monotonic()
+                if not was_first and alone_since - began > timing.conflict:
+                    raise StartError(
+                        "Another program is polling with this TELEGRAM_BOT_TOKEN: stop it, or use another bot's token."
+                    ) from error
+            await asyncio.sleep(max(pause, getattr(error, "wait", 0.0)))
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            continue
+        metrics.polled_at = time.monotonic()
+        was_first = was_first or metrics.polled_at - alone_since > timing.conflict
+        pause = _FIRST_PAUSE_SECONDS
+        # Each offset is sent once: after a quiet week Telegram starts its numbers anew, perhaps below the last one.
+        # 0, after an empty batch, confirms nothing.
+        ids = [update_id for raw in raws if (update_id := id_of(raw)) is not None]
+        offset = ids[-1] + 1 if ids else 0
+
+
+async def _fetch(http: httpx.AsyncClient, url: str, offset: int) -> Sequence[object]:
+    """One call of getUpdates.
+
+    Raises:
+        NotFetched: it failed; nothing was confirmed beyond what was committed before.
+    """
+    asked = {"offset": offset, "timeout": LONG_POLL_SECONDS, "allowed_updates": ALLOWED_UPDATES}
+    timeout = httpx.Timeout(_SILENCE_SECONDS, read=LONG_POLL_SECONDS + _SILENCE_SECONDS)
+    try:
+        response = await http.post(url, json=asked, timeout=timeout)
+        answer = json.loads(response.content)
+        if response.is_success:
+            return list(answer["result"])
+        wait = float(answer.get("parameters", {}).get("retry_after", 0))
+    except httpx.HTTPError as error:
+        raise NotFetched(f"Telegram cannot be reached ({type(error).__name__}).") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NotFetched("the answer is not Telegram's; is TELEGRAM_API_URL right?") from error
+    is_conflict = response.status_code == HTTPStatus.CONFLICT
+    why = "another program polls with this token; stop it" if is_conflict else f"status {response.status_code}"
+    raise NotFetched(f"Telegram refuses ({why}).", wait=wait, is_conflict=is_conflict)
+
+
+def webhook_app(path: str, *, inbox: Inbox, secret: str, metrics: BotMetrics) -> Starlette:
+    """The application that Telegram posts updates to, at `path`; they are acknowledged once they are in the inbox.
+
+    Telegram repeats what is not answered by 2XX, so an update that cannot be stored is answered by 503 and comes again.
+    """
+
+    async def receive(request: Request) -> Response:
+        given = request.headers.get(SECRET_HEADER, "").encode()
+        if not hmac.compare_digest(given, secret.encode()):
+            return PlainTextResponse("The secret is wrong.", status_code=403)
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                return PlainTextResponse("The body is too large.", status_code=413)
+        try:
+            raw = json.loads(body)
+        except ValueError:
+            raw = None
+        if id_of(raw) is None:
+            return PlainTextResponse("The body is not an update.", status_code=400)
+        not_now = PlainTextResponse("Not now.", status_code=503, headers={"Retry-After": "5"})
+        if inbox.is_full:
+            return not_now
+        try:
+            await inbox.accept([raw])
+        except StorageError:
+            logger.exception("an update cannot be stored; Telegram sends it again")
+            return not_now
+        metrics.polled_at = time.monotonic()
+        return Response()
+
+    return Starlette(routes=[Route(path, receive, methods=["POST"])])
 
 
 def id_of(raw: object) -> int | None:

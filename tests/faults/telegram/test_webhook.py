@@ -9,7 +9,7 @@ import psutil
 
 from bot.sandbox.server import Sandbox
 from bot.serving.engine_process import free_port
-from bot.telegram.webhook import SECRET_HEADER
+from bot.telegram.inbox import SECRET_HEADER
 from tests.faults.telegram.test_updates import a_message, inbox_states
 from tests.support.scene import BotProcess, Scene
 

@@ -4,7 +4,7 @@ import httpx
 
 from bot.sandbox.server import Sandbox
 from bot.serving.engine_process import free_port
-from bot.telegram.webhook import MAX_BODY_BYTES, SECRET_HEADER
+from bot.telegram.inbox import MAX_BODY_BYTES, SECRET_HEADER
 from tests.support.scene import BotProcess, Scene
 
 SECRET = "only-telegram-knows"
