@@ -34,7 +34,7 @@ from bot.learning.preference_sync import PreferenceSync
 from bot.learning.schedule import Schedule
 from bot.messaging.alerts import AdminAlerts
 from bot.messaging.confirmations import Confirmations
-from bot.messaging.render import Renderer
+from bot.messaging.messenger import Renderer
 from bot.moderation.enforcement import Bans, Reports
 from bot.moderation.provenance import ProvenanceCheck
 from bot.moderation.text_checks import CopyCheck, SafetyCheck

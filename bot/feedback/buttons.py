@@ -13,8 +13,14 @@ from dataclasses import dataclass, field
 from bot.common.errors import DeliveryError, NotNow, Refusal
 from bot.common.tasks import cancel
 from bot.common.timing import USUAL, Timing
-from bot.messaging.messenger import Keyboard, Messenger
-from bot.messaging.render import offer_buttons, rating_buttons, reason_buttons, refinement_buttons
+from bot.messaging.messenger import (
+    Keyboard,
+    Messenger,
+    offer_buttons,
+    rating_buttons,
+    reason_buttons,
+    refinement_buttons,
+)
 from storage.db.database import Database
 from storage.db.records import Generation
 from storage.tables import generations, ratings

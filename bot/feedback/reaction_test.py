@@ -15,8 +15,7 @@ from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.tasks import cancel
 from bot.common.timing import USUAL, Timing
-from bot.messaging.messenger import Address, Messenger, ReactionAccess, with_retries
-from bot.messaging.render import reaction_test_button
+from bot.messaging.messenger import Address, Messenger, ReactionAccess, reaction_test_button, with_retries
 from engine.data.rewards import REACTION_VALUES, value_of_reactions
 
 logger = logging.getLogger(__name__)

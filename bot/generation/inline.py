@@ -20,8 +20,7 @@ from bot.common.tasks import cancel
 from bot.common.text import sanitize
 from bot.common.timing import USUAL, Timing
 from bot.generation.service import GenerationService, OfferTask, Request
-from bot.messaging.messenger import Messenger, Offer
-from bot.messaging.render import Renderer
+from bot.messaging.messenger import Messenger, Offer, Renderer
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import generations

@@ -25,8 +25,16 @@ from bot.common.metrics import BotMetrics
 from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
 from bot.generation.preferences import Choices, read_choices
 from bot.learning.preference_sync import PreferenceSync
-from bot.messaging.messenger import Address, Keyboard, Messenger, Urgency, with_retries
-from bot.messaging.render import Renderer, rating_buttons, stop_button
+from bot.messaging.messenger import (
+    Address,
+    Keyboard,
+    Messenger,
+    Renderer,
+    Urgency,
+    rating_buttons,
+    stop_button,
+    with_retries,
+)
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.serving.version_router import VersionRouter
 from engine.api.types import Message, Reply, Sampling

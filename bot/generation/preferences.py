@@ -14,8 +14,7 @@ from bot.common.i18n import say, set_language
 from bot.common.keys import Pseudonyms
 from bot.common.kinds import TEMPERATURE
 from bot.learning.preference_sync import OWN_TASTE, PreferenceSync
-from bot.messaging.messenger import Keyboard
-from bot.messaging.render import settings_buttons
+from bot.messaging.messenger import Keyboard, settings_buttons
 from storage.db.database import Database
 from storage.tables import people
 

@@ -1,15 +1,26 @@
-"""What the services need of a messenger, as plain values. `bot.telegram.sender` is the real one."""
+"""What a message is: where it goes, what stands under and around a text, and what the services need of a messenger.
 
-from collections.abc import Awaitable, Callable, Sequence
+`bot.telegram.sender` is the real messenger. Numbers in a button's `data` are generations. Old messages keep their
+buttons, so the forms of `data` never change.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
 
 from bot.common.errors import NotNow
+from bot.common.i18n import CONSENT_TEXT_VERSION, say
+from bot.common.kinds import Kinds
+from bot.common.text import TELEGRAM_LIMIT, truncate, utf16_length
+from storage.db.records import DislikeReason, Generation, Tally
 
 T = TypeVar("T")
+
+REFINEMENTS = ("shorter", "longer", "funnier", "serious")
+"""How a button may change a text; the locales have the words on it and those for the model."""
 
 _RETRY_SECONDS = 3600.0
 _DEFAULT_PAUSE_SECONDS = 2.0
@@ -136,3 +147,109 @@ async def with_retries(action: Callable[[], Awaitable[T]], *, on_unknown: Callab
                     on_unknown()
                 raise
     return result
+
+
+class Renderer:
+    """Puts a footer under texts; `label` says there that a machine wrote them."""
+
+    def __init__(self, kinds: Kinds, label: str) -> None:
+        self._kinds = kinds
+        self._label = label
+
+    def parts(self, generation: Generation, *, has_details: bool = True) -> tuple[str, str]:
+        """As much of a text as fits into a message, and the footer: the label, and in detail the version and number."""
+        footer = f"{self._label} · {generation.version} · #{generation.id}" if has_details else self._label
+        return truncate(generation.text or "", TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
+
+    def offer(self, generation: Generation, place: int) -> Offer:
+        """A text of inline mode as it is listed; places count from 1."""
+        token = generation.inline_token
+        assert token is not None, "it was written for inline mode"
+        kind = self._kinds.named(generation.kind)
+        body, footer = self.parts(generation)
+        return Offer(
+            token=token, title=f"{kind.emoji} {kind.name} {place}", body=body, footer=footer,
+            is_markdown=kind.is_markdown, buttons=offer_buttons(generation.id, token, Tally()),
+        )  # fmt: skip
+
+
+def rating_buttons(generation: Generation, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n · 🔁 · ✏️ under a generation, in a channel the first two, and 🏆 n under one of two."""
+    number = generation.id
+    rate = _rate(tally, str(number))
+    if generation.delivery.is_channel:
+        return (rate,)
+    row = (*rate, Button("🔁", f"again:{number}"), Button("✏️", f"refine:{number}"))
+    if tally.chosen is None:
+        return (row,)
+    words = say(generation.delivery.language, "duel-better")
+    return row, (Button(f"{words} · {tally.chosen}" if tally.chosen else words, f"better:{number}"),)
+
+
+def offer_buttons(generation: int, token: str, tally: Tally) -> Keyboard:
+    """👍 n · 👎 n under an offer of inline mode; the token proves that it was offered for that very message."""
+    return (_rate(tally, f"{generation}:{token}"),)
+
+
+def _rate(tally: Tally, whose: str) -> tuple[Button, Button]:
+    """A count of 0 is not shown."""
+    return (
+        Button(f"👍 {tally.likes}" if tally.likes else "👍", f"up:{whose}"),
+        Button(f"👎 {tally.dislikes}" if tally.dislikes else "👎", f"down:{whose}"),
+    )
+
+
+def stop_button(generation: Generation) -> Keyboard:
+    """⏹ under a text that is being written; in a channel nobody could press it."""
+    return () if generation.delivery.is_channel else ((Button("⏹", f"stop:{generation.id}"),),)
+
+
+def reason_buttons(language: str, generation: int) -> Keyboard:
+    """Why a text is disliked, for those who care to say."""
+    reasons = get_args(DislikeReason)
+    return (_row(language, *((f"why-{it.replace('_', '-')}", f"why:{generation}:{it}") for it in reasons)),)
+
+
+def refinement_buttons(language: str, generation: int) -> Keyboard:
+    """How a text may be changed without a word, two in a row."""
+    buttons = _row(language, *((f"wish-{name}", f"wish:{generation}:{name}") for name in REFINEMENTS))
+    return buttons[:2], buttons[2:]
+
+
+def settings_buttons(language: str, owner: str, settings: Iterable[tuple[str, str, str]]) -> Keyboard:
+    """A button for each setting: its name, the value that holds and the one that a press sets; `owner` is whose."""
+    return tuple(
+        (Button(say(language, f"settings-{name.replace('_', '-')}", value=value), f"set:{name}:{other}:{owner}"),)
+        for name, value, other in settings
+    )
+
+
+def report_buttons(language: str, generation: int) -> Keyboard:
+    """What an admin may do with a reported text."""
+    return (_row(language, ("report-clear", f"clear:{generation}"), ("report-keep", f"hide:{generation}")),)
+
+
+def undo_button(language: str, version: str) -> Keyboard:
+    """Takes a version out of service again."""
+    return ((Button(say(language, "digest-undo", version=version), f"undo:{version}"),),)
+
+
+def reaction_test_button(language: str) -> Keyboard:
+    """The button whose press is looked for by /check."""
+    return (_row(language, ("check-live-button", "live")),)
+
+
+def confirm_buttons(language: str, nonce: str) -> Keyboard:
+    """Yes and no to something that cannot be undone; the nonce stands for what was asked."""
+    return (_row(language, ("confirm-yes", f"yes:{nonce}"), ("confirm-no", f"no:{nonce}")),)
+
+
+def consent_buttons(language: str) -> Keyboard:
+    """Yes and no to the use of texts and ratings for training."""
+    version = CONSENT_TEXT_VERSION
+    return (_row(language, ("consent-yes", f"optin:{version}"), ("consent-no", f"optout:{version}")),)
+
+
+def _row(language: str, *buttons: tuple[str, str]) -> tuple[Button, ...]:
+    """Buttons beside each other: for each the id of its sentence, and its data."""
+    return tuple(Button(say(language, text), data) for text, data in buttons)

@@ -10,8 +10,7 @@ from bot.common.errors import DeliveryError, Refusal
 from bot.common.i18n import say
 from bot.common.keys import Pseudonyms
 from bot.common.text import truncate
-from bot.messaging.messenger import Address, Messenger, with_retries
-from bot.messaging.render import report_buttons
+from bot.messaging.messenger import Address, Messenger, report_buttons, with_retries
 from storage.db.database import Database
 from storage.db.records import Generation
 from storage.tables import generations, moderation

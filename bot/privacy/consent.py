@@ -9,8 +9,7 @@ from bot.common.errors import DeliveryError
 from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.common.keys import Pseudonyms
 from bot.learning.preference_sync import OWN_TASTE
-from bot.messaging.messenger import Address, Messenger, with_retries
-from bot.messaging.render import consent_buttons
+from bot.messaging.messenger import Address, Messenger, consent_buttons, with_retries
 from storage.db.database import Database
 from storage.db.records import Generation
 from storage.tables import people

@@ -19,8 +19,7 @@ from bot.common.text import truncate
 from bot.common.timing import USUAL, Timing
 from bot.learning.canary import CanaryStatus
 from bot.learning.nightly import Nightly, run_folder
-from bot.messaging.messenger import Address, Keyboard, Messenger, Urgency, with_retries
-from bot.messaging.render import undo_button
+from bot.messaging.messenger import Address, Keyboard, Messenger, Urgency, undo_button, with_retries
 from bot.reporting.statistics import ChatStatistics
 from engine.errors import RunError
 from engine.runs.run_dir import Comparison, Progress, read_report

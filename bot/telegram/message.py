@@ -14,8 +14,7 @@ from bot.common.i18n import language_of, say
 from bot.generation.preferences import current_choices
 from bot.generation.service import Request
 from bot.messaging.confirmations import Confirmations, Done
-from bot.messaging.messenger import Address, Keyboard, with_retries
-from bot.messaging.render import confirm_buttons
+from bot.messaging.messenger import Address, Keyboard, confirm_buttons, with_retries
 from bot.telegram.sender import Sender
 
 logger = logging.getLogger(__name__)

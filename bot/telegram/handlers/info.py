@@ -12,8 +12,7 @@ from bot.common.kinds import Kinds
 from bot.feedback.reaction_test import ReactionTest
 from bot.generation.preferences import Preferences
 from bot.learning.preference_sync import OWN_TASTE
-from bot.messaging.messenger import with_retries
-from bot.messaging.render import consent_buttons
+from bot.messaging.messenger import consent_buttons, with_retries
 from bot.moderation.provenance import ProvenanceCheck
 from bot.operations.model_versions import ModelVersions
 from bot.privacy.consent import Consent

@@ -9,8 +9,7 @@ from telegram.ext import CommandHandler, filters
 from bot.common.errors import Refusal
 from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.messaging.confirmations import Confirmations
-from bot.messaging.messenger import with_retries
-from bot.messaging.render import consent_buttons
+from bot.messaging.messenger import consent_buttons, with_retries
 from bot.moderation.enforcement import Reports
 from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData

@@ -12,7 +12,7 @@ from bot.common.kinds import TAKEN, Kind, Kinds, language_of_topic
 from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
 from bot.generation.service import GenerationService, Request
-from bot.messaging.render import REFINEMENTS
+from bot.messaging.messenger import REFINEMENTS
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, is_ours, unpacked, without_mention
 from bot.telegram.sender import Sender
 

@@ -10,7 +10,7 @@ from fluent.syntax import FluentParser, ast
 from bot.common.i18n import LANGUAGES, language_of, say
 from bot.common.kinds import ADMIN_MENU, MENU
 from bot.generation.preferences import OPTIONS
-from bot.messaging.render import REFINEMENTS
+from bot.messaging.messenger import REFINEMENTS
 from bot.reporting.charts import WORDS
 from engine.runs.run_dir import ReasonCode, Stage
 from storage.db.records import DislikeReason, RunVerdict, TrialMode, TrialOutcome, VersionState
