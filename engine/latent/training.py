@@ -68,7 +68,7 @@ def fit_vae(stage: TrainingStage, data: TrainingSet) -> None:
         require_finite(loss.item())
         loss.backward()
         optimizer.step()
-        if not stage.goes_on(step, steps, loss.item()):
+        if not stage.record_step(step, steps, loss.item()):
             break
 
 
@@ -109,7 +109,7 @@ def fit_gan(stage: TrainingStage, data: TrainingSet) -> None:
         real = tensors([data.rows[i] for i in next(good)], base)
         losses = training.step(*real, free=_FREE, wrong=tensors([data.rows[i] for i in next(bad)], base))
         require_finite(float(losses.generator))
-        if not stage.goes_on(step, steps, float(losses.generator)):
+        if not stage.record_step(step, steps, float(losses.generator)):
             break
     judge.eval().requires_grad_(False)
 

@@ -99,7 +99,7 @@ def fit_adapter(stage: TrainingStage, data: TrainingSet) -> None:
         loss = _backward(stage, data, chosen, anchors)
         require_finite(loss)
         optimizer.step()
-        if not stage.goes_on(step, steps, loss):
+        if not stage.record_step(step, steps, loss):
             break
 
 

@@ -73,7 +73,7 @@ def train_on_policy(stage: TrainingStage) -> None:
         if stage.is_late():
             break
     stage.model.zero_grad()
-    stage.keeps_budget()
+    stage.enforce_kl_budget()
 
 
 def budget_left(kl_spent: float, diversity: float) -> float:

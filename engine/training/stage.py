@@ -31,9 +31,9 @@ class Curves:
     """What the report plots."""
 
     loss: list[float] = field(default_factory=list)  # per optimiser step
-    kl: list[float] = field(default_factory=list)  # nats a text, at each measurement
     liking: list[float] = field(default_factory=list)
     """The mean chance of a like of the replies of each on-policy step, by the head that the adapter follows."""
+    kl: list[float] = field(default_factory=list)  # nats a text, at each measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +118,13 @@ class TrainingStage:
     report: Callable[[int, float], None]  # called after each step with the steps done and the loss
     curves: Curves
 
-    def goes_on(self, step: int, steps: int, loss: float) -> bool:
-        """Record a finished step and look at the budgets now and then; whether there may be another step.
-
-        Raises:
-            RunError: the loss is not a finite number.
-        """
+    def record_step(self, step: int, steps: int, loss: float) -> bool:
+        """Note a finished step and look at the budgets now and then; whether there may be another step."""
         self.curves.loss.append(loss)
         self.report(step, loss)
         is_last = step == steps or self.is_late()
         if is_last or step % CHECK_STEPS == 0:
-            if not self.keeps_budget():
+            if not self.enforce_kl_budget():
                 return False
             self.checkpoints.save()
         return not is_last
@@ -137,8 +133,8 @@ class TrainingStage:
         """Whether the time is used up, by the first process's clock."""
         return distributed.by_first(lambda: time.monotonic() > self.deadline)
 
-    def keeps_budget(self) -> bool:
-        """Measure the KL; what has gone beyond the budget is moved back within it."""
+    def enforce_kl_budget(self) -> bool:
+        """Measure the KL; weights beyond the budget are moved back within it. Whether they kept it."""
         self.curves.kl.append(self.measure_kl())
         if self.curves.kl[-1] <= self.kl_budget:
             return True

@@ -4,7 +4,7 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -66,18 +66,16 @@ class Trainer:
         prompts = self._replayed(examples)
         evaluation = CandidateEvaluation(self._base, self._config, prompts, ratings)
         self._progress("reference", 4, 4)
-        model = add_adapter(self._base, self._config)
-        checkpoints, curves = Checkpoints(trained_parameters(model)), Curves()
-        self._train(model, checkpoints, curves, ratings, prompts, evaluation)
-        result, shown = evaluation.decide(model, checkpoints, partial(self._progress, "judging"))
-        self._save(model)
+        stage = self._train(ratings, prompts, evaluation)
+        result, shown = evaluation.decide(stage.model, stage.checkpoints, partial(self._progress, "judging"))
+        self._save(stage.model)
         self._progress("report", 1, 1)
         return RunReport(
             passed=result.passed,
             reason=result.reason,
             checks=result.checks,
             segments=result.segments,
-            curves={"loss": tuple(curves.loss), "liking": tuple(curves.liking), "kl": tuple(curves.kl)},
+            curves={name: tuple(values) for name, values in asdict(stage.curves).items()},
             examples=shown,
             groups=evaluation.groups,
             card=card,
@@ -132,16 +130,10 @@ class Trainer:
         return [by_group[group] for group in groups]
 
     def _train(
-        self,
-        model: PeftModelForCausalLM,
-        checkpoints: Checkpoints,
-        curves: Curves,
-        ratings: PreparedRatings,
-        prompts: Sequence[Prompt],
-        evaluation: CandidateEvaluation,
-    ) -> None:
-        """The two stages: the rated texts, then what the learner likes among the candidate's own."""
-        config = self._config
+        self, ratings: PreparedRatings, prompts: Sequence[Prompt], evaluation: CandidateEvaluation
+    ) -> TrainingStage:
+        """A fresh adapter through the two stages: the rated texts, then what the learner likes among its own."""
+        config, model = self._config, add_adapter(self._base, self._config)
         data = self._training_set(model, ratings, evaluation)
 
         def measure_kl() -> float:
@@ -170,17 +162,18 @@ class Trainer:
             prompts=prompts,
             sample=partial(evaluation.sample, model),
             liking=liking,
-            checkpoints=checkpoints,
+            checkpoints=Checkpoints(trained_parameters(model)),
             deadline=self._deadline,
             measure_kl=measure_kl,
             kl_budget=config.kl_budget * (family.kl_share if is_followed else 1.0),
             report=partial(report, 0, size),
-            curves=curves,
+            curves=Curves(),
         )
         objective: Objective = family.objective() or fit_adapter
         objective(stage, data)
         if is_followed:
             train_on_policy(replace(stage, kl_budget=config.kl_budget, report=partial(report, rated, replies)))
+        return stage
 
     def _training_set(
         self, model: PeftModelForCausalLM, ratings: PreparedRatings, evaluation: CandidateEvaluation
