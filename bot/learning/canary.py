@@ -68,7 +68,7 @@ class CanaryStatus:
         }
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class CanaryMonitor:
     """Looks after the open trial, if there is one."""
 

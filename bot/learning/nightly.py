@@ -60,7 +60,7 @@ class RunOutcome:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Nightly:
     """Starts runs and sees them to their end. `conclude_canary` is awaited before a new version becomes the canary."""
 

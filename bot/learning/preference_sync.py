@@ -12,6 +12,7 @@ import logging
 import math
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bot.common.metrics import BotMetrics
@@ -44,45 +45,36 @@ MOST_TEXTS = 2000
 RETRY_SECONDS = 30.0
 
 
+@dataclass(kw_only=True, eq=False)
 class PreferenceSync:
     """One preference model in one engine, under `name`. Call `start` once the engine answers."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        engine: EngineClient,
-        metrics: BotMetrics,
-        name: str,
-        settings: Settings,
-        timing: Timing = USUAL,
-    ) -> None:
-        self._timing = timing
-        self._db = db
-        self._engine = engine
-        self._metrics = metrics
-        self._name = name
-        self._settings = settings
-        self._is_supported = True
-        """Whether the engine learns preferences at all."""
-        self._names: dict[str, str] = {}
-        """What the engine calls those who have a model of their own."""
-        self._asked_at: float | None = None
-        self._due: float | None = None
-        self._withdrawals = 0
-        self._changed = asyncio.Event()
-        self._tasks = BackgroundTasks()
-        self.fitted: TasteFit | None = None
-        """The model that chooses now, if there is one."""
+    db: Database
+    engine: EngineClient
+    metrics: BotMetrics
+    name: str
+    settings: Settings
+    timing: Timing = USUAL
+    _is_supported: bool = field(default=True, init=False)
+    """Whether the engine learns preferences at all."""
+    _names: dict[str, str] = field(default_factory=dict, init=False)
+    """What the engine calls those who have a model of their own."""
+    _asked_at: float | None = field(default=None, init=False)
+    _due: float | None = field(default=None, init=False)
+    _withdrawals: int = field(default=0, init=False)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _tasks: BackgroundTasks = field(default_factory=BackgroundTasks, init=False)
+    fitted: TasteFit | None = field(default=None, init=False)
+    """The model that chooses now, if there is one."""
 
     @property
     def is_available(self) -> bool:
         """Whether texts are compared at all here, once there are ratings."""
-        return self._settings.best_of > 1 and self._is_supported
+        return self.settings.best_of > 1 and self._is_supported
 
     def start(self) -> None:
         """Begin to refit, with a fit at once."""
-        if self._settings.best_of > 1:
+        if self.settings.best_of > 1:
             self._tasks.start(self._keep_fitting(), name="preference sync")
             self.reset()
 
@@ -94,13 +86,13 @@ class PreferenceSync:
         """There is another rating; it is learned soon, together with those that come meanwhile."""
         now = _clock()
         self._asked_at = now if self._asked_at is None else self._asked_at
-        self._be_due(min(now + self._timing.taste_quiet, self._asked_at + self._timing.taste_longest))
+        self._be_due(min(now + self.timing.taste_quiet, self._asked_at + self.timing.taste_longest))
 
     def reset(self) -> None:
         """Somebody has withdrawn what was learned of them: nothing is chosen until a fit without them."""
         self.fitted = None
         self._withdrawals += 1
-        self._asked_at = _clock() - self._timing.taste_longest  # a rating that comes now puts nothing off
+        self._asked_at = _clock() - self.timing.taste_longest  # a rating that comes now puts nothing off
         self._be_due(_clock())
 
     def engine_started(self) -> None:
@@ -116,7 +108,7 @@ class PreferenceSync:
         if self.fitted is None or is_control(generation.seed):
             return ONE_TEXT
         person = self._names.get(generation.author) if own_taste else None
-        return Selection(best_of=self._settings.best_of, taste=self._name, person=person, explore=EXPLORE)
+        return Selection(best_of=self.settings.best_of, taste=self.name, person=person, explore=EXPLORE)
 
     def _be_due(self, at: float) -> None:
         self._due = at
@@ -151,19 +143,19 @@ class PreferenceSync:
     async def _fit(self) -> None:
         """Learn from the ratings of now, or forget where there are too few; after an error the old model stays."""
         withdrawals = self._withdrawals
-        wishes = await people.with_preference(self._db, OWN_TASTE, "on")
-        stored = await ratings.consented(self._db, newest=MOST_TEXTS)
-        rows = list(dataset_of(stored, now=datetime.now(UTC), tenure_days=self._settings.tenure_days))
+        wishes = await people.with_preference(self.db, OWN_TASTE, "on")
+        stored = await ratings.consented(self.db, newest=MOST_TEXTS)
+        rows = list(dataset_of(stored, now=datetime.now(UTC), tenure_days=self.settings.tenure_days))
         names = {person: self._names.get(person) or secrets.token_hex(8) for person, _ in wishes}
         texts, personal = await asyncio.to_thread(
             training_texts, rows, {(person, chat): names[person] for person, chat in wishes}
         )
-        fitted = await self._engine.fit_taste(self._name, texts, personal)
+        fitted = await self.engine.fit_taste(self.name, texts, personal)
         self._names = {person: name for person, name in names.items() if name in personal}
         self.fitted = fitted if fitted.texts and self._withdrawals == withdrawals else None
-        self._metrics.taste_texts.set(fitted.texts)
-        self._metrics.taste_people.set(fitted.people)
-        self._metrics.taste_auroc.set(math.nan if fitted.auroc is None else fitted.auroc)
+        self.metrics.taste_texts.set(fitted.texts)
+        self.metrics.taste_people.set(fitted.people)
+        self.metrics.taste_auroc.set(math.nan if fitted.auroc is None else fitted.auroc)
 
 
 def is_control(seed: int) -> bool:

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,36 +25,34 @@ from storage.tables import versions
 logger = logging.getLogger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class VersionRouter:
     """Call `load_versions` once the engine answers, and again whenever it has restarted."""
 
-    def __init__(
-        self, *, db: Database, engine: EngineClient, folder: Path, canary_share: float, model: str = ""
-    ) -> None:
-        self._db = db
-        self.engine = engine
-        self._model = model
-        self._folder = folder
-        self._canary_share = canary_share
-        self._repairing = asyncio.Lock()
-        self.base = ""
-        """The engine's own model, without an adapter."""
-        self.champion = ""
-        """The version that answers most chats."""
-        self.canary: str | None = None
-        """The version on trial beside it."""
-        self.on_load: Callable[[], object] = lambda: None
-        """Called whenever the engine has started and has its versions."""
+    db: Database
+    engine: EngineClient
+    folder: Path
+    canary_share: float
+    model: str = ""
+    _repairing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    base: str = field(default="", init=False)
+    """The engine's own model, without an adapter."""
+    champion: str = field(default="", init=False)
+    """The version that answers most chats."""
+    canary: str | None = field(default=None, init=False)
+    """The version on trial beside it."""
+    on_load: Callable[[], object] | None = field(default=None, init=False)
+    """Called whenever the engine has started and has its versions."""
 
     def version_for(self, chat: str, seed: int) -> str:
         """The version that answers the prompt with this seed in the chat with this pseudonym."""
-        if self.canary is not None and _draw(chat, seed) < self._canary_share:
+        if self.canary is not None and _draw(chat, seed) < self.canary_share:
             return self.canary
         return self.champion
 
     def folder_of(self, name: str) -> Path | None:
         """The folder of a version's adapter; None for the base."""
-        return None if name == self.base else self._folder / name
+        return None if name == self.base else self.folder / name
 
     async def load_versions(self) -> None:
         """Learn the base from the engine and load the champion and the canary into it.
@@ -65,10 +63,10 @@ class VersionRouter:
         Raises:
             EngineUnavailable: the engine is away; nothing has changed.
         """
-        self.base = await self.engine.find_base(self._model)
-        if self._model and self.base != version_name(self._model):
-            logger.warning("the engine serves %s, but nights train adapters of MODEL=%s", self.base, self._model)
-        await versions.register_base(self._db, self.base, at=datetime.now(UTC))
+        self.base = await self.engine.find_base(self.model)
+        if self.model and self.base != version_name(self.model):
+            logger.warning("the engine serves %s, but nights train adapters of MODEL=%s", self.base, self.model)
+        await versions.register_base(self.db, self.base, at=datetime.now(UTC))
         try:
             await self._load_what_serves()
         except NoAdapters as error:
@@ -77,18 +75,19 @@ class VersionRouter:
         else:
             await self._read()
         logger.info("version %s serves", self.champion)
-        self.on_load()
+        if self.on_load is not None:
+            self.on_load()
 
     async def _load_what_serves(self) -> None:
-        champion = await versions.in_state(self._db, self.base, "champion")
+        champion = await versions.in_state(self.db, self.base, "champion")
         while champion is not None and not await self._load(champion.name):
-            fallback = await versions.previous_champion(self._db, self.base)
-            await versions.promote(self._db, fallback.name if fallback else self.base, at=datetime.now(UTC))
-            await versions.discard(self._db, champion.name)
-            champion = await versions.in_state(self._db, self.base, "champion")
-        canary = await versions.in_state(self._db, self.base, "canary")
+            fallback = await versions.previous_champion(self.db, self.base)
+            await versions.promote(self.db, fallback.name if fallback else self.base, at=datetime.now(UTC))
+            await versions.discard(self.db, champion.name)
+            champion = await versions.in_state(self.db, self.base, "champion")
+        canary = await versions.in_state(self.db, self.base, "canary")
         if canary is not None and not await self._load(canary.name):
-            await versions.retire(self._db, canary.name, at=datetime.now(UTC))
+            await versions.retire(self.db, canary.name, at=datetime.now(UTC))
 
     async def ensure_loaded(self) -> None:
         """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
@@ -107,20 +106,20 @@ class VersionRouter:
             EngineError: it cannot be loaded; the old champion serves on.
         """
         await self._load_to_serve(name)
-        await versions.promote(self._db, name, at=datetime.now(UTC))
+        await versions.promote(self.db, name, at=datetime.now(UTC))
         await self._read()
 
     async def start_canary(self, name: str) -> None:
         """Load a version and make it the canary."""
         await self._load_to_serve(name)
-        await versions.make_canary(self._db, name, at=datetime.now(UTC))
+        await versions.make_canary(self.db, name, at=datetime.now(UTC))
         await self._read()
 
     async def planned_rollback(self) -> tuple[str, str]:
         """The version that a rollback would end, and the one that would follow; Refusal where there is none."""
         if self.canary is not None:
             return self.canary, self.champion
-        previous = await versions.previous_champion(self._db, self.base)
+        previous = await versions.previous_champion(self.db, self.base)
         if previous is None:
             raise Refusal("rollback-nothing", version=self.champion)
         return self.champion, previous.name
@@ -129,10 +128,10 @@ class VersionRouter:
         """End the canary, or else go back to the previous champion; returns who serves then. Refusal as above."""
         ends, follows = await self.planned_rollback()
         if ends == self.canary:
-            await versions.retire(self._db, ends, at=datetime.now(UTC))
+            await versions.retire(self.db, ends, at=datetime.now(UTC))
         else:
             await self._load_or_raise(follows)
-            await versions.promote(self._db, follows, at=datetime.now(UTC))
+            await versions.promote(self.db, follows, at=datetime.now(UTC))
         await self._read()
         return self.champion
 
@@ -146,7 +145,7 @@ class VersionRouter:
         """
         if ending.champion != self.champion and not await self._load(ending.champion):
             ending = replace(ending, champion=self.base)
-        is_settled = await versions.finish_trial(self._db, self.base, ending, at=datetime.now(UTC))
+        is_settled = await versions.finish_trial(self.db, self.base, ending, at=datetime.now(UTC))
         await self._read()
         return is_settled
 
@@ -158,16 +157,16 @@ class VersionRouter:
         Raises:
             EngineUnavailable, NoAdapters: nothing has changed; try again.
         """
-        if not await versions.tainted_serving(self._db, self.base):
+        if not await versions.tainted_serving(self.db, self.base):
             return
-        previous = await versions.previous_champion(self._db, self.base)
+        previous = await versions.previous_champion(self.db, self.base)
         follows = self.base if previous is None or not await self._load(previous.name) else previous.name
-        await versions.retire_tainted(self._db, self.base, successor=follows, at=datetime.now(UTC))
+        await versions.retire_tainted(self.db, self.base, successor=follows, at=datetime.now(UTC))
         await self._read()
         logger.info("tainted versions are retired; version %s serves", self.champion)
 
     async def _load_to_serve(self, name: str) -> None:
-        version = await versions.by_name(self._db, name)
+        version = await versions.by_name(self.db, name)
         if version is None or version.base != self.base:
             raise Refusal("version-unknown", version=name)
         if version.tainted_at is not None or version.destroyed_at is not None:
@@ -192,8 +191,8 @@ class VersionRouter:
             await self.engine.load_adapter(name, folder.absolute())
 
     async def _read(self) -> None:
-        champion = await versions.in_state(self._db, self.base, "champion")
-        canary = await versions.in_state(self._db, self.base, "canary")
+        champion = await versions.in_state(self.db, self.base, "champion")
+        canary = await versions.in_state(self.db, self.base, "canary")
         self.champion = champion.name if champion else self.base
         self.canary = canary.name if canary else None
 
