@@ -77,7 +77,6 @@ class _Closable(Protocol):
 
 
 C = TypeVar("C", bound=_Closable)
-T = TypeVar("T")
 
 
 async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
@@ -259,20 +258,11 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
 
 
 async def _connect(application: TelegramApplication, timing: Timing) -> None:
-    """Learn from Telegram who we are, waiting for the network as long as it takes; StartError where it refuses us."""
+    """Learn from Telegram who we are; StartError where it does not know the token."""
     try:
-        await _once_telegram_answers(application.initialize, timing)
+        await _until_there(application.initialize, NetworkError, timing)
     except InvalidToken as error:
         raise StartError("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.") from error
-
-
-async def _once_telegram_answers(call: Callable[[], Awaitable[T]], timing: Timing) -> T:
-    while True:
-        try:
-            return await call()
-        except NetworkError:
-            logger.warning("Telegram cannot be reached; trying again in %.0f seconds", timing.retry)
-            await asyncio.sleep(timing.retry)
 
 
 async def _load_versions(
@@ -282,12 +272,20 @@ async def _load_versions(
     if isinstance(engine, EngineProcess):
         await engine.start(router.load_versions)
         metrics.engine_restarts.set_function(lambda: engine.restarts)
-        return None
+    else:
+        await _until_there(router.load_versions, EngineUnavailable, timing)
+
+
+async def _until_there(call: Callable[[], Awaitable[object]], away: type[Exception], timing: Timing) -> None:
+    """Call again and again as long as Telegram, or the server at ENGINE_URL, cannot be reached."""
     while True:
         try:
-            return await router.load_versions()
-        except EngineUnavailable as error:
-            logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, timing.retry)
+            await call()
+            return
+        except away as error:
+            is_engine = isinstance(error, EngineUnavailable)
+            says, what = (error, "ENGINE_URL") if is_engine else ("Telegram cannot be reached.", "it")
+            logger.warning("%s Trying %s again in %.0f seconds.", says, what, timing.retry)
             await asyncio.sleep(timing.retry)
 
 
@@ -310,7 +308,7 @@ async def _receive(
     else:
         http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{bot.base_url}/getUpdates"
-        await _once_telegram_answers(bot.delete_webhook, timing)  # Telegram refuses polls while one is set
+        await _until_there(bot.delete_webhook, NetworkError, timing)  # Telegram refuses polls while one is set
         receiving = asyncio.create_task(poll(http, url, inbox=inbox, metrics=metrics, timing=timing), name="polling")
     stack.push_async_callback(cancel, receiving)
     return receiving

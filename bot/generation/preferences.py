@@ -73,16 +73,6 @@ async def read_choices(db: Database, person: str, chat: str) -> Choices:
     return replace(DEFAULTS, **offered)
 
 
-def next_value(name: str, value: str) -> str:
-    """What a press on a setting asks for.
-
-    >>> next_value("footer", "full"), next_value("footer", "short")
-    ('short', 'full')
-    """
-    values = OPTIONS[name]
-    return values[(values.index(value) + 1) % len(values)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
     """Reads, shows and changes settings."""
@@ -98,8 +88,9 @@ class Preferences:
         set_language(None if choices.language == DEFAULTS.language else choices.language)
 
     def buttons(self, person_id: int, language: str) -> Keyboard:
-        """The present choices of a person, each as the button that changes it."""
-        settings = [(name, value, next_value(name, value)) for name, value in asdict(current_choices()).items()]
+        """The present choices of a person, each as the button that moves it on to the next value."""
+        following = {name: dict(zip(values, (*values[1:], values[0]), strict=True)) for name, values in OPTIONS.items()}
+        settings = [(name, value, following[name][value]) for name, value in asdict(current_choices()).items()]
         return settings_buttons(language, self.pseudonyms.person(person_id)[:_OWNER_LENGTH], settings)
 
     async def choose(self, person_id: int, chat_id: int, name: str, value: str, *, owner: str, at: datetime) -> None:

@@ -75,9 +75,8 @@ class GenerationService:
     reports: Reports
     ask_consent: Callable[[Generation], Awaitable[None]]
     """Awaited with every text that is delivered."""
-    _tasks: dict[int, asyncio.Task[Any]] = field(default_factory=dict, init=False)
-    _authors: dict[int, str] = field(default_factory=dict, init=False)
-    """Of the generations that have a task."""
+    _running: dict[int, tuple[str, asyncio.Task[Any]]] = field(default_factory=dict, init=False)
+    """By generation: its author, and the task that sees it to its end."""
     _arriving: int = field(default=0, init=False)
     """Texts that have a place and no task yet."""
     _failing: set[int] = field(default_factory=set, init=False)
@@ -177,7 +176,7 @@ class GenerationService:
 
     async def abandon_all_of(self, author: str) -> None:
         """Stop writing for a person, by pseudonym; what is to become of the prompts is the caller's matter."""
-        for generation, whose in list(self._authors.items()):
+        for generation, (whose, _) in list(self._running.items()):
             if whose == author:
                 await self._abandon(generation)
 
@@ -191,7 +190,7 @@ class GenerationService:
 
     async def close(self) -> None:
         """Stop all work at once; what is unfinished is resumed at the next start."""
-        await cancel(*self._tasks.values())
+        await cancel(*(task for _, task in self._running.values()))
 
     async def _messages(self, request: Request, kind: Kind, topic: str) -> tuple[ChatMessage, ...]:
         """What the model is asked, in the manner that the person has chosen."""
@@ -219,8 +218,8 @@ class GenerationService:
         Raises:
             Refusal: too many are coming, or the person has asked too often.
         """
-        places = self.settings.queue_limit - len(self._authors) - self._arriving
-        of_author = sum(other == author for other in self._authors.values())
+        places = self.settings.queue_limit - len(self._running) - self._arriving
+        of_author = sum(other == author for other, _ in self._running.values())
         if of_author + texts > places:
             raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
         self._arriving += texts
@@ -273,16 +272,16 @@ class GenerationService:
         return [g for g in unfinished if g.author == author and g.delivery.chat_id == chat_id]
 
     async def _abandon(self, generation: int) -> None:
-        await cancel(self._tasks.get(generation))
+        _, task = self._running.get(generation, (None, None))
+        await cancel(task)
 
     def _begin(self, generation: Generation, choices: Choices | None) -> None:
-        if generation.id not in self._tasks:
+        if generation.id not in self._running:
             self._keep(generation, self._produce(generation, choices))
 
     def _keep(self, generation: Generation, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=f"generation {generation.id}")
-        self._tasks[generation.id] = task
-        self._authors[generation.id] = generation.author
+        self._running[generation.id] = (generation.author, task)
         task.add_done_callback(partial(self._done, generation))
         return task
 
@@ -304,7 +303,7 @@ class GenerationService:
                 generation = await generations.by_id(self.db, accepted.id)
 
     def _done(self, generation: Generation, task: asyncio.Task[Any]) -> None:
-        del self._tasks[generation.id], self._authors[generation.id]
+        del self._running[generation.id]
         if task.cancelled() or (error := task.exception()) is None:
             return
         logger.error("%s broke off", task.get_name(), exc_info=error)
