@@ -31,7 +31,7 @@ MOST_MESSAGES = 10
 """One offer of inline mode may be sent into many chats; so many of them are kept up to date."""
 
 Rows = dict[int, asyncio.TimerHandle]
-"""The generations under which a row stands, each with the timer that takes it away."""
+"""The generations that have such a row now, each with the timer that removes it."""
 
 
 @dataclass(kw_only=True)
@@ -47,7 +47,7 @@ class RatingButtons:
     _refinements: Rows = field(default_factory=dict, init=False)
 
     def refresh_soon(self, generation: Generation, *, asks: bool = False, at_once: bool = False) -> None:
-        """Show what stands a little later; `asks` offers the reasons too, where a 👎 stands without one.
+        """Show the present buttons a little later; `asks` adds the reasons, if a 👎 has none yet.
 
         A text that is not *delivered* by then is left alone: this is to be called once more when it is, since people
         see its buttons, and press them, a moment before that is recorded.
@@ -79,7 +79,7 @@ class RatingButtons:
         await cancel(*self._refreshing.values())
 
     def _open(self, rows: Rows, generation: Generation) -> None:
-        """Let a row stand for a while from now."""
+        """Show a row for a while from now."""
 
         def close() -> None:
             del rows[generation.id]
@@ -128,7 +128,7 @@ class RatingButtons:
         await self.messenger.edit_buttons(to.chat_id, to.message_id, buttons)
 
     async def _show_inline(self, offer: int, buttons: Keyboard) -> None:
-        """Show the buttons under an offer of inline mode, in the newest messages that it stands in."""
+        """Show the buttons under an offer of inline mode, in its newest messages."""
         for shown_in in await generations.inline_messages_of(self.db, offer, newest=MOST_MESSAGES):
             try:
                 await self.messenger.edit_inline_buttons(shown_in, buttons)

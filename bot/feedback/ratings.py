@@ -69,7 +69,7 @@ class Feedback:
     async def count(
         self, *, update_id: int, chat_id: int, message_id: int, totals: Mapping[str, int], at: datetime
     ) -> None:
-        """Note how often each emoji stands on a message whose reactions Telegram only counts."""
+        """Record how often each emoji is on a message whose reactions Telegram only counts."""
         await ratings.record_reaction_counts(
             self.db, totals, chat_id=chat_id, message_id=message_id, at=at, update_id=update_id
         )

@@ -83,7 +83,7 @@ class ReactionTest:
         test.news.set()
 
     async def close(self) -> None:
-        """End every test where it stands."""
+        """End every test."""
         await cancel(*(task for _, task in self._tests.values()))
 
     def _find(self, chat_id: int, message_id: int) -> _Test | None:

@@ -92,7 +92,7 @@ class InlineQueries:
         task.add_done_callback(lambda done: self._done(query.person_id, done))
 
     async def chosen(self, token: str, shown_in: str) -> None:
-        """Somebody has sent an offer: it stands in an inline message."""
+        """Somebody has sent an offer; an inline message shows it now."""
         await generations.choose_inline_result(self.db, token, shown_in=shown_in, at=datetime.now(UTC))
 
     async def close(self) -> None:

@@ -129,7 +129,7 @@ def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[st
         raise StartError(f"There is no version {name!r} of {base}: `ovation models` lists them.")
     if found.destroyed_at or (found.tainted_at and wanted):
         raise StartError(
-            f"{name} has learned from somebody who is forgotten or shut out since, so it does not write any more: "
+            f"{name} has learned from somebody who has since been erased or banned, so it does not write any more: "
             "`ovation models` lists the others."
         )
     try:

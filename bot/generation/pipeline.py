@@ -95,7 +95,7 @@ class GenerationPipeline:
     metrics: BotMetrics
 
     async def produce(self, generation: Generation, choices: Choices) -> bool:
-        """Take a generation from where it stands to delivered; False: it failed, with a sentence, or was stopped."""
+        """Take a generation from its present state to delivered; False: it failed, with a sentence, or was stopped."""
         try:
             message_id = await self._place(generation)
             written = None if message_id is None else await self._written(generation, choices, message_id)
@@ -122,7 +122,7 @@ class GenerationPipeline:
         return None
 
     async def _place(self, generation: Generation) -> int | None:
-        """The id of the message that will show the generation, sending the placeholder if none stands yet.
+        """The id of the message that will show the generation, sending the placeholder if there is none yet.
 
         None: nobody waits for it any more.
         """
@@ -335,7 +335,7 @@ class _Person:
 
 
 class EngineRequests:
-    """Bounds the requests that stand open at the engine: `most` in all, a quarter of them for one person.
+    """Bounds the open requests at the engine: `most` in all, a quarter of them for one person.
 
     The engine's own queue is the one that orders people. This bound keeps connections few, and servers that serve first
     come, first served from being filled by one person.

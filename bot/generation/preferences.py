@@ -97,8 +97,8 @@ class Preferences:
         """Set one of `OPTIONS`; it holds at once. `owner` is what the button says of whose it is.
 
         Raises:
-            Refusal: the button is somebody else's or of before an upgrade; or texts to one's own taste are wished where
-                nothing may be learned from the person, or no texts are compared at all.
+            Refusal: the button is somebody else's or from an older release; or a person wants texts to their own taste,
+                but nothing may be learned from them, or no texts are compared at all.
         """
         person, chat = self.pseudonyms.person(person_id), self.pseudonyms.chat(chat_id)
         if owner != person[:_OWNER_LENGTH]:

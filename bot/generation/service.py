@@ -1,7 +1,7 @@
 """From a prompt to a delivered text: what may be asked, and the task that sees each generation to its end.
 
 A prompt is recorded before anything else happens, and each step is recorded before the next is visible, so that a
-restart goes on where the last process stopped: accepted -> placed (the placeholder stands) -> written (the text is
+restart goes on where the last process stopped: accepted -> placed (the placeholder is sent) -> written (the text is
 final) -> delivered.
 """
 
@@ -96,7 +96,7 @@ class GenerationService:
                 self._begin(generation, request.choices)
 
     async def offer(self, request: Request, kind: Kind, topic: str, *, texts: int) -> Mapping[int, OfferTask]:
-        """Begin several texts that stand in no chat yet, by number; each counts as a prompt. `request` has no message.
+        """Begin several texts that are in no chat yet, by number; each counts as a prompt. `request` has no message.
 
         Raises:
             Refusal: as in `write`.
@@ -143,7 +143,7 @@ class GenerationService:
         return True
 
     async def stop(self, generation_id: int, *, shown_in: int, chat_id: int, person_id: int) -> bool:
-        """End a generation that is being written, as its author wishes.
+        """End a generation that is being written, at its author's request.
 
         False: that message is a placeholder that a crash has doubled; it was taken away, and the text comes in another.
 

@@ -124,7 +124,7 @@ class Reports:
         self.on_change()
 
     async def hide_again(self, generation: Generation) -> None:
-        """Hide a text that was reported while it was being edited in, and that stands in the open because of that."""
+        """Hide a text that was reported while it was being edited in, and so became visible again."""
         current = await generations.by_id(self.db, generation.id)
         if current is not None and current.is_hidden:
             await self._hide(current)

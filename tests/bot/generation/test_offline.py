@@ -164,6 +164,6 @@ async def test_a_version_that_cannot_write_is_told_what_to_do(two_versions: Data
     await two_versions.write(
         lambda c: c.execute("UPDATE versions SET destroyed_at = ? WHERE name = 'v2'", (NOW.isoformat(),))
     )
-    with pytest.raises(StartError, match="forgotten or shut out"):
+    with pytest.raises(StartError, match="erased or banned"):
         await version_with(server, "v2")
     assert server.loaded == [] and server.asked == []
