@@ -21,7 +21,7 @@ from engine.models import distributed
 from engine.models.loader import Base
 from engine.models.logprobs import Encoded, completion_logits, shared_batches
 from engine.preference.features import text_features
-from engine.preference.head import Labels, PreferenceHead, Signal, auroc, fit
+from engine.preference.head import Labels, PreferenceHead, Signal, fit
 from engine.runs.config import RunConfig
 from engine.runs.promotion_gate import Estimate, Measurements
 from engine.runs.run_dir import Comparison
@@ -35,11 +35,10 @@ SHOWN = 5  # pairs of replies that the report shows
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Both heads, and how well the learner predicts ratings that it has not seen."""
+    """Both heads."""
 
     learner: PreferenceHead
     own: PreferenceHead
-    held_out_auroc: float  # chance that the learner ranks a liked text of the judge's part above a disliked one
 
     def learner_liking(self, features: Tensor, *, count: int, seed: int) -> Tensor:
         """The chance of a like by the learner, (n,), the mean over draws from its posterior."""
@@ -58,10 +57,7 @@ def is_judged(group: str) -> bool:
 def fit_judge(features: Tensor, labels: Labels, judged: Tensor) -> Judge:
     """Fit both heads on (n, d) features; `judged`, (n,) bool, marks the judge's part, the rest is the learner's."""
     learner = fit(features[~judged], labels.part(~judged))
-    opinion, held_out = learner.logits(features[judged]), labels.part(judged)
-    own = fit(features[judged], held_out, opinion=opinion)
-    signed = held_out.votes * (2.0 * held_out.likes - 1.0)
-    return Judge(learner, own, float(auroc(opinion[:, None], signed[:, None])))
+    return Judge(learner, fit(features[judged], labels.part(judged), opinion=learner.logits(features[judged])))
 
 
 def some_on_each_side(labels: Labels, judged: Tensor, *, fewest: int) -> bool:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from engine.data.dataset import DataCard
 from engine.errors import RunError
@@ -57,14 +58,10 @@ Measure = Literal["satisfaction", "quality", "diversity"]  # the essay's three m
 
 SKIPPED: frozenset[ReasonCode] = frozenset({"too_few", "one_sided", "one_rater"})
 
-_KEEPS_NAN = ConfigDict(ser_json_inf_nan="strings")
-
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why a run ended as it did; whoever shows it finds the words for the code."""
-
-    __pydantic_config__ = _KEEPS_NAN
 
     code: ReasonCode
     numbers: dict[str, float] = field(default_factory=dict)
@@ -73,8 +70,6 @@ class Reason:
 @dataclass(frozen=True, slots=True)
 class Check:
     """One measurement against its bound."""
-
-    __pydantic_config__ = _KEEPS_NAN
 
     measure: Measure
     name: str
@@ -86,8 +81,6 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Segment:
     """The judged gain among those who have something in common."""
-
-    __pydantic_config__ = _KEEPS_NAN
 
     name: str
     prompts: int
@@ -121,8 +114,6 @@ class GroupRate:
 class RunReport:
     """How a run ended: promoted (`passed`), rejected, or skipped (`reason.code` in `SKIPPED`)."""
 
-    __pydantic_config__ = _KEEPS_NAN
-
     passed: bool
     reason: Reason
     checks: tuple[Check, ...] = ()
@@ -154,7 +145,7 @@ _PROGRESS = TypeAdapter(Progress)
 def write_report(run_dir: Path, report: RunReport) -> None:
     """Write `report.json` so that a reader sees the whole of it or nothing."""
     partial = run_dir / f"{REPORT_FILE}.partial"
-    partial.write_bytes(_REPORT.dump_json(report, indent=2) + b"\n")
+    partial.write_bytes(to_json(report, indent=2, inf_nan_mode="strings") + b"\n")
     partial.replace(run_dir / REPORT_FILE)
 
 

@@ -4,7 +4,7 @@ import torch
 
 from engine.api.types import Message, group_of
 from engine.evaluation.metrics import fit_judge, is_judged, some_on_each_side
-from engine.preference.head import Labels
+from engine.preference.head import Labels, auroc
 from tests.engine.preference.test_head import labelled
 
 
@@ -20,7 +20,9 @@ def test_a_quarter_of_the_prompts_is_the_judges():
 def test_a_taste_is_believed_and_better_texts_seem_better():
     features, labels, _ = labelled(400, strength=3.0)
     judge = fit_judge(features, labels, halves(400))
-    assert judge.held_out_auroc > 0.75
+    held_out = judge.learner.logits(features[halves(400)])
+    signed = 2.0 * labels.likes[halves(400)] - 1.0
+    assert auroc(held_out[:, None], signed[:, None]) > 0.75
     fresh = labelled(200, strength=3.0, seed=5)[0]
     good, bad = fresh[fresh[:, 0] > 0.7], fresh[fresh[:, 0] < -0.7]
     means = [judge.draws(texts, count=200, seed=0).mean() for texts in (good, bad)]
