@@ -86,7 +86,7 @@ def _texts(base: Base) -> Sequence[tuple[Tensor, int]]:
 
 
 def _write(base: Base, rows: list[Row]) -> list[list[int]]:
-    batch = Batch(base.model)
+    batch: Batch[Row] = Batch(base.model)
     steps = [batch.join(rows), *(batch.step() for _ in range(TOKENS - 1))]
     return [list(tokens) for tokens in zip(*steps, strict=True)]
 

@@ -99,7 +99,9 @@ def _write(mark: Watermark | None, count: int, tokens: int | None, *, temperatur
     return [[token for token in written[row] if token not in base.end_tokens] for row in waiting]
 
 
-def _fill(batch: Batch, rows: Sequence[Row], written: dict[Row, list[int]], ends: frozenset[int], most: int) -> None:
+def _fill(
+    batch: Batch[Row], rows: Sequence[Row], written: dict[Row, list[int]], ends: frozenset[int], most: int
+) -> None:
     active, tokens = list(rows), batch.join(rows)
     while active:
         for row, token in zip(active, tokens, strict=True):

@@ -69,27 +69,19 @@ def size_of(source: str) -> ModelSize | None:
     Raises:
         ModelError: there is no such model.
     """
-    folder = _folder(resolve_model(source))
-    files = [] if folder is None else sorted(folder.glob("*.safetensors"))
+    folder = Path(resolve_model(source))
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only a model from the hub needs it
+
+        config = try_to_load_from_cache(str(folder), "config.json")
+        if not isinstance(config, str):
+            return None
+        folder = Path(config).parent
+    files, parameters = sorted(folder.glob("*.safetensors")), 0
     try:
-        parameters = sum(_parameters(file) for file in files)
+        for file in files:
+            with safe_open(file, framework="numpy") as opened:
+                parameters += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
         return ModelSize(parameters, sum(file.stat().st_size for file in files) / 1e6) if files else None
     except (OSError, SafetensorError):
         return None
-
-
-def _folder(location: str) -> Path | None:
-    if Path(location).is_dir():
-        return Path(location)
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a model from the hub needs it
-    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
-
-    try:
-        return Path(snapshot_download(location, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-
-
-def _parameters(file: Path) -> int:
-    with safe_open(file, framework="numpy") as opened:
-        return sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118 - no mapping

@@ -81,7 +81,8 @@ def sample_replies(
 def _write(model: CausalModel, base: Base, rows: Sequence[Row], *, most_rows: int) -> dict[Row, list[int]]:
     """Every row's tokens, up to and including its end token or as many as it may have."""
     inner = model.get_base_model() if isinstance(model, PeftModelForCausalLM) else model
-    batch, ends = Batch(cast(PreTrainedModel, inner), family=base.family), base.end_tokens
+    batch: Batch[Row] = Batch(cast(PreTrainedModel, inner), family=base.family)
+    ends = base.end_tokens
     waiting = deque(sorted(rows, key=lambda row: len(row.prompt)))
     written: dict[Row, list[int]] = {row: [] for row in rows}
     while waiting or batch.rows:

@@ -9,6 +9,7 @@ import inspect
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,10 @@ class Row:
             self.context.append(token)
 
 
-class Batch:
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+class Batch(Generic[AnyRow]):
     """Rows that share a forward pass, always with the same adapter active.
 
     `rows` is in the order of the cache's rows, which changes when rows leave.
@@ -92,10 +96,10 @@ class Batch:
         self._takes_positions = "position_ids" in parameters
         self._is_llama = has_llama_forward(model)
         self._llama_forward: LlamaForward | None = None  # with the first step, when the adapter is active
-        self.rows: list[Row] = []
+        self.rows: list[AnyRow] = []
 
     @torch.inference_mode()
-    def join(self, newcomers: Sequence[Row]) -> list[int]:
+    def join(self, newcomers: Sequence[AnyRow]) -> list[int]:
         """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each.
 
         Rows of the same prompt share one reading of it. Of a model that writes from noise, each gets its own first.
@@ -130,7 +134,7 @@ class Batch:
         return draw(logits, self.rows, self._watermark)
 
     @torch.inference_mode()
-    def drop(self, leaving: Sequence[Row]) -> None:
+    def drop(self, leaving: Sequence[AnyRow]) -> None:
         """Remove rows; what they held in the cache is free for others."""
         for row in leaving:
             place = self.rows.index(row)

@@ -128,7 +128,7 @@ class LoadedAdapters:
 
     def _writes(self, prompt: Sequence[int]) -> bool:
         """Whether the active adapter writes a few tokens of an answer without failing."""
-        batch = Batch(self._model, family=self._family)
+        batch: Batch[Row] = Batch(self._model, family=self._family)
         row = Row(prompt, Sampling(temperature=0.0))
         try:
             batch.join([row])

@@ -1,13 +1,12 @@
 """One request on its way through the scheduler: the job, its texts as they grow, and what a round brings.
 
-A text can leave its batch at any moment and go on in another: the new row reads the prompt and all that is written, and
+A text can leave its batch at any moment and go on in another, where it reads the prompt and all that is written, and
 draws the random numbers that would have come next. (vLLM calls this preemption by recomputation: Kwon et al., SOSP
 2023, section 4.5.)
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from random import getrandbits
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -75,40 +74,33 @@ class Progress:
         return self.finish_reason is not None or self.error is not None
 
 
-class SequenceState:
-    """A text of a job and how far it is written, whether its row is in a batch or it waits for one.
+class SequenceState(Row):
+    """A text of a job and how far it is written, whether it is in a batch or waits for one.
 
     `number` counts the texts of one job. The first is 0; the others are dropped where somebody has to wait for them.
     """
 
     def __init__(self, job: Job, tokenizer: Tokenizer, *, number: int) -> None:
+        super().__init__(job.prompt, replace(job.sampling, seed=seed_of(job.sampling.seed, number)))
         self.job = job
         self.number = number
         self.is_over = False
         self.finished: Progress | None = None
         """The whole text, as if it were the job's only one."""
         self._error: EngineError | None = None
-        self._sampling = replace(job.sampling, seed=seed_of(job.sampling.seed, number))
         self._detokenizer = Detokenizer(tokenizer, job.sampling.stop)
         self._tokens: list[int] = []
         self._pieces: list[str] = []
-        self._noise_seed = getrandbits(31)
 
     @property
     def length(self) -> int:
         """How many tokens of it are written."""
         return len(self._tokens)
 
-    @property
-    def unread(self) -> int:
-        """How many tokens a new row has to read."""
-        return len(self.job.prompt) + len(self._tokens)
-
-    def new_row(self) -> Row:
-        """A row that goes on where the text stands."""
-        row = Row([*self.job.prompt, *self._tokens], self._sampling, noise_seed=self._noise_seed)
-        row.go_on_after(self._tokens)
-        return row
+    def restart(self) -> None:
+        """Be a row that goes on where the text stands, once it has read all that is written."""
+        super().__init__([*self.job.prompt, *self._tokens], self.sampling, noise_seed=self.noise_seed)
+        self.go_on_after(self._tokens)
 
     def append(self, token: int, end_tokens: frozenset[int]) -> Progress:
         """Add the newest token; returns what that means for the job."""
@@ -116,12 +108,12 @@ class SequenceState:
             name = "The base model" if self.job.adapter is None else "This version"
             return self.fail(ModelError(f"{name} computes values that are not numbers; roll it back."))
         self._tokens.append(token)
-        is_end = token in end_tokens and not self._sampling.ignore_eos
+        is_end = token in end_tokens and not self.sampling.ignore_eos
         text = "" if is_end else self._detokenizer.push(token)
         reason: FinishReason | None = None
         if is_end or self._detokenizer.is_stopped:
             reason = "stop"
-        elif len(self._tokens) >= self._sampling.max_tokens:
+        elif len(self._tokens) >= self.sampling.max_tokens:
             reason = "length"
         if reason is not None:
             text += self._detokenizer.finish()

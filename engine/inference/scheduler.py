@@ -24,7 +24,7 @@ import torch
 from tokenizers import Tokenizer
 
 from engine.errors import EngineError, EngineUnavailable
-from engine.inference.batch import Batch, Row
+from engine.inference.batch import Batch
 from engine.inference.best_of import FeatureReader, LatencyModel
 from engine.inference.kv_cache import KvBudget
 from engine.inference.lora import LoadedAdapters
@@ -80,8 +80,8 @@ class Scheduler:
         self._max_batch = max_batch
         self._kv = KvBudget(kv_tokens)
         self._waiting: FairQueue[SequenceState] = FairQueue()
-        self._batches: dict[str | None, Batch] = {}
-        self._running: dict[Row, SequenceState] = {}
+        self._batches: dict[str | None, Batch[SequenceState]] = {}
+        self._running: list[SequenceState] = []
         self._latency = LatencyModel()
         self._rounds = 0
         self.row_limit = max_batch
@@ -119,14 +119,13 @@ class Scheduler:
         """Move waiting jobs into batches, as the queue says and as there is room, and write their first token."""
         gone = self._waiting.remove(lambda sequence: sequence.job.is_cancelled)
         progress = _cancelled(gone)
-        newcomers: dict[str | None, list[Row]] = {}
+        newcomers: dict[str | None, list[SequenceState]] = {}
         for sequence in self._next(progress):
-            row = sequence.new_row()
-            self._running[row] = sequence
-            newcomers.setdefault(sequence.job.adapter, []).append(row)
-        for adapter, rows in newcomers.items():
+            self._running.append(sequence)
+            newcomers.setdefault(sequence.job.adapter, []).append(sequence)
+        for adapter, sequences in newcomers.items():
             self._batches.setdefault(adapter, self._new_batch())
-            progress += self._advance(adapter, rows)
+            progress += self._advance(adapter, sequences)
         return progress
 
     def _next(self, progress: list[Progress]) -> list[SequenceState]:
@@ -137,16 +136,15 @@ class Scheduler:
         chosen: list[SequenceState] = []
         widest = 0
         while sequence := self._waiting.peek():
-            widest = max(widest, sequence.unread)
+            widest = max(widest, len(sequence.prompt))
             if chosen and widest * (len(chosen) + 1) > _PREFILL_TOKENS:
                 break
             if not self._has_room(sequence.job, chosen):
-                candidate = next((row for row in reversed(self._running) if self._running[row].number), None)
+                candidate = next((running for running in reversed(self._running) if running.number), None)
                 if candidate is None:
                     break
-                dropped = self._running[candidate]
-                self._leave(dropped.job.adapter, [candidate])
-                progress.append(self._observed(dropped.drop()))
+                self._leave(candidate.job.adapter, [candidate])
+                progress.append(self._observed(candidate.drop()))
                 continue
             self._kv.reserve(sequence.job.adapter, sequence.job.max_length)
             chosen.append(self._waiting.pop())
@@ -159,7 +157,7 @@ class Scheduler:
     def _with_candidates(self, chosen: list[SequenceState]) -> list[SequenceState]:
         """The chosen and, while nobody waits, candidates for those whose jobs want some: one for each in turn."""
         wanting = [sequence.job for sequence in chosen if not sequence.length]
-        rows = Counter(sequence.job.adapter for sequence in [*self._running.values(), *chosen])
+        rows = Counter(sequence.job.adapter for sequence in [*self._running, *chosen])
         while wanting:
             job = wanting.pop(0)
             texts = len(job.sequences) + 1
@@ -176,19 +174,19 @@ class Scheduler:
         """Free the rows of cancelled jobs, then write one token of every other row."""
         batch = self._batches[adapter]
         # Looked at once a job, for somebody may set it between two of its rows.
-        jobs = {job for job in {self._running[row].job for row in batch.rows} if job.is_cancelled}
-        gone = [row for row in batch.rows if self._running[row].job in jobs]
-        progress = _cancelled([self._running[row] for row in gone])
+        jobs = {job for job in {sequence.job for sequence in batch.rows} if job.is_cancelled}
+        gone = [sequence for sequence in batch.rows if sequence.job in jobs]
+        progress = _cancelled(gone)
         self._leave(adapter, gone)
         return progress + self._advance(adapter) if batch.rows else progress
 
-    def _advance(self, adapter: str | None, newcomers: Sequence[Row] = ()) -> list[Progress]:
+    def _advance(self, adapter: str | None, newcomers: Sequence[SequenceState] = ()) -> list[Progress]:
         """Compute the next token of the newcomers, or else of every row, and let the finished leave."""
         batch = self._batches[adapter]
         rows = list(newcomers or batch.rows)
         tokens, ran_out = None, False
         # Candidates read with the first text of their job.
-        unread = [self._running[row].unread for row in newcomers if not self._running[row].number]
+        unread = [len(sequence.prompt) for sequence in newcomers if not sequence.number]
         self._use_threads(sum(unread) if newcomers else len(rows))
         try:
             self.adapters.activate(adapter)
@@ -201,12 +199,11 @@ class Scheduler:
             logger.exception("A batch of %d rows failed.", len(rows))
         if tokens is None:
             return self._repair(adapter, list(dict.fromkeys([*batch.rows, *rows])), ran_out=ran_out)
-        sequences = [self._running[row] for row in rows]
         progress = [
             self._observed(sequence.append(token, self._end_tokens))
-            for sequence, token in zip(sequences, tokens, strict=True)
+            for sequence, token in zip(rows, tokens, strict=True)
         ]
-        self._leave(adapter, [row for row, sequence in zip(rows, sequences, strict=True) if sequence.is_over])
+        self._leave(adapter, [sequence for sequence in rows if sequence.is_over])
         return progress
 
     def _observed(self, progress: Progress) -> Progress:
@@ -225,31 +222,31 @@ class Scheduler:
             wanted = 1 + tokens * self._multiplications // _MULTIPLICATIONS_PER_THREAD
             torch.set_num_threads(min(wanted, self._threads))
 
-    def _leave(self, adapter: str | None, rows: Sequence[Row]) -> None:
-        self._batches[adapter].drop(rows)
-        for row in rows:
-            self._release(row)
+    def _leave(self, adapter: str | None, sequences: Sequence[SequenceState]) -> None:
+        self._batches[adapter].drop(sequences)
+        self._release(sequences)
 
-    def _release(self, row: Row) -> SequenceState:
-        sequence = self._running.pop(row)
-        self._kv.release(sequence.job.adapter, sequence.job.max_length)
-        return sequence
+    def _release(self, sequences: Sequence[SequenceState]) -> None:
+        for sequence in sequences:
+            self._running.remove(sequence)
+            self._kv.release(sequence.job.adapter, sequence.job.max_length)
 
-    def _new_batch(self) -> Batch:
+    def _new_batch(self) -> Batch[SequenceState]:
         return Batch(self._model, self._watermark, family=self._family)
 
-    def _repair(self, adapter: str | None, rows: Sequence[Row], *, ran_out: bool) -> list[Progress]:
+    def _repair(self, adapter: str | None, lost: Sequence[SequenceState], *, ran_out: bool) -> list[Progress]:
         """Start a batch anew whose forward pass failed; the other versions go on.
 
         For want of memory its texts go back to the queue. They end if that was not it, or if there was but one row.
         """
         in_hand = len(self._running)
         self._batches[adapter] = self._new_batch()
-        lost = [self._release(row) for row in rows]
+        self._release(lost)
         if ran_out and in_hand > 1:
             self.row_limit, self._rounds = in_hand // 2, 0
             for sequence in lost:
                 if not sequence.number:
+                    sequence.restart()
                     self._waiting.put_back(sequence)
             return [self._observed(sequence.drop()) for sequence in lost if sequence.number]
         error = EngineUnavailable("The model could not compute this answer; ask again, or ask for less.")
