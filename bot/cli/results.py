@@ -29,7 +29,7 @@ app = typer.Typer()
 
 @app.command()
 def export(
-    what: Annotated[What, typer.Argument(help="ratings, generations or runs.")],
+    what: Annotated[What, typer.Argument(help="ratings, generations, runs or duels.")],
     format: Annotated[  # noqa: A002 - the option's name
         Format, typer.Option(help="jsonl: one JSON object a line; kto: ratings as TRL's KTO learns from them.")
     ] = Format.JSONL,

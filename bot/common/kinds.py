@@ -16,7 +16,7 @@ MENU = (
 """Everybody's, in the order of the menu."""
 PRIVATE_ONLY = frozenset({"mydata"})
 ADMIN_MENU = ("retrain", "models", "promote", "approve", "rollback", "health", "backup", "audit", "ban", "unban")
-TAKEN = frozenset({"start", *MENU, *ADMIN_MENU})
+TAKEN = frozenset({"start", "developer_info", *MENU, *ADMIN_MENU})
 """No kind can have one of these."""
 
 MAX_TOPIC_CHARACTERS = 2000

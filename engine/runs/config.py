@@ -32,7 +32,7 @@ class GateBounds:
     max_begging: float = 0.02
     max_flattery: float = 0.05
     max_phrase: float = 0.1
-    """Share of replies that may share a phrase which a third as many of the champion's have, at most."""
+    """Share of replies that may share a phrase which a third as many of the base's have, at most."""
     max_golden_loss: float = 0.1
     max_shouting: float = 0.1
     max_overlap_rise: float = 0.1
