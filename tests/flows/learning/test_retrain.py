@@ -50,6 +50,7 @@ async def test_thirty_ratings_from_six_people_give_a_verdict_and_the_named_versi
     people = await people_with_consent(scene, 6)
     admin, chat = scene.person("Root", person_id=ADMIN_ID)
     await rated_prompts(scene, people, 30)
+    await lone_bot.settled()
     assert len(await lone_bot.export("generations")) == 30
     assert len(await lone_bot.export("ratings")) == 30
     verdict = await retrain(scene, admin, chat)
