@@ -74,7 +74,8 @@ class _ServerError(EngineUnavailable):
 class EngineClient:
     """One server. `http` is the caller's, who closes it; headers such as an API key are set there.
 
-    `base_url` is the server's root, with or without `/v1`.
+    `base_url` is the server's root, with or without `/v1`. All calls raise EngineUnavailable where the server cannot be
+    reached, or answers what cannot be read.
     """
 
     def __init__(self, base_url: str, *, http: httpx.AsyncClient) -> None:
@@ -149,11 +150,7 @@ class EngineClient:
         return response.is_success
 
     async def models(self) -> tuple[str, ...]:
-        """What requests may name, the base first.
-
-        Raises:
-            EngineUnavailable: the server cannot be reached or is not of this kind.
-        """
+        """What requests may name, the base first."""
         once = {"Connection": "close"}  # a server that fails to list them hangs up without a word
         answer = await self._send("GET", "/v1/models", None, HEALTH_SECONDS, once)
         entries = _read(
@@ -171,7 +168,7 @@ class EngineClient:
         the first of the list is the base.
 
         Raises:
-            EngineUnavailable: the server cannot be reached, or has nothing of that name.
+            EngineUnavailable: the server has nothing of that name.
         """
         try:
             names = await self.models()
@@ -201,7 +198,6 @@ class EngineClient:
         Raises:
             NoAdapters: the server was not started so that it could load it.
             ModelError: the server refuses the adapter; what served before serves on.
-            EngineUnavailable: the server cannot be reached.
         """
         body = {"lora_name": name, "lora_path": str(folder)}
         try:
@@ -219,7 +215,6 @@ class EngineClient:
 
         Raises:
             ModelError: the server does not unload adapters.
-            EngineUnavailable: the server cannot be reached.
         """
         try:
             await self._send("POST", "/v1/unload_lora_adapter", {"lora_name": name}, LOAD_SECONDS)
@@ -228,18 +223,14 @@ class EngineClient:
                 raise _refused_adapter(error) from error
 
     async def moderate(self, text: str) -> frozenset[str]:
-        """The categories of what the server's guard model finds in a text.
-
-        Raises:
-            EngineError: the server has no guard, cannot be reached, or the guard's answer cannot be read.
-        """
+        """The categories of what the server's guard model finds in a text; EngineError if it has none, or it fails."""
         return _read(await self._send("POST", "/v1/moderations", {"input": text}, ANSWER_SECONDS), read_moderation)
 
     async def look_for_watermark(self, text: str) -> float | None:
         """How often a text without the server's watermark shows as much of it; None for a text that is too short.
 
         Raises:
-            EngineError: the server marks nothing, or cannot be reached.
+            RequestError: the server marks nothing.
         """
         answer = await self._send("POST", "/v1/watermark", {"input": text}, ANSWER_SECONDS)
         return _read(answer, lambda found: None if found["p_value"] is None else float(found["p_value"]))
@@ -255,7 +246,6 @@ class EngineClient:
         Raises:
             NoTaste: the server is of another make and learns none.
             RequestError: nothing can be learned from these ratings; the sentence says why.
-            EngineUnavailable: the server cannot be reached, or has not answered in time.
         """
         try:
             answer = await self._send("POST", "/v1/taste", taste_object(name, texts, people), FIT_SECONDS)

@@ -181,24 +181,6 @@ def parse_timeout(header: str | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens read and written, of all texts of the request, as OpenAI counts them."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    best_of: int = 1
-    """How many texts the answer was selected from."""
-
-    def json(self) -> dict[str, int]:
-        """OpenAI's usage object."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Completion:
     """The envelope of one answer: the same id, time and model in all of its chunks."""
 
@@ -206,11 +188,11 @@ class Completion:
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def whole(self, text: str, finish_reason: FinishReason, usage: Usage) -> dict[str, Any]:
-        """The answer in one piece."""
+    def whole(self, text: str, finish_reason: FinishReason, **usage: int) -> dict[str, Any]:
+        """The answer in one piece; `usage` is as for `usage_chunk`."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
-        return self._object("chat.completion", [choice], usage=usage.json(), best_of=usage.best_of)
+        return self._object("chat.completion", [choice]) | _usage(**usage)
 
     def chunk(self, finish_reason: FinishReason | None = None, best_of: int | None = None, **delta: str) -> bytes:
         """An event with more of the message; the last says why the text ends, and how many it was selected from."""
@@ -218,12 +200,18 @@ class Completion:
         more = {} if best_of is None else {"best_of": best_of}
         return sse(self._object("chat.completion.chunk", [choice], **more))
 
-    def usage_chunk(self, usage: Usage) -> bytes:
-        """The event with the usage and no choices."""
-        return sse(self._object("chat.completion.chunk", [], usage=usage.json(), best_of=usage.best_of))
+    def usage_chunk(self, **usage: int) -> bytes:
+        """The event with no choices: `prompt_tokens` and `completion_tokens`, of all texts of the request, and `best_of`,
+        how many of them the answer was selected from."""
+        return sse(self._object("chat.completion.chunk", []) | _usage(**usage))
 
     def _object(self, kind: str, choices: Sequence[dict[str, Any]], **more: object) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices} | more
+
+
+def _usage(prompt_tokens: int, completion_tokens: int, best_of: int = 1) -> dict[str, Any]:
+    tokens = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    return {"usage": tokens | {"total_tokens": prompt_tokens + completion_tokens}, "best_of": best_of}
 
 
 SSE_DONE: Final = b"data: [DONE]\n\n"

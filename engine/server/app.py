@@ -185,7 +185,7 @@ class _Answer(StreamingResponse):
             self._end()
         reason = self._stream.finish_reason
         assert reason is not None, "deltas end with a finish reason or raise"
-        return JSONResponse(self._completion.whole(text, reason, self._usage()))
+        return JSONResponse(self._completion.whole(text, reason, **self._usage()))
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         """The answer as server-sent events; an error after the first event is an event too, and the last."""
@@ -204,7 +204,7 @@ class _Answer(StreamingResponse):
         assert stream.finish_reason is not None, "deltas end with a finish reason or raise"
         yield self._completion.chunk(stream.finish_reason, stream.best_of)
         if self._asked.stream_options is not None and self._asked.stream_options.include_usage:
-            yield self._completion.usage_chunk(self._usage())
+            yield self._completion.usage_chunk(**self._usage())
         yield protocol.SSE_DONE
 
     def _queue_update_seconds(self) -> float:
@@ -220,8 +220,8 @@ class _Answer(StreamingResponse):
             pass
         self._stream.cancel()
 
-    def _usage(self) -> protocol.Usage:
-        return protocol.Usage(self._stream.prompt_tokens, self._stream.completion_tokens, self._stream.best_of)
+    def _usage(self) -> dict[str, int]:
+        return {name: getattr(self._stream, name) for name in ("prompt_tokens", "completion_tokens", "best_of")}
 
 
 class _Metrics:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from bot.common.http_server import listen, serving
-from engine.api.protocol import SSE_DONE, SSE_WORKING, Completion, Usage, sse_queued
+from engine.api.protocol import SSE_DONE, SSE_WORKING, Completion, sse_queued
 
 BASE = "starter"
 _PATIENCE_SECONDS = 0.5
@@ -110,7 +110,7 @@ class FakeEngine:
         if body.get("stream"):
             return StreamingResponse(self._events(body, text), media_type="text/event-stream")
         await self._go.wait()
-        return JSONResponse(Completion(body["model"]).whole(text, "stop", _usage(text)))
+        return JSONResponse(Completion(body["model"]).whole(text, "stop", **_usage(text)))
 
     async def _events(self, body: dict[str, Any], text: str) -> AsyncIterator[bytes]:
         completion = Completion(body["model"])
@@ -121,11 +121,11 @@ class FakeEngine:
                 await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)
             except TimeoutError:
                 continue
-        end = [completion.chunk("stop", best_of=1), completion.usage_chunk(_usage(text)), SSE_DONE]
+        end = [completion.chunk("stop", best_of=1), completion.usage_chunk(**_usage(text)), SSE_DONE]
         yield b"".join(
             [completion.chunk(content=text), *end]
         )  # at once, so that no bot shows half of it before the end
 
 
-def _usage(text: str) -> Usage:
-    return Usage(prompt_tokens=10, completion_tokens=len(text.split()))
+def _usage(text: str) -> dict[str, int]:
+    return {"prompt_tokens": 10, "completion_tokens": len(text.split())}
