@@ -201,8 +201,8 @@ class Completion:
         return sse(self._object("chat.completion.chunk", [choice], **more))
 
     def usage_chunk(self, **usage: int) -> bytes:
-        """The event with no choices: `prompt_tokens` and `completion_tokens` of all texts of the request, and `best_of`,
-        how many of them the answer was selected from."""
+        """The event with no choices: `prompt_tokens` and `completion_tokens` of all texts of the request, and how many
+        of them, `best_of`, the answer was selected from."""
         return sse(self._object("chat.completion.chunk", []) | _usage(**usage))
 
     def _object(self, kind: str, choices: Sequence[dict[str, Any]], **more: object) -> dict[str, Any]:
