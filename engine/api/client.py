@@ -106,7 +106,7 @@ class EngineClient:
             RequestError: the server refuses the request (status 404: it has no such model).
             EngineUnavailable: it cannot be reached, is silent for too long, or broke off in the middle.
         """
-        answer = _Answer(model)
+        answer = _PartialReply(model)
         body = _body(messages, sampling, model) | {"stream": True, "stream_options": {"include_usage": True}}
         if user is not None:
             body["user"] = user
@@ -131,7 +131,7 @@ class EngineClient:
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, model: str) -> Reply:
         """The whole answer at once; raises as `stream` does."""
-        answer = _Answer(model)
+        answer = _PartialReply(model)
         with _translated_errors():
             async with self._asked(_body(messages, sampling, model)) as response:
                 await response.aread()
@@ -325,7 +325,7 @@ def _body(messages: Sequence[Message], sampling: Sampling, model: str) -> dict[s
 
 
 @dataclass(slots=True)
-class _Answer:
+class _PartialReply:
     """A reply in the making, from chunks or from one whole completion."""
 
     model: str

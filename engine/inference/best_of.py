@@ -23,7 +23,7 @@ from torch import Tensor
 
 from engine.api.types import MIN_PERSONAL_RATINGS, PersonalRating, RatedText, Selection, TasteFit, group_of
 from engine.errors import EngineError, EngineUnavailable, RequestError
-from engine.inference.request import Progress
+from engine.inference.request import JobProgress
 from engine.models.loader import Base
 from engine.models.logprobs import Encoded
 from engine.preference.features import require_finite, text_features
@@ -114,7 +114,7 @@ class PreferenceModels:
         self.fits += 1
         return TasteFit(len(texts), len(model.people), auroc, time.perf_counter() - began)
 
-    async def select(self, candidates: Sequence[Progress], selection: Selection) -> Progress:
+    async def select(self, candidates: Sequence[JobProgress], selection: Selection) -> JobProgress:
         """The most novel of one job's texts that please nearly most.
 
         The first, unseen, where there is nothing to select by: the model is gone, or it or the base cannot compute.

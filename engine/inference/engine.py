@@ -20,7 +20,7 @@ from engine.api.types import ONE_TEXT, FinishReason, Message, Sampling, Selectio
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
 from engine.inference.best_of import FeatureRequest, PreferenceModels
 from engine.inference.kv_cache import default_kv_tokens
-from engine.inference.request import Job, Progress
+from engine.inference.request import Job, JobProgress
 from engine.inference.scheduler import FinishRate, Scheduler, Worker, ahead
 from engine.inference.watermark import Detection, Watermark, strongest
 from engine.models.loader import Base
@@ -255,7 +255,7 @@ class Engine:
         await asyncio.wrap_future(self._worker.call(lambda scheduler: scheduler.reader.add(request)))
         return await asyncio.wrap_future(request.future)
 
-    def _deliver(self, progress: Sequence[Progress]) -> None:
+    def _deliver(self, progress: Sequence[JobProgress]) -> None:
         now = asyncio.get_running_loop().time()
         pause_seconds = len(self._streams) / _PIECES_PER_SECOND
         for step in progress:
@@ -271,7 +271,7 @@ class Engine:
         if not self._streams:
             self._is_idle.set()
 
-    async def _select(self, candidates: Sequence[Progress], selection: Selection) -> None:
+    async def _select(self, candidates: Sequence[JobProgress], selection: Selection) -> None:
         """End an answer of several texts with the one that pleases most; whatever happens, it ends."""
         selected = candidates[0]
         try:
@@ -283,14 +283,14 @@ class Engine:
         """End an answer whose time is over; its row is free before the next step."""
         job.is_cancelled = True
         error = DeadlineExceeded(f"The answer was not complete within {seconds:g} s; allow more time or ask for less.")
-        self._deliver([Progress(job, error=error)])
+        self._deliver([JobProgress(job, error=error)])
 
     def _fail_all(self) -> None:
         """The thread has ended. Called on the loop, so no request can slip in between the end and this."""
         self.ended.set()
         self._worker.fail_calls()
         error = EngineUnavailable("The engine stopped before the answer was complete; ask again.")
-        self._deliver([Progress(job, error=error) for job in self._streams])
+        self._deliver([JobProgress(job, error=error) for job in self._streams])
 
 
 async def within(seconds: float, event: asyncio.Event) -> bool:
@@ -361,7 +361,7 @@ class TextStream:
         """Free the row within a step; a finished answer stays as it is."""
         self.job.is_cancelled = True
 
-    def take(self, progress: Progress, *, now: float, pause_seconds: float) -> None:
+    def take(self, progress: JobProgress, *, now: float, pause_seconds: float) -> None:
         """Note what a round brought; wake the reader once `pause_seconds` have passed since the last piece."""
         self.started.set()
         self._progress_at = now

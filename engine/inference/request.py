@@ -55,7 +55,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class JobProgress:
     """What one round brought to one job. The last has a finish reason or an error."""
 
     job: Job
@@ -63,7 +63,7 @@ class Progress:
     tokens: int = 0
     finish_reason: FinishReason | None = None
     error: EngineError | None = None
-    candidates: tuple["Progress", ...] = ()
+    candidates: tuple["JobProgress", ...] = ()
     """The texts that were written, when it was several: the last is to be the one that is selected from them."""
     compared: int = 1
     """How many texts `text` was selected from."""
@@ -85,7 +85,7 @@ class SequenceState(Row):
         self.job = job
         self.number = number
         self.is_over = False
-        self.finished: Progress | None = None
+        self.finished: JobProgress | None = None
         """The whole text, as if it were the job's only one."""
         self._error: EngineError | None = None
         self._detokenizer = Detokenizer(tokenizer, job.sampling.stop)
@@ -102,7 +102,7 @@ class SequenceState(Row):
         super().__init__([*self.job.prompt, *self._tokens], self.sampling, noise_seed=self.noise_seed)
         self.go_on_after(self._tokens)
 
-    def append(self, token: int, end_tokens: frozenset[int]) -> Progress:
+    def append(self, token: int, end_tokens: frozenset[int]) -> JobProgress:
         """Add the newest token; returns what that means for the job."""
         if token == NOT_FINITE:
             name = "The base model" if self.job.adapter is None else "This version"
@@ -121,29 +121,29 @@ class SequenceState(Row):
         self._pieces.append(text)
         if reason is not None:
             self.is_over = True
-            self.finished = Progress(self.job, "".join(self._pieces), finish_reason=reason)
+            self.finished = JobProgress(self.job, "".join(self._pieces), finish_reason=reason)
         if len(self.job.sequences) == 1:
-            return Progress(self.job, text, 1, reason)
+            return JobProgress(self.job, text, 1, reason)
         return self._progress_of_all(tokens=1)
 
-    def fail(self, error: EngineError) -> Progress:
+    def fail(self, error: EngineError) -> JobProgress:
         """End the text with an error, which is the job's if no other text of it is finished."""
         self.is_over, self._error = True, error
         return self._progress_of_all()
 
-    def drop(self) -> Progress:
+    def drop(self) -> JobProgress:
         """End a candidate that is not finished, as if it had never been begun."""
         self.is_over = True
         return self._progress_of_all()
 
-    def _progress_of_all(self, *, tokens: int = 0) -> Progress:
+    def _progress_of_all(self, *, tokens: int = 0) -> JobProgress:
         """Of several texts nothing is shown before all are over."""
         sequences = self.job.sequences
         if not all(sequence.is_over for sequence in sequences):
-            return Progress(self.job, tokens=tokens)
+            return JobProgress(self.job, tokens=tokens)
         finished = tuple(sequence.finished for sequence in sequences if sequence.finished is not None)
         error = None if finished else next(sequence._error for sequence in sequences if sequence._error is not None)
-        return Progress(self.job, tokens=tokens, candidates=finished, error=error)
+        return JobProgress(self.job, tokens=tokens, candidates=finished, error=error)
 
 
 class Detokenizer:

@@ -28,7 +28,7 @@ from engine.inference.batch import Batch
 from engine.inference.best_of import FeatureReader, LatencyModel
 from engine.inference.kv_cache import KvBudget
 from engine.inference.lora import LoadedAdapters
-from engine.inference.request import Job, Progress, SequenceState
+from engine.inference.request import Job, JobProgress, SequenceState
 from engine.inference.watermark import Watermark
 from engine.models.layers import multiplications_per_token
 from engine.models.loader import Base
@@ -98,7 +98,7 @@ class Scheduler:
         """Let a job wait for a row; alone it must fit into `kv_tokens`."""
         self._waiting.add(job.begin(self._tokenizer), person=job.person, cost=job.max_length)
 
-    def run_round(self) -> list[Progress]:
+    def run_round(self) -> list[JobProgress]:
         """Admit whom there is room for, write one token of every other row; return what changed, in order."""
         running = list(self._batches)
         progress = self._admit()
@@ -115,7 +115,7 @@ class Scheduler:
         self.kv_reserved = self._kv.reserved
         return progress
 
-    def _admit(self) -> list[Progress]:
+    def _admit(self) -> list[JobProgress]:
         """Move waiting jobs into batches, as the queue says and as there is room, and write their first token."""
         gone = self._waiting.remove(lambda sequence: sequence.job.is_cancelled)
         progress = _cancelled(gone)
@@ -128,7 +128,7 @@ class Scheduler:
             progress += self._advance(adapter, sequences)
         return progress
 
-    def _next(self, progress: list[Progress]) -> list[SequenceState]:
+    def _next(self, progress: list[JobProgress]) -> list[SequenceState]:
         """Take those off the queue who get a row now, and reserve for them; nobody is let past whose turn it is.
 
         What it means for other jobs that their candidates have to go is added to `progress`.
@@ -170,7 +170,7 @@ class Scheduler:
             wanting.append(job)
         return chosen
 
-    def _step(self, adapter: str | None) -> list[Progress]:
+    def _step(self, adapter: str | None) -> list[JobProgress]:
         """Free the rows of cancelled jobs, then write one token of every other row."""
         batch = self._batches[adapter]
         # Looked at once a job, for somebody may set it between two of its rows.
@@ -180,7 +180,7 @@ class Scheduler:
         self._leave(adapter, gone)
         return progress + self._advance(adapter) if batch.rows else progress
 
-    def _advance(self, adapter: str | None, newcomers: Sequence[SequenceState] = ()) -> list[Progress]:
+    def _advance(self, adapter: str | None, newcomers: Sequence[SequenceState] = ()) -> list[JobProgress]:
         """Compute the next token of the newcomers, or else of every row, and let the finished leave."""
         batch = self._batches[adapter]
         rows = list(newcomers or batch.rows)
@@ -206,7 +206,7 @@ class Scheduler:
         self._leave(adapter, [sequence for sequence in rows if sequence.is_over])
         return progress
 
-    def _observed(self, progress: Progress) -> Progress:
+    def _observed(self, progress: JobProgress) -> JobProgress:
         if progress.finish_reason is not None or progress.candidates:
             self._latency.observe_answer([each.length for each in progress.job.sequences if each.finished])
         return progress
@@ -234,7 +234,7 @@ class Scheduler:
     def _new_batch(self) -> Batch[SequenceState]:
         return Batch(self._model, self._watermark, family=self._family)
 
-    def _repair(self, adapter: str | None, lost: Sequence[SequenceState], *, ran_out: bool) -> list[Progress]:
+    def _repair(self, adapter: str | None, lost: Sequence[SequenceState], *, ran_out: bool) -> list[JobProgress]:
         """Start a batch anew whose forward pass failed; the other versions go on.
 
         For want of memory its texts go back to the queue. They end if that was not it, or if there was but one row.
@@ -253,9 +253,9 @@ class Scheduler:
         return [self._observed(sequence.fail(error)) for sequence in lost]
 
 
-def _cancelled(sequences: Sequence[SequenceState]) -> list[Progress]:
+def _cancelled(sequences: Sequence[SequenceState]) -> list[JobProgress]:
     """The end of the jobs of these texts."""
-    return [Progress(job, finish_reason="cancelled") for job in dict.fromkeys(each.job for each in sequences)]
+    return [JobProgress(job, finish_reason="cancelled") for job in dict.fromkeys(each.job for each in sequences)]
 
 
 class Worker(threading.Thread):
@@ -266,7 +266,7 @@ class Worker(threading.Thread):
     """
 
     def __init__(
-        self, scheduler: Scheduler, *, report: Callable[[Sequence[Progress]], None], ended: Callable[[], None]
+        self, scheduler: Scheduler, *, report: Callable[[Sequence[JobProgress]], None], ended: Callable[[], None]
     ) -> None:
         super().__init__(name="engine-worker", daemon=True)
         self._scheduler = scheduler
@@ -349,7 +349,7 @@ class Worker(threading.Thread):
 
 
 @dataclass(slots=True)
-class _Person(Generic[T]):
+class _Lane(Generic[T]):
     """Somebody in the ring: what they wait for, each with its cost, and how far they are ahead or in debt."""
 
     waiting: deque[tuple[T, int]] = field(default_factory=deque)
@@ -371,14 +371,14 @@ class FairQueue(Generic[T]):
 
     def __init__(self) -> None:
         self._returned: deque[T] = deque()
-        self._ring: OrderedDict[Hashable, _Person[T]] = OrderedDict()
+        self._ring: OrderedDict[Hashable, _Lane[T]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._returned) + sum(len(person.waiting) for person in self._ring.values())
 
     def add(self, item: T, *, person: Hashable, cost: int) -> None:
         """Let an item wait behind those of the same person; `cost` is in tokens."""
-        self._ring.setdefault(person, _Person()).waiting.append((item, cost))
+        self._ring.setdefault(person, _Lane()).waiting.append((item, cost))
 
     def put_back(self, item: T) -> None:
         """Let an item that has had its turn, and was charged for it, go before all others again."""

@@ -30,7 +30,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PaddedBatch:
     """Sequences padded on the right, where causal attention never looks, so that no position ids are needed."""
 
     input_ids: Tensor  # (B, T)
@@ -50,7 +50,7 @@ def encode(base: Base, messages: Sequence[Message], text: str) -> Encoded:
     return Encoded(tuple(base.template.encode(messages)), (*completion, base.tokenizer.eos_token_id))
 
 
-def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device) -> Batch:
+def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device) -> PaddedBatch:
     """Pad the rows to one length, in the order given."""
     length = max(len(row) for row in rows)
     ids = torch.full((len(rows), length), pad_id)
@@ -60,7 +60,7 @@ def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device) -> Ba
         ids[i, : len(row)] = torch.tensor((*row.prompt, *row.completion))
         attention[i, : len(row)] = 1
         completion[i, len(row.prompt) : len(row)] = True
-    return Batch(ids.to(device), attention.to(device), completion.to(device))
+    return PaddedBatch(ids.to(device), attention.to(device), completion.to(device))
 
 
 def micro_batches(rows: Sequence[Encoded], *, size: int, max_tokens: int) -> Iterator[list[int]]:
@@ -77,13 +77,13 @@ def micro_batches(rows: Sequence[Encoded], *, size: int, max_tokens: int) -> Ite
 
 def shared_batches(
     base: Base, rows: Sequence[Encoded], *, max_tokens: int, size: int = 64
-) -> Iterator[tuple[list[int], Batch]]:
+) -> Iterator[tuple[list[int], PaddedBatch]]:
     """This process's share of the rows in batches, each with its rows' numbers."""
     for group in distributed.share(list(micro_batches(rows, size=size, max_tokens=max_tokens))):
         yield group, collate([rows[i] for i in group], pad_id=base.pad_id, device=base.model.device)
 
 
-def completion_logits(model: CausalModel, batch: Batch) -> tuple[Tensor, Tensor]:
+def completion_logits(model: CausalModel, batch: PaddedBatch) -> tuple[Tensor, Tensor]:
     """The logits that predict each completion token, (N, V) in float32, and which row each belongs to, (N,).
 
     N counts all completion tokens of the batch, row by row. Only positions from the shortest prompt on pass through the
@@ -100,7 +100,7 @@ def completion_logits(model: CausalModel, batch: Batch) -> tuple[Tensor, Tensor]
     return predicting[mask].float(), mask.nonzero()[:, 0]
 
 
-def log_probs(model: CausalModel, batch: Batch) -> Tensor:
+def log_probs(model: CausalModel, batch: PaddedBatch) -> Tensor:
     """log p(completion | prompt) of each row, (B,)."""
     logits, rows = completion_logits(model, batch)
     token_log_probs = -F.cross_entropy(logits, batch.targets, reduction="none")  # (N,)

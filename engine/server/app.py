@@ -86,7 +86,7 @@ class _Api:
         except EngineBusy:
             self._metrics.rejected.inc()
             raise
-        answer = _Answer(self._engine, stream, asked, self._metrics)
+        answer = _ChatResponse(self._engine, stream, asked, self._metrics)
         return answer if asked.stream else await answer.whole(request)
 
     async def models(self, _: Request) -> Response:
@@ -157,7 +157,7 @@ async def _body(request: Request, *, limit: int = MAX_BODY_BYTES) -> bytes:
     return bytes(body)
 
 
-class _Answer(StreamingResponse):
+class _ChatResponse(StreamingResponse):
     """One answer on its way to its client, who may leave at any time: streamed, or by `whole` in one piece."""
 
     def __init__(self, engine: Engine, stream: TextStream, asked: protocol.ChatRequest, metrics: "_Metrics") -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.data.dataset import Example, examples_of
 from engine.data.trl_format import kto_record
 from engine.models.loader import Base, load_base
-from engine.models.logprobs import Batch, CausalModel, Encoded, collate, encode, log_probs
+from engine.models.logprobs import CausalModel, Encoded, PaddedBatch, collate, encode, log_probs
 from engine.runs.config import RunConfig
 from engine.training.kto import kl_baseline, kto_loss
 from engine.training.stage import add_adapter
@@ -25,7 +25,7 @@ def examples() -> tuple[Example, ...]:
     return examples_of(audience(24))[0][:12]
 
 
-def fit_to(model: CausalModel, batch: Batch) -> None:
+def fit_to(model: CausalModel, batch: PaddedBatch) -> None:
     """Move the adapter towards some texts, so that log-ratios and z0 are not 0."""
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(12):
