@@ -1,7 +1,4 @@
-"""Ten thousand updates that wait at the stand-in when the bot starts: how soon they are all accepted, and handled.
-
-Knows what people do, the queue of updates and the inbox; nothing of how the bot takes them in.
-"""
+"""Ten thousand updates that wait at the stand-in when the bot starts: how soon they are all accepted, and handled."""
 
 import asyncio
 import time

@@ -1,7 +1,7 @@
 """A crowd that prompts and rates without a pause, and the reckoning of what became of it.
 
 People act in the stand-in for Telegram as people do; the reckoning compares what they see, and what the bot exports,
-with what they did. Knows the world and the bot's export, nothing of how the bot works. Used by the soak runs and by
+with what they did. Used by the soak runs and by
 the tests under faults.
 """
 

@@ -1,7 +1,7 @@
 """Listed words as people disguise them, and sentences around them, written apart from the filter's rules.
 
 Each disguise is a function of a word; the words are drawn from the shipped list by hand, so that a rule that fits one
-word only does not pass. Knows nothing of how the filter works.
+word only does not pass.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,7 @@
 """How soon people see something: the placeholder, the first words, the whole text, with ten of them asking at once; and
 how soon a text is stopped.
 
-Told from the moment of the prompt by the calls as they reach the stand-in; nothing is asked of the bot. Knows calls,
-nothing of how the bot comes to make them.
+Told from the moment of the prompt by the calls as they reach the stand-in; nothing is asked of the bot.
 """
 
 import asyncio

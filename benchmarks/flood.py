@@ -1,7 +1,7 @@
 """A day's updates in a quarter of an hour: mostly reactions, some prompts, some sent twice, some that are garbage.
 
 As many as the bot takes over HTTP, with the stand-in never ahead by more than a wave. Then the reckoning: is everything
-there, once, and has the bot stayed as large as it was? Knows what people do, and the bot from outside.
+there, once, and has the bot stayed as large as it was?
 """
 
 import asyncio

@@ -3,7 +3,7 @@
     python -m recipes.latent.build vae --recipe plain --out build/plain     (and so on)
     python -m benchmarks.generators docs/models-training.png vae=engine/starter/vae collapsed=build/plain ...
 
-Knows the file that lies in each folder; trains nothing.
+Reads the file that lies in each folder; trains nothing.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What others may do to the bot under load: Telegram asks for patience, the engine dies, the network goes.
 
-Each time: what is lost, what is answered twice, and how soon people are answered again. Knows what people see.
+Each time: what is lost, what is answered twice, and how soon people are answered again.
 """
 
 import asyncio

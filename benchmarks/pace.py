@@ -1,7 +1,6 @@
 """A steady thirty updates a second: what the bot adds to a prompt, and whether it keeps Telegram's limits.
 
-Looks at the calls as they reached the stand-in, which refuses whatever exceeds the limits. Knows the limits and the
-calls' times; nothing of how the bot keeps them.
+Looks at the calls as they reached the stand-in, which refuses whatever exceeds the limits.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What our engine is measured beside: transformers' own ways to write many texts, in this process.
 
-Knows a model and prompts. The settings are those that our engine gets: from all tokens, at temperature 1, never
+The settings are those that our engine gets: from all tokens, at temperature 1, never
 ending early.
 """
 

@@ -1,7 +1,7 @@
 """A season in one process: simulated people rate what the newest version writes, evening after evening, and it learns.
 
-The trainer is the real one, as the bot starts it; texts are sampled and chosen as the engine does, without HTTP. Knows
-tastes and the trainer; what is compared stands in `learning`.
+The trainer is the real one, as the bot starts it; texts are sampled and chosen as the engine does, without HTTP. What
+is compared stands in `learning`.
 """
 
 import asyncio

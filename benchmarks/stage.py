@@ -1,7 +1,6 @@
 """The stand-in for Telegram, an engine and the bot as one set, to be watched and harmed from outside.
 
-The engine stands beside the bot (ENGINE_URL), so that either can be ended alone. Knows processes, and the numbers
-that the bot tells of itself; knows nothing of what people do.
+The engine stands beside the bot (ENGINE_URL), so that either can be ended alone.
 """
 
 import asyncio

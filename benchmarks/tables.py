@@ -1,4 +1,4 @@
-"""Tables of measurements as Markdown. Knows rows and columns, not what they mean."""
+"""Tables of measurements as Markdown."""
 
 import math
 import platform

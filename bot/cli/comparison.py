@@ -129,7 +129,7 @@ class Liking:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class MeasuredTexts:
     """The texts of one version for the common asks, and what they are like."""
 
     texts: Texts
@@ -154,7 +154,7 @@ class ModelResult:
     """One row of the comparison."""
 
     model: str
-    shown: tuple[Evaluation, ...] = ()
+    shown: tuple[MeasuredTexts, ...] = ()
     """Before the first night and after each."""
     size: ModelSize | None = None
     alone: Speed | None = None
@@ -287,9 +287,9 @@ def _evaluate(
     }
     pairs = min(count_pairs([*map(words_of, texts)]) for texts in versions)
 
-    def evaluation(model: str, texts: Texts) -> Evaluation:
+    def evaluation(model: str, texts: Texts) -> MeasuredTexts:
         measured = quality(asks, texts, model=model, pairs=pairs, fluency=fluency[texts])
-        return Evaluation(texts, liking(plan.taste, asks, texts), measured)
+        return MeasuredTexts(texts, liking(plan.taste, asks, texts), measured)
 
     return [replace(row, shown=tuple(evaluation(row.model, texts) for texts in written)) for row, written in rows]
 

@@ -35,7 +35,7 @@ _LEAST_FREE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HealthCheck:
     """One thing that must be so."""
 
     name: str
@@ -115,29 +115,29 @@ class Health:
         metrics.active_version.labels(self.router.champion).set(1)
         return metrics.text()
 
-    async def _checks(self) -> tuple[Check, ...]:
+    async def _checks(self) -> tuple[HealthCheck, ...]:
         """Everything that an answer to a prompt needs."""
-        engine = Check("engine", await self.router.engine.is_ready(), self.router.champion)
+        engine = HealthCheck("engine", await self.router.engine.is_ready(), self.router.champion)
         return (await self._disk(), self._updates(), await self._queue(), engine)
 
-    async def _disk(self) -> Check:
+    async def _disk(self) -> HealthCheck:
         try:
             async with asyncio.timeout(_DISK_SECONDS):
                 await inbox.check_writable(self.db)
         except (StorageError, TimeoutError) as error:
-            return Check("disk", False, str(error) or "no answer")
+            return HealthCheck("disk", False, str(error) or "no answer")
         free = self._free_bytes()
-        return Check("disk", free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB")
+        return HealthCheck("disk", free > _LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB")
 
-    def _updates(self) -> Check:
+    def _updates(self) -> HealthCheck:
         if self.settings.webhook_url is not None:
-            return Check("updates", True, "webhook")
+            return HealthCheck("updates", True, "webhook")
         seconds = time.monotonic() - self.metrics.polled_at
-        return Check("updates", seconds < SILENCE_SECONDS, f"{seconds:.0f} s")
+        return HealthCheck("updates", seconds < SILENCE_SECONDS, f"{seconds:.0f} s")
 
-    async def _queue(self) -> Check:
+    async def _queue(self) -> HealthCheck:
         waiting = await generations.count_unfinished(self.db)
-        return Check("queue", waiting < self.settings.queue_limit, f"{waiting} / {self.settings.queue_limit}")
+        return HealthCheck("queue", waiting < self.settings.queue_limit, f"{waiting} / {self.settings.queue_limit}")
 
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self.db.path.parent).free
@@ -147,7 +147,7 @@ def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else "–"
 
 
-def _answer(checks: Sequence[Check]) -> Response:
+def _answer(checks: Sequence[HealthCheck]) -> Response:
     is_ok = all(check.is_ok for check in checks)
     body = {
         "status": "ok" if is_ok else "failing",

@@ -1,7 +1,7 @@
 """Judges recorded calls by a published table of the Bot API's methods and types.
 
-Knows the table's form ({"methods": {name: {"fields": […]}}, "types": {name: {"fields": […], "subtypes": […]}}}),
-not what any method means. Values of forms are text, so numbers and nested values are read from text here.
+The table's form is ({"methods": {name: {"fields": […]}}, "types": {name: {"fields": […], "subtypes": […]}}}).
+Values of forms are text, so numbers and nested values are read from text here.
 """
 
 import json

@@ -87,8 +87,8 @@ def rows(plan: measures.ComparisonPlan = PLAN) -> list[ModelResult]:
     asks = some_asks()
     texts = measures.by_grammar(asks, random.Random(2))
     quality = measures.quality(asks, texts, model="starter", pairs=pairs_in(texts), fluency=0.5)
-    shown = measures.Evaluation(texts, measures.Liking(0.4, 0.04, 0.39), quality)
-    better = measures.Evaluation(
+    shown = measures.MeasuredTexts(texts, measures.Liking(0.4, 0.04, 0.39), quality)
+    better = measures.MeasuredTexts(
         texts, measures.Liking(0.5, 0.04, 0.49), replace(quality, distinct_2=quality.distinct_2 / 2, fluency=0.7)
     )
     return [

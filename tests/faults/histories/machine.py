@@ -1,6 +1,6 @@
 """A state machine that prompts, rates, forgets, kills, restarts, swaps and floods in any order.
 
-Knows what can be done, and draws it; how it is done, and what must hold, is on the `stage`. What is drawn never depends
+Draws what can be done; how it is done, and what must hold, is on the `stage`. What is drawn never depends
 on what the bot has done so far, so one seed always means the same histories. The tests do a few;
 `python -m tests.faults.histories.machine 200 [SEED [ENGINE_URL]]` does 200.
 """

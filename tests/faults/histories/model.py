@@ -1,4 +1,4 @@
-"""What must hold of texts and ratings, reckoned as the people see it. Knows no bot, no process and no database."""
+"""What must hold of texts and ratings, reckoned as the people see it."""
 
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,7 +1,6 @@
 """The stage of the state machine: one bot process, its Telegram, two people and an admin.
 
-Everything that somebody does here is told to the model, and `check` compares. Knows what the bot shows and exports,
-and of its database only whether something still waits there.
+Everything that somebody does here is told to the model, and `check` compares.
 """
 
 import asyncio
