@@ -19,7 +19,7 @@ from peft import PeftModelForCausalLM
 from benchmarks.learning import NOISY
 from benchmarks.seasons import PEOPLE, requests, write
 from benchmarks.tables import Table
-from bot.learning.trainer import run_config, train
+from bot.learning.trainer_process import run_config, train
 from bot.sandbox.people.raters import make_raters
 from bot.sandbox.people.tastes import TASTES, Taste
 from bot.sandbox.world.records import Person

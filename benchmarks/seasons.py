@@ -17,7 +17,7 @@ import torch
 from peft import PeftModel, PeftModelForCausalLM
 
 from bot.common.kinds import load_kinds
-from bot.learning.trainer import run_config, train
+from bot.learning.trainer_process import run_config, train
 from bot.sandbox.people.raters import Temper, make_raters
 from bot.sandbox.people.tastes import KINDS, TOPICS, Asked, Taste
 from bot.sandbox.world.records import Person

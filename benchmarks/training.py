@@ -23,7 +23,7 @@ from benchmarks.served import Served, serve
 from benchmarks.tables import Table, middle, number, percentile
 from bot.common.child_process import stop_child
 from bot.common.kinds import language_of_topic, load_kinds
-from bot.learning.trainer import run_config
+from bot.learning.trainer_process import run_config
 from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record

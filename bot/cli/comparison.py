@@ -26,7 +26,7 @@ from bot.common.child_process import describe_end
 from bot.common.errors import StartError
 from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic, load_kinds
 from bot.common.text import sanitize
-from bot.learning.trainer import run_config, train
+from bot.learning.trainer_process import run_config, train
 from bot.reporting.run_messages import share_done
 from bot.sandbox.people.raters import Temper, make_raters
 from bot.sandbox.people.tastes import TASTES, TOPICS, Asked, Taste

@@ -9,7 +9,7 @@ import typer
 
 from bot.cli.terminal import give_up, make_folder, progress_bar
 from bot.common.i18n import say
-from bot.learning.trainer import run_config, train
+from bot.learning.trainer_process import run_config, train
 from bot.reporting.run_messages import reason_sentence, share_done
 from engine.data.dataset import dump_dataset
 from engine.data.trl_format import read_ratings

@@ -18,7 +18,7 @@ from bot.common.i18n import CONSENT_TEXT_VERSION
 from bot.common.settings import Settings
 from bot.common.tasks import cancel
 from bot.learning.dataset import dataset_of
-from bot.learning.trainer import Stalled, run_config, train
+from bot.learning.trainer_process import Stalled, run_config, train
 from bot.serving.version_router import VersionRouter
 from engine.data.dataset import dump_dataset
 from engine.errors import EngineError, RunError

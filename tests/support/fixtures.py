@@ -82,7 +82,7 @@ def trainer_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
         python = tmp_path / "python"
         python.write_text(f"#!/bin/sh\n{script}\n")
         python.chmod(0o755)
-        monkeypatch.setattr("bot.learning.trainer.sys.executable", str(python))
-        monkeypatch.setattr("bot.learning.trainer._POLL_SECONDS", 0.05)
+        monkeypatch.setattr("bot.learning.trainer_process.sys.executable", str(python))
+        monkeypatch.setattr("bot.learning.trainer_process._POLL_SECONDS", 0.05)
 
     return make

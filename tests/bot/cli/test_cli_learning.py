@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from bot.cli.__main__ import app
 from bot.common.keys import open_keys
 from bot.common.settings import DataSettings
-from bot.learning.trainer import run_config
+from bot.learning.trainer_process import run_config
 from engine.data.dataset import examples_of, write_dataset
 from engine.data.trl_format import kto_lines
 from engine.runs.config import RunConfig

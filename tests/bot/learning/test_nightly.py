@@ -10,7 +10,7 @@ import pytest
 
 from bot.common.settings import OfflineSettings
 from bot.learning.nightly import Nightly
-from bot.learning.trainer import run_config
+from bot.learning.trainer_process import run_config
 from bot.reporting.run_messages import verdict_sentence
 from bot.serving.version_router import VersionRouter
 from engine.api.client import EngineClient

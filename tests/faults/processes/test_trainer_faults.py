@@ -100,7 +100,7 @@ async def test_a_base_that_computes_no_numbers_ends_the_run_with_a_reason_and_th
 async def test_a_trainer_that_stands_still_ends_the_run_as_failed_and_the_next_may_begin(
     nights: Callable[..., Night], trainer_does: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.learning.trainer.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("bot.learning.trainer_process.STALL_SECONDS", 0.5)
     night = nights()
     await rate(night.db, 20)
     trainer_does("kill -STOP $$")

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bot.learning.trainer import STALL_SECONDS, Stalled, _watch, train
+from bot.learning.trainer_process import STALL_SECONDS, Stalled, _watch, train
 from engine.errors import RunError
 from engine.runs.run_dir import METRICS_FILE, Progress, Reason, RunReport, append_progress, write_report
 from tests.support.virtual_time import in_virtual_time
@@ -27,7 +27,7 @@ def line(done: int) -> str:
 async def test_a_trainer_without_progress_is_ended_with_all_it_started(
     tmp_path: Path, trainer_does: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.learning.trainer.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("bot.learning.trainer_process.STALL_SECONDS", 0.5)
     trainer_does(f"trap '' TERM\nsleep 600 &\necho $! > $3/helper\n{line(1)}\nwait")
     with pytest.raises(Stalled, match="no progress"):
         await train(tmp_path, b"", on_progress=ignore)
@@ -39,7 +39,7 @@ async def test_a_trainer_without_progress_is_ended_with_all_it_started(
 async def test_a_slow_trainer_that_makes_progress_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.learning.trainer._POLL_SECONDS", STALL_SECONDS / 50)
+    monkeypatch.setattr("bot.learning.trainer_process._POLL_SECONDS", STALL_SECONDS / 50)
     watching = asyncio.create_task(_watch(tmp_path / METRICS_FILE, ignore))
     for done in range(6):
         await asyncio.sleep(0.9 * STALL_SECONDS)
