@@ -43,7 +43,7 @@ def export(
     settings = DataSettings.load()
     keyring = open_existing_keys(settings).keyring
     with (
-        closing(open_for_reading(settings.database_path, keyring)) as connection,
+        closing(open_for_reading(settings.database_path, keyring, as_of_now=True)) as connection,
         busy("" if sys.stdout.isatty() else f"Exporting {what} …"),
     ):
         rows = (
@@ -81,7 +81,7 @@ def stats(
 @contextmanager
 def _database(*, busily: bool) -> Iterator[sqlite3.Connection]:
     path = DataSettings.load().database_path
-    with closing(open_for_reading(path)) as connection, busy("Counting …" if busily else ""):
+    with closing(open_for_reading(path, as_of_now=True)) as connection, busy("Counting …" if busily else ""):
         yield connection
 
 

@@ -164,5 +164,6 @@ def _prompts_of_people(settings: Settings) -> CopyIndex:
     """What people wrote who have agreed to learning: it teaches, and is not to be repeated."""
     if not settings.database_path.exists():
         return CopyIndex()
-    with closing(open_for_reading(settings.database_path, open_existing_keys(settings).keyring)) as connection:
+    keyring = open_existing_keys(settings).keyring
+    with closing(open_for_reading(settings.database_path, keyring, as_of_now=True)) as connection:
         return prompts_in(ratings.consented(connection, newest=COPY_CHECK_TEXTS))

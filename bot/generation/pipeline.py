@@ -20,9 +20,10 @@ from weakref import WeakValueDictionary
 
 from bot.common.errors import DeliveryError, NotNow, Refusal
 from bot.common.i18n import say
-from bot.common.kinds import MIN_P, TOP_P, Kinds
+from bot.common.kinds import MIN_P, TOP_P, Kinds, language_of_topic
 from bot.common.metrics import BotMetrics
 from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
+from bot.generation.finishing import Draft, finish
 from bot.generation.preferences import Choices, read_choices
 from bot.learning.preference_sync import PreferenceSync
 from bot.messaging.messenger import (
@@ -167,7 +168,7 @@ class GenerationPipeline:
         assert text is not None and version is not None, "it has just been written"
         return await generations.write_text(
             self.db, written.id, text=text, version=version, best_of=written.best_of,
-            hashes=fingerprint(text, self.fingerprint_key),
+            finish_reason=written.finish_reason, hashes=fingerprint(text, self.fingerprint_key),
         )  # fmt: skip
 
     async def _write(
@@ -213,6 +214,7 @@ class GenerationPipeline:
         selection = self.preference_sync.selection_for(generation, own_taste=choices.own_taste == "on")
         kind = self.kinds.named(generation.kind)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
+        request = messages[-1].content
         faults = 0
         for attempt in range(_TRIES):
             growing = ""
@@ -231,17 +233,21 @@ class GenerationPipeline:
                 async for piece in pieces:
                     wait.ahead = None
                     if isinstance(piece, Reply):
-                        text, best_of = sanitize(piece.text), piece.best_of
+                        reply = piece
                         self.metrics.tokens.inc(piece.completion_tokens)
                     else:
                         growing += piece
                         show(growing)
+            draft = Draft(reply.text, reply.finish_reason)
+            text = finish(draft, request=request, kind=kind, language=language_of_topic(request)).text
             if not text:
                 continue
             fault = await self.safety.fault(generation, text) or await self.copies.fault(generation, text)
             if fault is None:
-                self.metrics.compared.inc(best_of > 1)
-                return replace(generation, text=text, version=version, best_of=best_of)
+                self.metrics.compared.inc(reply.best_of > 1)
+                return replace(
+                    generation, text=text, version=version, best_of=reply.best_of, finish_reason=reply.finish_reason
+                )
             faults += 1
             if faults == _MOST_FAULTS:
                 raise Refusal(fault)

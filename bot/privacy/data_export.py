@@ -46,5 +46,6 @@ class MyData:
             "state": text.state,
             "refines": text.parent,
             "chosen_from": text.best_of,
+            "ended": text.finish_reason,
             "at": text.created_at.isoformat(),
         }

@@ -99,6 +99,7 @@ def _generation(generation: Generation, producer: str) -> dict[str, object]:
         "chat": generation.chat,
         "parent": generation.parent,
         "best_of": generation.best_of,
+        "finish_reason": generation.finish_reason,
         "messages": [asdict(message) for message in generation.messages],
         "text": generation.text,
         "at": generation.created_at.isoformat(),

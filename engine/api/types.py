@@ -9,7 +9,7 @@ from typing import Literal
 from engine.errors import RequestError
 
 Role = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length"]
 
 MAX_NEW_TOKENS = 4096
 """No request may ask for more new tokens than this."""

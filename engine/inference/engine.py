@@ -16,11 +16,11 @@ from typing import Final, Self
 
 from torch import Tensor
 
-from engine.api.types import ONE_TEXT, FinishReason, Message, Sampling, Selection
+from engine.api.types import ONE_TEXT, Message, Sampling, Selection
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
 from engine.inference.best_of import FeatureRequest, PreferenceModels
 from engine.inference.kv_cache import default_kv_tokens
-from engine.inference.request import Job, JobProgress
+from engine.inference.request import Job, JobEnd, JobProgress
 from engine.inference.scheduler import FinishRate, Scheduler, Worker, ahead
 from engine.inference.watermark import Detection, Watermark, strongest
 from engine.models.loader import Base
@@ -312,7 +312,7 @@ class TextStream:
         """Those of all texts that were written."""
         self.best_of = 1
         """How many texts its text was selected from, once it is finished."""
-        self.finish_reason: FinishReason | None = None
+        self.finish_reason: JobEnd | None = None
         self.job = job
         self.timer: asyncio.TimerHandle | None = None
         """What will end it, if it has a deadline."""

@@ -7,6 +7,7 @@ draws the random numbers that would have come next. (vLLM calls this preemption 
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -15,6 +16,8 @@ from engine.api.types import FinishReason, Message, Sampling, seed_of
 from engine.errors import EngineError, ModelError
 from engine.inference.batch import NOT_FINITE, Row
 from engine.models.family import ORDINARY, ModelFamily
+
+JobEnd = FinishReason | Literal["cancelled"]
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +64,7 @@ class JobProgress:
     job: Job
     text: str = ""
     tokens: int = 0
-    finish_reason: FinishReason | None = None
+    finish_reason: JobEnd | None = None
     error: EngineError | None = None
     candidates: tuple["JobProgress", ...] = ()
     """The texts that were written, when it was several: the last is to be the one that is selected from them."""

@@ -185,6 +185,8 @@ class _ChatResponse(StreamingResponse):
             self._end()
         reason = self._stream.finish_reason
         assert reason is not None, "deltas end with a finish reason or raise"
+        if reason == "cancelled":
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
         return JSONResponse(self._completion.whole(text, reason, **self._usage()))
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
@@ -202,6 +204,8 @@ class _ChatResponse(StreamingResponse):
             yield protocol.sse(protocol.error_object(str(error), status=error.status))
             return
         assert stream.finish_reason is not None, "deltas end with a finish reason or raise"
+        if stream.finish_reason == "cancelled":
+            return
         yield self._completion.chunk(stream.finish_reason, stream.best_of)
         if self._asked.stream_options is not None and self._asked.stream_options.include_usage:
             yield self._completion.usage_chunk(**self._usage())

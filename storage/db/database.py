@@ -245,18 +245,21 @@ def _no_key(*_values: str | None) -> str:
     raise KeyError("this connection was opened without the keyring")
 
 
-def open_for_reading(path: Path, keyring: Keyring | None = None) -> sqlite3.Connection:
+def open_for_reading(path: Path, keyring: Keyring | None = None, *, as_of_now: bool = False) -> sqlite3.Connection:
     """A second, read-only connection for a command that runs beside the bot; the caller closes it.
 
-    Without a keyring it reads everything but texts.
+    Without a keyring it reads everything but texts. With `as_of_now` a file that an earlier release left behind is
+    read from a copy in memory with the schema of now; the next start changes the file itself.
 
     Raises:
-        DatabaseUnusable: there is no database at `path`.
+        DatabaseUnusable: there is no database at `path`, or it cannot be brought up to date.
     """
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         set_up(connection, keyring)
         connection.execute("SELECT name FROM migrations")
+        if as_of_now and pending(connection):
+            connection = _brought_up_to_date(connection, keyring)
     except sqlite3.Error as error:
         if path.exists():
             raise DatabaseUnusable(
@@ -266,6 +269,15 @@ def open_for_reading(path: Path, keyring: Keyring | None = None) -> sqlite3.Conn
             f"There is no usable database at {path}; start the bot once, or set DATA_DIR."
         ) from error
     return connection
+
+
+def _brought_up_to_date(connection: sqlite3.Connection, keyring: Keyring | None) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(connection):
+        connection.backup(copy)
+    set_up(copy, keyring)
+    migrate(copy)
+    return copy
 
 
 def is_encrypted(path: Path) -> bool:

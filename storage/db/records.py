@@ -12,6 +12,7 @@ Source = Literal["reaction", "button"]
 PromptSignal = Literal["another", "refined"]
 SignalKind = PromptSignal | Literal["preferred", "passed_over"]
 DislikeReason = Literal["boring", "off_topic", "too_long", "wrong"]
+FinishReason = Literal["stop", "length"]
 TrialMode = Literal["canary", "watch"]
 TrialOutcome = Literal["promoted", "rolled_back", "inconclusive", "kept", "broken_off"]
 
@@ -69,6 +70,8 @@ class Generation(_Prompt):
     text: str | None = None
     best_of: int = 1
     """How many texts this one was chosen from."""
+    finish_reason: FinishReason | None = None
+    """Whether the model ended it itself or ran out of tokens; None: nobody knows."""
     moderation_state: ModerationState | None = None
     """What has become of it once somebody has reported it."""
     inline_token: str | None = None

@@ -314,3 +314,8 @@ CREATE TABLE homes (
         chat TEXT NOT NULL,
         at TEXT NOT NULL
     ) STRICT;
+
+-- migration: 0012 finish reasons
+
+-- Whether the model ended its text itself ('stop') or ran out of tokens ('length'); NULL where nobody knows.
+ALTER TABLE generations ADD COLUMN finish_reason TEXT;

@@ -15,13 +15,13 @@ from datetime import datetime
 from sqlite3 import Connection
 
 from storage.db.database import count, first, read, records, value, write
-from storage.db.records import Generation, NewGeneration, TextSignal
+from storage.db.records import FinishReason, Generation, NewGeneration, TextSignal
 from storage.tables import people
 from storage.tables.people import agreed
 
 _GENERATIONS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
-        g.version, decrypted(g.text) AS text, g.parent, g.best_of, g.standing AS moderation_state,
+        g.version, decrypted(g.text) AS text, g.parent, g.best_of, g.finish_reason, g.standing AS moderation_state,
         d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language, d.is_channel, o.token AS inline_token
     FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN offers o ON o.generation = g.id
 """
@@ -102,7 +102,14 @@ def accept(connection: Connection, new: NewGeneration) -> Generation | None:
 
 @write
 def write_text(
-    connection: Connection, generation: int, *, text: str, version: str, best_of: int = 1, hashes: Sequence[int] = ()
+    connection: Connection,
+    generation: int,
+    *,
+    text: str,
+    version: str,
+    best_of: int = 1,
+    finish_reason: FinishReason | None = None,
+    hashes: Sequence[int] = (),
 ) -> bool:
     """The text is final, before anybody sees it: a restart will show this one and no other.
 
@@ -111,9 +118,10 @@ def write_text(
     False: nobody waits for it any more, because it was stopped or forgotten; it must not be shown.
     """
     written = connection.execute(
-        "UPDATE generations SET state = 'written', text = encrypted(author, ?), version = ?, best_of = ?"
+        "UPDATE generations SET state = 'written', text = encrypted(author, ?), version = ?, best_of = ?,"
+        " finish_reason = ?"
         " WHERE id = ? AND state = 'placed'",
-        (text, version, best_of, generation),
+        (text, version, best_of, finish_reason, generation),
     )
     if written.rowcount != 1:
         return False
@@ -333,8 +341,8 @@ def delete(connection: Connection, texts: Sequence[int]) -> int:
     if last in texts:
         connection.execute(
             "UPDATE generations SET state = 'failed', author = '', chat = '', kind = '', messages = '[]', text = NULL,"
-            " version = NULL, parent = NULL, seed = 0, best_of = 1, likes = 0, dislikes = 0, standing = NULL"
-            " WHERE id = ?",
+            " version = NULL, parent = NULL, seed = 0, best_of = 1, finish_reason = NULL, likes = 0,"
+            " dislikes = 0, standing = NULL WHERE id = ?",
             (last,),
         )
     connection.executemany("DELETE FROM generations WHERE id = ?", [(text,) for text in texts if text != last])

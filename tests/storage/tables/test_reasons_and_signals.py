@@ -108,9 +108,11 @@ async def test_how_many_were_compared_is_kept(db: Database) -> None:
     accepted = await generations.accept(db, new_generation(2))
     assert accepted is not None
     await db.write(lambda c: c.execute("UPDATE generations SET state = 'placed' WHERE id = ?", (accepted.id,)))
-    assert await generations.write_text(db, accepted.id, text="Tea.", version="starter", best_of=8)
+    assert await generations.write_text(
+        db, accepted.id, text="Tea.", version="starter", best_of=8, finish_reason="length"
+    )
     written = await generations.by_id(db, accepted.id)
-    assert written is not None and written.best_of == 8
+    assert written is not None and (written.best_of, written.finish_reason) == (8, "length")
 
 
 async def test_the_last_choice_stands_until_it_is_dropped(db: Database) -> None:
