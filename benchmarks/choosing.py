@@ -9,7 +9,7 @@ from random import Random
 
 from benchmarks.served import Served, serve
 from benchmarks.tables import Row, Table, middle, number, percentile
-from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
+from bot.common.kinds import load_kinds
 from bot.sandbox.people.tastes import KINDS, TASTES, TOPICS, Taste
 from engine.api.types import Message, RatedText, Reply, Sampling, Selection
 
@@ -112,12 +112,10 @@ def _percentile(answers: Sequence[Answer], percent: float) -> float:
 def _asked(number: int) -> tuple[tuple[Message, ...], Sampling]:
     """What the bot would send for a kind and topic, the same for the same number."""
     draw = Random(number)
-    kind, language = load_kinds().by_name[draw.choice(KINDS)], "zh" if draw.random() < 0.3 else "en"
-    messages = (Message("system", kind.instruction[language]), Message("user", draw.choice(TOPICS[language])))
-    sampling = Sampling(
-        max_tokens=kind.max_tokens, temperature=TEMPERATURE, top_p=TOP_P, min_p=MIN_P, seed=draw.getrandbits(32)
-    )
-    return messages, sampling
+    kinds = load_kinds(model=["starter"]).by_name
+    kind, language = kinds[draw.choice(KINDS)], "zh" if draw.random() < 0.3 else "en"
+    messages = kind.messages(draw.choice(TOPICS[language]), language=language)
+    return messages, kind.sampling(seed=draw.getrandbits(32))
 
 
 async def _ask(engine: Served, count: int, number: int) -> Answer:

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 from benchmarks.peers import TOPICS, save_qwen3
 from benchmarks.served import serve
 from benchmarks.tables import Table, middle, number
-from bot.common.kinds import language_of_topic, load_kinds
-from engine.api.types import Message, Sampling
+from bot.common.kinds import load_kinds
+from engine.api.types import Sampling
 from engine.inference.batch import Batch, Row
 from engine.models.loader import Base, load_base, load_to_serve
 
@@ -75,10 +75,8 @@ def _quality(plain: Base, small: Base) -> tuple[tuple[float, float], float, floa
 
 def _texts(base: Base) -> Sequence[tuple[Tensor, int]]:
     """Texts that the model itself writes to the kinds' prompts: all ids (1, length), and where the answer begins."""
-    asked = [
-        [Message("system", kind.instruction[language_of_topic(topic)]), Message("user", topic)]
-        for kind, topic in itertools.product(load_kinds().by_name.values(), TOPICS)
-    ]
+    kinds = load_kinds(model=["starter"]).by_name.values()
+    asked = [kind.messages(topic) for kind, topic in itertools.product(kinds, TOPICS)]
     prompts = [base.template.encode(messages) for messages in itertools.islice(itertools.cycle(asked), TEXTS)]
     rows = [Row(prompt, Sampling(seed=number)) for number, prompt in enumerate(prompts)]
     written = [text for start in range(0, TEXTS, 50) for text in _write(base, rows[start : start + 50])]

@@ -76,13 +76,12 @@ def starter() -> Base:
 
 def requests(chance: Random, count: int, *, first: int, kinds: Sequence[str] = KINDS) -> list[Request]:
     """Requests of these kinds on every second topic from the first."""
-    by_name = load_kinds().by_name
+    by_name = load_kinds(model=["starter"]).by_name
     made = []
     for _ in range(count):
         kind, language = chance.choice(kinds), "zh" if chance.random() < 0.3 else "en"
         topic = chance.choice(TOPICS[language][first::2])
-        messages = (Message("system", by_name[kind].instruction[language]), Message("user", topic))
-        made.append(Request(Asked(kind, topic), messages))
+        made.append(Request(Asked(kind, topic), by_name[kind].messages(topic, language=language)))
     return made
 
 

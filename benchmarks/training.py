@@ -22,9 +22,8 @@ from benchmarks.peers import TOPICS
 from benchmarks.served import Served, serve
 from benchmarks.tables import Table, middle, number, percentile
 from bot.common.child_process import stop_child
-from bot.common.kinds import language_of_topic, load_kinds
+from bot.common.kinds import load_kinds
 from bot.learning.trainer_process import run_config
-from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
@@ -52,12 +51,8 @@ def measure() -> list[Table]:
 
 def _rated_texts() -> list[RatedGeneration]:
     """Texts of the starter on the kinds' prompts; people like the longer half."""
-    base, kinds = load_base("starter"), list(load_kinds().by_name.values())
-    asked = [
-        (Message("system", kind.instruction[language_of_topic(topic)]), Message("user", topic))
-        for kind in kinds
-        for topic in TOPICS
-    ]
+    base, kinds = load_base("starter"), list(load_kinds(model=["starter"]).by_name.values())
+    asked = [kind.messages(topic) for kind in kinds for topic in TOPICS]
     prompts = [Prompt.of(base, messages) for messages in asked]
     replies = sample_replies(base.model, base, prompts, config=run_config("starter"), count=RATINGS, seed=1)
     texts = [str(base.tokenizer.decode(list(row.completion), skip_special_tokens=True)) for row in replies.rows]

@@ -92,7 +92,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     Raises:
         StartError, StorageError: it cannot start; the sentence says what to do.
     """
-    admin_ids, kinds, label, pseudonyms = settings.admin_ids, settings.kinds, settings.label, keys.pseudonyms
+    admin_ids, label, pseudonyms = settings.admin_ids, settings.label, keys.pseudonyms
 
     def closing(part: C) -> C:
         stack.push_async_callback(part.close)
@@ -148,6 +148,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     await bans.load()
 
     # from a prompt to a text, and from a text to its ratings
+    kinds = settings.kinds_for(router.base)
     renderer = Renderer(kinds, label)
     rating_buttons = closing(RatingButtons(db=db, messenger=sender, timing=timing))
     pipeline = GenerationPipeline(

@@ -24,7 +24,7 @@ import httpx
 
 from bot.common.child_process import describe_end
 from bot.common.errors import StartError
-from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic, load_kinds
+from bot.common.kinds import Kind, language_of_topic, load_kinds
 from bot.common.text import sanitize
 from bot.learning.trainer_process import run_config, train
 from bot.reporting.run_messages import share_done
@@ -34,7 +34,7 @@ from bot.sandbox.world.records import Person
 from bot.serving.engine_process import EngineProcess
 from engine.api.client import EngineClient
 from engine.api.models import SHIPPED, ModelSize, resolve_model, size_of, version_name
-from engine.api.types import Message, Sampling
+from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset
 from engine.errors import ModelError, RunError
 from engine.runs.config import write_config
@@ -196,7 +196,8 @@ def plan_for(names: Sequence[str], *, kind: str, taste: str) -> ComparisonPlan:
     called, times = Counter(map(version_name, models)).most_common(1)[0]
     if times > 1:
         raise StartError(f"{times} of the models are called {called}: give their folders different names.")
-    return ComparisonPlan(models=models, kind=load_kinds().by_name[kind], taste=TASTES[taste])
+    asked_alike = load_kinds(model=["starter"]).by_name[kind]
+    return ComparisonPlan(models=models, kind=asked_alike, taste=TASTES[taste])
 
 
 def _kinds_of(model: str) -> tuple[str, ...]:
@@ -306,8 +307,7 @@ def make_asks(kind: Kind, number: int, chance: Random, *, halves: Sequence[int])
 
 def ask_for(kind: Kind, topic: str, chance: Random, *, half: int) -> Ask:
     """An ask as the bot would send it."""
-    messages = (Message("system", kind.instruction[language_of_topic(topic)]), Message("user", topic))
-    return Ask(Asked(kind.name, topic), messages, chance.randrange(2**31), half)
+    return Ask(Asked(kind.name, topic), kind.messages(topic), chance.randrange(2**31), half)
 
 
 @asynccontextmanager
@@ -338,11 +338,8 @@ async def complete(
     turns, written = asyncio.Semaphore(at_once), count(1)
 
     async def answer(ask: Ask) -> tuple[str, int]:
-        sampling = Sampling(
-            max_tokens=kind.max_tokens, temperature=TEMPERATURE, top_p=TOP_P, min_p=MIN_P, seed=ask.seed
-        )
         async with turns:
-            reply = await client.complete(ask.messages, sampling, model=version)
+            reply = await client.complete(ask.messages, kind.sampling(seed=ask.seed), model=version)
         on_done(next(written) / len(asks))
         return sanitize(reply.text), reply.completion_tokens
 

@@ -17,7 +17,7 @@ from bot.cli.completion import kind_names, version_names
 from bot.cli.terminal import busy, give_up, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
-from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, TEMPERATURE, InvalidKinds, load_kinds
+from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, InvalidKinds, load_kinds
 from bot.common.settings import DataSettings, OfflineSettings, Settings
 from bot.common.text import sanitize
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
@@ -47,7 +47,9 @@ def generate(
             autocompletion=lambda: list(models.SHIPPED),
         ),
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0, max=2, help="0: the likeliest words.")] = TEMPERATURE,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="0: the likeliest words; else as the kind has it.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="The same seed, the same text.")] = None,
     count: Annotated[int, typer.Option(min=1, max=100, help="How many texts, with seeds one after the other.")] = 1,
     max_length: Annotated[
@@ -133,7 +135,7 @@ async def _print(settings: Settings, writer: OfflineWriter, request: OfflineRequ
 def _line(settings: Settings, version: str, request: OfflineRequest, written: Reply) -> str:
     told = {
         "text": written.text, "kind": request.kind.name, "topic": request.topic, "version": version,
-        "seed": request.seed, "temperature": request.temperature, "tokens": written.completion_tokens,
+        "seed": request.seed, "temperature": request.sampling.temperature, "tokens": written.completion_tokens,
         "finish_reason": written.finish_reason, "label": settings.label,
         "AIGC": aigc(settings.content_producer, f"{version}-{request.seed}"),
     }  # fmt: skip

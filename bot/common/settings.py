@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
+from engine.api.models import names_of
 from engine.api.types import MAX_BEST_OF
 from engine.data.rewards import REACTION_VALUES, read_reaction_values
 from engine.errors import RunError
@@ -258,8 +259,18 @@ class Settings(DataSettings):
 
     @cached_property
     def kinds(self) -> Kinds:
-        """What people can ask for."""
-        return load_kinds(self.kinds_file)
+        """What people can ask for, as MODEL is asked for it; see `kinds_for`, where a server at ENGINE_URL answers."""
+        return load_kinds(self.kinds_file, model=names_of(self.model))
+
+    def kinds_for(self, base: str) -> Kinds:
+        """What people can ask for, as the model is asked for it that answers under the name `base`.
+
+        A server may give its model any name. Where that tells nothing, MODEL does, unless nobody has set it.
+        """
+        if self.engine_url is None:
+            return self.kinds
+        own = names_of(self.model) if "model" in self.model_fields_set else ()
+        return load_kinds(self.kinds_file, model=(base, *own))
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from bot.common.errors import OvationError, StartError
 from bot.common.keys import open_existing_keys
-from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kind, language_of_topic
+from bot.common.kinds import Kind
 from bot.common.settings import Settings
 from bot.common.text import sanitize
 from bot.moderation.text_checks import COPY_CHECK_TEXTS, SafetyCheck, prompts_in
 from bot.serving.engine_process import engine_http, own_engine
 from engine.api.client import EngineClient
 from engine.api.models import version_name
-from engine.api.types import Message, Reply, Sampling
+from engine.api.types import Reply, Sampling
 from engine.errors import EngineError, ModelError, NoAdapters
 from engine.runs.versions import verify
 from engine.safety.filter import load_filter
@@ -38,9 +38,17 @@ class OfflineRequest:
     topic: str
     kind: Kind
     seed: int
-    temperature: float = TEMPERATURE
+    temperature: float | None = None
+    """None: as the kind has it."""
     max_tokens: int | None = None
     """At most; None: as many as the kind has."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How it is drawn: as texts of the kind are, but for what is wanted otherwise."""
+        own = self.kind.sampling(seed=self.seed)
+        temperature = own.temperature if self.temperature is None else self.temperature
+        return replace(own, temperature=temperature, max_tokens=self.max_tokens or own.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +70,9 @@ class OfflineWriter:
             EngineError: it cannot be written.
         """
         await self.safety.check_prompt(request.topic)
-        instruction = request.kind.instruction[language_of_topic(request.topic)]
-        messages = (Message("system", instruction), Message("user", request.topic))
-        max_tokens = request.max_tokens or request.kind.max_tokens
-        sampling = Sampling(
-            max_tokens=max_tokens, temperature=request.temperature, top_p=TOP_P, min_p=MIN_P, seed=request.seed
-        )
+        messages = request.kind.messages(request.topic)
         growing, shown = "", ""
-        async with aclosing(self.engine.stream(messages, sampling, model=self.version)) as pieces:
+        async with aclosing(self.engine.stream(messages, request.sampling, model=self.version)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
                     reply = replace(piece, text=sanitize(piece.text))

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from bot.common.errors import DeliveryError, NotNow, Refusal
 from bot.common.i18n import say
-from bot.common.kinds import MIN_P, TOP_P, Kinds, language_of_topic
+from bot.common.kinds import Kinds, language_of_topic
 from bot.common.metrics import BotMetrics
 from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
 from bot.generation.finishing import Draft, finish
@@ -38,7 +38,7 @@ from bot.messaging.messenger import (
 )
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.serving.version_router import VersionRouter
-from engine.api.types import Message, Reply, Sampling
+from engine.api.types import Message, Reply
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
 from engine.safety.near_copy import fingerprint
 from storage.db.database import Database
@@ -219,13 +219,7 @@ class GenerationPipeline:
         for attempt in range(_TRIES):
             growing = ""
             show(growing)
-            sampling = Sampling(
-                max_tokens=kind.max_tokens,
-                temperature=choices.sampling_temperature,
-                top_p=TOP_P,
-                min_p=MIN_P,
-                seed=generation.seed + attempt,
-            )
+            sampling = choices.sampling(kind, generation.seed + attempt)
             stream = self.router.engine.stream(
                 messages, sampling, model=version, user=user, selection=selection, on_queued=queued
             )

@@ -12,23 +12,23 @@ from typing import Final
 from bot.common.errors import Refusal
 from bot.common.i18n import say, set_language
 from bot.common.keys import Pseudonyms
-from bot.common.kinds import TEMPERATURE
+from bot.common.kinds import DARING, LENGTHS, Kind, language_of_topic
 from bot.learning.preference_sync import OWN_TASTE, PreferenceSync
 from bot.messaging.messenger import Keyboard, settings_buttons
+from engine.api.types import Message, Sampling
 from storage.db.database import Database
 from storage.tables import people
 
 OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "language": ("telegram", "en", "zh"),
     "tone": ("usual", "warm", "funny", "serious"),
-    "length": ("usual", "short", "long"),
-    "temperature": ("usual", "low", "high"),
+    "length": tuple(LENGTHS),
+    "temperature": tuple(DARING),
     "footer": ("full", "short"),
     OWN_TASTE: ("off", "on"),
 }
 """The first value of each is the default."""
 
-_TEMPERATURES: Final[Mapping[str, float]] = {"usual": TEMPERATURE, "low": 0.5, "high": 1.1}
 _OWNER_LENGTH = 12
 """Characters of a pseudonym that keep others from pressing one's buttons; too few to be used for anything else."""
 
@@ -44,16 +44,16 @@ class Choices:
     footer: str
     own_taste: str
 
-    def instruct(self, instruction: str, language: str) -> str:
-        """A kind's system message with the chosen tone and length behind it, in the language of the text."""
-        chosen = [("tone", self.tone), ("length", self.length)]
-        wanted = [say(language, f"{name}-{value}-words") for name, value in chosen if value != "usual"]
-        return ("" if language == "zh" else " ").join([instruction, *wanted])
+    def messages(self, kind: Kind, topic: str) -> tuple[Message, ...]:
+        """What the model is asked for a text of a kind, in the chosen tone and length."""
+        language = language_of_topic(topic)
+        chosen = [("tone", self.tone), ("length", "usual" if kind.names_length(language) else self.length)]
+        wishes = [say(language, f"{name}-{value}-words") for name, value in chosen if value != "usual"]
+        return kind.messages(topic, language=language, length=self.length, wishes=wishes)
 
-    @property
-    def sampling_temperature(self) -> float:
-        """The temperature of sampling."""
-        return _TEMPERATURES[self.temperature]
+    def sampling(self, kind: Kind, seed: int) -> Sampling:
+        """How a text of a kind is drawn, as long and as daring as was chosen."""
+        return kind.sampling(length=self.length, daring=self.temperature, seed=seed)
 
 
 DEFAULTS: Final = Choices(**{name: values[0] for name, values in OPTIONS.items()})

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
-from bot.common.kinds import MAX_TOPIC_CHARACTERS, Kind, language_of_topic
+from bot.common.kinds import MAX_TOPIC_CHARACTERS, Kind
 from bot.common.settings import Settings
 from bot.common.tasks import cancel
 from bot.common.text import sanitize
@@ -195,9 +195,8 @@ class GenerationService:
     async def _messages(self, request: Request, kind: Kind, topic: str) -> tuple[ChatMessage, ...]:
         """What the model is asked, in the manner that the person has chosen."""
         topic = await self._checked(topic, kind)
-        language = language_of_topic(topic)
-        instruction = request.choices.instruct(kind.instruction[language], language)
-        return ChatMessage("system", instruction), ChatMessage("user", topic)
+        asked = request.choices.messages(kind, topic)
+        return tuple(ChatMessage(message.role, message.content) for message in asked)
 
     async def _checked(self, topic: str, kind: Kind) -> str:
         """The topic, fit to be stored and shown; Refusal where it is empty, too long or unsafe."""

@@ -3,6 +3,7 @@
 Torch-free, so that a wrong name is reported at once.
 """
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -69,14 +70,8 @@ def size_of(source: str) -> ModelSize | None:
     Raises:
         ModelError: there is no such model.
     """
-    folder = Path(resolve_model(source))
-    if not folder.is_dir():
-        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only a model from the hub needs it
-
-        config = try_to_load_from_cache(str(folder), "config.json")
-        if not isinstance(config, str):
-            return None
-        folder = Path(config).parent
+    if (folder := _folder_of(source)) is None:
+        return None
     files, parameters = sorted(folder.glob("*.safetensors")), 0
     try:
         for file in files:
@@ -85,3 +80,36 @@ def size_of(source: str) -> ModelSize | None:
         return ModelSize(parameters, sum(file.stat().st_size for file in files) / 1e6) if files else None
     except (OSError, SafetensorError):
         return None
+
+
+def names_of(source: str) -> tuple[str, ...]:
+    """The names by which the family of a base can be told, the most telling first.
+
+    They are `source` and the name that it serves under; then, of its config.json if that is on this machine, the name
+    that its makers left there, `model_type` and `architectures`. What is no model has its own two names only.
+    """
+    names: list[object] = [source, version_name(source)]
+    try:
+        folder = _folder_of(source)
+        config = {} if folder is None else json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (ModelError, OSError, ValueError):
+        config = {}
+    if isinstance(config, dict):
+        names += [config.get(key) for key in ("_name_or_path", "_model_name_or_path", "model_type")]
+        names += config.get("architectures") or ()
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+
+
+def _folder_of(source: str) -> Path | None:
+    """The folder of a base on this machine; None: it is on the hub, and not in the hub's cache yet.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    folder = Path(resolve_model(source))
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only a model from the hub needs it
+
+    config = try_to_load_from_cache(str(folder), "config.json")
+    return Path(config).parent if isinstance(config, str) else None

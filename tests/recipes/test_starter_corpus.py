@@ -1,16 +1,16 @@
 """The grammar and the corpus of the starter."""
 
 import re
-import tomllib
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from bot.common.kinds import load_kinds
+from engine.api.types import Message
 from recipes import corpus, grammar
 from recipes.grammar import KINDS, LANGUAGES, Language, Topic
 
-ROOT = Path(__file__).parents[2]
 OCCASIONS = [form for form in corpus.requests("en") if form not in KINDS]
 
 
@@ -41,11 +41,12 @@ def test_every_kind_and_occasion_has_at_least_eight_styles(form: str, language: 
 
 
 def test_the_corpus_knows_every_kind_and_instruction_of_the_bot() -> None:
-    kinds = tomllib.loads((ROOT / "bot" / "kinds.toml").read_text(encoding="utf-8"))
-    assert set(kinds) <= set(KINDS)
-    for kind, table in kinds.items():
+    kinds = load_kinds(model=["starter"]).by_name
+    for name in KINDS:
         for language in LANGUAGES:
-            assert corpus.instructions(kind, language)[0] == table["instruction"][language]
+            asked = kinds[name].messages("green tea", language=language)
+            said = corpus.instructions(name, language)[0]
+            assert asked == (Message("system", said), Message("user", "green tea"))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

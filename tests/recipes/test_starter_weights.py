@@ -1,19 +1,17 @@
 """The shipped starter: small, on topic, and able to stop."""
 
-import tomllib
-from pathlib import Path
+from dataclasses import asdict
 from random import Random
 
 import pytest
 import torch
 
+from bot.common.kinds import load_kinds
 from engine.api.models import STARTER_FOLDER
 from engine.models.loader import Base, load_base
 from recipes import corpus
-from recipes.grammar import LANGUAGES, TOPIC_KINDS, Language
+from recipes.grammar import KINDS, LANGUAGES, TOPIC_KINDS, Language
 from recipes.starter import measure
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +56,14 @@ def test_nearly_all_texts_hold_an_everyday_topic(starter: Base, language: Langua
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_kind_ends_within_its_tokens(starter: Base, language: Language) -> None:
-    kinds = tomllib.loads((ROOT / "bot" / "kinds.toml").read_text(encoding="utf-8"))
+    kinds = load_kinds(model=["starter"]).by_name
     topic = {"en": "the last lighthouse", "zh": "最后的灯塔"}[language]
     torch.manual_seed(0)
-    for kind, table in kinds.items():
-        system = {"role": "system", "content": table["instruction"][language]}
-        prompts = [[system, {"role": "user", "content": topic}]] * 6
-        texts = measure.generate(
-            starter.model, starter.tokenizer, prompts, temperature=0.9, max_tokens=table["max_tokens"]
-        )
-        assert sum(ended for _, ended in texts) >= 5, kind
-        assert len({text for text, _ in texts}) >= 4, kind
+    for kind in (kinds[name] for name in KINDS):
+        prompts = [[asdict(message) for message in kind.messages(topic)]] * 6
+        texts = measure.generate(starter.model, starter.tokenizer, prompts, temperature=0.9, max_tokens=kind.max_tokens)
+        assert sum(ended for _, ended in texts) >= 5, kind.name
+        assert len({text for text, _ in texts}) >= 4, kind.name
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
