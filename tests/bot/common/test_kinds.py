@@ -20,6 +20,7 @@ from bot.common.kinds import (
     language_of_topic,
     load_kinds,
 )
+from bot.common.settings import OfflineSettings
 from engine.api.models import names_of
 from engine.api.types import Message, Sampling
 
@@ -253,3 +254,20 @@ def _kinds(folder: Path, text: str, *, model: Sequence[str] = ("gemma-3-1b",)) -
     file = folder / "kinds.toml"
     file.write_text(text)
     return load_kinds(file, model=model)
+
+
+@pytest.mark.parametrize(
+    ("set_here", "base", "profile"),
+    [
+        ({}, "starter", "starter"),
+        ({"engine_url": "http://there"}, "qwen3-8b", "qwen3"),
+        ({"engine_url": "http://there"}, "house-model", None),
+        ({"engine_url": "http://there", "model": "Qwen/Qwen3-8B"}, "house-model", "qwen3"),
+        ({"engine_url": "http://there", "model": "starter"}, "smollm2:135m", "smollm2"),
+    ],
+)
+def test_a_server_of_others_is_asked_by_its_own_models_profile(
+    set_here: dict[str, str], base: str, profile: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MODEL", raising=False)
+    assert OfflineSettings(_env_file=None, **set_here).kinds_for(base).profile == profile
