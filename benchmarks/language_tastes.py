@@ -83,8 +83,9 @@ _REASON = re.compile(
     re.IGNORECASE,
 )
 _COLLOQUIAL = re.compile(
-    r"\b(?:\w+['’](?:s|re|ve|ll|d|m|t)|hey|hi|yeah|yep|nope|okay|ok|wow|oh|gonna|wanna|gotta|kinda|stuff|guys|folks|"
-    r"pretty much|a lot|lots|really|super|cool|awesome|fun|kids|mum|mom|dad|guess|well|anyway|you know|bit|grab|chat)\b",
+    r"\b(?:\w+['’](?:re|ve|ll|d|m|t)|(?:it|that|there|here|what|who|where|how|he|she|let)['’]s|hey|hi|yeah|yep|nope|"
+    r"okay|ok|wow|oh|gonna|wanna|gotta|kinda|stuff|guys|folks|pretty much|a lot|lots|really|super|cool|awesome|fun|"
+    r"kids|mum|mom|dad|guess|well|anyway|you know|bit|grab|chat)\b",
     re.IGNORECASE,
 )
 _FORMAL = re.compile(
