@@ -1,7 +1,12 @@
-"""`make bench`: measure everything, print it, and write RESULTS.md. With names, measure only those tables."""
+"""`make bench`: measure everything, print it, and write RESULTS.md. With names, measure only those tables.
 
-import sys
+Those that can measure another model than the starter take `--model`, for a quick look `--few`; `ordinary` compares
+`--arms`. What is only a look (`--few`) is printed and not written down.
+"""
+
+import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -15,6 +20,7 @@ from benchmarks import (
     first_words,
     learning,
     operation,
+    ordinary,
     reliability,
     serving,
     training,
@@ -43,17 +49,39 @@ _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
 }
 
 
+_OF_A_MODEL: dict[str, Callable[[str, bool], Table | list[Table]]] = {}
+"""Those that measure any model, and only a little of it for a quick look."""
+
+
 def main() -> None:
     """One measurement after the other, so that none disturbs another; each is written down at once."""
-    names = sys.argv[1:] or list(_MEASURES)
-    if unknown := [name for name in names if name not in _MEASURES]:
-        sys.exit(f"There is no {' or '.join(unknown)} here; choose among {', '.join(_MEASURES)}.")
+    asked = _arguments()
     console = Console()
-    for name in names:
-        measured = _MEASURES[name]()
+    for name in asked.names or [*_MEASURES, *_OF_A_MODEL, "ordinary"]:
+        measured = _measured(name, asked)
         for table in measured if isinstance(measured, list) else [measured]:
             console.print(Markdown(table.markdown()))
-            write_results([table])
+            if not asked.few:
+                write_results([table])
+
+
+def _measured(name: str, asked: argparse.Namespace) -> Table | list[Table]:
+    if name == "ordinary":
+        return ordinary.measure(asked.arms, count=ordinary.FEW if asked.few else None, folder=asked.folder)
+    if name in _OF_A_MODEL:
+        return _OF_A_MODEL[name](asked.model, asked.few)
+    return _MEASURES[name]()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    known = [*_MEASURES, *_OF_A_MODEL, "ordinary"]
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*known, []], help=", ".join(known))
+    parser.add_argument("--model", default="smollm2", help="what MODEL may be (%(default)s)")
+    parser.add_argument("--arms", nargs="+", default=ordinary.ARMS, metavar="MODEL:BEST_OF", help="what to compare")
+    parser.add_argument("--folder", type=Path, default=Path("build/ordinary"), help="for transcripts (%(default)s)")
+    parser.add_argument("--few", action="store_true", help="measure only a little, and do not write it down")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
