@@ -25,6 +25,8 @@ _DANGLING = frozenset(
     " while because so very not i".split()
 )
 """Nobody ends a text with one of these."""
+_LONG_SENTENCE = 4
+"""Words from which on a sentence that comes twice is no accident."""
 
 _TASK_TALK = (
     re.compile(r"^\W*(?:sure|certainly|absolutely|of course|okay|ok|got it)\b\W", re.IGNORECASE),
@@ -82,7 +84,7 @@ def judge(text: str, *, kind: str, request: str) -> Verdict:
         loops=has_loops(text, kind),
         talks_of_task=talks_of_task(text, request),
         names_topic=names_topic(text, request),
-        invents=any(found not in request for found in _INVENTED.findall(text)),
+        invents=any(found.rstrip(".,;:!?") not in request for found in _INVENTED.findall(text)),
         has_blanks=bool(_BLANK.search(text)),
     )
 
@@ -125,10 +127,11 @@ def has_loops(text: str, kind: str) -> bool:
         return True
     if any(len(set(tokens[i : i + 4])) == 1 for i in range(len(tokens) - 3)):
         return True
-    sentences = [_bare(each) for each in re.split(r"[.!?。！？\n]+", text) if len(_tokens(each)) >= 4]
-    if any(one == other for one, other in pairwise(sentences)):
+    sentences = [sentence for each in re.split(r"[.!?。！？\n]+", text) if (sentence := _bare(each))]
+    long = Counter(sentence for sentence in sentences if sentence.count(" ") >= _LONG_SENTENCE - 1)
+    if any(one == other and one in long for one, other in pairwise(sentences)):
         return True
-    return kind != "poem" and any(count >= 2 for count in Counter(sentences).values())
+    return kind != "poem" and any(count >= 2 for count in long.values())
 
 
 def talks_of_task(text: str, request: str) -> bool:
