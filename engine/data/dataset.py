@@ -57,6 +57,7 @@ class RatedGeneration:
     text: str
     ratings: tuple[Rating, ...]
     best_of: int = 1  # it was the best of so many by the preferences of the moment; 1 is as the model wrote it
+    is_cut: bool = False  # it ran out of tokens before it came to an end
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Example:
     version: str = ""
     at: str = ""  # when the latest counted rating was given, ISO 8601, UTC
     best_of: int = 1
+    is_cut: bool = False  # nobody said that the text ends where it does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,4 +319,5 @@ def _example(row: RatedGeneration, counted: Sequence[Rating], *, value: float, w
         version=row.version,
         at=max(rating.at for rating in counted),
         best_of=row.best_of,
+        is_cut=row.is_cut,
     )

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import torch
 from peft import PeftModelForCausalLM
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from engine.evaluation.probes import GOLDEN_PROMPTS, is_proper_answer
 from engine.evaluation.sampling import Replies
 from engine.models import distributed
 from engine.models.loader import Base
-from engine.models.logprobs import Encoded, completion_logits, shared_batches
+from engine.models.logprobs import Encoded, Predictions, shared_batches
 from engine.preference.features import text_features
 from engine.preference.head import Labels, PreferenceHead, Signal, fit
 from engine.runs.config import RunConfig
@@ -75,12 +74,11 @@ def divergence(model: PeftModelForCausalLM, base: Base, rows: Sequence[Encoded],
     """
     totals = torch.zeros(len(rows))
     for group, batch in shared_batches(base, rows, max_tokens=max_tokens):
-        logits, owners = completion_logits(model, batch)
+        policy = Predictions(model, batch)
         with model.disable_adapter():
-            base_logits, _ = completion_logits(model, batch)
-        policy, reference = F.log_softmax(logits, dim=-1), F.log_softmax(base_logits, dim=-1)
-        per_token = (policy.exp() * (policy - reference)).sum(-1)  # (N,)
-        sums = torch.zeros(len(group), device=per_token.device).index_add(0, owners, per_token)
+            reference = Predictions(model, batch)
+        per_token = policy.kl_divergence(reference)  # (N,)
+        sums = torch.zeros(len(group), device=per_token.device).index_add(0, policy.rows, per_token)
         totals[torch.tensor(group)] = sums.cpu()
     # By the chain rule: of the noise, and of the texts once the noise is given.
     noise = [base.family.noise_kl(base.model, row.prompt) for row in rows]
@@ -92,8 +90,7 @@ def cross_entropy(base: Base, rows: Sequence[Encoded], *, max_tokens: int) -> fl
     """The base's surprise at the rows' completions, nats a token, over all tokens."""
     total = 0.0
     for _, batch in shared_batches(base, rows, max_tokens=max_tokens):
-        logits, _ = completion_logits(base.model, batch)
-        total += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
+        total -= float(Predictions(base.model, batch).log_probs().sum())
     tokens = sum(len(row.completion) for row in rows)
     return float(distributed.total(torch.tensor(total, dtype=torch.float64))) / max(1, tokens)
 

@@ -29,11 +29,20 @@ class Prompt:
     messages: tuple[Message, ...] = ()
     author: str = ""  # who asked, by a pseudonym
     segments: tuple[str, ...] = ()  # what those who asked have in common with others
+    kind: str = ""  # of text, which decides how it is sampled
 
     @classmethod
-    def of(cls, base: Base, messages: Sequence[Message], author: str = "", segments: tuple[str, ...] = ()) -> Self:
+    def of(
+        cls,
+        base: Base,
+        messages: Sequence[Message],
+        author: str = "",
+        segments: tuple[str, ...] = (),
+        *,
+        kind: str = "",
+    ) -> Self:
         """The prompt that these messages are to a model."""
-        return cls(tuple(base.template.encode(messages)), tuple(messages), author, segments)
+        return cls(tuple(base.template.encode(messages)), tuple(messages), author, segments, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +66,13 @@ def sample_replies(
     Raises:
         RunError: the model's probabilities are not finite numbers.
     """
-    sampling = Sampling(temperature=config.temperature, top_p=config.top_p, min_p=config.min_p)
     owners = tuple(number % len(prompts) for number in range(count))
-    limits = [min(config.max_new_tokens, base.context_tokens - len(prompt.tokens)) for prompt in prompts]
+    samplings = [_fitting(config.sampling_of(prompt.kind), prompt, base) for prompt in prompts]
     rows = [
-        Row(prompts[owner].tokens, replace(sampling, max_tokens=limits[owner], seed=seed * _SEED_STRIDE + number))
+        Row(prompts[owner].tokens, replace(samplings[owner], seed=seed * _SEED_STRIDE + number))
         for number, owner in enumerate(owners)
     ]
-    longest = max(len(prompt.tokens) for prompt in prompts) + config.max_new_tokens
+    longest = max(len(prompt.tokens) + sampling.max_tokens for prompt, sampling in zip(prompts, samplings, strict=True))
     most_rows = min(_MOST_ROWS, max(1, config.max_batch_tokens // longest))
     written = _write(model, base, rows, most_rows=most_rows)
     texts = base.tokenizer.batch_decode([written[row] for row in rows], skip_special_tokens=True)
@@ -76,6 +84,11 @@ def sample_replies(
         prompts=tuple(prompts),
         owners=owners,
     )
+
+
+def _fitting(sampling: Sampling, prompt: Prompt, base: Base) -> Sampling:
+    """The same, with no more tokens than the context has room for after the prompt."""
+    return replace(sampling, max_tokens=min(sampling.max_tokens, base.context_tokens - len(prompt.tokens)))
 
 
 def _write(model: CausalModel, base: Base, rows: Sequence[Row], *, most_rows: int) -> dict[Row, list[int]]:

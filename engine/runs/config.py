@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from engine.api.types import Sampling
 from engine.errors import RunError, first_problem
 
 CONFIG_FILE = "config.json"
@@ -74,6 +75,7 @@ class RunConfig:
     max_minutes: float = 20.0  # training stops after this long; the judging comes on top
     max_length: int = 1024  # tokens of prompt and text together; longer examples are dropped
     max_batch_tokens: int = 16384  # tokens that pass through the model at once; bounds the memory
+    max_gradient_tokens: int = 16384  # the same where gradients are wanted, which takes far more memory a token
     max_memory_mb: int = 0
     """Memory that the trainer may take for itself, MiB, on Linux; 0 = no limit. More ends it, as out of memory."""
     threads: int = 0  # CPU threads; 0 leaves the choice to torch
@@ -82,6 +84,8 @@ class RunConfig:
     top_p: float = 1.0
     min_p: float = 0.0
     max_new_tokens: int = 128
+    kinds: dict[str, Sampling] = field(default_factory=dict)
+    """How texts of a kind are sampled, and how long they may be, by its name; those of others by the four above."""
     loss: Literal["kto", "bco", "advantage"] = "kto"
     """What the rated texts are trained by: `engine.training.kto.rated_loss`."""
     policy_steps: int = 40  # steps of the on-policy stage after the rated texts; 0 trains on these alone
@@ -107,6 +111,7 @@ class RunConfig:
             "max_minutes": (self.max_minutes > 0.0, "above 0"),
             "max_length": (self.max_length >= 16, "16 or more"),
             "max_batch_tokens": (self.max_batch_tokens >= self.max_length, "max_length or more"),
+            "max_gradient_tokens": (self.max_gradient_tokens >= 1, "1 or more"),
             "max_memory_mb": (self.max_memory_mb >= 0, "0 (no limit) or more"),
             "threads": (self.threads >= 0, "0 (torch chooses) or more"),
             "niceness": (0 <= self.niceness <= 19, "from 0 to 19"),
@@ -125,6 +130,18 @@ class RunConfig:
         for name, (is_good, allowed) in checks.items():
             if not is_good:
                 raise RunError(f"{CONFIG_FILE}: {name} is {getattr(self, name)}, but it must be {allowed}.")
+
+    @property
+    def gradient_tokens(self) -> int:
+        """Tokens that pass through the model at once where gradients are wanted; a longer row goes alone."""
+        return min(self.max_gradient_tokens, self.max_batch_tokens)
+
+    def sampling_of(self, kind: str) -> Sampling:
+        """How a text of this kind is sampled when a logged prompt is replayed."""
+        usual = Sampling(
+            temperature=self.temperature, top_p=self.top_p, min_p=self.min_p, max_tokens=self.max_new_tokens
+        )
+        return self.kinds.get(kind, usual)
 
 
 _CONFIG = TypeAdapter(RunConfig)

@@ -6,6 +6,7 @@ are those of each row, (B,), from `log_ratios` r and `signed_weights` w, both (B
 
 import math
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from engine.models import distributed
-from engine.models.logprobs import Encoded, collate, completion_logits, log_probs, micro_batches
+from engine.models.logprobs import Encoded, Predictions, collate, log_probs, micro_batches
 from engine.runs.config import RunConfig
 from engine.training.stage import AdapterOptimizer, TrainingSet, TrainingStage, learning_rate, require_finite
 
@@ -93,10 +94,11 @@ def fit_adapter(stage: TrainingStage, data: TrainingSet) -> None:
     config, rng = stage.config, random.Random(stage.config.seed)
     steps = rated_steps(len(data.rows), config)
     optimizer = AdapterOptimizer(stage.model, learning_rate(stage))
+    latest = deque[float](maxlen=step_size(len(data.rows), config))
     for step, chosen in enumerate(_batches(data.rows, config, rng), start=1):
         wanted = round(len(chosen) * config.anchor_share / (1.0 - config.anchor_share))
         anchors = rng.sample(data.anchors, min(wanted, len(data.anchors)))
-        loss = _backward(stage, data, chosen, anchors)
+        loss = _backward(stage, data, chosen, anchors, latest)
         require_finite(loss)
         optimizer.step()
         if not stage.record_step(step, steps, loss):
@@ -129,15 +131,20 @@ def _batches(rows: Sequence[Encoded], config: RunConfig, rng: random.Random) -> 
         yield from batches
 
 
-def _backward(stage: TrainingStage, data: TrainingSet, chosen: Sequence[int], anchors: Sequence[Encoded]) -> float:
+def _backward(
+    stage: TrainingStage, data: TrainingSet, chosen: Sequence[int], anchors: Sequence[Encoded], latest: deque[float]
+) -> float:
     """Add the gradients of this process's share of a step's loss, in pieces that fit the token budget.
 
     Every piece is divided among the processes row by row, so that the pieces are the same for any number of them.
-    Returns the loss of the whole step.
+    `latest` are the log-ratios of the last step's size of rows. Returns the loss of the whole step.
     """
-    most, total = stage.config.max_batch_tokens, 0.0
-    for group in micro_batches([data.rows[i] for i in chosen], size=len(chosen), max_tokens=most):
-        loss = _rated_loss(stage, data, torch.tensor([chosen[i] for i in group])) / len(chosen)
+    most, total = stage.config.gradient_tokens, 0.0
+    groups = list(micro_batches([data.rows[i] for i in chosen], size=len(chosen), max_tokens=most))
+    for group in groups:
+        if len(groups) == 1:  # the reference point is the step's own, else that of as many rows, some a step older
+            latest.clear()
+        loss = _rated_loss(stage, data, torch.tensor([chosen[i] for i in group]), latest) / len(chosen)
         loss.backward()
         total += loss.item()
     for group in micro_batches(anchors, size=len(anchors), max_tokens=most):
@@ -148,8 +155,11 @@ def _backward(stage: TrainingStage, data: TrainingSet, chosen: Sequence[int], an
     return float(distributed.total(torch.tensor(total, dtype=torch.float64)))
 
 
-def _rated_loss(stage: TrainingStage, data: TrainingSet, piece: Tensor) -> Tensor:
-    """This process's share of the rated texts' loss, summed over the rows whose numbers the piece holds."""
+def _rated_loss(stage: TrainingStage, data: TrainingSet, piece: Tensor, latest: deque[float]) -> Tensor:
+    """This process's share of the rated texts' loss, summed over the rows whose numbers the piece holds.
+
+    Their log-ratios join the latest, over which the loss has its means.
+    """
     places = torch.tensor(distributed.share(range(len(piece))), dtype=torch.long)
     mine, device = piece[places], stage.base.model.device
     ratios = torch.zeros(0, device=device, requires_grad=True)  # a small piece may leave this process nothing
@@ -157,8 +167,9 @@ def _rated_loss(stage: TrainingStage, data: TrainingSet, piece: Tensor) -> Tenso
         batch = collate([data.rows[i] for i in mine.tolist()], pad_id=stage.base.pad_id, device=device)
         ratios = log_probs(stage.model, batch) - data.references[mine].to(device)
     all_ratios = ratios.new_zeros(len(piece)).index_copy(0, places.to(device), ratios.detach())
+    latest.extend(distributed.total(all_ratios).tolist())
     weights = data.signed_weights[mine].to(device)
-    return rated_loss(ratios, weights, all_ratios=distributed.total(all_ratios), config=stage.config).sum()
+    return rated_loss(ratios, weights, all_ratios=ratios.new_tensor(list(latest)), config=stage.config).sum()
 
 
 def _anchor_loss(stage: TrainingStage, rows: Sequence[Encoded]) -> Tensor:
@@ -172,6 +183,6 @@ def _anchor_loss(stage: TrainingStage, rows: Sequence[Encoded]) -> Tensor:
         return torch.zeros((), device=device, requires_grad=True)
     batch = collate(mine, pad_id=stage.base.pad_id, device=device)
     with torch.no_grad(), stage.model.disable_adapter():
-        base = F.log_softmax(completion_logits(stage.model, batch)[0], dim=-1)
-    policy = F.log_softmax(completion_logits(stage.model, batch)[0], dim=-1)
-    return F.kl_div(policy, base, reduction="sum", log_target=True) / tokens
+        base = Predictions(stage.model, batch)
+    policy = Predictions(stage.model, batch)
+    return policy.kl_divergence(base, is_reverse=True).sum() / tokens

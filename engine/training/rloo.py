@@ -19,11 +19,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 
 from engine.evaluation.sampling import Replies
 from engine.models import distributed
-from engine.models.logprobs import Encoded, completion_logits, shared_batches
+from engine.models.logprobs import Encoded, Predictions, shared_batches
 from engine.training.stage import AdapterOptimizer, TrainingStage, learning_rate, require_finite
 
 LEARNING_RATE_FACTOR = 2.0
@@ -57,7 +56,7 @@ def train_on_policy(stage: TrainingStage) -> None:
             liking = stage.liking(replies)
         require_finite(float(liking.sum()))
         advantages = leave_one_out(liking, replies.owners) + diversity.advantages(replies)
-        kl = _backward(stage, replies.rows, advantages.float())
+        kl = _backward(stage, replies, advantages.float())
         stage.curves.liking.append(float(liking.mean()))
         stage.curves.kl.append(kl)
         is_checkpoint = step % _CHECKPOINT_STEPS == 0
@@ -125,17 +124,17 @@ class DiversityControl:
         return self._weight * leave_one_out(novelty(replies.rows), replies.owners)
 
 
-def _backward(stage: TrainingStage, rows: Sequence[Encoded], advantages: Tensor) -> float:
+def _backward(stage: TrainingStage, replies: Replies, advantages: Tensor) -> float:
     """Add the gradients of this process's share of the step's loss; returns the KL to the base, nats a text, of all."""
-    config, distance = stage.config, 0.0
-    for group, batch in shared_batches(stage.base, rows, max_tokens=config.max_batch_tokens, size=32):
+    config, rows, distance = stage.config, replies.rows, 0.0
+    temperatures = torch.tensor([config.sampling_of(replies.prompts[i].kind).temperature for i in replies.owners])
+    for group, batch in shared_batches(stage.base, rows, max_tokens=config.gradient_tokens, size=32):
         with torch.no_grad(), stage.model.disable_adapter():
-            base = F.log_softmax(completion_logits(stage.model, batch)[0], dim=-1)  # (N, V)
-        logits, owners = completion_logits(stage.model, batch)
-        policy = F.log_softmax(logits, dim=-1)
-        kl = (policy.exp() * (policy - base)).sum()
-        drawn = -F.cross_entropy(logits / config.temperature, batch.targets, reduction="none")  # (N,)
-        gain = (advantages[torch.tensor(group)].to(logits.device)[owners] * drawn).sum()
+            base = Predictions(stage.model, batch)
+        policy = Predictions(stage.model, batch)
+        kl = policy.kl_divergence(base).sum()
+        warmth, gains = (each[group].to(policy.rows.device)[policy.rows] for each in (temperatures, advantages))  # (N,)
+        gain = (gains * policy.log_probs(warmth[:, None])).sum()
         loss = (config.policy_kl_weight * kl - gain) / len(rows)
         require_finite(loss.item())
         loss.backward()

@@ -84,7 +84,7 @@ class Trainer:
     def _encode(self, examples: Sequence[Example]) -> tuple[list[Example], list[Encoded]]:
         """The examples that are short enough, and their tokens."""
         longest = min(self._config.max_length, self._base.context_tokens)
-        pairs = [(each, encode(self._base, each.messages, each.text)) for each in examples]
+        pairs = [(each, encode(self._base, each.messages, each.text, is_cut=each.is_cut)) for each in examples]
         kept = [(example, row) for example, row in pairs if len(row) <= longest]
         return [example for example, _ in kept], [row for _, row in kept]
 
@@ -123,7 +123,8 @@ class Trainer:
         """The prompts that were rated, each once, in random order."""
         segments = segments_of(examples)
         by_group = {
-            each.group: Prompt.of(self._base, each.messages, each.author, segments[each.group]) for each in examples
+            each.group: Prompt.of(self._base, each.messages, each.author, segments[each.group], kind=each.kind)
+            for each in examples
         }
         groups = sorted(by_group)
         random.Random(self._config.seed).shuffle(groups)
