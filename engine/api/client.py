@@ -51,7 +51,8 @@ _ALWAYS_SENT = frozenset({"max_tokens", "temperature", "top_p"})
 _SELECTION_FIELDS = frozenset({"best_of", "taste", "taste_user", "explore"})
 """Fields of ours that mean something together only."""
 _DISPENSABLE = (
-    "stream_options", "user", "seed", "top_k", "min_p", "repetition_penalty", "ignore_eos", *_SELECTION_FIELDS,
+    "stream_options", "user", "seed", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
+    "dry_multiplier", "dry_base", "dry_allowed_length", "dry_sequence_breakers", "ignore_eos", *_SELECTION_FIELDS,
 )  # fmt: skip
 """Fields without which a request still means the same: a server that does not know one of them is asked without it."""
 _UNKNOWN_FIELD = re.compile(

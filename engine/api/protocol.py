@@ -47,6 +47,7 @@ def clean(text: str) -> str:
 Name = Annotated[str, Field(max_length=256)]
 """Somebody or something, in the caller's words."""
 _Text = Annotated[str, AfterValidator(clean)]
+_Words = Annotated[str, Field(min_length=1)]
 _Value = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -107,6 +108,10 @@ class _StreamOptions(Body):
     include_usage: bool = False
 
 
+def _cleaned(words: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(map(clean, words))
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -123,10 +128,14 @@ class ChatRequest(Body):
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_sequence_breakers: list[_Words] | None = Field(default=None, max_length=_MAX_STOP_STRINGS)
     seed: int | None = None
-    stop: Annotated[list[Annotated[str, Field(min_length=1)]] | None, BeforeValidator(_as_list)] = Field(
-        default=None, max_length=_MAX_STOP_STRINGS
-    )
+    stop: Annotated[list[_Words] | None, BeforeValidator(_as_list)] = Field(default=None, max_length=_MAX_STOP_STRINGS)
     ignore_eos: bool | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -153,7 +162,8 @@ class ChatRequest(Body):
         given: dict[str, Any] = {name: getattr(self, name) for name in _SAMPLING_FIELDS} | {
             "max_tokens": MAX_NEW_TOKENS if self.limit is None else self.limit,
             "top_k": 0 if self.top_k == -1 else self.top_k,
-            "stop": None if self.stop is None else tuple(map(clean, self.stop)),
+            "stop": _cleaned(self.stop),
+            "dry_sequence_breakers": _cleaned(self.dry_sequence_breakers),
         }
         return Sampling(**{name: value for name, value in given.items() if value is not None})
 

@@ -51,6 +51,19 @@ class Sampling:
     """Keep the k most likely tokens; 0 keeps all."""
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    """Above 1, tokens of the prompt and of the text become less likely."""
+    presence_penalty: float = 0.0
+    """Taken from the logits of tokens that the text has, as in OpenAI's API."""
+    frequency_penalty: float = 0.0
+    """The same for each time that it has them."""
+    dry_multiplier: float = 0.0
+    """Above 0, going on as after the same words before becomes less likely (DRY, by llama.cpp's names); about 0.8."""
+    dry_base: float = 1.75
+    """How much harder one more of the same words makes it."""
+    dry_allowed_length: int = 2
+    """So many of the same words begin to count."""
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    """Over these no words are compared."""
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
@@ -68,6 +81,11 @@ class Sampling:
             "top_k": (self.top_k >= 0, "0 (off) or more"),
             "min_p": (0.0 <= self.min_p < 1.0, "from 0 to below 1"),
             "repetition_penalty": (0.5 <= self.repetition_penalty <= 2.0, "from 0.5 to 2"),
+            "presence_penalty": (-2.0 <= self.presence_penalty <= 2.0, "from -2 to 2"),
+            "frequency_penalty": (-2.0 <= self.frequency_penalty <= 2.0, "from -2 to 2"),
+            "dry_multiplier": (0.0 <= self.dry_multiplier <= 10.0, "from 0 (off) to 10"),
+            "dry_base": (1.0 <= self.dry_base <= 8.0, "from 1 to 8"),
+            "dry_allowed_length": (1 <= self.dry_allowed_length <= 50, "from 1 to 50"),
         }
         for field, (is_good, allowed) in checks.items():
             if not is_good:

@@ -2,13 +2,13 @@
 
 Rows are padded on the left, so positions are counted from each row's own first token. One uniform number a step and row
 decides what is drawn, from the row's own generator, so a seed gives the same text alone and in any batch. Filters come
-in the order of transformers: repetition penalty, temperature, top-k, top-p, min-p.
+in the order of transformers: penalties, temperature, top-k, top-p, min-p.
 """
 
 import inspect
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from engine.api.types import Sampling
 from engine.inference.kv_cache import RowsCache
+from engine.inference.penalties import History, penalise
 from engine.inference.watermark import CONTEXT_TOKENS, Watermark
 from engine.models.family import ORDINARY, ModelFamily
 from engine.models.layers import LlamaForward, has_llama_forward
@@ -24,8 +25,6 @@ from engine.models.layers import LlamaForward, has_llama_forward
 NOT_FINITE = -1
 """Drawn in place of a token where the row's logits hold NaN or infinity."""
 
-_TOP_WIDTH = 256
-"""How many likeliest tokens top-p looks at first; the whole vocabulary only where they do not hold enough mass."""
 _BLOCK = 64
 """Columns that are summed up together before the choice among them."""
 _BELOW_ONE = 1.0 - 2.0**-40
@@ -35,8 +34,18 @@ _BELOW_ONE = 1.0 - 2.0**-40
 class Row:
     """One sequence being written: its tokens' place in the cache, and what it brings to a draw."""
 
-    def __init__(self, prompt: Sequence[int], sampling: Sampling, *, noise_seed: int | None = None) -> None:
-        """`noise_seed` decides the noise of a model that writes from some, if `sampling` has no seed."""
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        *,
+        breakers: Collection[int] = (),
+        noise_seed: int | None = None,
+    ) -> None:
+        """`breakers` are the tokens over which DRY sees no repetition (`engine.inference.penalties.dry_breakers`).
+
+        `noise_seed` decides the noise of a model that writes from some, if `sampling` has no seed.
+        """
         self.prompt = prompt
         self.sampling = sampling
         self.cached = 0
@@ -46,8 +55,7 @@ class Row:
         seeds = (sampling.seed, noise_seed, random.getrandbits(31))
         self.noise_seed = next(seed for seed in seeds if seed is not None)
         self._random = random.Random(sampling.seed)
-        self.seen = dict.fromkeys(prompt) if sampling.repetition_penalty != 1.0 else {}
-        """The distinct tokens that a repetition penalty is for, in order of appearance."""
+        self.history = History(prompt, sampling, breakers)
         self.context: deque[int] = deque(maxlen=CONTEXT_TOKENS)
         """The newest tokens that were drawn, from which a watermark draws. None of the prompt's: all prompts end in the
         same words of the template, so every text would begin with what the key prefers."""
@@ -62,8 +70,7 @@ class Row:
         """Remember a drawn token."""
         self.newest = token
         self.context.append(token)
-        if self.sampling.repetition_penalty != 1.0:
-            self.seen.setdefault(token)
+        self.history.add(token)
 
     def go_on_after(self, tokens: Sequence[int]) -> None:
         """Be as one that has drawn these tokens, which are a part of the prompt now."""
@@ -72,6 +79,7 @@ class Row:
             if len(self.context) == CONTEXT_TOKENS:
                 self.marked.add(tuple(self.context))
             self.context.append(token)
+            self.history.count(token)
 
 
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -178,7 +186,7 @@ def draw(logits: Tensor, rows: Sequence[Row], watermark: Watermark | None = None
 
     A watermark changes what is drawn from a row's filtered probabilities; greedy rows have no choice to be marked.
     """
-    logits = _penalise(logits.float(), rows)
+    logits = penalise(logits.float(), [row.history for row in rows])
     tokens = [NOT_FINITE] * len(rows)
     for method, places in _by_method(rows).items():
         chosen = [rows[place] for place in places]
@@ -189,25 +197,12 @@ def draw(logits: Tensor, rows: Sequence[Row], watermark: Watermark | None = None
     return tokens
 
 
-def _penalise(logits: Tensor, rows: Sequence[Row]) -> Tensor:
-    """Make seen tokens less likely (CTRL, arXiv 1909.05858, section 4.1): (rows, vocab) -> (rows, vocab)."""
-    widest = max(len(row.seen) for row in rows)
-    if not widest:
-        return logits
-    # Short rows repeat their first seen token: a scatter of equal values to one place is harmless.
-    seen = [list(row.seen) or [0] for row in rows]
-    places = torch.tensor([each + each[:1] * (widest - len(each)) for each in seen], device=logits.device)
-    penalty = _column(logits, rows, "repetition_penalty")
-    scores = logits.gather(-1, places)
-    return logits.scatter(-1, places, torch.where(scores < 0, scores * penalty, scores / penalty))
-
-
 def _by_method(rows: Sequence[Row]) -> dict[_Method, list[int]]:
     """The places of the rows that are drawn together."""
     methods: dict[_Method, list[int]] = {}
     for place, row in enumerate(rows):
-        needs_order = row.sampling.top_k > 0 or row.sampling.top_p < 1.0
-        method = _greedy if row.sampling.is_greedy else _from_the_top if needs_order else _from_all
+        is_filtered = row.sampling.top_k > 0 or row.sampling.top_p < 1.0 or row.sampling.min_p > 0.0
+        method = _greedy if row.sampling.is_greedy else _from_few if is_filtered else _from_all
         methods.setdefault(method, []).append(place)
     return methods
 
@@ -219,40 +214,66 @@ def _greedy(logits: Tensor, _: Sequence[Row], __: Watermark | None) -> Tensor:
 
 
 def _from_all(logits: Tensor, rows: Sequence[Row], watermark: Watermark | None) -> Tensor:
-    """Draw from the whole vocabulary, which needs no order: (rows, vocab) -> (rows,)."""
+    """Draw from the whole vocabulary: (rows, vocab) -> (rows,)."""
     probs = (logits / _column(logits, rows, "temperature")).softmax(dim=-1)
-    if any(row.sampling.min_p for row in rows):
-        min_p = _column(logits, rows, "min_p")
-        probs = probs.where(probs >= min_p * probs.amax(dim=-1, keepdim=True), 0.0)
     if watermark is not None:
         probs = _marked(probs, torch.arange(probs.shape[-1], device=probs.device).expand_as(probs), rows, watermark)
     return _pick(probs, rows)
 
 
-def _from_the_top(logits: Tensor, rows: Sequence[Row], watermark: Watermark | None) -> Tensor:
-    """Draw from each row's likeliest tokens: (rows, vocab) -> (rows,)."""
+def _from_few(logits: Tensor, rows: Sequence[Row], watermark: Watermark | None) -> Tensor:
+    """Draw from what top-k, top-p and min-p leave of the vocabulary: (rows, vocab) -> (rows,).
+
+    Each filter tells, without an order, a score below which it keeps nothing. What is above is brought in order, a few
+    of tens of thousands. For top-p: tokens with less than (1 - p) / vocab each have less than 1 - p together, so
+    the others hold the p.
+    """
     vocab = logits.shape[-1]
-    logits = logits / _column(logits, rows, "temperature")
-    top_p, top_k = _column(logits, rows, "top_p"), _column(logits, rows, "top_k")  # (rows, 1)
+    scores = logits / _column(logits, rows, "temperature")
+    best = scores.amax(dim=-1, keepdim=True)  # (rows, 1), as all that follow
+    top_p, top_k, min_p = (_column(logits, rows, field) for field in ("top_p", "top_k", "min_p"))
     is_cut = top_k > 0  # top-p speaks of the mass of the k kept tokens here, of the whole vocabulary elsewhere
-    whole = None if bool(is_cut.all()) else logits.logsumexp(dim=-1, keepdim=True)
-    width = max(row.sampling.top_k or _TOP_WIDTH for row in rows)
-    for columns in (min(width, vocab), vocab):
-        top = logits.topk(columns, dim=-1)  # (rows, columns), likeliest first
-        is_beyond = is_cut & (torch.arange(columns, device=logits.device) >= top_k)
-        scores = top.values.masked_fill(is_beyond, -torch.inf)
+    lowest, total = best + min_p.log(), None
+    if any(row.sampling.top_p < 1.0 for row in rows):
         total = scores.logsumexp(dim=-1, keepdim=True)
-        probs = (scores - (total if whole is None else total.where(is_cut, whole))).exp()
-        mass = probs.cumsum(dim=-1)
-        if columns == vocab or bool((is_cut | (mass[:, -1:] >= top_p)).all()):
-            break
-    is_kept = (mass - probs < top_p) & (probs >= _column(logits, rows, "min_p") * probs[:, :1])
-    kept = probs.where(is_kept, 0.0)
+        lowest = torch.maximum(lowest, (total + ((1.0 - top_p) / vocab).log()).masked_fill(is_cut, -torch.inf))
+    if widest := max(row.sampling.top_k for row in rows):
+        likeliest = scores.topk(min(widest, vocab), dim=-1).values
+        last = likeliest.gather(-1, top_k.long().clamp(1, likeliest.shape[-1]) - 1)
+        lowest = torch.maximum(lowest, last.where(is_cut, -torch.inf))
+    few, tokens = _packed(scores, scores >= lowest)
+    if total is None and not widest:
+        kept = (few - best).exp()
+    else:
+        ordered = few.sort(dim=-1, descending=True, stable=True)
+        is_beyond = is_cut & (torch.arange(few.shape[-1], device=few.device) >= top_k)
+        ranked = ordered.values.masked_fill(is_beyond, -torch.inf)
+        own = ranked.logsumexp(dim=-1, keepdim=True)
+        probs = (ranked - (own if total is None else own.where(is_cut, total))).exp()
+        is_kept = probs.cumsum(dim=-1) - probs < top_p
+        # Back in the order of the vocabulary, where a last digit that comes out otherwise swaps no two tokens.
+        kept = torch.zeros_like(few).scatter(-1, ordered.indices, probs.where(is_kept, 0.0))
     if watermark is not None:
-        kept = _marked(kept, top.indices, rows, watermark)
+        kept = _marked(kept, tokens, rows, watermark)
     places = _pick(kept, rows)
-    tokens = top.indices.gather(-1, places.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return tokens.where(places != NOT_FINITE, NOT_FINITE)
+    drawn = tokens.gather(-1, places.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return drawn.where(places != NOT_FINITE, NOT_FINITE)
+
+
+def _packed(scores: Tensor, is_kept: Tensor) -> tuple[Tensor, Tensor]:
+    """The kept scores of each row, as wide as the most of any row, the rest minus infinity; and their columns.
+
+    Both arguments are (rows, vocab), both results (rows, width).
+    """
+    owners, columns = is_kept.nonzero(as_tuple=True)
+    counts = owners.bincount(minlength=len(scores))
+    places = torch.arange(len(owners), device=scores.device) - (counts.cumsum(0) - counts)[owners]
+    width = max(1, int(counts.max()))
+    few = scores.new_full((len(scores), width), -torch.inf)
+    tokens = columns.new_zeros(len(scores), width)
+    few[owners, places] = scores[owners, columns]
+    tokens[owners, places] = columns
+    return few, tokens
 
 
 def _marked(probs: Tensor, tokens: Tensor, rows: Sequence[Row], watermark: Watermark) -> Tensor:

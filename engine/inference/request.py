@@ -15,6 +15,7 @@ from tokenizers.decoders import DecodeStream
 from engine.api.types import FinishReason, Message, Sampling, seed_of
 from engine.errors import EngineError, ModelError
 from engine.inference.batch import NOT_FINITE, Row
+from engine.inference.penalties import dry_breakers
 from engine.models.family import ORDINARY, ModelFamily
 
 JobEnd = FinishReason | Literal["cancelled"]
@@ -84,7 +85,9 @@ class SequenceState(Row):
     """
 
     def __init__(self, job: Job, tokenizer: Tokenizer, *, number: int) -> None:
-        super().__init__(job.prompt, replace(job.sampling, seed=seed_of(job.sampling.seed, number)))
+        sampling = replace(job.sampling, seed=seed_of(job.sampling.seed, number))
+        self._breakers = dry_breakers(tokenizer, sampling.dry_sequence_breakers) if sampling.dry_multiplier else ()
+        super().__init__(job.prompt, sampling, breakers=self._breakers)
         self.job = job
         self.number = number
         self.is_over = False
@@ -102,7 +105,8 @@ class SequenceState(Row):
 
     def restart(self) -> None:
         """Be a row that goes on where the text stands, once it has read all that is written."""
-        super().__init__([*self.job.prompt, *self._tokens], self.sampling, noise_seed=self.noise_seed)
+        prompt = [*self.job.prompt, *self._tokens]
+        super().__init__(prompt, self.sampling, breakers=self._breakers, noise_seed=self.noise_seed)
         self.go_on_after(self._tokens)
 
     def append(self, token: int, end_tokens: frozenset[int]) -> JobProgress:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -41,6 +42,9 @@ async def test_every_field_of_sampling_reaches_the_server(client: EngineClient) 
     )
     reply = await client.complete(MESSAGES, sampling, model="tiny")
     assert await client.complete(MESSAGES, sampling, model="tiny") == reply
+    penalties = {"presence_penalty": 2.0, "frequency_penalty": 2.0}, {"dry_multiplier": 9.0, "dry_allowed_length": 1}
+    for fields in penalties:
+        assert (await client.complete(MESSAGES, replace(GREEDY, **fields), model="tiny")).text != await whole(client)
     stopped = Sampling(max_tokens=24, temperature=0.0, ignore_eos=True, stop=(reply_text_middle(await whole(client)),))
     assert (await client.complete(MESSAGES, stopped, model="tiny")).finish_reason == "stop"
 
@@ -151,14 +155,14 @@ async def test_only_openais_fields_are_sent_unless_more_is_asked_for(url: str) -
     *_, reply = [piece async for piece in client.stream(MESSAGES, Sampling(), model="m")]
     assert reply == Reply("hello", "m", 0, 0, "stop")
     assert set(bodies[0]) == {"model", "messages", "max_tokens", "temperature", "top_p", "stream", "stream_options"}
-    more = Sampling(top_k=3, min_p=0.1, repetition_penalty=1.1, seed=0, stop=("x",), ignore_eos=True)
+    penalties = {"repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": 0.25, "dry_multiplier": 0.8}
+    more = Sampling(**penalties, top_k=3, min_p=0.1, seed=0, stop=("x",), ignore_eos=True)
     async for _ in client.stream(MESSAGES, more, model="m"):
         pass
     sent = {name: bodies[1][name] for name in set(bodies[1]) - set(bodies[0])}
-    assert sent == {
+    assert sent == penalties | {
         "top_k": 3,
         "min_p": 0.1,
-        "repetition_penalty": 1.1,
         "seed": 0,
         "stop": ["x"],
         "ignore_eos": True,

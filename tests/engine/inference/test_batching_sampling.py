@@ -49,6 +49,7 @@ def reference(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         Sampling(top_p=0.7),
         Sampling(top_p=0.999, temperature=2.0),
         Sampling(min_p=0.2),
+        Sampling(min_p=0.1, top_p=0.6),
         Sampling(repetition_penalty=1.8),
         Sampling(top_k=10, top_p=0.8, min_p=0.05, temperature=1.4, repetition_penalty=1.3),
     ],

@@ -21,7 +21,10 @@ from engine.server.app import build_app
 
 ASK = [Message("user", "Write a slogan on green tea")]
 GREEDY = Sampling(max_tokens=16, temperature=0.0, ignore_eos=True)
-DRAWN = Sampling(max_tokens=40, temperature=0.9, top_p=0.95, repetition_penalty=1.1, ignore_eos=True)
+DRAWN = Sampling(
+    max_tokens=40, temperature=0.9, top_p=0.95, repetition_penalty=1.1, frequency_penalty=0.2, dry_multiplier=0.8,
+    ignore_eos=True,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,12 @@ async def test_the_openai_client_raises_its_own_errors(server: Server) -> None:
         ({"top_k": -2}, "top_k"),
         ({"min_p": 1}, "min_p"),
         ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"presence_penalty": 3}, "presence_penalty"),
+        ({"frequency_penalty": -3}, "frequency_penalty"),
+        ({"dry_multiplier": -1}, "dry_multiplier"),
+        ({"dry_base": 0.5}, "dry_base"),
+        ({"dry_allowed_length": 0}, "dry_allowed_length"),
+        ({"dry_sequence_breakers": [""]}, "dry_sequence_breakers"),
         ({"n": 2}, "n"),
         ({"stop": [""]}, "stop"),
         ({"stop": ["x"] * 17}, "stop"),
@@ -148,7 +154,8 @@ async def test_unknown_and_null_fields_are_ignored_and_parts_of_text_are_joined(
     parts = [{"type": "text", "text": "Write a poem"}, {"type": "text", "text": " on tea"}]
     odd = await text(
         http,
-        frequency_penalty=1,
+        frequency_penalty=None,
+        logprobs=None,
         logit_bias={},
         user="x",
         top_k=-1,
