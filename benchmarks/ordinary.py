@@ -28,6 +28,7 @@ from bot.sandbox.people.raters import without_footer
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import Chat, SeenMessage
 from bot.sandbox.world.world import World
+from engine.api.models import version_name
 
 REQUESTS = Path(__file__).parent / "requests.toml"
 TRANSCRIPTS, TO_READ, JUDGEMENTS = "transcripts.json", "to_read.md", "judgements.csv"
@@ -201,11 +202,16 @@ def _table(
             ]
     note = (
         f"{len(by_id)} requests of `benchmarks/requests.toml`, none of which was used for tuning, through the real bot,"
-        " against the stand-in for Telegram, one after the other, each from somebody new; nobody has rated. An arm is"
-        " MODEL:BEST_OF. Told by `benchmarks/judging.py`, which knows nothing of the bot's own rules; whether a text"
+        " against the stand-in for Telegram, one after the other, each from somebody new; nobody has rated."
+        " Told by `benchmarks/judging.py`, which knows nothing of the bot's own rules; whether a text"
         " serves the request was judged by reading, without knowing the arm."
     )
-    return Table("Ordinary requests", note, ["", *arms, "goal"], rows)
+    return Table("Ordinary requests", note, ["", *map(_named, arms), "goal"], rows)
+
+
+def _named(arm: str) -> str:
+    model, _, best_of = arm.rpartition(":")
+    return f"{version_name(model)}, BEST_OF={best_of}"
 
 
 _RULES: Mapping[str, Callable[[Verdict], bool]] = {

@@ -5,34 +5,23 @@ They lie in a folder outside of the repository, a line each, and an interrupted 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import torch
 from rich.progress import track
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from bot.sandbox.people.tastes import TOPICS, Asked
-from engine.api.types import Message
-from engine.evaluation.sampling import Prompt, sample_replies
-from engine.models.loader import load_base
-from engine.runs.config import RunConfig
+from bot.common.kinds import load_kinds
+from bot.sandbox.people.tastes import KINDS, TOPICS, Asked
+from engine.api.models import names_of, resolve_model
 
 FOLDER = Path.home() / ".cache" / "ovation-benchmarks"
-FRESH_PROMPTS, FRESH_TAKES = 48, 16
-RATED = 150
+FRESH_PROMPTS, RATED = 48, 150
 
-_WISHES = {
-    "slogan": "Write one slogan about {topic}.",
-    "title": "Write one title for an article about {topic}.",
-    "poem": "Write a poem of four lines about {topic}.",
-    "story": "Write a story of three or four sentences about {topic}.",
-    "post": "Write a short post for our channel about {topic}.",
-    "pitch": "Write a pitch of three sentences for {topic}.",
-    "character": "Describe in three sentences a character who has to do with {topic}.",
-    "write": "Write two or three sentences about {topic}.",
-}
-_CONFIG = RunConfig(temperature=0.8, top_p=0.95, min_p=0.05, max_new_tokens=112, threads=1)
+_MOST_TOKENS = 112
 _AT_ONCE = 48
 _LAST_SENTENCE = re.compile(r"(?s)^(.*[.!?…][\"'”’)*]*)")
 
@@ -48,7 +37,10 @@ class PoolText:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A model's texts: `rated` ones a take each, and `FRESH_TAKES` of each request on topics that nobody rates."""
+    """A model's texts: `rated` ones a take each, and several of each request on topics that nobody rates.
+
+    The fresh ones are ordered by take: the first of all requests, then the second of all.
+    """
 
     rated: Sequence[PoolText]
     fresh: Sequence[PoolText]
@@ -56,12 +48,7 @@ class Pool:
 
 def requests(chance: Random, count: int, *, first: int) -> list[Asked]:
     """English requests on every second topic from the first."""
-    return [Asked(chance.choice(list(_WISHES)), chance.choice(TOPICS["en"][first::2])) for _ in range(count)]
-
-
-def messages_for(asked: Asked) -> tuple[Message, ...]:
-    """The turn that asks for it, in plain words, whatever the bot's own templates say today."""
-    return (Message("user", _WISHES[asked.kind].format(topic=asked.topic)),)
+    return [Asked(chance.choice(KINDS), chance.choice(TOPICS["en"][first::2])) for _ in range(count)]
 
 
 def whole(text: str) -> str:
@@ -70,25 +57,58 @@ def whole(text: str) -> str:
     return found[1] if found else text.strip()
 
 
-def pool_of(model: str, folder: Path = FOLDER) -> Pool:
-    """The model's pool, read or written; a model's name becomes the file's."""
+def pool_of(model: str, *, takes: int = 16, folder: Path = FOLDER) -> Pool:
+    """The model's pool, read or written; a model's name becomes the file's.
+
+    The texts are asked for and drawn as the bot does it, but have 112 tokens at most, and one that ran out is cut to
+    its last whole sentence; by transformers' own `generate`, in bfloat16.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{Path(model).name}.jsonl"
     rated, fresh = requests(Random("rated"), RATED, first=0), requests(Random("fresh"), FRESH_PROMPTS, first=1)
-    wanted = [(place, asked) for place, asked in enumerate([*rated, *fresh * FRESH_TAKES])]
-    kept = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    if missing := wanted[len(kept) :]:
-        base = load_base(model)
-        for begin in track(range(0, len(missing), _AT_ONCE), description=f"{model} writes"):
-            some = missing[begin : begin + _AT_ONCE]
-            prompts = [Prompt.of(base, messages_for(asked)) for _, asked in some]
-            seed = len(kept) + begin
-            replies = sample_replies(base.model, base, prompts, config=_CONFIG, count=len(prompts), seed=seed)
-            with file.open("a", encoding="utf-8") as lines:
-                lines.writelines(json.dumps(text, ensure_ascii=False) + "\n" for text in replies.texts)
-        kept = file.read_text(encoding="utf-8").splitlines()
-    texts = [
-        PoolText(place if place < RATED else RATED + (place - RATED) % FRESH_PROMPTS, asked, whole(json.loads(line)))
-        for (place, asked), line in zip(wanted, kept, strict=True)
+    wanted = [*rated, *fresh * takes]
+    written = _read(file)
+    if missing := [place for place in range(len(wanted)) if place not in written]:
+        _write(file, model, {place: wanted[place] for place in missing})
+        written = _read(file)
+    texts = [  # a file may hold more takes than are wanted now
+        PoolText(place if place < RATED else RATED + (place - RATED) % FRESH_PROMPTS, asked, whole(written[place]))
+        for place, asked in enumerate(wanted)
     ]
     return Pool(texts[:RATED], texts[RATED:])
+
+
+def _read(file: Path) -> dict[int, str]:
+    """The texts by their place."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return dict(json.loads(line) for line in lines)
+
+
+def _write(file: Path, model: str, wanted: Mapping[int, Asked]) -> None:
+    """Write these, in batches of one kind, each of which is kept as soon as it is there."""
+    kinds = load_kinds(model=names_of(model)).by_name
+    by_kind = [[place for place, asked in wanted.items() if asked.kind == kind] for kind in KINDS]
+    batches = [places[i : i + _AT_ONCE] for places in by_kind for i in range(0, len(places), _AT_ONCE)]
+    source = resolve_model(model)
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    writer = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16).eval()
+    for places in track(batches, description=f"{model} writes"):
+        kind = kinds[wanted[places[0]].kind]
+        asked = [kind.messages(wanted[place].topic) for place in places]
+        turns = [[{"role": turn.role, "content": turn.content} for turn in each] for each in asked]
+        prompts = [str(tokenizer.apply_chat_template(e, add_generation_prompt=True, tokenize=False)) for e in turns]
+        inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
+        drawn = kind.sampling()
+        torch.manual_seed(places[0])
+        with torch.inference_mode():
+            answers = writer.generate(
+                input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, do_sample=True,
+                temperature=drawn.temperature, top_p=drawn.top_p, top_k=drawn.top_k, min_p=drawn.min_p,
+                repetition_penalty=drawn.repetition_penalty, max_new_tokens=min(drawn.max_tokens, _MOST_TOKENS),
+                pad_token_id=tokenizer.pad_token_id,
+            )[:, inputs.input_ids.shape[1] :]  # fmt: skip
+        texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
+        with file.open("a", encoding="utf-8") as lines:
+            rows = [json.dumps(row, ensure_ascii=False) for row in zip(places, texts, strict=True)]
+            lines.write("\n".join(rows) + "\n")

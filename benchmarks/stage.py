@@ -35,9 +35,10 @@ _PAUSE_SECONDS = 0.05
 
 
 class Engine:
-    """`python -m engine.serve` with the starter, always on the same port."""
+    """`python -m engine.serve`, always on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "starter") -> None:
+        self.model = model
         self._port = free_port()
         self._process: asyncio.subprocess.Process | None = None
         self.url = f"http://127.0.0.1:{self._port}"
@@ -46,7 +47,7 @@ class Engine:
         """Start it and wait until it answers."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "engine.serve", "--port", str(self._port), "--parent-pid", str(os.getpid()),
-            stderr=asyncio.subprocess.DEVNULL,
+            "--model", self.model, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         async with httpx.AsyncClient() as http:
             while self._process.returncode is None:
@@ -122,7 +123,7 @@ async def staged(engine: Engine, *, flood_limits: FloodLimits | None = None) -> 
     world = World(clock=lambda: datetime.now(UTC))  # to the microsecond, which the wire does not show
     with tempfile.TemporaryDirectory(dir=DISK) as folder:
         async with Sandbox(world=world, flood_limits=flood_limits) as sandbox:
-            bot = BotChild(sandbox, Path(folder), {**SETTINGS, "ENGINE_URL": engine.url})
+            bot = BotChild(sandbox, Path(folder), {**SETTINGS, "ENGINE_URL": engine.url, "MODEL": engine.model})
             try:
                 yield Stage(sandbox, engine, bot)
             finally:
@@ -131,9 +132,9 @@ async def staged(engine: Engine, *, flood_limits: FloodLimits | None = None) -> 
 
 
 @asynccontextmanager
-async def running_engine() -> AsyncIterator[Engine]:
+async def running_engine(model: str = "starter") -> AsyncIterator[Engine]:
     """An engine for a while."""
-    engine = Engine()
+    engine = Engine(model)
     await engine.start()
     try:
         yield engine
