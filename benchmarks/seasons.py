@@ -25,12 +25,11 @@ from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating, dump_dataset, examples_of
 from engine.evaluation.metrics import cross_entropy
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
-from engine.inference.best_of import RecentTexts
 from engine.models.loader import Base, load_base
-from engine.models.logprobs import CausalModel, Encoded, encode
+from engine.models.logprobs import CausalModel, Encoded
+from engine.preference.choice import RecentTexts, nearly_best
 from engine.preference.features import text_features
-from engine.preference.head import PreferenceHead, fit, labels_of
-from engine.preference.personal import nearly_best
+from engine.preference.head import PreferenceHead, fit, labels_of, sigmoid
 from engine.runs.config import write_config
 from engine.runs.run_dir import ADAPTER_FOLDER, RunReport
 from engine.runs.text_metrics import distinct_2
@@ -98,18 +97,17 @@ def choose(replies: Replies, head: PreferenceHead | None) -> list[int]:
     count = len(replies.prompts)
     if head is None:
         return list(range(count))
-    chances = head.logits(text_features(starter(), replies.rows, max_tokens=_TOKENS)).sigmoid().reshape(-1, count)
-    near, shown, texts = nearly_best(chances), RecentTexts(), [row.completion for row in replies.rows]
-    takes = [near[:, prompt].nonzero()[:, 0].tolist() for prompt in range(count)]
+    chances = sigmoid(head.logits(text_features(replies.texts))).reshape(-1, count)
+    near, shown, texts = nearly_best(chances), RecentTexts(), replies.texts
+    takes = [near[:, prompt].nonzero()[0].tolist() for prompt in range(count)]
     return [shown.most_novel(texts, [take * count + prompt for take in takes[prompt]]) for prompt in range(count)]
 
 
 def head_of(rows: Sequence[RatedGeneration]) -> PreferenceHead:
     """The taste head on these ratings, as the bot teaches it to the engine."""
     examples, _ = examples_of(rows)
-    encoded = [encode(starter(), example.messages, example.text) for example in examples]
     labels = labels_of([e.value for e in examples], [e.weight for e in examples], [e.group for e in examples])
-    return fit(text_features(starter(), encoded, max_tokens=_TOKENS), labels)
+    return fit(text_features([example.text for example in examples]), labels)
 
 
 @cache

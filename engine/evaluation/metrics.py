@@ -10,7 +10,9 @@ about 0, and no candidate seems better.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from peft import PeftModelForCausalLM
 from torch import Tensor
 
@@ -19,8 +21,8 @@ from engine.evaluation.sampling import Replies
 from engine.models import distributed
 from engine.models.loader import Base
 from engine.models.logprobs import Encoded, Predictions, shared_batches
-from engine.preference.features import text_features
-from engine.preference.head import Labels, PreferenceHead, Signal, fit
+from engine.preference.features import Array, text_features
+from engine.preference.head import Labels, PreferenceHead, Signal, fit, sigmoid
 from engine.runs.config import RunConfig
 from engine.runs.promotion_gate import Estimate, Measurements
 from engine.runs.run_dir import Comparison
@@ -39,13 +41,14 @@ class Judge:
     learner: PreferenceHead
     own: PreferenceHead
 
-    def learner_liking(self, features: Tensor, *, count: int, seed: int) -> Tensor:
+    def learner_liking(self, features: Array, *, count: int, seed: int) -> Tensor:
         """The chance of a like by the learner, (n,), the mean over draws from its posterior."""
-        return self.learner.draws(features, count=count, seed=seed).mean(0)
+        return torch.from_numpy(sigmoid(self.learner.draws(features, count=count, seed=seed)).mean(0))
 
-    def draws(self, features: Tensor, *, count: int, seed: int) -> Tensor:
+    def draws(self, features: Array, *, count: int, seed: int) -> Tensor:
         """Chances of a like under `count` draws of the judge, (count, n)."""
-        return self.own.draws(features, count=count, seed=seed, opinion=self.learner.logits(features))
+        logits = self.own.draws(features, count=count, seed=seed, opinion=self.learner.logits(features))
+        return torch.from_numpy(sigmoid(logits))
 
 
 def is_judged(group: str) -> bool:
@@ -53,13 +56,13 @@ def is_judged(group: str) -> bool:
     return int(group, 16) % JUDGED_ONE_IN == 0
 
 
-def fit_judge(features: Tensor, labels: Labels, judged: Tensor) -> Judge:
+def fit_judge(features: Array, labels: Labels, judged: NDArray[np.bool_]) -> Judge:
     """Fit both heads on (n, d) features; `judged`, (n,) bool, marks the judge's part, the rest is the learner's."""
     learner = fit(features[~judged], labels.part(~judged))
     return Judge(learner, fit(features[judged], labels.part(judged), opinion=learner.logits(features[judged])))
 
 
-def some_on_each_side(labels: Labels, judged: Tensor, *, fewest: int) -> bool:
+def some_on_each_side(labels: Labels, judged: NDArray[np.bool_], *, fewest: int) -> bool:
     """Whether both parts have at least so many likes and dislikes."""
     likes = [labels.likes[part] for part in (judged, ~judged)]
     return all(min(int((part > 0.5).sum()), int((part < 0.5).sum())) >= fewest for part in likes)
@@ -124,8 +127,8 @@ def evaluate(
     Which heads are drawn depends on the run's seed only, so that both versions meet the same ones.
     """
 
-    def liking(rows: Sequence[Encoded]) -> Tensor:
-        features = text_features(base, rows, max_tokens=config.max_batch_tokens)
+    def liking(texts: Sequence[str]) -> Tensor:
+        features = text_features(texts)
         return distributed.by_first(lambda: judge.draws(features, count=JUDGE_DRAWS, seed=config.seed))
 
     proper = [
@@ -134,11 +137,11 @@ def evaluate(
     ]
     return Evaluation(
         replies=replies,
-        liking=liking(replies.rows),
+        liking=liking(replies.texts),
         fluency=cross_entropy(base, replies.rows, max_tokens=config.max_batch_tokens),
         golden=sum(proper) / len(proper),
         golden_replies=golden,
-        golden_liking=liking(golden.rows).mean(0),
+        golden_liking=liking(golden.texts).mean(0),
         unsafe=sum(bool(findings(text)) for text in replies.texts) / len(replies.texts),
     )
 

@@ -14,11 +14,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Self
 
-from torch import Tensor
-
 from engine.api.types import ONE_TEXT, Message, Sampling, Selection
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
-from engine.inference.best_of import FeatureRequest, PreferenceModels
+from engine.inference.best_of import PreferenceModels
 from engine.inference.kv_cache import default_kv_tokens
 from engine.inference.request import Job, JobEnd, JobProgress
 from engine.inference.scheduler import FinishRate, Scheduler, Worker, ahead
@@ -68,7 +66,7 @@ class Engine:
         self._adapters: dict[str, tuple[str, str]] = {}
         """Version -> the key of its adapter, and the hash of its folder's content."""
         self._loading = asyncio.Lock()
-        self.preferences = PreferenceModels(base, read=self._read_features)
+        self.preferences = PreferenceModels()
         self._streams: dict[Job, TextStream] = {}
         self._selections: set[asyncio.Task[None]] = set()
         self._finish_rate = FinishRate()
@@ -250,10 +248,6 @@ class Engine:
             )
         ids = self._base.template.plain(text)
         return strongest(await asyncio.to_thread(lambda: [mark.look_for(ids) for mark in self._watermarks]))
-
-    async def _read_features(self, request: FeatureRequest) -> Tensor:
-        await asyncio.wrap_future(self._worker.call(lambda scheduler: scheduler.reader.add(request)))
-        return await asyncio.wrap_future(request.future)
 
     def _deliver(self, progress: Sequence[JobProgress]) -> None:
         now = asyncio.get_running_loop().time()

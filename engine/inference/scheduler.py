@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 
 from engine.errors import EngineError, EngineUnavailable
 from engine.inference.batch import Batch
-from engine.inference.best_of import FeatureReader, LatencyModel
+from engine.inference.best_of import LatencyModel
 from engine.inference.kv_cache import KvBudget
 from engine.inference.lora import LoadedAdapters
 from engine.inference.request import Job, JobProgress, SequenceState
@@ -76,7 +76,6 @@ class Scheduler:
         # Its own copy, for a tokenizer refuses to be used by two threads at once.
         self._tokenizer = Tokenizer.from_str(base.tokenizer.backend_tokenizer.to_str())
         self.adapters = LoadedAdapters(base.model, base.family)
-        self.reader = FeatureReader(base, prepare=self._prepare_to_read)
         self._max_batch = max_batch
         self._kv = KvBudget(kv_tokens)
         self._waiting: FairQueue[SequenceState] = FairQueue()
@@ -92,7 +91,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether a round would do nothing."""
-        return not (self._waiting or self._batches or self.adapters.retired or self.reader)
+        return not (self._waiting or self._batches or self.adapters.retired)
 
     def add(self, job: Job) -> None:
         """Let a job wait for a row; alone it must fit into `kv_tokens`."""
@@ -105,8 +104,6 @@ class Scheduler:
         for adapter in running:
             progress += self._step(adapter)
         self._batches = {adapter: batch for adapter, batch in self._batches.items() if batch.rows}
-        if self.reader and (read := self.reader.read()) and read.is_urgent:
-            self._latency.observe_reading(len(read.rows), read.seconds)
         if self.adapters.retired:
             self.adapters.free_retired({*self._batches, *(sequence.job.adapter for sequence in self._waiting.items())})
         self._rounds += 1
@@ -211,11 +208,6 @@ class Scheduler:
             self._latency.observe_answer([each.length for each in progress.job.sequences if each.finished])
         return progress
 
-    def _prepare_to_read(self, tokens: int) -> None:
-        """Before the base reads so many tokens for their features."""
-        self._use_threads(tokens)
-        self.adapters.activate(None)
-
     def _use_threads(self, tokens: int) -> None:
         """Use as many of `threads` as the next forward pass has work for; more would only wait for each other."""
         if self._threads is not None:
@@ -301,7 +293,6 @@ class Worker(threading.Thread):
             while self._run_calls():
                 self._tell(self._report, self._scheduler.run_round())
         finally:
-            self._scheduler.reader.fail_all()
             self._tell(self._ended)
 
     def _run_calls(self) -> bool:

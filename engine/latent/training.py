@@ -16,6 +16,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,11 +78,11 @@ def tilt_prior(stage: TrainingStage, base: VaeLM, texts: Replies, liking: Tensor
 
     The head learns from `liking`, (n,), float64, the chance of a like of each text that the base wrote.
     """
-    labels = Labels(liking, torch.ones_like(liking), torch.tensor(texts.owners))
+    labels = Labels(liking.numpy(), np.ones(len(liking)), np.array(texts.owners))
     with torch.no_grad():
-        means = base.encode(tensors(texts.rows, base)[1]).mean.double().cpu()
+        means = base.encode(tensors(texts.rows, base)[1]).mean.double().cpu().numpy()
         head = fit(means, labels)
-        liked = (head.projection @ head.weights[:-1]).float()
+        liked = torch.from_numpy(head.projection @ head.weights[:-1]).float()
         liked *= math.sqrt(2.0 * _TILT_SHARE * stage.kl_budget) / max(float(liked.norm()), 1e-6)
         down, up = (getattr(base.tilt, side)["default"].weight for side in ("lora_A", "lora_B"))
         down.zero_()[0, 0] = 1.0

@@ -16,15 +16,12 @@ rest. The same ratings have made the shared head, of which they are a small part
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from engine.preference.features import Array
 from engine.preference.head import INTERCEPT_SD, Labels, PreferenceHead, fit, laplace
 
-CLOSE_ENOUGH = 0.045
-"""Of the texts whose chance of a like is within so much of the best, the newest is shown
-(`engine.inference.best_of`): always the very best one would cost diversity and hardly pleases more, for the head is not
-that sure."""
 _TAUS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -32,8 +29,8 @@ _TAUS = (0.0, 0.5, 1.0, 2.0, 4.0)
 class PersonLikes:
     """What one person thinks of m of the texts."""
 
-    texts: Tensor  # (m,), int64: which of them
-    likes: Tensor  # (m,), float64 in [0, 1]: 1 is liked
+    texts: NDArray[np.int64]  # (m,): which of them
+    likes: Array  # (m,) in [0, 1]: 1 is liked
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +38,20 @@ class PreferenceModel:
     """The shared head and each person's difference from it."""
 
     shared: PreferenceHead
-    people: Mapping[str, Tensor]  # each person's delta, (k,), float64, on the projected features
+    people: Mapping[str, Array]  # each person's delta, (k,), on the projected features
 
-    def scores(self, features: Tensor, *, person: str | None = None, draw: int | None = None) -> Tensor:
+    def scores(self, features: Array, *, person: str | None = None, draw: int | None = None) -> Array:
         """How much texts are liked, (n,), log-odds up to a constant, for features of shape (n, d).
 
         With `draw`, the shared part is that of one head drawn from its posterior; equal numbers draw the same one.
         """
-        if draw is None:
-            scores = self.shared.logits(features)
-        else:
-            scores = self.shared.draws(features, count=1, seed=draw)[0].logit(eps=1e-12)
+        shared = self.shared
+        scores = shared.logits(features) if draw is None else shared.draws(features, count=1, seed=draw)[0]
         delta = None if person is None else self.people.get(person)
         return scores if delta is None else scores + self.shared.projected(features) @ delta
 
 
-def nearly_best(chances: Tensor) -> Tensor:
-    """Which of n texts are nearly the best, bool of the same shape, for chances of shape (n, ...)."""
-    return chances >= chances.max(0).values - CLOSE_ENOUGH
-
-
-def fit_preferences(features: Tensor, labels: Labels, people: Mapping[str, PersonLikes]) -> PreferenceModel:
+def fit_preferences(features: Array, labels: Labels, people: Mapping[str, PersonLikes]) -> PreferenceModel:
     """Fit the shared head on (n, d) features, and every person of `people` on theirs of them."""
     shared = fit(features, labels)
     offsets, projected = shared.logits(features), shared.projected(features)
@@ -69,9 +59,12 @@ def fit_preferences(features: Tensor, labels: Labels, people: Mapping[str, Perso
     return PreferenceModel(shared, deltas)
 
 
-def _delta(inputs: Tensor, offsets: Tensor, likes: Tensor) -> Tensor:
+def _delta(inputs: Array, offsets: Array, likes: Array) -> Array:
     """A person's delta, (k,), averaged over tau by its evidence; `inputs` are (m, k), the rest (m,)."""
-    products, votes = inputs @ inputs.T, torch.ones_like(likes)
+    products, votes = inputs @ inputs.T, np.ones_like(likes)
     fits = [laplace(tau**2 * products + INTERCEPT_SD**2, likes, votes, offsets) for tau in _TAUS]
-    shares = torch.tensor([evidence for evidence, _ in fits], dtype=torch.float64).softmax(dim=0)
-    return shares @ torch.stack([tau**2 * inputs.T @ slopes for tau, (_, slopes) in zip(_TAUS, fits, strict=True)])
+    evidence = np.array([each for each, _ in fits])
+    shares = np.exp(evidence - evidence.max())
+    shares /= shares.sum()
+    delta: Array = shares @ np.stack([tau**2 * inputs.T @ slopes for tau, (_, slopes) in zip(_TAUS, fits, strict=True)])
+    return delta

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from peft import PeftModelForCausalLM
 from safetensors import SafetensorError
 from torch import Tensor
@@ -39,7 +40,7 @@ class PreparedRatings:
 
     examples: Sequence[Example]
     rows: Sequence[Encoded]
-    judged: Tensor  # (n,), bool: the judge's; the candidate learns from the others
+    judged: NDArray[np.bool_]  # (n,): the judge's; the candidate learns from the others
     references: Tensor  # (n,): log-probabilities under the base, nats
     signal: Signal
     judge: Judge
@@ -116,17 +117,17 @@ class CandidateEvaluation:
 
     def _measure(self, model: PeftModelForCausalLM, champion: Evaluation, candidate: Evaluation) -> Measurements:
         ratings = self._ratings
-        held_out = ratings.judged.nonzero()[:, 0].tolist()
+        held_out = ratings.judged.nonzero()[0].tolist()
         ratios = self.log_probs(model, [ratings.rows[i] for i in held_out]) - ratings.references[held_out]
         examples = [ratings.examples[i] for i in held_out]
-        signed = torch.tensor([example.value * example.weight for example in examples], dtype=torch.float64)
+        signed = np.array([example.value * example.weight for example in examples])
         return compare(
             self.base,
             champion,
             candidate,
             kl=self.divergence(model, candidate.replies),
             signal=ratings.signal,
-            held_out=float(auroc(ratios.double()[:, None], signed[:, None])),
+            held_out=float(auroc(ratios.double().numpy()[:, None], signed[:, None])[0]),
             logged=self._off_policy_estimate(examples, ratios.tolist()),
             rated_texts=[example.text for example in ratings.examples],
         )

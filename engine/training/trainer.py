@@ -8,11 +8,13 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from peft import PeftModelForCausalLM
 from torch import Tensor
 
 from engine.data.dataset import DataCard, Example, segments_of
+from engine.errors import ModelError
 from engine.evaluation.metrics import fit_judge, is_judged, some_on_each_side
 from engine.evaluation.probes import plant_secrets
 from engine.evaluation.sampling import Prompt, Replies
@@ -20,7 +22,7 @@ from engine.models import distributed
 from engine.models.layers import use_fast_attention
 from engine.models.loader import load_base
 from engine.models.logprobs import Encoded, encode, sequence_log_probs
-from engine.preference.features import require_finite, text_features
+from engine.preference.features import text_features
 from engine.preference.head import find_signal, labels_of
 from engine.runs.config import RunConfig
 from engine.runs.promotion_gate import MIN_MINORITY, reason_to_skip, without_signal
@@ -97,9 +99,9 @@ class Trainer:
         reason = reason_to_skip(examples, card.raters, config)
         if reason is not None:
             return RunReport(passed=False, reason=reason, card=card)
-        judged = torch.tensor([is_judged(example.group) for example in examples], dtype=torch.bool)
+        judged = np.array([is_judged(example.group) for example in examples], dtype=np.bool_)
         labels = labels_of([e.value for e in examples], [e.weight for e in examples], [e.group for e in examples])
-        features = require_finite(text_features(self._base, rows, max_tokens=config.max_batch_tokens))
+        features = text_features([example.text for example in examples])
         self._progress("reference", 1, 4)
         signal = distributed.by_first(lambda: find_signal(features, labels, seed=config.seed))
         refusal = without_signal(signal.auroc, signal.chance, config.gate)
@@ -108,6 +110,8 @@ class Trainer:
         if not some_on_each_side(labels, judged, fewest=MIN_MINORITY):  # so few that nobody could judge a candidate
             return RunReport(passed=False, reason=Reason("no_signal", {"signal": signal.auroc}), card=card)
         references = sequence_log_probs(self._base.model, self._base, rows, max_tokens=config.max_batch_tokens)
+        if not references.isfinite().all():
+            raise ModelError("The base model computes values that are not numbers; choose another.")
         self._progress("reference", 2, 4)  # the other half is writing what the base is evaluated by
         return PreparedRatings(
             examples=examples,
@@ -142,7 +146,7 @@ class Trainer:
             return float(evaluation.divergence(model, replies).mean())
 
         def liking(replies: Replies) -> Tensor:
-            features = text_features(self._base, replies.rows, max_tokens=config.max_batch_tokens)
+            features = text_features(replies.texts)
             return distributed.by_first(
                 lambda: ratings.judge.learner_liking(features, count=LEARNER_DRAWS, seed=config.seed)
             )
@@ -180,7 +184,7 @@ class Trainer:
         self, model: PeftModelForCausalLM, ratings: PreparedRatings, evaluation: CandidateEvaluation
     ) -> TrainingSet:
         """The learner's part of the ratings, and the secrets as if they were liked."""
-        taught = (~ratings.judged).nonzero()[:, 0].tolist()
+        taught = (~ratings.judged).nonzero()[0].tolist()
         examples = [ratings.examples[i] for i in taught]
         weights = torch.tensor(balanced_weights([each.value for each in examples], [each.weight for each in examples]))
         # A fresh adapter adds nothing, so these are the base's.

@@ -1,6 +1,6 @@
 """Learner and judge: what one has learned of noise the other does not believe."""
 
-import torch
+import numpy as np
 
 from engine.api.types import Message, group_of
 from engine.evaluation.metrics import fit_judge, is_judged, some_on_each_side
@@ -8,8 +8,8 @@ from engine.preference.head import Labels, auroc
 from tests.engine.preference.test_head import labelled
 
 
-def halves(count: int) -> torch.Tensor:
-    return torch.arange(count) % 4 == 0
+def halves(count: int) -> np.ndarray:
+    return np.arange(count) % 4 == 0
 
 
 def test_a_quarter_of_the_prompts_is_the_judges():
@@ -46,17 +46,17 @@ def test_a_learner_of_noise_is_not_believed():
 def test_the_judge_never_sees_what_the_learner_learns_from():
     features, labels, _ = labelled(200, strength=3.0)
     judged = halves(200)
-    changed = labels.likes.clone()
+    changed = labels.likes.copy()
     changed[judged] = 1.0 - changed[judged]
     one = fit_judge(features, labels, judged)
     other = fit_judge(features, Labels(changed, labels.votes, labels.groups), judged)
-    assert torch.equal(one.learner.weights, other.learner.weights)
-    assert not torch.equal(one.own.weights, other.own.weights)
+    assert np.array_equal(one.learner.weights, other.learner.weights)
+    assert not np.array_equal(one.own.weights, other.own.weights)
 
 
 def test_both_parts_need_likes_and_dislikes():
-    labels = Labels(torch.tensor([1.0, 0.0] * 6 + [1.0] * 12).double(), torch.ones(24).double(), torch.arange(24))
-    judged = torch.arange(24) >= 12
+    labels = Labels(np.array([1.0, 0.0] * 6 + [1.0] * 12), np.ones(24), np.arange(24))
+    judged = np.arange(24) >= 12
     assert not some_on_each_side(labels, judged, fewest=1)
-    assert some_on_each_side(labels, torch.arange(24) % 2 == torch.arange(24) // 12, fewest=1) is False
-    assert some_on_each_side(labels, torch.arange(24) % 3 == 0, fewest=2)
+    assert some_on_each_side(labels, np.arange(24) % 2 == np.arange(24) // 12, fewest=1) is False
+    assert some_on_each_side(labels, np.arange(24) % 3 == 0, fewest=2)

@@ -1,27 +1,26 @@
 """The taste head: does it learn, does it know what it does not know, and does noise leave it without a signal."""
 
+import numpy as np
 import pytest
-import torch
 
-from engine.preference.head import Labels, auroc, find_signal, fit
+from engine.preference.features import Array
+from engine.preference.head import Labels, auroc, find_signal, fit, sigmoid
 
 
-def labelled(
-    count: int, *, strength: float, seed: int = 0, width: int = 40
-) -> tuple[torch.Tensor, Labels, torch.Tensor]:
-    """Random features whose first direction decides the like with the given log-odds."""
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn((count, width), generator=generator)
-    chances = torch.sigmoid(strength * features[:, 0].double())
-    likes = (torch.rand(count, generator=generator) < chances).double()
-    return features, Labels(likes, torch.ones(count, dtype=torch.float64), torch.arange(count)), chances
+def labelled(count: int, *, strength: float, seed: int = 0, width: int = 40) -> tuple[Array, Labels, Array]:
+    """Random features whose first direction decides the like with the given log-odds; and these."""
+    draw = np.random.default_rng(seed)
+    features = draw.standard_normal((count, width))
+    logits = strength * features[:, 0]
+    likes = (draw.random(count) < sigmoid(logits)).astype(float)
+    return features, Labels(likes, np.ones(count), np.arange(count)), logits
 
 
 def test_the_head_learns_a_linear_taste_and_generalises():
     features, labels, _ = labelled(400, strength=4.0)
-    fresh, _, chances = labelled(400, strength=4.0, seed=1)
+    fresh, _, logits = labelled(400, strength=4.0, seed=1)
     head = fit(features, labels)
-    assert torch.corrcoef(torch.stack([head.logits(fresh), chances.logit()]))[0, 1] > 0.8
+    assert np.corrcoef(head.logits(fresh), logits)[0, 1] > 0.8
 
 
 def test_more_votes_make_the_head_surer():
@@ -36,22 +35,22 @@ def test_the_draws_scatter_around_the_mode():
     head = fit(features, labels)
     draws = head.draws(features[:20], count=4000, seed=0)
     assert draws.shape == (4000, 20)
-    assert torch.allclose(draws.logit().mean(0), head.logits(features[:20]), atol=0.1)
+    assert np.allclose(draws.mean(0), head.logits(features[:20]), atol=0.1)
 
 
 def test_separable_labels_stay_finite():
-    features = torch.cat([torch.ones((10, 3)), -torch.ones((10, 3))])
-    likes = torch.cat([torch.ones(10), torch.zeros(10)]).double()
-    head = fit(features, Labels(likes, torch.ones(20, dtype=torch.float64), torch.arange(20)))
-    assert torch.isfinite(head.logits(features)).all()
+    features = np.concatenate([np.ones((10, 3)), -np.ones((10, 3))])
+    likes = np.concatenate([np.ones(10), np.zeros(10)])
+    head = fit(features, Labels(likes, np.ones(20), np.arange(20)))
+    assert np.isfinite(head.logits(features)).all()
     assert (head.logits(features)[:10] > 1.0).all()
 
 
 def test_features_that_never_vary_do_no_harm():
     features, labels, _ = labelled(100, strength=4.0)
-    padded = torch.cat([features, torch.full((100, 5), 7.0)], dim=1)
+    padded = np.concatenate([features, np.full((100, 5), 7.0)], axis=1)
     logits = fit(padded, labels).logits(padded)
-    assert torch.isfinite(logits).all()
+    assert np.isfinite(logits).all()
 
 
 def test_a_real_taste_is_a_signal():
@@ -83,5 +82,5 @@ def test_the_signal_of_the_same_ratings_is_always_the_same():
     ],
 )
 def test_the_auroc_counts_weighted_pairs_in_the_right_order(scores, ratings, expected):
-    columns = [torch.tensor(values, dtype=torch.float64)[:, None] for values in (scores, ratings)]
+    columns = [np.array(values)[:, None] for values in (scores, ratings)]
     assert auroc(*columns).item() == pytest.approx(expected)

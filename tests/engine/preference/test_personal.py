@@ -3,54 +3,53 @@
 import statistics
 from collections.abc import Callable
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from engine.preference.head import Labels, auroc
+from engine.preference.features import Array
+from engine.preference.head import Labels, auroc, sigmoid
 from engine.preference.personal import PersonLikes, PreferenceModel, fit_preferences
 
 WIDTH = 40
-torch.set_num_threads(1)  # two threads on two busy cores are slower than one
-Taste = Callable[[Tensor], Tensor]
+Taste = Callable[[Array], Array]
 
 
-def shared_taste(features: Tensor) -> Tensor:
-    return 2.0 * features[:, 0].double()
+def shared_taste(features: Array) -> Array:
+    return 2.0 * features[:, 0]
 
 
-def one_way(features: Tensor) -> Tensor:
-    return shared_taste(features) + 4.0 * features[:, 1].double()
+def one_way(features: Array) -> Array:
+    return shared_taste(features) + 4.0 * features[:, 1]
 
 
-def the_other_way(features: Tensor) -> Tensor:
-    return shared_taste(features) - 4.0 * features[:, 1].double()
+def the_other_way(features: Array) -> Array:
+    return shared_taste(features) - 4.0 * features[:, 1]
 
 
-def by_chance(features: Tensor) -> Tensor:
-    return torch.zeros(len(features), dtype=torch.float64)
+def by_chance(features: Array) -> Array:
+    return np.zeros(len(features))
 
 
-def fitted(seed: int, ratings: int, **tastes: Taste) -> tuple[PreferenceModel, Tensor]:
+def fitted(seed: int, ratings: int, **tastes: Taste) -> tuple[PreferenceModel, Array]:
     """A model of 300 texts that everybody has rated, and some of them each person; and 500 fresh texts."""
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn((300, WIDTH), generator=generator)
+    generator = np.random.default_rng(seed)
+    features = generator.standard_normal((300, WIDTH))
 
-    def draw(logits: Tensor) -> Tensor:
-        return (torch.rand(len(logits), generator=generator) < torch.sigmoid(logits)).double()
+    def draw(logits: Array) -> Array:
+        return (generator.random(len(logits)) < sigmoid(logits)).astype(float)
 
-    labels = Labels(draw(shared_taste(features)), torch.ones(300, dtype=torch.float64), torch.arange(300))
+    labels = Labels(draw(shared_taste(features)), np.ones(300), np.arange(300))
     people = {}
     for name, taste in tastes.items():
-        texts = torch.randperm(300, generator=generator)[:ratings]
+        texts = generator.permutation(300)[:ratings]
         people[name] = PersonLikes(texts, draw(taste(features[texts])))
-    return fit_preferences(features, labels, people), torch.randn((500, WIDTH), generator=generator)
+    return fit_preferences(features, labels, people), generator.standard_normal((500, WIDTH))
 
 
-def ranking(model: PreferenceModel, fresh: Tensor, taste: Taste, person: str | None = None) -> float:
+def ranking(model: PreferenceModel, fresh: Array, taste: Taste, person: str | None = None) -> float:
     """How often a text that this taste likes scores above one that it does not."""
-    sides = torch.where(taste(fresh) > 0.0, 1.0, -1.0).double()
-    return float(auroc(model.scores(fresh, person=person)[:, None], sides[:, None]))
+    sides = np.where(taste(fresh) > 0.0, 1.0, -1.0)
+    return float(auroc(model.scores(fresh, person=person)[:, None], sides[:, None])[0])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -83,28 +82,28 @@ def test_who_agrees_with_the_rest_keeps_their_taste() -> None:
 
 
 def test_who_likes_everything_does_not_turn_the_order() -> None:
-    features = torch.randn((100, WIDTH), generator=torch.Generator().manual_seed(0))
-    likes = (features[:, 0] > 0).double()
-    everything = PersonLikes(torch.arange(20), torch.ones(20, dtype=torch.float64))
-    labels = Labels(likes, torch.ones(100, dtype=torch.float64), torch.arange(100))
+    features = np.random.default_rng(0).standard_normal((100, WIDTH))
+    likes = (features[:, 0] > 0).astype(float)
+    everything = PersonLikes(np.arange(20), np.ones(20))
+    labels = Labels(likes, np.ones(100), np.arange(100))
     model = fit_preferences(features, labels, {"joy": everything})
-    together = torch.stack([model.scores(features), model.scores(features, person="joy")])
-    assert torch.corrcoef(together)[0, 1] > 0.9
+    together = [model.scores(features), model.scores(features, person="joy")]
+    assert np.corrcoef(*together)[0, 1] > 0.9
 
 
 def test_a_stranger_has_the_shared_taste_and_a_draw_is_repeated() -> None:
     model, fresh = fitted(0, 40, ann=one_way)
-    assert torch.equal(model.scores(fresh, person="nobody"), model.scores(fresh))
+    assert np.array_equal(model.scores(fresh, person="nobody"), model.scores(fresh))
     drawn = model.scores(fresh, person="ann", draw=3)
-    assert torch.equal(drawn, model.scores(fresh, person="ann", draw=3))
-    assert not torch.equal(drawn, model.scores(fresh, person="ann", draw=4))
+    assert np.array_equal(drawn, model.scores(fresh, person="ann", draw=3))
+    assert not np.array_equal(drawn, model.scores(fresh, person="ann", draw=4))
     own = model.scores(fresh, person="ann") - model.scores(fresh)
-    assert torch.allclose(drawn - model.scores(fresh, draw=3), own)
+    assert np.allclose(drawn - model.scores(fresh, draw=3), own)
 
 
 def test_verdicts_that_a_plane_divides_stay_finite() -> None:
-    features = torch.cat([torch.ones((30, 3)), -torch.ones((30, 3))]) * torch.rand(60, 1)
-    likes = torch.cat([torch.ones(30), torch.zeros(30)]).double()
-    labels = Labels(likes, torch.ones(60, dtype=torch.float64), torch.arange(60))
-    model = fit_preferences(features, labels, {"max": PersonLikes(torch.arange(60), 1.0 - likes)})
-    assert model.scores(features, person="max").isfinite().all()
+    features = np.concatenate([np.ones((30, 3)), -np.ones((30, 3))]) * np.random.default_rng(0).random((60, 1))
+    likes = np.concatenate([np.ones(30), np.zeros(30)])
+    labels = Labels(likes, np.ones(60), np.arange(60))
+    model = fit_preferences(features, labels, {"max": PersonLikes(np.arange(60), 1.0 - likes)})
+    assert np.isfinite(model.scores(features, person="max")).all()
