@@ -52,10 +52,14 @@ _MOST_TOKENS = 2048
 _LONGEST_DESCRIPTION = 256
 _LONGEST_EMOJI = 16
 _RENDERERS = ("plain", "markdown")
-_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop")
+_FORMS = ("text", "line", "verse", "free")
+_SAMPLING = (
+    "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
+    "dry_multiplier", "stop",
+)  # fmt: skip
 _MODEL_FIELDS = ("max_tokens", "instruction", "request", "length", *_SAMPLING)
 """What a profile can change."""
-_FIELDS = ("emoji", "renderer", "description", "examples", *_MODEL_FIELDS)
+_FIELDS = ("emoji", "renderer", "form", "description", "examples", *_MODEL_FIELDS)
 _PROFILE_FIELDS = ("match", "system", "examples", "kinds", *_MODEL_FIELDS)
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _KEY = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
@@ -95,6 +99,8 @@ class Kind:
     """The user's turn, per language of the topic, with {topic} and perhaps {length} in it."""
     renderer: Literal["plain", "markdown"] = "plain"
     """How the model's text is shown: as it stands, or its Markdown as bold, italic and the like."""
+    form: Literal["text", "line", "verse", "free"] = "text"
+    """What a finished text looks like: sentences, one line, lines of verse, or whatever the request asks for."""
     usual: Sampling = _USUAL
     """How words are drawn, before anybody's wishes; `max_tokens` apart."""
     lengths: Mapping[str, Length] = field(default_factory=lambda: {n: Length(f, {}) for n, f in LENGTHS.items()})
@@ -288,6 +294,7 @@ def _kind(name: str, table: Mapping[str, Any], profile: Mapping[str, Any]) -> Ki
         instruction=table.get("instruction", {}),
         request=_merged(plain.request, table.get("request", {})),
         renderer=table.get("renderer", "plain"),
+        form=table.get("form", "text"),
         usual=replace(plain.usual, **drawn),
         lengths=lengths,
         examples={language: [Example(**each) for each in listed] for language, listed in examples.items()},
@@ -330,6 +337,8 @@ def _faults_of_kind(table: Mapping[str, Any]) -> _Faults:
         yield ("emoji",), ' needs an emoji, like emoji = "🌸".'
     if table.get("renderer", "plain") not in _RENDERERS:
         yield ("renderer",), f': renderer is "plain" or "markdown", not {table["renderer"]!r}.'
+    if table.get("form", "text") not in _FORMS:
+        yield ("form",), f": form is one of {', '.join(_FORMS)}, not {table['form']!r}."
     yield from _faults_in_words(table, "description", longest=_LONGEST_DESCRIPTION)
     if "instruction" not in table and "request" not in table:
         yield (), " needs an instruction or a request, or the model does not know what to do."
