@@ -28,7 +28,7 @@ from bot.serving.engine_process import free_port
 DISK = "/var/tmp"
 """Where the data lies: on a disk, which the folder for temporary files may not be."""
 
-SETTINGS = {"PROMPTS_PER_HOUR": "0", "QUEUE_LIMIT": "100000"}
+SETTINGS = {"MODEL": "starter", "PROMPTS_PER_HOUR": "0", "QUEUE_LIMIT": "100000"}
 """Few people ask as much as many do, and an outage makes a long queue."""
 
 _PAUSE_SECONDS = 0.05

@@ -1,5 +1,5 @@
-"""What the engine's and the trainer's process have in common: running out of memory, glibc's allocator, and ending
-with the parent."""
+"""What the engine's and the trainer's process have in common: how much memory is free, running out of it, glibc's
+allocator, and ending with the parent."""
 
 import ctypes
 import os
@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Final
 
 OUT_OF_MEMORY: Final = 3
@@ -23,6 +24,7 @@ _SIGNS_OF_NO_MEMORY = (
     "bad_alloc",  # C++
     "can't start new thread",  # no room for its stack
 )
+_CGROUP = Path("/sys/fs/cgroup")
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
 _PARENT_POLL_SECONDS = 0.5
 
@@ -35,6 +37,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 def tells_of_no_memory(line: str) -> bool:
     """Whether a last line on stderr says that memory ran out."""
     return any(words in line for words in _SIGNS_OF_NO_MEMORY)
+
+
+def free_memory() -> int:
+    """Bytes of memory that can be had now, and no more than the container has left (cgroup v2)."""
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if (memory := Path("/proc/meminfo")).exists():
+        told = dict(line.split(":", 1) for line in memory.read_text().splitlines())
+        free = int(told["MemAvailable"].split()[0]) << 10
+    try:
+        left = int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):  # no cgroup, or one without a limit, which is the word max
+        return free
+    return max(min(free, left), 0)
 
 
 def limit_memory(mib: int) -> None:

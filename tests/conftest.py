@@ -13,6 +13,7 @@ import pytest
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["MODEL"] = "starter"  # the default is a larger one, where it is installed
 
 pytest_plugins = ["tests.support.fixtures"]
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bot.cli.terminal import make_folder, progress_bar
+from bot.cli.terminal import make_folder, progress_bar, ready_model
 from bot.common.settings import DataSettings
 from bot.sandbox.people.tastes import TASTES
 from recipes.grammar import TOPIC_KINDS
@@ -52,7 +52,10 @@ def list_versions(
 @models.command("compare")
 def compare_models(
     names: Annotated[
-        str, typer.Option("--models", help="Which, with commas: starter, vae, gan, folders or hub ids.")
+        str,
+        typer.Option(
+            "--models", help="Which, with commas: smollm2, starter, vae, gan, folders, .gguf files or hub ids."
+        ),
     ] = "",
     kind: Annotated[str, typer.Option(help="What they write.", autocompletion=lambda: list(TOPIC_KINDS))] = "slogan",
     texts: Annotated[int, typer.Option(min=4, max=5000, help="How many of each model are measured.")] = 200,
@@ -71,7 +74,10 @@ def compare_models(
     """
     from bot.cli.comparison import plan_for  # noqa: PLC0415 - the other commands start faster without it
 
-    plan = plan_for(names.split(",") if names else (), kind=kind, taste=taste)
+    settings = DataSettings.load()
+    sources = [name.strip() for name in names.split(",")] if names else []
+    ready = [name and ready_model(settings.model_copy(update={"model": name})).model for name in sources]
+    plan = plan_for(ready, kind=kind, taste=taste)
     plan = replace(plan, texts=texts, nights=nights, ratings=ratings, seed=seed)
     make_folder(out)
     logging.getLogger("bot").addHandler(logging.NullHandler())  # what goes wrong is told in one sentence

@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -13,8 +13,11 @@ from rich.text import Text
 
 from bot.common.errors import OvationError, Refusal, SettingsError
 from bot.common.i18n import say
+from bot.common.settings import DataSettings
 from engine.errors import EngineError
 from storage.db.errors import StorageError
+
+S = TypeVar("S", bound=DataSettings)
 
 
 @contextmanager
@@ -91,3 +94,22 @@ def progress_bar(words: str, *, tells_time_left: bool = False) -> Iterator[Calla
         columns += [progress.TextColumn("left"), progress.TimeRemainingColumn()]
     with progress.Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         yield partial(bar.update, bar.add_task(words, total=1.0, note=""))
+
+
+def ready_model(settings: S, tell: Callable[[str], object] = say_on_stderr) -> S:
+    """The settings with models that can be loaded at once; a bar shows how far a conversion is.
+
+    Raises:
+        StartError, StorageError: as `bot.serving.base_model.ready`.
+    """
+    from bot.serving.base_model import ready  # noqa: PLC0415 - few commands need it
+
+    with ExitStack() as stack:
+        bar: list[Callable[..., None]] = []
+
+        def show(share: float) -> None:
+            if not bar:  # most have nothing to convert
+                bar.append(stack.enter_context(progress_bar("Converting the model")))
+            bar[0](completed=share)
+
+        return ready(settings, tell, show)

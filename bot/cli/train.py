@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.terminal import give_up, make_folder, progress_bar
+from bot.cli.terminal import give_up, make_folder, progress_bar, ready_model
 from bot.common.i18n import say
+from bot.common.settings import DataSettings
 from bot.learning.trainer_process import run_config, train
 from bot.reporting.run_messages import reason_sentence, share_done
 from engine.data.dataset import dump_dataset
@@ -27,7 +28,9 @@ def train_by_hand(
         typer.Option("--from", help="Ratings: a run's dataset.jsonl, or unpaired preferences as TRL's KTO has them."),
     ],
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/<time> without it.")] = None,
-    model: Annotated[str, typer.Option(help="starter, a folder with a Hugging Face model, or a hub id.")] = "starter",
+    model: Annotated[
+        str, typer.Option(help="smollm2, starter, a folder with a Hugging Face model, a .gguf file, or a hub id.")
+    ] = "starter",
     minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="How long to train at most.")] = 20.0,
 ) -> None:
     """Train an adapter from a file of ratings, judge it, and say where it and its report are; needs no bot."""
@@ -36,8 +39,9 @@ def train_by_hand(
         rows = read_ratings(source)
     except RunError as error:
         give_up(str(error), status=2)
+    base = ready_model(DataSettings.load().model_copy(update={"model": model})).model
     make_folder(folder)
-    write_config(folder, run_config(model, minutes=minutes))
+    write_config(folder, run_config(base, minutes=minutes))
     try:
         report = asyncio.run(_train(folder, dump_dataset(rows)))
     except KeyboardInterrupt:

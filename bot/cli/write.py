@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.completion import kind_names, version_names
-from bot.cli.terminal import busy, give_up, say_on_stderr
+from bot.cli.terminal import busy, give_up, ready_model, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
 from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, InvalidKinds, load_kinds
@@ -22,6 +22,7 @@ from bot.common.settings import DataSettings, OfflineSettings, Settings
 from bot.common.text import sanitize
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
+from bot.serving.base_model import chosen
 from bot.serving.engine_process import with_model
 from engine.api import models
 from engine.api.types import MAX_NEW_TOKENS, Reply
@@ -43,8 +44,9 @@ def generate(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Another model than MODEL, as its base writes: starter, vae, gan, a folder or a hub id.",
-            autocompletion=lambda: list(models.SHIPPED),
+            help="Another model than MODEL, as its base writes: smollm2, starter, vae, gan, a folder, a .gguf file or a"
+            " hub id.",
+            autocompletion=lambda: [models.SMOLLM2, *models.SHIPPED],
         ),
     ] = None,
     temperature: Annotated[
@@ -66,7 +68,9 @@ def generate(
     settings: Settings = OfflineSettings.load()
     if model is not None:
         settings, version = with_model(settings, model), models.version_name(model)
+    settings = chosen(settings, say_on_stderr)
     request = _request(settings, topic, kind)
+    settings = ready_model(settings)
     if strange := unseen_words(settings.model, request.topic):
         say_on_stderr(
             f"{settings.model} has learned nothing about {', '.join(strange)}: the text may not fit the topic."
@@ -96,7 +100,7 @@ async def _write(settings: Settings, version: str | None, requests: list[Offline
     """Write and print every text; returns how many are withheld."""
     withheld = 0
     async with AsyncExitStack() as stack:
-        with busy("" if as_json else f"Loading {settings.model} …"):
+        with busy("" if as_json else f"Loading {models.version_name(settings.model)} …"):
             writer = await stack.enter_async_context(open_offline_writer(settings, version))
         for number, request in enumerate(requests):
             try:
@@ -155,7 +159,7 @@ def detect(
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
-    settings = DataSettings.load()
+    settings = ready_model(DataSettings.load())
     key = open_existing_keys(settings).keyring.key(WATERMARK).hex()
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
     with busy("" if as_json else "Looking for the watermark …"):

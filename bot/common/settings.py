@@ -31,6 +31,8 @@ from engine.errors import RunError
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import read_protected
 
+AUTO: Final = "auto"
+"""What MODEL is by default: a model that `bot.serving.base_model` chooses."""
 DEFAULT_LABEL = "AI-generated / AI 生成"
 
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -150,7 +152,7 @@ class DataSettings(BaseSettings):
     backups_keep: int = Field(7, ge=0)
     tenure_days: float = Field(7.0, ge=0)
     content_producer: str = Field("Ovation", min_length=1, max_length=100)
-    model: str = Field("starter", min_length=1)
+    model: str = Field(AUTO, min_length=1)
 
     @classmethod
     def load(cls, env_file: Path = Path(".env")) -> Self:
@@ -180,6 +182,11 @@ class DataSettings(BaseSettings):
     def versions_path(self) -> Path:
         """The folder of the published versions."""
         return self.data_dir / "versions"
+
+    @property
+    def models_path(self) -> Path:
+        """The folder of the models that were converted."""
+        return self.data_dir / "models"
 
     @property
     def backups_path(self) -> Path:

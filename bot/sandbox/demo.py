@@ -56,6 +56,8 @@ class DemoPlan:
     once: bool
     chart: Path
     seed: int
+    model: str
+    """As MODEL names it, ready to load; a folder by its absolute path."""
     taste: str | None = None
     """The name of the audience's taste; None lets the seed choose."""
     silence: float = 0.0
@@ -143,7 +145,7 @@ async def _running_bot(plan: DemoPlan) -> AsyncIterator[tuple[BotChild, Observer
     budget = {"TRAIN_MINUTES": str(plan.train_minutes), "TRAIN_STEPS": str(plan.train_steps)}
     async with Sandbox(port=plan.port, admin_id=ADMIN_ID, room=ROOM) as sandbox:
         with _folder() as folder:
-            bot = BotChild(sandbox, folder, _SETTINGS | budget)
+            bot = BotChild(sandbox, folder, _SETTINGS | budget | {"MODEL": plan.model})
             observer = Observer(sandbox, folder / "data")
             try:
                 await bot.start()

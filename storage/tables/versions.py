@@ -95,6 +95,13 @@ def latest_champion(connection: Connection) -> str | None:
 
 
 @read
+def learned_base(connection: Connection) -> str | None:
+    """The base of the champion that was promoted last; None where that is a base that has learned nothing."""
+    query = "SELECT iif(run IS NULL, NULL, base) FROM versions WHERE state = 'champion' ORDER BY served_at DESC LIMIT 1"
+    return value(str, connection.execute(query))
+
+
+@read
 def all_names(connection: Connection) -> frozenset[str]:
     """The names of all versions there have been."""
     return frozenset(name for (name,) in connection.execute("SELECT name FROM versions"))

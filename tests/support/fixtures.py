@@ -13,11 +13,20 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot.common.settings import Settings
 from bot.sandbox.server import Sandbox
 from bot.serving.engine_process import free_port
 from tests.support.api_checker import check_calls
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import ADMIN_ID, METHOD_TABLE, BotProcess, Scene
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every setting has its default; but the model is the starter, whatever this machine has."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("MODEL", "starter")
 
 
 @pytest.fixture(scope="session")

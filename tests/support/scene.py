@@ -41,7 +41,13 @@ class BotProcess(BotChild):
     """A bot with short waits and an admin, against a sandbox; and what the operator reads of it."""
 
     def __init__(self, sandbox: Sandbox, folder: Path, engine_url: str = "") -> None:
-        settings = {"ADMIN_IDS": str(ADMIN_ID), "TENURE_DAYS": "0", "PACING": "off", "ENGINE_URL": engine_url}
+        settings = {
+            "MODEL": "starter",
+            "ADMIN_IDS": str(ADMIN_ID),
+            "TENURE_DAYS": "0",
+            "PACING": "off",
+            "ENGINE_URL": engine_url,
+        }
         super().__init__(sandbox, folder, settings, program=("-P", str(QUICK_BOT)))
 
     async def start(self, **settings: str) -> None:

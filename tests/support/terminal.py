@@ -20,7 +20,7 @@ def at_a_terminal(*arguments: str, is_all: bool = False) -> tuple[int, str, str]
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "bot.cli", *arguments], stdout=theirs if is_all else subprocess.PIPE, stderr=theirs,
-        env=child_environment({}) | {"TERM": "xterm-256color", "COLUMNS": "100"}, text=True,
+        env=child_environment({"MODEL": "starter"}) | {"TERM": "xterm-256color", "COLUMNS": "100"}, text=True,
     )  # fmt: skip
     os.close(theirs)
     stood = bytearray()

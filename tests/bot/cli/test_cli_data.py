@@ -15,7 +15,7 @@ from bot.cli.__main__ import app
 from bot.cli.terminal import confirm
 from bot.common.keys import open_keys
 from bot.common.lock import hold_data_dir
-from bot.common.settings import DataSettings, Settings
+from bot.common.settings import DataSettings
 from engine.runs.run_dir import Comparison, Reason, RunReport, read_report, write_report
 from storage.backup import backup, restore
 from storage.privacy import tombstones
@@ -27,10 +27,8 @@ ADA_ID = 4711
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> Path:
     """A data folder whose bot is stopped, in which a person with an id has written, too."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     open_keys(DataSettings(), may_create=True)

@@ -8,14 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bot.cli.__main__ import app
-from bot.common.settings import DEFAULT_LABEL, Settings
+from bot.common.settings import DEFAULT_LABEL
 from tests.support.terminal import at_a_terminal, engines
 
 
 @pytest.fixture(autouse=True)
-def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> None:
     monkeypatch.chdir(tmp_path)
 
 

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bot.cli.__main__ import app
-from bot.common.settings import Settings
 from bot.learning.nightly import run_folder
 from engine.runs.config import RunConfig, write_config
 from engine.runs.run_dir import Progress, Reason, RunReport, append_progress, write_report
@@ -22,9 +21,7 @@ LOADING = {"src", "href", "srcset", "data", "action", "poster"}
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     write_history(tmp_path / "data" / "ovation.db", texts=40, seed=3, begin=NOW - timedelta(hours=2))

@@ -7,16 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli.__main__ import app
-from bot.common.settings import Settings
 from tests.support.stored.two_versions import open_with_two_versions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
 
@@ -58,7 +55,7 @@ def test_kinds_are_completed_also_those_of_ones_own(monkeypatch: pytest.MonkeyPa
 
 
 def test_models_with_a_name_are_completed() -> None:
-    assert asked("bash", "ovation generate tea --model ") == ["starter", "vae", "gan"]
+    assert asked("bash", "ovation generate tea --model ") == ["smollm2", "starter", "vae", "gan"]
     assert asked("fish", "ovation generate tea --model v") == ["vae"]
 
 

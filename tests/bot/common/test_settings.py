@@ -32,7 +32,7 @@ def problems(file: Path) -> tuple[str, ...]:
 def test_a_token_is_enough(tmp_path: Path) -> None:
     settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}"))
     assert settings.telegram_bot_token.get_secret_value() == TOKEN
-    assert settings.model == "starter" and settings.min_ratings == 50 and settings.canary_share == 0
+    assert settings.model == "auto" and settings.min_ratings == 50 and settings.canary_share == 0
     assert settings.key_path == Path("data.key")
 
 

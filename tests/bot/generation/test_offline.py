@@ -15,7 +15,7 @@ from starlette.routing import Route
 from bot.common.errors import Refusal, StartError
 from bot.common.http_server import listen, serving
 from bot.common.kinds import load_kinds
-from bot.common.settings import OfflineSettings, Settings
+from bot.common.settings import OfflineSettings
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.text_checks import SafetyCheck
 from engine.api.client import EngineClient
@@ -61,10 +61,7 @@ class Elsewhere:
         yield "data: [DONE]\n\n"
 
 
-@pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 async def written(

@@ -89,7 +89,7 @@ async def test_a_demo_whose_bot_ends_shows_what_there_was_and_keeps_the_data(tmp
 
 async def test_without_an_audience_it_stays_until_it_is_told_to_end_and_says_where_its_data_is(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot.cli", "demo", "--port", "0",
+        sys.executable, "-m", "bot.cli", "demo", "--port", "0", "--model", "starter",
         cwd=tmp_path, env=child_environment({}), stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     lines = [(await child.stdout.readline()).decode() for _ in range(3)]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from bot.cli.__main__ import app
 from bot.common.keys import open_keys
-from bot.common.settings import DataSettings, Settings
+from bot.common.settings import DataSettings
 from storage.db.database import Database, open_for_reading
 from storage.db.schema import MIGRATIONS
 from storage.privacy import tombstones
@@ -38,12 +38,10 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture
-def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> dict[str, Any]:
     """What the previous release read back from the folder, which now lies in the working directory."""
     with tarfile.open(RELEASE) as archive:
         archive.extractall(tmp_path, filter="data")
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
     found: dict[str, Any] = json.loads(Path("expected.json").read_text())
     return found
