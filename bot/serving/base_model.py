@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from bot.common.child_process import ran_out_of_memory
 from bot.common.errors import StartError
@@ -104,7 +104,7 @@ def converted(
 
 def _with(settings: S, **changes: str) -> S:
     """A copy in which nothing is kept that was derived from the old values, and unset is what nobody has set."""
-    return settings.model_construct(settings.model_fields_set, **dict(settings) | changes)
+    return cast("S", type(settings).model_construct(settings.model_fields_set, **dict(settings) | changes))
 
 
 def _is_ours(settings: DataSettings) -> bool:

@@ -259,7 +259,7 @@ def _kinds(folder: Path, text: str, *, model: Sequence[str] = ("gemma-3-1b",)) -
 @pytest.mark.parametrize(
     ("set_here", "base", "profile"),
     [
-        ({}, "starter", "starter"),
+        ({"model": "starter"}, "starter", "starter"),
         ({"engine_url": "http://there"}, "qwen3-8b", "qwen3"),
         ({"engine_url": "http://there"}, "house-model", None),
         ({"engine_url": "http://there", "model": "Qwen/Qwen3-8B"}, "house-model", "qwen3"),
