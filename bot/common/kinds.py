@@ -29,6 +29,8 @@ TAKEN = frozenset({"start", "developer_info", *MENU, *ADMIN_MENU})
 """No kind can have one of these."""
 
 MAX_TOPIC_CHARACTERS = 2000
+MAX_TEXT_CHARACTERS = 12_000
+"""Of a text that is to be summed up or gone on with: some 3,000 tokens in English, half a minute's reading on a CPU."""
 
 TEMPERATURE = 0.8
 TOP_P = 0.95
@@ -49,17 +51,19 @@ _TOPIC, _LENGTH = "{topic}", "{length}"
 _MOST = 80
 """Telegram's menu takes 100 commands, of which some are the bot's own."""
 _MOST_TOKENS = 2048
+_MOST_CALLS = 8
 _LONGEST_DESCRIPTION = 256
 _LONGEST_EMOJI = 16
 _RENDERERS = ("plain", "markdown")
 _FORMS = ("text", "line", "verse", "free")
+_TAKES = ("topic", "text")
 _SAMPLING = (
     "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
     "dry_multiplier", "stop",
 )  # fmt: skip
 _MODEL_FIELDS = ("max_tokens", "instruction", "request", "length", *_SAMPLING)
 """What a profile can change."""
-_FIELDS = ("emoji", "renderer", "form", "description", "examples", *_MODEL_FIELDS)
+_FIELDS = ("emoji", "renderer", "form", "description", "takes", "calls", "examples", *_MODEL_FIELDS)
 _PROFILE_FIELDS = ("match", "system", "examples", "kinds", *_MODEL_FIELDS)
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _KEY = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
@@ -101,6 +105,10 @@ class Kind:
     """How the model's text is shown: as it stands, or its Markdown as bold, italic and the like."""
     form: Literal["text", "line", "verse", "free"] = "text"
     """What a finished text looks like: sentences, one line, lines of verse, or whatever the request asks for."""
+    takes: Literal["topic", "text"] = "topic"
+    """What people give: a topic, or a whole text, which may also be a file or the message that they reply to."""
+    calls: int = 1
+    """A text that runs out of tokens is gone on with, in so many calls of the model together."""
     usual: Sampling = _USUAL
     """How words are drawn, before anybody's wishes; `max_tokens` apart."""
     lengths: Mapping[str, Length] = field(default_factory=lambda: {n: Length(f, {}) for n, f in LENGTHS.items()})
@@ -113,6 +121,11 @@ class Kind:
     def is_markdown(self) -> bool:
         """Whether the model writes Markdown."""
         return self.renderer == "markdown"
+
+    @property
+    def most_characters(self) -> int:
+        """How long a topic, or a text, may be."""
+        return MAX_TEXT_CHARACTERS if self.takes == "text" else MAX_TOPIC_CHARACTERS
 
     def names_length(self, language: str) -> bool:
         """Whether the request says how long the text is to be."""
@@ -295,6 +308,8 @@ def _kind(name: str, table: Mapping[str, Any], profile: Mapping[str, Any]) -> Ki
         request=_merged(plain.request, table.get("request", {})),
         renderer=table.get("renderer", "plain"),
         form=table.get("form", "text"),
+        takes=table.get("takes", "topic"),
+        calls=table.get("calls", 1),
         usual=replace(plain.usual, **drawn),
         lengths=lengths,
         examples={language: [Example(**each) for each in listed] for language, listed in examples.items()},
@@ -339,6 +354,11 @@ def _faults_of_kind(table: Mapping[str, Any]) -> _Faults:
         yield ("renderer",), f': renderer is "plain" or "markdown", not {table["renderer"]!r}.'
     if table.get("form", "text") not in _FORMS:
         yield ("form",), f": form is one of {', '.join(_FORMS)}, not {table['form']!r}."
+    if table.get("takes", "topic") not in _TAKES:
+        yield ("takes",), f': takes is "topic" or "text", not {table["takes"]!r}.'
+    calls = table.get("calls", 1)
+    if type(calls) is not int or not 1 <= calls <= _MOST_CALLS:
+        yield ("calls",), f": calls must be from 1 to {_MOST_CALLS}."
     yield from _faults_in_words(table, "description", longest=_LONGEST_DESCRIPTION)
     if "instruction" not in table and "request" not in table:
         yield (), " needs an instruction or a request, or the model does not know what to do."

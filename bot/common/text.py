@@ -63,3 +63,18 @@ def truncate(text: str, limit: int) -> str:
         return text
     units = text.encode("utf-16-le")[: 2 * (limit - 1)]
     return units.decode("utf-16-le", "ignore").rstrip() + "…"
+
+
+def beginning(text: str, most: int) -> str:
+    """The longest beginning within so many characters that ends with a paragraph, or else a sentence, or else a word.
+
+    Of what fits, half at least is kept: a break that comes sooner is passed over for a lesser one.
+    """
+    if len(text) <= most:
+        return text
+    fits = text[:most]
+    for mark in ("\n\n", "\n", "。", ". ", "！", "? ", " "):
+        end = fits.rfind(mark)
+        if end >= most // 2:
+            return fits[: end + len(mark)].rstrip()
+    return fits

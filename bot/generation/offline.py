@@ -7,13 +7,15 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bot.common.errors import OvationError, StartError
 from bot.common.keys import open_existing_keys
-from bot.common.kinds import Kind
+from bot.common.kinds import Kind, language_of_topic
 from bot.common.settings import Settings
 from bot.common.text import sanitize
+from bot.generation.continuing import stream_to_its_end
 from bot.moderation.text_checks import COPY_CHECK_TEXTS, SafetyCheck, prompts_in
 from bot.serving.engine_process import engine_http, own_engine
 from engine.api.client import EngineClient
@@ -72,7 +74,11 @@ class OfflineWriter:
         await self.safety.check_prompt(request.topic)
         messages = request.kind.messages(request.topic)
         growing, shown = "", ""
-        async with aclosing(self.engine.stream(messages, request.sampling, model=self.version)) as pieces:
+        stream = stream_to_its_end(
+            partial(self.engine.stream, model=self.version), messages, request.sampling,
+            calls=1 if request.max_tokens else request.kind.calls, language=language_of_topic(request.topic),
+        )  # fmt: skip
+        async with aclosing(stream) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
                     reply = replace(piece, text=sanitize(piece.text))

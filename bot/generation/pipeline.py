@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,7 @@ from bot.common.i18n import say
 from bot.common.kinds import Kinds, language_of_topic
 from bot.common.metrics import BotMetrics
 from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
+from bot.generation.continuing import stream_to_its_end
 from bot.generation.finishing import Draft, finish
 from bot.generation.preferences import Choices, read_choices
 from bot.learning.preference_sync import PreferenceSync
@@ -220,9 +222,8 @@ class GenerationPipeline:
             growing = ""
             show(growing)
             sampling = choices.sampling(kind, generation.seed + attempt)
-            stream = self.router.engine.stream(
-                messages, sampling, model=version, user=user, selection=selection, on_queued=queued
-            )
+            ask = partial(self.router.engine.stream, model=version, user=user, selection=selection, on_queued=queued)
+            stream = stream_to_its_end(ask, messages, sampling, calls=kind.calls, language=language_of_topic(request))
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
                     wait.ahead = None

@@ -44,11 +44,12 @@ class Choices:
     footer: str
     own_taste: str
 
-    def messages(self, kind: Kind, topic: str) -> tuple[Message, ...]:
-        """What the model is asked for a text of a kind, in the chosen tone and length."""
+    def messages(self, kind: Kind, topic: str, *, wish: str = "") -> tuple[Message, ...]:
+        """What the model is asked for a text of a kind, in the chosen tone and length, and with one more wish."""
         language = language_of_topic(topic)
         chosen = [("tone", self.tone), ("length", "usual" if kind.names_length(language) else self.length)]
         wishes = [say(language, f"{name}-{value}-words") for name, value in chosen if value != "usual"]
+        wishes += [wish] * bool(wish)
         return kind.messages(topic, language=language, length=self.length, wishes=wishes)
 
     def sampling(self, kind: Kind, seed: int) -> Sampling:

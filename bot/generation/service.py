@@ -17,10 +17,10 @@ from typing import Any, Literal, TypeVar
 
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
-from bot.common.kinds import MAX_TOPIC_CHARACTERS, Kind
+from bot.common.kinds import Kind
 from bot.common.settings import Settings
 from bot.common.tasks import cancel
-from bot.common.text import sanitize
+from bot.common.text import beginning, sanitize
 from bot.feedback.buttons import RatingButtons
 from bot.generation.pipeline import GenerationPipeline
 from bot.generation.preferences import DEFAULTS, Choices, read_choices
@@ -62,6 +62,17 @@ class Request:
     is_channel: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A text that is to be summed up, or gone on with."""
+
+    text: str
+    is_strangers: bool = False
+    """Somebody else wrote it, who has asked for nothing: nothing may be learned from what comes of it."""
+    shown_in: int | None = None
+    """The message of ours that shows it, whose generation it is then."""
+
+
 @dataclass(kw_only=True)
 class GenerationService:
     """Takes prompts, keeps them, and sees each to its end."""
@@ -94,6 +105,30 @@ class GenerationService:
         async with self._room(new.author, texts=2):
             for generation in await generations.accept_duel(self.db, new, _sibling(new, 0)):
                 self._begin(generation, request.choices)
+
+    async def write_on(self, request: Request, kind: Kind, passage: Passage, *, wish: str = "") -> int:
+        """Accept a prompt to do something with a text; returns how many of its characters are read, from its beginning.
+
+        Raises:
+            Refusal: as in `write`.
+        """
+        parent = None
+        if passage.shown_in is not None:
+            parent = await generations.by_message(self.db, chat_id=request.chat_id, message_id=passage.shown_in)
+        if parent is not None and (parent.text is None or not parent.may_be_continued):
+            raise Refusal("generation-unknown")
+        text = sanitize((parent and parent.text) or passage.text)
+        if not text:
+            raise Refusal("text-missing", command=kind.name)
+        read = beginning(text, kind.most_characters)
+        if wish:
+            wish = await self._checked(wish, kind)
+        await self.safety.check_prompt(read)
+        asked = request.choices.messages(kind, read, wish=wish)
+        messages = tuple(ChatMessage(message.role, message.content) for message in asked)
+        new = self._new(request, kind.name, messages, parent=None if parent is None else parent.id)
+        await self._accept(replace(new, quotes_stranger=passage.is_strangers), request.choices)
+        return len(read)
 
     async def offer(self, request: Request, kind: Kind, topic: str, *, texts: int) -> Mapping[int, OfferTask]:
         """Begin several texts that are in no chat yet, by number; each counts as a prompt. `request` has no message.
@@ -203,8 +238,8 @@ class GenerationService:
         topic = sanitize(topic)
         if not topic:
             raise Refusal("prompt-empty", command=kind.name)
-        if len(topic) > MAX_TOPIC_CHARACTERS:
-            raise Refusal("prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS)
+        if len(topic) > kind.most_characters:
+            raise Refusal("prompt-too-long", length=len(topic), limit=kind.most_characters)
         await self.safety.check_prompt(topic)
         return topic
 

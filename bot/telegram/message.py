@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from telegram import Bot, CallbackQuery, MaybeInaccessibleMessage, Message, Update, User
+from telegram import Bot, CallbackQuery, Document, MaybeInaccessibleMessage, Message, Update, User
 from telegram.error import TelegramError
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
@@ -30,6 +30,8 @@ class Incoming:
     bot: Bot
     request: Request
     text: str
+    """What they say, perhaps under a file or a picture."""
+    document: Document | None
     is_private: bool
     is_forwarded: bool
     replied: Message | None
@@ -88,7 +90,8 @@ def incoming(update: Update, bot: Bot) -> Incoming | None:
     return Incoming(
         bot=bot,
         request=_request(update, person, message),
-        text=message.text or "",
+        text=message.text or message.caption or "",
+        document=message.document,
         is_private=message.chat.type == "private",
         is_forwarded=message.forward_origin is not None,
         replied=replied,

@@ -58,6 +58,8 @@ class NewGeneration(_Prompt):
     update_id: int
     signal: PromptSignal | None = None
     """What it says of its parent."""
+    quotes_stranger: bool = False
+    """It repeats words of somebody who has asked for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

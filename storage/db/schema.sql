@@ -319,3 +319,20 @@ CREATE TABLE homes (
 
 -- Whether the model ended its text itself ('stop') or ran out of tokens ('length'); NULL where nobody knows.
 ALTER TABLE generations ADD COLUMN finish_reason TEXT;
+
+-- migration: 0013 strangers' words
+
+-- Whether the prompt repeats words of somebody who has asked for nothing: whose message it is to sum up or go on with.
+ALTER TABLE generations ADD COLUMN quotes_stranger INTEGER NOT NULL DEFAULT 0;
+DROP VIEW quoting;
+-- Texts that repeat the words of somebody who does not agree, or no longer does, or was never asked.
+CREATE VIEW quoting AS
+        WITH RECURSIVE above (id, parent) AS (
+            SELECT id, parent FROM generations WHERE parent IS NOT NULL
+            UNION SELECT a.id, g.parent FROM above a JOIN generations g ON g.id = a.parent WHERE g.parent IS NOT NULL
+        )
+        SELECT DISTINCT a.id FROM above a JOIN generations p ON p.id = a.parent
+        WHERE p.quotes_stranger OR EXISTS (SELECT 1 FROM bans b WHERE b.person = p.author) OR NOT EXISTS (
+            SELECT 1 FROM consents c WHERE c.person = p.author AND c.chat = p.chat AND c.revoked_at IS NULL
+        )
+        UNION SELECT id FROM generations WHERE quotes_stranger;

@@ -78,11 +78,15 @@ def accept(connection: Connection, new: NewGeneration) -> Generation | None:
     """Record a prompt, and what it says of its parent; None when its update was recorded before."""
     people.see(connection, new.author, at=new.created_at)
     query = (
-        "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at)"
-        " VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?) ON CONFLICT (update_id) DO NOTHING RETURNING id"
+        "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at,"
+        " quotes_stranger) VALUES (?, ?, ?, ?, encrypted(?, ?), ?, ?, ?, ?)"
+        " ON CONFLICT (update_id) DO NOTHING RETURNING id"
     )
     messages = _encrypted_for_quoted(connection, new)
-    values = (new.update_id, new.kind, new.chat, new.author, new.author, messages, new.parent, new.seed, new.created_at)
+    values = (
+        new.update_id, new.kind, new.chat, new.author, new.author, messages, new.parent, new.seed, new.created_at,
+        new.quotes_stranger,
+    )  # fmt: skip
     number = value(int, connection.execute(query, values))
     if number is None:
         return None
@@ -342,7 +346,7 @@ def delete(connection: Connection, texts: Sequence[int]) -> int:
         connection.execute(
             "UPDATE generations SET state = 'failed', author = '', chat = '', kind = '', messages = '[]', text = NULL,"
             " version = NULL, parent = NULL, seed = 0, best_of = 1, finish_reason = NULL, likes = 0,"
-            " dislikes = 0, standing = NULL WHERE id = ?",
+            " dislikes = 0, standing = NULL, quotes_stranger = 0 WHERE id = ?",
             (last,),
         )
     connection.executemany("DELETE FROM generations WHERE id = ?", [(text,) for text in texts if text != last])

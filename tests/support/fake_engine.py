@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from bot.common.http_server import listen, serving
 from engine.api.protocol import SSE_DONE, SSE_WORKING, Completion, sse_queued
+from engine.api.types import FinishReason
 
 BASE = "starter"
 _PATIENCE_SECONDS = 0.5
@@ -41,6 +42,8 @@ class FakeEngine:
         self.refused = 0
         self.writes = writes
         self.ahead: int | None = None
+        self.tokens: int | None = None
+        """So many words a text may have; one that has more ends with them, for "length"."""
         self._key = key
         self._adapters: set[str] = set()
         self._go = asyncio.Event()
@@ -107,12 +110,15 @@ class FakeEngine:
         body = json.loads(await request.body())
         self.asked.append(body)
         text = self.writes(body, len(self.asked))
+        words = text.split(" ")
+        reason: FinishReason = "stop" if self.tokens is None or len(words) <= self.tokens else "length"
+        text = " ".join(words[: self.tokens])
         if body.get("stream"):
-            return StreamingResponse(self._events(body, text), media_type="text/event-stream")
+            return StreamingResponse(self._events(body, text, reason), media_type="text/event-stream")
         await self._go.wait()
-        return JSONResponse(Completion(body["model"]).whole(text, "stop", **_usage(text)))
+        return JSONResponse(Completion(body["model"]).whole(text, reason, **_usage(text)))
 
-    async def _events(self, body: dict[str, Any], text: str) -> AsyncIterator[bytes]:
+    async def _events(self, body: dict[str, Any], text: str, reason: FinishReason) -> AsyncIterator[bytes]:
         completion = Completion(body["model"])
         yield completion.chunk(role="assistant", content="")
         while self.is_held:
@@ -121,7 +127,7 @@ class FakeEngine:
                 await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)
             except TimeoutError:
                 continue
-        end = [completion.chunk("stop", best_of=1), completion.usage_chunk(**_usage(text)), SSE_DONE]
+        end = [completion.chunk(reason, best_of=1), completion.usage_chunk(**_usage(text)), SSE_DONE]
         yield b"".join(
             [completion.chunk(content=text), *end]
         )  # at once, so that no bot shows half of it before the end

@@ -3,7 +3,6 @@
 The wording of each refusal is the Bot API's, so that the bot's own reading of errors is tried for real.
 """
 
-import itertools
 import re
 import struct
 from collections.abc import Awaitable, Callable
@@ -35,6 +34,7 @@ MAX_RESULT_ID_BYTES = 64
 MAX_ENTITIES = 100
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
 MAX_UPLOAD_BYTES = 50 * 1024 * 1024
+MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _COMMAND = re.compile(r"[a-z0-9_]{1,32}")
@@ -187,6 +187,17 @@ class Methods:
         """Send any file with a caption."""
         return self._send(params, _checked_caption(params), self._stored(params.upload("document"), "document"))
 
+    async def get_file(self, params: Params) -> object:
+        """Where a file can be downloaded: under /file/bot<token>/ and its `file_path`."""
+        if (found := self._state.files.get(params.text("file_id"))) is None:
+            raise bad_request("invalid file_id")
+        attachment, content = found
+        if len(content) > MAX_DOWNLOAD_BYTES:
+            raise bad_request("file is too big")
+        path = f"{attachment.kind}s/{attachment.file_id}"
+        return {"file_id": attachment.file_id, "file_unique_id": f"u{attachment.file_id}", "file_size": len(content),
+                "file_path": path}  # fmt: skip
+
     async def edit_message_text(self, params: Params) -> object:
         """Replace the text of a message; without reply_markup its keyboard goes."""
         message, keyboard = self._editable(params), params.keyboard()
@@ -236,14 +247,11 @@ class Methods:
             raise bad_request("file must be non-empty")
         if size > (MAX_PHOTO_BYTES if kind == "photo" else MAX_UPLOAD_BYTES):
             raise bad_request("file is too big")
-        files = self._state.files
-        name = next(f"file{n}" for n in itertools.count(len(files) + 1) if f"file{n}" not in files)
-        attachment = Attachment(kind, name, upload.name, upload.content_type, size)
-        if kind == "photo":
-            width, height = _png_size(upload.content)
-            attachment = replace(attachment, content_type="image/png", width=width, height=height)
-        files[name] = attachment, upload.content
-        return attachment
+        if kind == "document":
+            return self._state.keep_file(upload.content, name=upload.name, content_type=upload.content_type)
+        return self._state.keep_file(
+            upload.content, name=upload.name, content_type="image/png", kind="photo", size=_png_size(upload.content)
+        )
 
     def _editable(self, params: Params) -> SeenMessage:
         """The message to edit: one of the bot's own, or one that somebody has sent with its help, in whatever chat."""

@@ -52,12 +52,26 @@ class BotApi:
 
     def routes(self) -> list[Route]:
         """The routes to mount at the server's root."""
-        return [Route("/bot{token}/{method}", self._answer, methods=["GET", "POST"])]
+        return [
+            Route("/bot{token}/{method}", self._answer, methods=["GET", "POST"]),
+            Route("/file/bot{token}/{kind}/{file_id}", self._download, methods=["GET"]),
+        ]
+
+    async def _download(self, request: Request) -> Response:
+        """A file by the path that getFile has told."""
+        found = self.state.files.get(request.path_params["file_id"])
+        if not self._is_admitted(request) or found is None:
+            error = ApiError(404, "Not Found") if found is None else ApiError(401, "Unauthorized")
+            return Response(json.dumps(_envelope(None, error)), error.code, media_type="application/json")
+        return Response(found[1], media_type="application/octet-stream")
+
+    def _is_admitted(self, request: Request) -> bool:
+        return hmac.compare_digest(request.path_params["token"].encode(), self.token.encode())
 
     async def _answer(self, request: Request) -> Response:
         began, at = time.monotonic(), self.state.clock()
         method = request.path_params["method"]
-        is_admitted = hmac.compare_digest(request.path_params["token"].encode(), self.token.encode())
+        is_admitted = self._is_admitted(request)
         fault = self.faults.next_for(method) if is_admitted else None
         values: Values = {}
         result, refusal = None, None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from bot.sandbox.world.errors import WorldError
 from bot.sandbox.world.records import (
@@ -260,6 +260,21 @@ class State:
         inside.messages[number] = message
         self.publish("message", inside.chat, message)
         return message
+
+    def keep_file(
+        self,
+        content: bytes,
+        *,
+        name: str,
+        content_type: str,
+        kind: Literal["photo", "document"] = "document",
+        size: tuple[int, int] = (0, 0),
+    ) -> Attachment:
+        """Keep a file that somebody has sent; `size` is a photo's, in pixels."""
+        file_id = next(f"file{n}" for n in itertools.count(len(self.files) + 1) if f"file{n}" not in self.files)
+        attachment = Attachment(kind, file_id, name, content_type, len(content), *size)
+        self.files[file_id] = attachment, content
+        return attachment
 
     def put(self, message: SeenMessage, what: EventKind) -> None:
         """Replace a message by its newer self and tell the pages."""

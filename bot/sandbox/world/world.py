@@ -26,7 +26,16 @@ from bot.sandbox.world.records import (
     reactions_json,
 )
 from bot.sandbox.world.state import ChatState, State, now
-from bot.sandbox.world.text import MAX_TEXT, REACTIONS, Formatted, as_kept, commands_in, plain, utf16_length
+from bot.sandbox.world.text import (
+    MAX_CAPTION,
+    MAX_TEXT,
+    REACTIONS,
+    Formatted,
+    as_kept,
+    commands_in,
+    plain,
+    utf16_length,
+)
 
 Found = TypeVar("Found")
 
@@ -182,6 +191,33 @@ class World:
         reply_id = reply_to.id if isinstance(reply_to, SeenMessage) else reply_to
         sender = as_channel or (inside.chat if anonymous or inside.chat.kind == "channel" else person)
         message = self.state.post(inside, sender, content, reply_to=reply_id, topic=topic)
+        if self._is_shown_to_bot(inside, message):
+            self.state.deliver(message)
+        return message
+
+    def send_file(
+        self,
+        person: Person,
+        chat: Chat,
+        content: bytes,
+        *,
+        name: str = "text.txt",
+        content_type: str = "text/plain",
+        caption: str = "",
+        reply_to: SeenMessage | None = None,
+    ) -> SeenMessage:
+        """Send a file with a caption, outside of topics.
+
+        Raises:
+            WorldError: the caption is too long, or the person is not in the chat.
+        """
+        inside, words = self._entered(person, chat), as_kept(Formatted(caption))
+        if utf16_length(words.text) > MAX_CAPTION:
+            raise WorldError(f"A caption has at most {MAX_CAPTION} characters.")
+        inside.is_started = True
+        attachment = self.state.keep_file(content, name=name, content_type=content_type)
+        reply_id = None if reply_to is None else reply_to.id
+        message = self.state.post(inside, person, words, reply_to=reply_id, attachment=attachment)
         if self._is_shown_to_bot(inside, message):
             self.state.deliver(message)
         return message

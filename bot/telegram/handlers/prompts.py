@@ -1,9 +1,11 @@
 """Prompts: the kinds' commands, addressed text, /duel, the buttons for another or a changed text, and stopping."""
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 
-from telegram import Update
+from telegram import Document, Update
+from telegram.error import TelegramError
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
 from bot.common.errors import Refusal
@@ -11,13 +13,20 @@ from bot.common.i18n import say
 from bot.common.kinds import TAKEN, Kind, Kinds, language_of_topic
 from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
-from bot.generation.service import GenerationService, Request
+from bot.generation.service import GenerationService, Passage, Request
 from bot.messaging.messenger import REFINEMENTS
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, is_ours, unpacked, without_mention
 from bot.telegram.sender import Sender
 
+logger = logging.getLogger(__name__)
+
 _FROM_A_CHAT = filters.UpdateType.MESSAGE & filters.SenderChat.ALL & ~filters.IS_AUTOMATIC_FORWARD
 """Written in a group as the group itself, or as a channel; what Telegram brings from the group's channel is not."""
+
+
+MAX_FILE_BYTES = 500_000
+TEXT_FILES = (".txt", ".md", ".markdown")
+TEXT_TYPES = ("text/plain", "text/markdown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,11 @@ class PromptHandlers:
             CommandHandler([*kinds, *TAKEN], self._refuse_as_chat, filters=_FROM_A_CHAT),
             MessageHandler(_FROM_A_CHAT & filters.TEXT, self._refuse_text_as_chat),
             *(command(name, partial(self._write, kind)) for name, kind in kinds.items()),
+            *(
+                MessageHandler(_file_under(name), unpacked(partial(self._write, kind)))
+                for name, kind in kinds.items()
+                if kind.takes == "text"
+            ),
             MessageHandler(addressed, unpacked(self._write_or_refine)),
             *(CommandHandler(name, partial(self._write_post, kind), filters=posted) for name, kind in kinds.items()),
             command("duel", self._duel),
@@ -64,7 +78,16 @@ class PromptHandlers:
             raise Refusal("written-as-chat")
 
     async def _write(self, kind: Kind, message: Incoming) -> None:
-        await self.service.write(message.request, kind, message.argument)
+        """A kind's command, on what stands behind it; or on a whole text, where the kind takes one."""
+        if kind.takes == "topic":
+            await self.service.write(message.request, kind, message.argument)
+            return
+        passage = await _passage_of(message)
+        wish = message.argument if passage is not None else ""
+        passage = passage or Passage(text=message.argument)
+        read = await self.service.write_on(message.request, kind, passage, wish=wish)
+        if read < len(passage.text):
+            await answer(self.sender, message, "text-cut", kept=read, length=len(passage.text))
 
     async def _write_or_refine(self, message: Incoming) -> None:
         """Text without a command: a reply to a text changes it; in a group, any other must mention the bot."""
@@ -138,3 +161,49 @@ class PromptHandlers:
     async def _cancel(self, message: Incoming) -> None:
         stopped = await self.service.cancel(message.request.chat_id, message.request.person_id)
         await answer(self.sender, message, "cancel-done" if stopped else "cancel-nothing", texts=stopped)
+
+
+def _file_under(name: str) -> filters.BaseFilter:
+    """Messages with a file whose caption is this command."""
+    caption = filters.CaptionRegex(rf"^/{name}(?:@\w+)?(?:\s|$)")
+    return filters.UpdateType.MESSAGE & filters.Document.ALL & caption
+
+
+async def _passage_of(message: Incoming) -> Passage | None:
+    """The text that a message brings as a file or replies to; None where it does neither.
+
+    Raises:
+        Refusal: the file is no text, or too large.
+    """
+    if message.document is not None:
+        return Passage(text=await _read(message.document))
+    replied = message.replied
+    if replied is None:
+        return None
+    author = None if replied.from_user is None else replied.from_user.id
+    is_strangers = message.replies_to is None and author != message.request.person_id
+    if replied.document is not None:
+        return Passage(text=await _read(replied.document), is_strangers=is_strangers)
+    text = (replied.text or replied.caption or "").strip()
+    return Passage(text=text, is_strangers=is_strangers, shown_in=message.replies_to) if text else None
+
+
+async def _read(document: Document) -> str:
+    """The words of a text file.
+
+    Raises:
+        Refusal: it is another kind of file, too large, or cannot be fetched.
+    """
+    refusal = Refusal("file-unreadable", kilobytes=MAX_FILE_BYTES // 1000)
+    is_text = (document.file_name or "").lower().endswith(TEXT_FILES) or document.mime_type in TEXT_TYPES
+    if not is_text or (document.file_size or 0) > MAX_FILE_BYTES:
+        raise refusal
+    try:
+        content = await (await document.get_file()).download_as_bytearray()
+    except TelegramError as error:
+        logger.warning("a file could not be fetched: %s", type(error).__name__)
+        raise Refusal("file-away") from error
+    try:
+        return content[:MAX_FILE_BYTES].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refusal from error

@@ -27,7 +27,9 @@ from engine.api.types import Message, Sampling
 
 def test_the_shipped_kinds_are_complete() -> None:
     kinds = load_kinds()
-    assert list(kinds.by_name) == ["write", "slogan", "poem", "story", "post", "pitch", "title", "character"]
+    assert list(kinds.by_name) == (
+        "write slogan poem story post pitch title character scene article briefing script summary continue".split()
+    )
     assert kinds.default.name == "write"
     for kind in kinds.by_name.values():
         assert all(1 <= len(text) <= 256 for text in kind.description.values())
