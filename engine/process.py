@@ -49,6 +49,8 @@ def free_memory() -> int:
         left = int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text())
     except (OSError, ValueError):  # no cgroup, or one without a limit, which is the word max
         return free
+    if (counted := _CGROUP / "memory.stat").exists():  # what files were read counts as taken, and can be given back
+        left += int(dict(line.split() for line in counted.read_text().splitlines()).get("inactive_file", 0))
     return max(min(free, left), 0)
 
 

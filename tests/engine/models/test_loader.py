@@ -38,26 +38,7 @@ def test_a_hub_id_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_pickled_weights_are_never_opened(copied_model: Path) -> None:
     (copied_model / "model.safetensors").rename(copied_model / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        load_base(str(copied_model))
-
-
-def test_a_model_without_chat_template_is_refused(copied_model: Path) -> None:
-    (copied_model / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match="no chat template"):
-        load_base(str(copied_model))
-
-
-def test_damaged_weights_are_refused(copied_model: Path) -> None:
-    weights = copied_model / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        load_base(str(copied_model))
-
-
-def test_a_broken_config_is_refused(copied_model: Path) -> None:
-    (copied_model / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="as .bin only, which may hold code"):
         load_base(str(copied_model))
 
 
