@@ -52,7 +52,7 @@ def test_every_fault_is_reported_at_once_by_its_name(tmp_path: Path) -> None:
     )
     names = [problem.partition(":")[0] for problem in found]
     assert names == [
-        "TELEGRAM_BOT_TOKEN", "ADMIN_IDS", "ENGINE_URL", "RETRAIN_AT", "TIMEZONE", "MIN_RATINGS", "PROMOTION",
+        "ENGINE_URL", "TELEGRAM_BOT_TOKEN", "ADMIN_IDS", "RETRAIN_AT", "TIMEZONE", "MIN_RATINGS", "PROMOTION",
         "CANARY_SHARE",
     ]  # fmt: skip
 
