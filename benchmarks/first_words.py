@@ -96,9 +96,9 @@ def measure_model(model: str, few: bool) -> Table:
         (f"… the slowest of the {CROWD}, s, in {len(rounds)} rounds", middle(slowest), "≤ 25"),
     ]
     note = (
-        f"{version_name(model)} through the bot with its default settings, against the stand-in on loopback, with Telegram's limits"
-        f" kept; {len(alone.texts)} posts of one person, one after the other, then {CROWD} people who ask at the same"
-        " moment for different things. From the prompt to the arrival of the call that shows it."
+        f"{version_name(model)} through the bot with its default settings, against the stand-in on loopback, with"
+        f" Telegram's limits kept; {len(alone.texts)} posts of one person, one after the other, then {CROWD} people who"
+        " ask at the same moment for different things. From the prompt to the arrival of the call that shows it."
     )
     return Table(f"First words of {version_name(model)}", note, ["from the prompt", "measured", "goal"], rows)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import torch
+from peft import PeftModel
 from rich.progress import track
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -67,15 +68,21 @@ def pool_of(model: str, *, takes: int = 16, folder: Path = FOLDER) -> Pool:
     file = folder / f"{Path(model).name}.jsonl"
     rated, fresh = requests(Random("rated"), RATED, first=0), requests(Random("fresh"), FRESH_PROMPTS, first=1)
     wanted = [*rated, *fresh * takes]
-    written = _read(file)
-    if missing := [place for place in range(len(wanted)) if place not in written]:
-        _write(file, model, {place: wanted[place] for place in missing})
-        written = _read(file)
+    written = write_texts(file, model, wanted)
     texts = [  # a file may hold more takes than are wanted now
         PoolText(place if place < RATED else RATED + (place - RATED) % FRESH_PROMPTS, asked, whole(written[place]))
         for place, asked in enumerate(wanted)
     ]
     return Pool(texts[:RATED], texts[RATED:])
+
+
+def write_texts(file: Path, model: str, wanted: Sequence[Asked], *, adapter: Path | None = None) -> Mapping[int, str]:
+    """A text for each of these by its place, of the model or of the model with an adapter; a file has what is there."""
+    written = _read(file)
+    if missing := {place: asked for place, asked in enumerate(wanted) if place not in written}:
+        _write(file, model, missing, adapter)
+        written = _read(file)
+    return written
 
 
 def _read(file: Path) -> dict[int, str]:
@@ -84,7 +91,7 @@ def _read(file: Path) -> dict[int, str]:
     return dict(json.loads(line) for line in lines)
 
 
-def _write(file: Path, model: str, wanted: Mapping[int, Asked]) -> None:
+def _write(file: Path, model: str, wanted: Mapping[int, Asked], adapter: Path | None) -> None:
     """Write these, in batches of one kind, each of which is kept as soon as it is there."""
     kinds = load_kinds(model=names_of(model)).by_name
     by_kind = [[place for place, asked in wanted.items() if asked.kind == kind] for kind in KINDS]
@@ -92,7 +99,10 @@ def _write(file: Path, model: str, wanted: Mapping[int, Asked]) -> None:
     source = resolve_model(model)
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    writer = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16).eval()
+    writer = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    if adapter is not None:
+        writer = PeftModel.from_pretrained(writer, str(adapter)).merge_and_unload()
+    writer = writer.to(torch.bfloat16)
     for places in track(batches, description=f"{model} writes"):
         kind = kinds[wanted[places[0]].kind]
         asked = [kind.messages(wanted[place].topic) for place in places]

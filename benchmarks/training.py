@@ -1,7 +1,7 @@
 """What a night costs: ratings trained a second and memory beside TRL's KTOTrainer, and answers while it trains.
 
-`python -m benchmarks.training {ours,trl} FOLDER` is one side of the comparison, in a process of its own; it prints one
-JSON object.
+`python -m benchmarks.training SIDE FOLDER MODEL EPOCHS` is one side of the comparison, in a process of its own; it
+prints one JSON object. Of a larger model than the starter also how much better its texts are liked afterwards.
 """
 
 import asyncio
@@ -13,30 +13,46 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
+from random import Random
 
 import torch
 from peft import LoraConfig
 
+from benchmarks.language_tastes import LANGUAGE_TASTES, LanguageTaste
 from benchmarks.peers import TOPICS
+from benchmarks.pool import PoolText, pool_of, whole, write_texts
 from benchmarks.served import Served, serve
 from benchmarks.tables import Table, middle, number, percentile
 from bot.common.child_process import stop_child
 from bot.common.kinds import load_kinds
-from bot.learning.trainer_process import run_config
+from bot.learning.trainer_process import run_config, train
+from bot.sandbox.people.tastes import Asked
+from engine.api.models import names_of, version_name
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models.loader import load_base
 from engine.models.logprobs import encode, sequence_log_probs
 from engine.runs.config import RunConfig, write_config
-from engine.runs.run_dir import DATASET_FILE, METRICS_FILE, read_progress
+from engine.runs.run_dir import ADAPTER_FOLDER, DATASET_FILE, METRICS_FILE, read_progress
 from engine.training.kto import balanced_weights, fit_adapter
 from engine.training.stage import Checkpoints, Curves, TrainingSet, TrainingStage, add_adapter, trained_parameters
 
 RATINGS, RATERS, EPOCHS, BATCH = 400, 20, 3, 32
 REPETITIONS = 3
 ANSWERS, TOKENS = 40, 64
+DEVICE_BATCH = 8
+"""Texts of a larger model that TRL has in memory at once, of the `BATCH` that make a step."""
+LIKED_BY = "warm"
+"""The hidden taste of a larger model's raters, the first of `language_tastes`; and of the requests they are asked for
+again afterwards, which nobody has rated."""
+RATE = 2e-4
+"""For both, on a larger model than the starter: usual for LoRA at 135 M, and within 5 % of what our trainer chooses."""
+NIGHT_MINUTES = 20.0
+_NOISE = 0.15
 
 
 def measure() -> list[Table]:
@@ -44,9 +60,64 @@ def measure() -> list[Table]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_dataset(folder / DATASET_FILE, _rated_texts())
-        sides = {side: [_side(side, folder) for _ in range(REPETITIONS)] for side in _SIDES}
+        sides = {side: [_side(side, folder) for _ in range(REPETITIONS)] for side in _COMPARED}
         idle, busy = asyncio.run(_answers(folder))
     return [_speed_table(sides), _answers_table(idle, busy)]
+
+
+def measure_model(model: str, few: bool) -> Table:
+    """The same ratings for our rated stage, our whole night and TRL, and what each makes of the model's texts."""
+    ratings, heard = (32, 16) if few else (RATINGS, 150)
+    taste, pool = LANGUAGE_TASTES[LIKED_BY], pool_of(model, takes=1 if few else 9)
+    asked = [each.asked for each in pool.rated[:heard]]
+    before = _mean_liking(taste, asked, [each.text for each in pool.rated[:heard]])
+    columns = []
+    for side in _SIDES_OF_A_MODEL:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_dataset(folder / DATASET_FILE, _rated_pool(model, pool.fresh[:ratings], taste))
+            figures = _side(side, folder, model, epochs=1)
+            if (adapter := folder / side / ADAPTER_FOLDER).is_dir():
+                texts = write_texts(folder / "after.jsonl", model, asked, adapter=adapter)
+                figures["liking"] = _mean_liking(taste, asked, [whole(texts[place]) for place in range(heard)])
+            columns.append(figures)
+    rows = [
+        ["ratings trained a second", *(number(each["speed"]) for each in columns)],
+        ["seconds from the ratings to the adapter", *(number(ratings / each["speed"]) for each in columns)],
+        ["peak memory, MiB", *(number(each["peak"]) for each in columns)],
+        [f"liking of single texts, {before:.3f} before", *(_told(each.get("liking"), before) for each in columns)],
+    ]
+    note = (
+        f"{ratings} ratings of texts of {version_name(model)}, by people with the hidden taste “{taste.name}”:"
+        f" {taste.meaning}; 15 % of the ratings are random. One epoch in steps of {BATCH}, LoRA of the same rank on all"
+        f" linear layers, learning rate {RATE:g}; TRL gets the ratings shuffled, liked and disliked in turn,"
+        f" {DEVICE_BATCH} at once, once in float32 as ours and once in bfloat16, which is its default. The night is all"
+        f" of `engine.train` with its own epochs and rate, planned for {NIGHT_MINUTES:.0f} minutes, judging included."
+        f" Liking is that of {heard} texts on topics that nobody rated. A process each."
+    )
+    return Table(f"Training of {version_name(model)}", note, ["", *_SIDES_OF_A_MODEL.values()], rows)
+
+
+def _told(liking: float | None, before: float) -> str:
+    return "no adapter" if liking is None else f"{liking:.3f} ({liking - before:+.3f})"
+
+
+def _mean_liking(taste: LanguageTaste, asked: Sequence[Asked], texts: Sequence[str]) -> float:
+    return statistics.fmean(taste.liking(text, each) for each, text in zip(asked, texts, strict=True))
+
+
+def _rated_pool(model: str, texts: Sequence[PoolText], taste: LanguageTaste) -> list[RatedGeneration]:
+    """A rating for each of a pool's texts, 15 % of them random."""
+    kinds, chance = load_kinds(model=names_of(model)).by_name, Random("ratings")
+    return [
+        RatedGeneration(
+            id=f"{i:04}", kind=each.asked.kind, chat="chat", author="author", version=version_name(model),
+            messages=kinds[each.asked.kind].messages(each.asked.topic), text=each.text,
+            ratings=(Rating(f"rater{i % RATERS}", 1.0 if chance.random() < liking else -1.0),),
+        )
+        for i, each in enumerate(texts)
+        for liking in [0.5 if chance.random() < _NOISE else taste.liking(each.text, each.asked)]
+    ]  # fmt: skip
 
 
 def _rated_texts() -> list[RatedGeneration]:
@@ -72,45 +143,57 @@ def _rated_texts() -> list[RatedGeneration]:
     ]
 
 
-def _side(side: str, folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.training", side, str(folder)]
+def _side(side: str, folder: Path, model: str = "starter", *, epochs: int = EPOCHS) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.training", side, str(folder), model, str(epochs)]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     result: dict[str, float] = json.loads(printed.splitlines()[-1])
     return result
 
 
-def train_ours(folder: Path) -> float:
+def train_ours(folder: Path, model: str, epochs: int) -> float:
     """The trainer's own first stage, without the on-policy one: references, then the adapter; ratings a second."""
-    config = RunConfig(epochs=EPOCHS, batch_size=BATCH)
-    base, (examples, _) = load_base("starter"), examples_of(read_dataset(folder / DATASET_FILE))
+    config = RunConfig(epochs=epochs, batch_size=BATCH, learning_rate=None if model == "starter" else RATE)
+    base, (examples, _) = load_base(model), examples_of(read_dataset(folder / DATASET_FILE))
     began = time.perf_counter()
     rows = tuple(encode(base, example.messages, example.text) for example in examples)
     weights = balanced_weights([example.value for example in examples], [example.weight for example in examples])
     references = sequence_log_probs(base.model, base, rows, max_tokens=config.max_batch_tokens)
     data = TrainingSet(rows=rows, signed_weights=torch.tensor(weights), references=references, anchors=())
-    model = add_adapter(base, config)
+    trained = add_adapter(base, config)
     stage = TrainingStage(
-        base, model, config, prompts=(), sample=lambda *_: Replies((), (), (), ()), liking=lambda _: torch.zeros(0),
-        checkpoints=Checkpoints(trained_parameters(model)), deadline=time.monotonic() + 3600.0,
+        base, trained, config, prompts=(), sample=lambda *_: Replies((), (), (), ()), liking=lambda _: torch.zeros(0),
+        checkpoints=Checkpoints(trained_parameters(trained)), deadline=time.monotonic() + 3600.0,
         measure_kl=lambda: 0.0, kl_budget=1e9, report=lambda *_: None, curves=Curves(),
     )  # fmt: skip
     fit_adapter(stage, data)
-    return EPOCHS * len(rows) / (time.perf_counter() - began)
+    speed = epochs * len(rows) / (time.perf_counter() - began)
+    trained.save_pretrained(str(folder / "ours" / ADAPTER_FOLDER))
+    return speed
 
 
-def train_trl(folder: Path) -> float:
-    """TRL's KTOTrainer as it comes, with the same adapter, batch, epochs and learning rate; ratings a second."""
+def train_trl(folder: Path, model: str, epochs: int, *, in_bfloat16: bool = False) -> float:
+    """TRL's KTOTrainer as it comes, with the same adapter, batch and epochs; ratings a second.
+
+    It takes the examples in the order given and pairs them within a batch, so they come shuffled, good and bad in turn.
+    """
     from datasets import Dataset  # noqa: PLC0415 - our side is measured without them
     from trl.trainer.kto_config import KTOConfig  # noqa: PLC0415
     from trl.trainer.kto_trainer import KTOTrainer  # noqa: PLC0415
 
-    ours, base = RunConfig(), load_base("starter")
+    ours, base, is_starter = RunConfig(), load_base(model), model == "starter"
     examples, _ = examples_of(read_dataset(folder / DATASET_FILE))
     keys = ("prompt", "completion", "label")
-    data = Dataset.from_list([{key: kto_record(example)[key] for key in keys} for example in examples])
+    records = [kto_record(example) for example in examples]
+    Random(0).shuffle(records)
+    sides = [[each for each in records if each["label"] is label] for label in (True, False)]
+    records = [each for pair in zip_longest(*sides) for each in pair if each is not None]
+    data = Dataset.from_list([{key: record[key] for key in keys} for record in records])
+    at_once = BATCH if is_starter else DEVICE_BATCH
     settings = KTOConfig(
-        output_dir=str(folder / "trl"), per_device_train_batch_size=BATCH, num_train_epochs=EPOCHS, bf16=False,
-        learning_rate=1e-3, report_to=[], disable_tqdm=True, save_strategy="no", gradient_checkpointing=False,
+        output_dir=str(folder / "trl"), per_device_train_batch_size=at_once, num_train_epochs=epochs,
+        gradient_accumulation_steps=BATCH // at_once, bf16=in_bfloat16,
+        learning_rate=1e-3 if is_starter else RATE, report_to=[], disable_tqdm=True,
+        save_strategy="no", gradient_checkpointing=False,
     )  # fmt: skip
     lora = LoraConfig(task_type="CAUSAL_LM", r=ours.lora_rank, lora_alpha=ours.lora_rank, target_modules="all-linear")
     began = time.perf_counter()
@@ -118,10 +201,37 @@ def train_trl(folder: Path) -> float:
         model=base.model, args=settings, train_dataset=data, processing_class=base.tokenizer, peft_config=lora
     )
     trainer.train()
-    return EPOCHS * len(examples) / (time.perf_counter() - began)
+    speed = epochs * len(examples) / (time.perf_counter() - began)
+    side = "trl_bfloat16" if in_bfloat16 else "trl"
+    trainer.save_model(str(folder / side / ADAPTER_FOLDER))
+    return speed
 
 
-_SIDES: dict[str, Callable[[Path], float]] = {"ours": train_ours, "trl": train_trl}
+def train_night(folder: Path, model: str, _epochs: int) -> float:
+    """A whole night of `engine.train` on the same ratings; ratings a second, all of its stages in it."""
+    run = folder / "night"
+    run.mkdir()
+    write_config(run, run_config(model, minutes=NIGHT_MINUTES, niceness=0))
+    dataset = folder / DATASET_FILE
+    began = time.perf_counter()
+    report = asyncio.run(train(run, dataset.read_bytes(), on_progress=lambda _: None))
+    sys.stderr.write(f"{report.reason}\n")
+    return len(read_dataset(dataset)) / (time.perf_counter() - began)
+
+
+_SIDES: dict[str, Callable[[Path, str, int], float]] = {
+    "ours": train_ours,
+    "trl": train_trl,
+    "trl_bfloat16": partial(train_trl, in_bfloat16=True),
+    "night": train_night,
+}
+_COMPARED = ("ours", "trl")
+_SIDES_OF_A_MODEL = {
+    "ours": "Ovation, rated texts",
+    "night": "Ovation, the whole night",
+    "trl": "TRL 1.16 KTOTrainer",
+    "trl_bfloat16": "… in bfloat16",
+}
 
 
 async def _answers(folder: Path) -> tuple[list[float], list[float]]:
@@ -160,8 +270,8 @@ def _speed_table(sides: dict[str, list[dict[str, float]]]) -> Table:
         " same loss is held by tests/engine/training/test_trl_parity.py."
     )
     rows = [
-        ["ratings trained a second", *(middle(speeds[side]) for side in _SIDES), f"{faster:.2f}", "≥ 5"],
-        ["peak memory, MiB", *(middle(peaks[side]) for side in _SIDES), f"{lighter:.2f}", "< 1"],
+        ["ratings trained a second", *(middle(speeds[side]) for side in _COMPARED), f"{faster:.2f}", "≥ 5"],
+        ["peak memory, MiB", *(middle(peaks[side]) for side in _COMPARED), f"{lighter:.2f}", "< 1"],
     ]
     return Table("Training", note, ["", "Ovation", "TRL 1.16 KTOTrainer", "Ovation / TRL", "goal"], rows)
 
@@ -183,6 +293,7 @@ def _answers_table(idle: Sequence[float], busy: Sequence[float]) -> Table:
 
 
 if __name__ == "__main__":
-    speed = _SIDES[sys.argv[1]](Path(sys.argv[2]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    speed = _SIDES[sys.argv[1]](Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    whose = resource.RUSAGE_CHILDREN if sys.argv[1] == "night" else resource.RUSAGE_SELF
+    peak = resource.getrusage(whose).ru_maxrss / 1024
     sys.stdout.write("\n" + json.dumps({"speed": speed, "peak": peak}) + "\n")
