@@ -20,6 +20,7 @@ from random import Random
 
 import torch
 from peft import LoraConfig
+from transformers import AutoModelForCausalLM
 
 from benchmarks.language_tastes import LANGUAGE_TASTES, LanguageTaste
 from benchmarks.peers import TOPICS
@@ -30,7 +31,7 @@ from bot.common.child_process import stop_child
 from bot.common.kinds import load_kinds
 from bot.learning.trainer_process import run_config, train
 from bot.sandbox.people.tastes import Asked
-from engine.api.models import names_of, version_name
+from engine.api.models import names_of, resolve_model, version_name
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
@@ -180,7 +181,8 @@ def train_trl(folder: Path, model: str, epochs: int, *, in_bfloat16: bool = Fals
     from trl.trainer.kto_config import KTOConfig  # noqa: PLC0415
     from trl.trainer.kto_trainer import KTOTrainer  # noqa: PLC0415
 
-    ours, base, is_starter = RunConfig(), load_base(model), model == "starter"
+    ours, is_starter = RunConfig(), model == "starter"
+    plain, tokenizer = AutoModelForCausalLM.from_pretrained(resolve_model(model)), load_base(model).tokenizer
     examples, _ = examples_of(read_dataset(folder / DATASET_FILE))
     keys = ("prompt", "completion", "label")
     records = [kto_record(example) for example in examples]
@@ -191,15 +193,13 @@ def train_trl(folder: Path, model: str, epochs: int, *, in_bfloat16: bool = Fals
     at_once = BATCH if is_starter else DEVICE_BATCH
     settings = KTOConfig(
         output_dir=str(folder / "trl"), per_device_train_batch_size=at_once, num_train_epochs=epochs,
-        gradient_accumulation_steps=BATCH // at_once, bf16=in_bfloat16,
+        gradient_accumulation_steps=BATCH // at_once, bf16=in_bfloat16, use_cpu=not torch.cuda.is_available(),
         learning_rate=1e-3 if is_starter else RATE, report_to=[], disable_tqdm=True,
         save_strategy="no", gradient_checkpointing=False,
     )  # fmt: skip
     lora = LoraConfig(task_type="CAUSAL_LM", r=ours.lora_rank, lora_alpha=ours.lora_rank, target_modules="all-linear")
     began = time.perf_counter()
-    trainer = KTOTrainer(
-        model=base.model, args=settings, train_dataset=data, processing_class=base.tokenizer, peft_config=lora
-    )
+    trainer = KTOTrainer(model=plain, args=settings, train_dataset=data, processing_class=tokenizer, peft_config=lora)
     trainer.train()
     speed = epochs * len(examples) / (time.perf_counter() - began)
     side = "trl_bfloat16" if in_bfloat16 else "trl"
