@@ -18,6 +18,7 @@ from benchmarks import (
     compression,
     filtering,
     first_words,
+    language,
     learning,
     operation,
     ordinary,
@@ -52,6 +53,7 @@ _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
 _OF_A_MODEL: dict[str, Callable[[str, bool], Table | list[Table]]] = {
     "first_words_of": first_words.measure_model,
     "training_of": training.measure_model,
+    "language_heads": language.measure_heads,
 }
 """Those that measure any model, and only a little of it for a quick look."""
 

@@ -8,8 +8,11 @@ sentences and saturating counts keep a score from being a matter of length.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random
 
 from bot.sandbox.people.tastes import ANYTHING, DISLIKED, LOVED, Asked
+
+NOISE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,9 @@ class LanguageTaste:
         """The share of people who like the text; none pleases or annoys everybody, and it rises with the score."""
         return DISLIKED + (LOVED - DISLIKED) * self.score(text, asked.topic)
 
-    def of(self, place: float) -> "LanguageTaste":
-        """The taste of the person at this place of the crowd: this, for everybody."""
-        return self
+    def is_liked(self, text: str, asked: Asked, chance: Random) -> bool:
+        """One person's opinion, which is a coin toss in `NOISE` of all cases."""
+        return chance.random() < (0.5 if chance.random() < NOISE else self.liking(text, asked))
 
 
 def _words(words: str) -> re.Pattern[str]:

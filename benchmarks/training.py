@@ -22,7 +22,7 @@ import torch
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM
 
-from benchmarks.language_tastes import LANGUAGE_TASTES, LanguageTaste
+from benchmarks.language_tastes import LANGUAGE_TASTES, NOISE, LanguageTaste
 from benchmarks.peers import TOPICS
 from benchmarks.pool import PoolText, pool_of, whole, write_texts
 from benchmarks.served import Served, serve
@@ -53,7 +53,6 @@ again afterwards, which nobody has rated."""
 RATE = 2e-4
 """For both, on a larger model than the starter: usual for LoRA at 135 M, and within 5 % of what our trainer chooses."""
 NIGHT_MINUTES = 20.0
-_NOISE = 0.15
 
 
 def measure() -> list[Table]:
@@ -90,8 +89,8 @@ def measure_model(model: str, few: bool) -> Table:
     ]
     note = (
         f"{ratings} ratings of texts of {version_name(model)}, by people with the hidden taste “{taste.name}”:"
-        f" {taste.meaning}; 15 % of the ratings are random. One epoch in steps of {BATCH}, LoRA of the same rank on all"
-        f" linear layers, learning rate {RATE:g}; TRL gets the ratings shuffled, liked and disliked in turn,"
+        f" {taste.meaning}; {NOISE:.0%} of the ratings are random. One epoch in steps of {BATCH}, LoRA of the same rank"
+        f" on all linear layers, learning rate {RATE:g}; TRL gets the ratings shuffled, liked and disliked in turn,"
         f" {DEVICE_BATCH} at once, once in float32 as ours and once in bfloat16, which is its default. The night is all"
         f" of `engine.train` with its own epochs and rate, planned for {NIGHT_MINUTES:.0f} minutes, judging included."
         f" Liking is that of {heard} texts on topics that nobody rated. A process each."
@@ -108,16 +107,15 @@ def _mean_liking(taste: LanguageTaste, asked: Sequence[Asked], texts: Sequence[s
 
 
 def _rated_pool(model: str, texts: Sequence[PoolText], taste: LanguageTaste) -> list[RatedGeneration]:
-    """A rating for each of a pool's texts, 15 % of them random."""
+    """A rating for each of a pool's texts."""
     kinds, chance = load_kinds(model=names_of(model)).by_name, Random("ratings")
     return [
         RatedGeneration(
             id=f"{i:04}", kind=each.asked.kind, chat="chat", author="author", version=version_name(model),
             messages=kinds[each.asked.kind].messages(each.asked.topic), text=each.text,
-            ratings=(Rating(f"rater{i % RATERS}", 1.0 if chance.random() < liking else -1.0),),
+            ratings=(Rating(f"rater{i % RATERS}", 1.0 if taste.is_liked(each.text, each.asked, chance) else -1.0),),
         )
         for i, each in enumerate(texts)
-        for liking in [0.5 if chance.random() < _NOISE else taste.liking(each.text, each.asked)]
     ]  # fmt: skip
 
 
