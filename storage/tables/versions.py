@@ -97,7 +97,7 @@ def latest_champion(connection: Connection) -> str | None:
 @read
 def learned_base(connection: Connection) -> str | None:
     """The base of the champion that was promoted last; None where that is a base that has learned nothing."""
-    query = "SELECT iif(run IS NULL, NULL, base) FROM versions WHERE state = 'champion' ORDER BY served_at DESC LIMIT 1"
+    query = "SELECT nullif(base, name) FROM versions WHERE state = 'champion' ORDER BY served_at DESC LIMIT 1"
     return value(str, connection.execute(query))
 
 

@@ -48,6 +48,14 @@ async def test_an_unknown_model(lone_bot: BotProcess) -> None:
     assert status == 2 and "There is no model" in said.splitlines()[-1]
 
 
+async def test_a_model_that_is_none_is_told_before_the_token_is_tried(lone_bot: BotProcess) -> None:
+    page = lone_bot.folder / "model.gguf"
+    page.write_text("<html>404</html>")
+    wrong_token = "123456789:AAE-wrong_wrong_wrong_wrong_wrong_x"
+    status, said = await run_to_end(lone_bot, MODEL=str(page), TELEGRAM_BOT_TOKEN=wrong_token)
+    assert status == 2 and said.splitlines()[-1].startswith(f"{page} is no GGUF file")
+
+
 async def test_a_second_bot_on_one_data_folder_or_one_token(bot: BotProcess, scene: Scene) -> None:
     await bot.start()
     status, said = await run_to_end(bot)
