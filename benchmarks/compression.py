@@ -1,4 +1,4 @@
-"""What QUANTIZE=int8 saves and what it costs: memory, speed, and how far the model's words move."""
+"""What QUANTIZE saves and what it costs: memory, speed, and how far the model's words move."""
 
 import asyncio
 import itertools
@@ -6,51 +6,58 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from benchmarks.peers import TOPICS, save_qwen3
+from benchmarks.peers import TOPICS
 from benchmarks.served import serve
 from benchmarks.tables import Table, middle, number
 from bot.common.kinds import load_kinds
+from engine.api.models import SMOLLM2, STARTER, Quantize, packaged_smollm2
 from engine.api.types import Sampling
+from engine.convert import convert
 from engine.inference.batch import Batch, Row
 from engine.models.loader import Base, load_base, load_to_serve
 
+KINDS: tuple[Quantize, ...] = ("none", "bfloat16", "int8")
 REPETITIONS = 5
 TEXTS, TOKENS = 200, 64
 
 
 def measure() -> Table:
-    """float32 beside int8, for both models."""
-    with tempfile.TemporaryDirectory() as name:
-        large = str(save_qwen3(Path(name) / "qwen3-99m"))
-        rows = [*_rows("starter", "starter"), *_rows("Qwen3 99 M", large)]
+    """float32 beside bfloat16 and int8, for the starter and, where it is at hand, SmolLM2."""
+    rows = _rows("starter", STARTER)
+    if packaged_smollm2() is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            rows += _rows("SmolLM2-135M", str(convert(SMOLLM2, Path(folder))))
     note = (
-        f"Weights and inputs as int8 with a scale a row. Loss and KL over {TEXTS} texts of {TOKENS} tokens that the"
-        " float32 model wrote, in nats a token; of random weights neither says much. Speeds and memory with 64 people"
-        f" at once over HTTP, medians of {REPETITIONS}."
+        "Weights and inputs as bfloat16, or as int8 with a scale a row. Loss and KL over"
+        f" {TEXTS} texts of {TOKENS} tokens that the float32 model wrote, in nats a token. Speeds and memory with 64"
+        f" people at once over HTTP, medians of {REPETITIONS}."
     )
-    return Table("Compression", note, ["model", "", "float32", "int8", "int8 / float32", "goal"], rows)
+    return Table("Compression", note, ["model", "", "float32", "bfloat16", "int8", "int8 / float32", "goal"], rows)
 
 
 def _rows(name: str, model: str) -> list[list[str]]:
-    plain, small = load_base(model), load_to_serve(model, in_int8=True)
-    sizes = [stored_bytes(base.model) / 2**20 for base in (plain, small)]
-    losses, kl, agreement = _quality(plain, small)
-    del plain, small
-    tokens = TOKENS if model == "starter" else 16
-    (speeds, memory), (fast, lean) = (asyncio.run(_served(model, kind, tokens)) for kind in ("none", "int8"))
-    faster = statistics.median(fast) / statistics.median(speeds)
+    plain = load_base(model)
+    texts = _texts(plain)
+    qualities = [_quality(plain, load_to_serve(model, quantize=kind), texts) for kind in KINDS]
+    sizes = [stored_bytes(base.model) / 2**20 for base in (plain, load_to_serve(model, quantize="int8"))]
+    del plain
+    tokens = TOKENS if model == STARTER else 16
+    served = [asyncio.run(_served(model, kind, tokens)) for kind in KINDS]
+    speeds, memory = [statistics.median(each) for each, _ in served], [each for _, each in served]
+    losses = [each.loss for each in qualities]
     return [
-        [name, "weights, MiB", *map(number, sizes), f"{sizes[1] / sizes[0]:.2f}", "≤ 0.4"],
-        ["", "memory of the engine, MiB", *map(number, (memory, lean)), f"{lean / memory:.2f}", ""],
-        ["", "tokens a second", middle(speeds), middle(fast), f"{faster:.2f}", ""],
-        ["", "loss, nats a token", *(f"{loss:.4f}" for loss in losses), f"{losses[1] / losses[0]:.4f}", ""],
-        ["", "KL from float32, nats a token", "0", f"{kl:.5f}", "", ""],
-        ["", "likeliest token is the same", "1", f"{agreement:.4f}", "", ""],
+        [name, "weights, MiB", number(sizes[0]), "", number(sizes[1]), f"{sizes[1] / sizes[0]:.2f}", "≤ 0.4"],
+        ["", "memory of the engine, MiB", *map(number, memory), f"{memory[-1] / memory[0]:.2f}", ""],
+        ["", "tokens a second", *(middle(each) for each, _ in served), f"{speeds[-1] / speeds[0]:.2f}", ""],
+        ["", "loss, nats a token", *(f"{loss:.4f}" for loss in losses), f"{losses[-1] / losses[0]:.4f}", ""],
+        ["", "KL from float32, nats a token", *(f"{each.kl:.5f}" for each in qualities), "", ""],
+        ["", "likeliest token is the same", *(f"{each.same:.4f}" for each in qualities), "", ""],
     ]
 
 
@@ -60,17 +67,23 @@ def stored_bytes(model: PreTrainedModel) -> int:
     return sum({tensor.data_ptr(): tensor.nbytes for tensor in held if isinstance(tensor, Tensor)}.values())
 
 
+class _Quality(NamedTuple):
+    loss: float
+    """Nats a token."""
+    kl: float
+    same: float
+    """Share of the places where the likeliest token is the same."""
+
+
 @torch.inference_mode()
-def _quality(plain: Base, small: Base) -> tuple[tuple[float, float], float, float]:
-    losses, kls, same = [], [], []
-    for ids, start in _texts(plain):
-        exact, rough = (base.model(input_ids=ids).logits[0, start - 1 : -1].log_softmax(-1) for base in (plain, small))
-        target = ids[0, start:].unsqueeze(1)
-        losses.append([-log_probs.gather(1, target).mean().item() for log_probs in (exact, rough)])
-        kls.append((exact.exp() * (exact - rough)).sum(-1).mean().item())
-        same.append((exact.argmax(-1) == rough.argmax(-1)).float().mean().item())
-    exact_loss, rough_loss = (sum(column) / len(losses) for column in zip(*losses, strict=True))
-    return (exact_loss, rough_loss), sum(kls) / len(kls), sum(same) / len(same)
+def _quality(plain: Base, served: Base, texts: Sequence[tuple[Tensor, int]]) -> _Quality:
+    found = []
+    for ids, start in texts:
+        exact, rough = (base.model(input_ids=ids).logits[0, start - 1 : -1].log_softmax(-1) for base in (plain, served))
+        kl = (exact.exp() * (exact - rough)).sum(-1).mean()
+        loss = -rough.gather(1, ids[0, start:].unsqueeze(1)).mean()
+        found.append((loss.item(), kl.item(), (exact.argmax(-1) == rough.argmax(-1)).float().mean().item()))
+    return _Quality(*(sum(column) / len(found) for column in zip(*found, strict=True)))
 
 
 def _texts(base: Base) -> Sequence[tuple[Tensor, int]]:

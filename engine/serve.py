@@ -14,8 +14,9 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
-from engine.api.models import check_model
+from engine.api.models import Quantize, check_model
 from engine.errors import EngineError
 from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory
 
@@ -57,8 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-batch", type=_in_range(1, 4096), default=64, help="requests written at once (64)")
     kv_tokens = "tokens whose keys and values may be in memory (default: what a quarter of the free memory holds)"
     parser.add_argument("--kv-tokens", type=_in_range(1, 1 << 40), help=kv_tokens)
-    int8 = "int8: weights in a quarter of the memory"
-    parser.add_argument("--quantize", choices=("none", "int8"), default="none", help=int8)
+    quantize = (
+        "bfloat16 and int8: faster, in less memory, no longer exactly the model's texts; auto: where it pays (none)"
+    )
+    parser.add_argument("--quantize", choices=get_args(Quantize), default="none", help=quantize)
     parser.add_argument("--guard", help="a model that judges texts at /v1/moderations: a folder, or a hub id")
     key = "mark texts (SynthID-Text) by the first key of this file, a key a line, in hex"
     parser.add_argument("--watermark-key", type=Path, help=key)

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
-from engine.api.models import names_of
+from engine.api.models import Quantize, names_of
 from engine.api.types import MAX_BEST_OF
 from engine.data.rewards import REACTION_VALUES, read_reaction_values
 from engine.errors import RunError
@@ -218,7 +218,7 @@ class Settings(DataSettings):
     ]
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
-    quantize: Literal["none", "int8"] = "none"
+    quantize: Quantize = "auto"
     engine_key: Annotated[
         SecretStr | None,
         _secret(r"[!-~]+", "must be letters, digits and signs without blanks, as the server's operator gave it"),

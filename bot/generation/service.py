@@ -287,7 +287,7 @@ class GenerationService:
             chat=self.pseudonyms.chat(request.chat_id),
             author=self.pseudonyms.person(request.person_id),
             messages=messages,
-            seed=request.update_id % 2**31,  # the same update gives the same text, also after a crash
+            seed=request.update_id % 2**31,  # the same update gives the same text, also after a crash, in float32
             created_at=datetime.now(UTC),
             parent=parent,
             signal=signal,

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Literal
 
 import httpx
 
@@ -23,7 +22,7 @@ from bot.common.keys import Keys
 from bot.common.settings import Settings, computing_environment
 from bot.common.tasks import cancel
 from engine.api.client import EngineClient
-from engine.api.models import resolve_model
+from engine.api.models import Quantize, resolve_model
 from engine.errors import EngineError, ModelError
 from engine.process import NO_MEMORY
 from storage.db.errors import StorageError
@@ -69,7 +68,7 @@ class EngineProcess:
         model: str,
         versions: Path,
         http: httpx.AsyncClient,
-        quantize: Literal["none", "int8"] = "none",
+        quantize: Quantize = "none",
         options: Sequence[str] = (),
         watermark_key: str | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from safetensors import SafetensorError, safe_open
 
@@ -35,6 +35,9 @@ GGUF_MAGIC: Final = b"GGUF"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _MIB = 2**20
+
+Quantize = Literal["auto", "none", "bfloat16", "int8"]
+"""How the engine holds a model's weights: `none` is float32 on a CPU, `auto` bfloat16 on one where that pays."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

@@ -67,10 +67,19 @@ def attend(
     return (scores.softmax(dim=-1) @ value).reshape(rows, 1, heads, -1), None
 
 
-def pack(model: PreTrainedModel) -> None:
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32: by avx512_bf16 or AMX."""
+    return torch.backends.mkldnn.is_available() and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
+
+
+def pack(model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> None:
     """Replace the float32 linear layers of a model on the CPU; elsewhere, or without oneDNN, nothing is done."""
     if model.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        _replace(model, nn.Linear, lambda layer: PackedLinear(layer) if layer.weight.dtype == torch.float32 else layer)
+        _replace(
+            model, nn.Linear, lambda layer: PackedLinear(layer, dtype) if layer.weight.dtype == torch.float32 else layer
+        )
 
 
 def quantize(model: PreTrainedModel) -> None:
@@ -114,21 +123,28 @@ class _ServedLinear(nn.Linear):
 
 
 class PackedLinear(_ServedLinear):
-    """float32 on the CPU with the weight laid out once for oneDNN's kernels instead of at every call."""
+    """float32 on the CPU with the weight laid out once for oneDNN's kernels instead of at every call.
 
-    def __init__(self, dense: nn.Linear) -> None:
+    With the weight as bfloat16, inputs and outputs are rounded to it as well, and the products summed in float32.
+    Whatever lies between linear layers (norms, attention, adapters, logits) stays float32.
+    """
+
+    def __init__(self, dense: nn.Linear, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(dense)
-        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(dense.weight.detach(), _PACKED_FOR_ROWS)
+        self.bias = None if dense.bias is None else nn.Parameter(dense.bias.detach().to(dtype), requires_grad=False)
+        weight = dense.weight.detach().to(dtype)
+        self.packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS)
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]  # a parameter in nn.Linear
-        """The weight (out, in), unpacked anew at every access."""
-        return self.packed.to_dense()
+        """The weight (out, in) as float32, unpacked anew at every access."""
+        return self.packed.to_dense().float()
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the parent's name
-        """(..., in) -> (..., out)."""
-        output: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, "none", [], "")
-        return output
+        """(..., in) -> (..., out), both float32."""
+        given = input.to(self.packed.dtype)
+        output: Tensor = torch.ops.mkldnn._linear_pointwise(given, self.packed, self.bias, "none", [], "")
+        return output.to(input.dtype)
 
 
 class Int8Linear(_ServedLinear):

@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.api.models import check_model, is_gguf, resolve_model, version_name
+from engine.api.models import Quantize, check_model, is_gguf, resolve_model, version_name
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
 from engine.models import layers
@@ -21,6 +21,8 @@ from engine.models.family import ORDINARY, ModelFamily, family_of
 from engine.process import return_memory
 
 _BATCHABLE_LAYERS = {"full_attention", "sliding_attention"}
+_WORTH_ROUNDING = 50_000_000
+"""Multiplications a token. Below, a step is short enough in float32, and rounding saves little of it."""
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 
 
@@ -111,17 +113,26 @@ class ChatTemplate:
         return list(encoded["input_ids"])
 
 
-def load_to_serve(source: str, *, in_int8: bool = False) -> Base:
+def load_to_serve(source: str, *, quantize: Quantize = "none") -> Base:
     """Load a model as `load_base` does, and make its steps cheap; such a model cannot be trained.
 
-    With `in_int8`, weights take a quarter of float32's memory, and the texts are no longer exactly the model's.
+    What `quantize` does to the texts and to the speed is in decision 12: with anything but `none` they are no longer
+    exactly the model's.
+
+    Raises:
+        ModelError: as of `load_base`; or the processor has no bfloat16.
     """
+    if quantize == "bfloat16" and not (torch.cuda.is_available() or layers.has_fast_bfloat16()):
+        raise ModelError("This processor does not multiply bfloat16: set QUANTIZE to auto, none or int8.")
     base = load_base(source)
     layers.use_fast_attention(base.model)
-    if in_int8:
+    if quantize == "auto":
+        is_worth_it = layers.multiplications_per_token(base.model) >= _WORTH_ROUNDING and layers.has_fast_bfloat16()
+        quantize = "bfloat16" if is_worth_it else "none"
+    if quantize == "int8":
         layers.quantize(base.model)
     else:
-        layers.pack(base.model)
+        layers.pack(base.model, torch.bfloat16 if quantize == "bfloat16" else torch.float32)
     if base.model.device.type == "cpu":
         for parameter in base.model.parameters():  # the few that are left would keep the whole file mapped
             parameter.data = parameter.data.clone()

@@ -46,7 +46,7 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
     threads = options.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     disable_progress_bar()
-    base = load_to_serve(options.model, in_int8=options.quantize == "int8")
+    base = load_to_serve(options.model, quantize=options.quantize)
     guard = None if options.guard is None else Guard(options.guard)
     secrets = [] if options.watermark_key is None else read_secrets(options.watermark_key)
     watermarks = [Watermark(secret, base.model.device) for secret in secrets]

@@ -1,21 +1,24 @@
 """Packed layers say the same, eight-bit ones nearly, and both carry adapters."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.compression import stored_bytes
 from engine.inference.lora import LoadedAdapters
-from engine.models.layers import Int8Linear, PackedLinear, pack, quantize
+from engine.models.layers import Int8Linear, PackedLinear, has_fast_bfloat16, pack, quantize
 from tests.engine.conftest import save_adapter
 
 SIZES = {
     "vocab_size": 512, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 16, "tie_word_embeddings": True,
 }  # fmt: skip
+needs_bfloat16 = pytest.mark.skipif(not has_fast_bfloat16(), reason="the processor has neither avx512_bf16 nor AMX")
 IDS = torch.arange(1, 25).view(2, 12)
 
 
@@ -27,6 +30,12 @@ def qwen() -> PreTrainedModel:
 def logits(model: PreTrainedModel) -> torch.Tensor:
     with torch.inference_mode():
         return model(input_ids=IDS).logits
+
+
+def difference(given: torch.Tensor, expected: torch.Tensor) -> float:
+    """The mean KL divergence of what the logits say, in nats a token."""
+    divergence = F.kl_div(given.log_softmax(-1), expected.log_softmax(-1), log_target=True, reduction="none")
+    return divergence.sum(-1).mean().item()
 
 
 @torch.inference_mode()
@@ -46,6 +55,27 @@ def test_a_packed_model_says_the_same() -> None:
     pack(model)
     assert all(isinstance(m, PackedLinear) for m in model.modules() if isinstance(m, nn.Linear))
     assert torch.allclose(logits(model), expected, atol=1e-5)
+
+
+@needs_bfloat16
+@torch.inference_mode()
+def test_a_bfloat16_layer_is_off_by_about_its_last_digit_and_takes_and_gives_float32() -> None:
+    dense = nn.Linear(256, 128)
+    given = torch.randn(32, 256)
+    packed = PackedLinear(dense, torch.bfloat16)
+    expected = dense(given)
+    error = (packed(given) - expected).norm() / expected.norm()
+    assert 0 < error < 2**-7
+    assert packed(given).dtype == torch.float32
+    assert torch.equal(packed.weight, dense.weight.bfloat16().float())
+
+
+@needs_bfloat16
+def test_a_bfloat16_model_says_nearly_the_same() -> None:
+    model = qwen()
+    expected = logits(model)
+    pack(model, torch.bfloat16)
+    assert 0 < difference(logits(model), expected) < 1e-3
 
 
 @torch.inference_mode()
@@ -72,13 +102,12 @@ def test_an_eight_bit_model_is_a_quarter_as_large_and_says_nearly_the_same() -> 
     quantize(model)
     assert stored_bytes(model) <= 0.4 * size
     assert model.lm_head.quantized.data_ptr() == model.model.embed_tokens.quantized.data_ptr()
-    difference = torch.nn.functional.kl_div(
-        logits(model).log_softmax(-1), expected.log_softmax(-1), log_target=True, reduction="none"
-    ).sum(-1)
-    assert difference.mean() < 1e-3
+    assert difference(logits(model), expected) < 1e-3
 
 
-@pytest.mark.parametrize("prepare", [pack, quantize])
+@pytest.mark.parametrize(
+    "prepare", [pack, pytest.param(partial(pack, dtype=torch.bfloat16), marks=needs_bfloat16), quantize]
+)
 def test_an_adapter_works_over_stored_weights(prepare: object, tmp_path: Path) -> None:
     torch.manual_seed(0)
     LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(tmp_path / "base")

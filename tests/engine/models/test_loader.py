@@ -5,11 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.api.models import resolve_model, version_name
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
-from engine.models.loader import Base, ChatTemplate, load_base
+from engine.models import layers, loader
+from engine.models.layers import PackedLinear
+from engine.models.loader import Base, ChatTemplate, load_base, load_to_serve
 from tests.engine.conftest import CONTEXT_TOKENS
 
 
@@ -89,3 +92,26 @@ def test_messages_that_the_template_refuses_are_the_callers_fault(tiny_base: Bas
     tiny_base.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(RequestError, match="roles must alternate"):
         tiny_base.template.encode([Message("user", "hi")])
+
+
+@pytest.mark.skipif(not layers.has_fast_bfloat16(), reason="the processor has neither avx512_bf16 nor AMX")
+@pytest.mark.parametrize(("is_fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bfloat16_for_a_large_model_on_a_processor_that_gains_by_it(
+    is_fast: bool, dtype: torch.dtype, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held() -> torch.dtype:
+        base = load_to_serve(str(tiny_model_folder), quantize="auto")
+        return next(layer.packed.dtype for layer in base.model.modules() if isinstance(layer, PackedLinear))
+
+    monkeypatch.setattr(layers, "has_fast_bfloat16", lambda: is_fast)
+    assert held() == torch.float32, "a tiny model"
+    monkeypatch.setattr(loader, "_WORTH_ROUNDING", 1)
+    assert held() == dtype
+
+
+def test_bfloat16_is_refused_where_the_processor_would_be_slower_with_it(
+    tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "has_fast_bfloat16", lambda: False)
+    with pytest.raises(ModelError, match="set QUANTIZE to auto, none or int8"):
+        load_to_serve(str(tiny_model_folder), quantize="bfloat16")
