@@ -19,6 +19,7 @@ from benchmarks import (
     filtering,
     first_words,
     language,
+    language_tastes,
     learning,
     operation,
     ordinary,
@@ -28,6 +29,7 @@ from benchmarks import (
     waiting,
     watermark,
 )
+from benchmarks.pool import loadable
 from benchmarks.tables import Table, write_results
 
 _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
@@ -56,13 +58,14 @@ _OF_A_MODEL: dict[str, Callable[[str, bool], Table | list[Table]]] = {
     "language_heads": language.measure_heads,
 }
 """Those that measure any model, and only a little of it for a quick look."""
+_KNOWN = (*_MEASURES, *_OF_A_MODEL, "language_nights", "ordinary")
 
 
 def main() -> None:
     """One measurement after the other, so that none disturbs another; each is written down at once."""
     asked = _arguments()
     console = Console()
-    for name in asked.names or [*_MEASURES, *_OF_A_MODEL, "ordinary"]:
+    for name in asked.names or _KNOWN:
         measured = _measured(name, asked)
         for table in measured if isinstance(measured, list) else [measured]:
             console.print(Markdown(table.markdown()))
@@ -71,20 +74,28 @@ def main() -> None:
 
 
 def _measured(name: str, asked: argparse.Namespace) -> Table | list[Table]:
+    if name in _MEASURES:
+        return _MEASURES[name]()
     if name == "ordinary":
         return ordinary.measure(asked.arms, count=ordinary.FEW if asked.few else None, folder=asked.folder)
-    if name in _OF_A_MODEL:
-        return _OF_A_MODEL[name](asked.model, asked.few)
-    return _MEASURES[name]()
+    model = loadable(asked.model)
+    if name == "language_nights":
+        tastes = asked.tastes[:1] if asked.few else asked.tastes
+        times = {"nights": asked.nights, "minutes": asked.minutes}
+        return language.measure_nights(model, asked.few, tastes=tastes, **times)
+    return _OF_A_MODEL[name](model, asked.few)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    known = [*_MEASURES, *_OF_A_MODEL, "ordinary"]
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*known, []], help=", ".join(known))
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*_KNOWN, []], help=", ".join(_KNOWN))
     parser.add_argument("--model", default="smollm2", help="what MODEL may be (%(default)s)")
     parser.add_argument("--arms", nargs="+", default=ordinary.ARMS, metavar="MODEL:BEST_OF", help="what to compare")
     parser.add_argument("--folder", type=Path, default=Path("build/ordinary"), help="for transcripts (%(default)s)")
+    tastes = list(language_tastes.LANGUAGE_TASTES)
+    parser.add_argument("--tastes", nargs="+", default=tastes, choices=tastes, metavar="TASTE", help=", ".join(tastes))
+    parser.add_argument("--nights", type=int, default=1, help="nights of a season in language_nights (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=language.NIGHT_MINUTES, help="of each (%(default)s)")
     parser.add_argument("--few", action="store_true", help="measure only a little, and do not write it down")
     return parser.parse_args()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmarks.judging import Verdict, judge
+from benchmarks.pool import loadable
 from benchmarks.stage import DISK, SETTINGS
 from benchmarks.tables import Table, number, percentile
 from bot.sandbox.bot_process import BotChild
@@ -105,7 +106,7 @@ def measure(arms: Sequence[str] = ARMS, *, count: int | None = None, folder: Pat
 async def _ask(arm: str, missing: Sequence[Request], kept: list[Transcript], folder: Path) -> None:
     """A bot for this arm, which answers one request after the other."""
     model, _, best_of = arm.rpartition(":")
-    settings = {**SETTINGS, "MODEL": model, "BEST_OF": best_of}
+    settings = {**SETTINGS, "MODEL": loadable(model), "BEST_OF": best_of}
     with tempfile.TemporaryDirectory(dir=DISK) as name, Progress() as progress:
         async with Sandbox() as sandbox:
             bot = BotChild(sandbox, Path(name), settings)

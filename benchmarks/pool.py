@@ -15,12 +15,16 @@ from peft import PeftModel
 from rich.progress import track
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks.language_tastes import LanguageTaste
 from bot.common.kinds import load_kinds
 from bot.sandbox.people.tastes import KINDS, TOPICS, Asked
-from engine.api.models import names_of, resolve_model
+from engine.api.models import is_gguf, names_of, resolve_model, version_name
+from engine.convert import convert
+from engine.data.dataset import RatedGeneration, Rating
 
 FOLDER = Path.home() / ".cache" / "ovation-benchmarks"
 FRESH_PROMPTS, RATED = 48, 150
+RATERS = 20
 
 _MOST_TOKENS = 112
 _AT_ONCE = 48
@@ -47,9 +51,37 @@ class Pool:
     fresh: Sequence[PoolText]
 
 
+Rated = Sequence[tuple[PoolText, float]]
+"""Texts and what somebody thought of each: 1 or -1."""
+
+
+def opinions(taste: LanguageTaste, texts: Sequence[PoolText], seed: int) -> Rated:
+    """One person's opinion of each text."""
+    chance = Random(f"{taste.name} {seed}")
+    return [(each, 1.0 if taste.is_liked(each.text, each.asked, chance) else -1.0) for each in texts]
+
+
+def rows_of(model: str, rated: Rated) -> list[RatedGeneration]:
+    """The same as the bot's dataset has it, for a trainer; `RATERS` people in turn."""
+    kinds = load_kinds(model=names_of(model)).by_name
+    return [
+        RatedGeneration(
+            id=f"{i:04}", kind=each.asked.kind, chat="chat", author="author", version=version_name(model),
+            messages=kinds[each.asked.kind].messages(each.asked.topic), text=each.text,
+            ratings=(Rating(f"rater{i % RATERS}", value),),
+        )
+        for i, (each, value) in enumerate(rated)
+    ]  # fmt: skip
+
+
 def requests(chance: Random, count: int, *, first: int) -> list[Asked]:
     """English requests on every second topic from the first."""
     return [Asked(chance.choice(KINDS), chance.choice(TOPICS["en"][first::2])) for _ in range(count)]
+
+
+def loadable(model: str) -> str:
+    """What transformers can load for what MODEL may say: of a GGUF file a folder, into which it is converted once."""
+    return str(convert(model, FOLDER / "models")) if is_gguf(resolve_model(model)) else model
 
 
 def whole(text: str) -> str:

@@ -24,14 +24,14 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks.language_tastes import LANGUAGE_TASTES, NOISE, LanguageTaste
 from benchmarks.peers import TOPICS
-from benchmarks.pool import PoolText, pool_of, whole, write_texts
+from benchmarks.pool import opinions, pool_of, rows_of, whole, write_texts
 from benchmarks.served import Served, serve
 from benchmarks.tables import Table, middle, number, percentile
 from bot.common.child_process import stop_child
 from bot.common.kinds import load_kinds
 from bot.learning.trainer_process import run_config, train
 from bot.sandbox.people.tastes import Asked
-from engine.api.models import names_of, resolve_model, version_name
+from engine.api.models import resolve_model, version_name
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
@@ -75,7 +75,7 @@ def measure_model(model: str, few: bool) -> Table:
     for side in _SIDES_OF_A_MODEL:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_dataset(folder / DATASET_FILE, _rated_pool(model, pool.fresh[:ratings], taste))
+            write_dataset(folder / DATASET_FILE, rows_of(model, opinions(taste, pool.fresh[:ratings], 0)))
             figures = _side(side, folder, model, epochs=1)
             if (adapter := folder / side / ADAPTER_FOLDER).is_dir():
                 texts = write_texts(folder / "after.jsonl", model, asked, adapter=adapter)
@@ -104,19 +104,6 @@ def _told(liking: float | None, before: float) -> str:
 
 def _mean_liking(taste: LanguageTaste, asked: Sequence[Asked], texts: Sequence[str]) -> float:
     return statistics.fmean(taste.liking(text, each) for each, text in zip(asked, texts, strict=True))
-
-
-def _rated_pool(model: str, texts: Sequence[PoolText], taste: LanguageTaste) -> list[RatedGeneration]:
-    """A rating for each of a pool's texts."""
-    kinds, chance = load_kinds(model=names_of(model)).by_name, Random("ratings")
-    return [
-        RatedGeneration(
-            id=f"{i:04}", kind=each.asked.kind, chat="chat", author="author", version=version_name(model),
-            messages=kinds[each.asked.kind].messages(each.asked.topic), text=each.text,
-            ratings=(Rating(f"rater{i % RATERS}", 1.0 if taste.is_liked(each.text, each.asked, chance) else -1.0),),
-        )
-        for i, each in enumerate(texts)
-    ]  # fmt: skip
 
 
 def _rated_texts() -> list[RatedGeneration]:
