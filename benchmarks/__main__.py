@@ -55,6 +55,7 @@ _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
 _OF_A_MODEL: dict[str, Callable[[str, bool], Table | list[Table]]] = {
     "first_words_of": first_words.measure_model,
     "training_of": training.measure_model,
+    "night_of": training.measure_night,
     "language_heads": language.measure_heads,
 }
 """Those that measure any model, and only a little of it for a quick look."""

@@ -5,6 +5,7 @@ prints one JSON object. Of a larger model than the starter also how much better 
 """
 
 import asyncio
+import contextlib
 import json
 import resource
 import statistics
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -38,7 +40,7 @@ from engine.evaluation.sampling import Prompt, Replies, sample_replies
 from engine.models.loader import load_base
 from engine.models.logprobs import encode, sequence_log_probs
 from engine.runs.config import RunConfig, write_config
-from engine.runs.run_dir import ADAPTER_FOLDER, DATASET_FILE, METRICS_FILE, read_progress
+from engine.runs.run_dir import ADAPTER_FOLDER, DATASET_FILE, METRICS_FILE, read_progress, read_report
 from engine.training.kto import balanced_weights, fit_adapter
 from engine.training.stage import Checkpoints, Curves, TrainingSet, TrainingStage, add_adapter, trained_parameters
 
@@ -53,6 +55,7 @@ again afterwards, which nobody has rated."""
 RATE = 2e-4
 """For both, on a larger model than the starter: usual for LoRA at 135 M, and within 5 % of what our trainer chooses."""
 NIGHT_MINUTES = 20.0
+PAUSE_SECONDS = 10.0
 
 
 def measure() -> list[Table]:
@@ -61,8 +64,8 @@ def measure() -> list[Table]:
         folder = Path(name)
         write_dataset(folder / DATASET_FILE, _rated_texts())
         sides = {side: [_side(side, folder) for _ in range(REPETITIONS)] for side in _COMPARED}
-        idle, busy = asyncio.run(_answers(folder))
-    return [_speed_table(sides), _answers_table(idle, busy)]
+        night = asyncio.run(_night(folder, "starter", run_config("starter", minutes=60)))
+    return [_speed_table(sides), _answers_table(night.idle, night.busy)]
 
 
 def measure_model(model: str, few: bool) -> Table:
@@ -96,6 +99,38 @@ def measure_model(model: str, few: bool) -> Table:
         f" Liking is that of {heard} texts on topics that nobody rated. A process each."
     )
     return Table(f"Training of {version_name(model)}", note, ["", *_SIDES_OF_A_MODEL.values()], rows)
+
+
+def measure_night(model: str, few: bool) -> Table:
+    """A night as the bot plans it by itself, and somebody who goes on asking."""
+    ratings, answers = (32, 4) if few else (RATINGS, ANSWERS)
+    pool = pool_of(model, takes=1 if few else 9)
+    config = run_config(model, minutes=2.0) if few else run_config(model)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rated = opinions(LANGUAGE_TASTES[LIKED_BY], pool.fresh[:ratings], 0)
+        write_dataset(folder / DATASET_FILE, rows_of(model, rated))
+        night = asyncio.run(_night(folder, model, config, pause=PAUSE_SECONDS, answers=answers))
+        report = read_report(folder)
+    verdict = "promoted" if report.passed else f"rejected: {report.reason.code}"
+    slower = [percentile(night.busy, percent) / percentile(night.idle, percent) for percent in (50, 95)]
+    idle, busy = (
+        "; ".join(number(percentile(times, percent)) for percent in (50, 95)) for times in (night.idle, night.busy)
+    )
+    rows = [
+        (f"a night on {ratings} ratings, minutes", number(night.minutes), "≤ 40"),
+        ("… its memory at most, MiB", number(night.peak_mib), "≤ 6,144"),
+        ("… it ends", verdict, "with a reason"),
+        (f"an answer of {TOKENS} tokens with nothing else to do, s: median; p95", idle, ""),
+        ("… during the night", busy, ""),
+        ("… times", f"{slower[0]:.2f}; {slower[1]:.2f}", "p95 ≤ 2"),
+    ]
+    note = (
+        f"The trainer with the bot's defaults (TRAIN_MINUTES={config.max_minutes:.0f}) on ratings of"
+        f" {version_name(model)}'s texts, beside an engine with the same model that one person asks {PAUSE_SECONDS:.0f}"
+        f" s after the last answer: {len(night.busy)} answers during the night."
+    )
+    return Table(f"A night of {version_name(model)}", note, ["", "measured", "goal"], rows)
 
 
 def _told(liking: float | None, before: float) -> str:
@@ -219,13 +254,25 @@ _SIDES_OF_A_MODEL = {
 }
 
 
-async def _answers(folder: Path) -> tuple[list[float], list[float]]:
-    """Seconds an answer takes, one after the other: with nothing else to do, and while a night trains."""
-    config = run_config("starter", minutes=60)
+@dataclass(frozen=True, slots=True)
+class _Night:
+    """What one person and the machine saw of a night."""
+
+    idle: list[float]
+    """Seconds that answers take with nothing else to do."""
+    busy: list[float]
+    """The same while it trains."""
+    minutes: float
+    peak_mib: float
+
+
+async def _night(folder: Path, model: str, config: RunConfig, *, pause: float = 0.0, answers: int = ANSWERS) -> _Night:
+    """A night in a folder with a dataset, while somebody asks, one question `pause` seconds after the last answer."""
     write_config(folder, config)
-    async with serve("starter") as engine:
+    async with serve(model) as engine:
         await _ask(engine, 5)
-        idle = await _ask(engine, ANSWERS)
+        idle = await _ask(engine, answers)
+        began, peak = time.monotonic(), 0.0
         trainer = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "engine.train", str(folder), stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
@@ -236,9 +283,21 @@ async def _answers(folder: Path) -> tuple[list[float], list[float]]:
             busy: list[float] = []
             while trainer.returncode is None:
                 busy += await _ask(engine, 1)
+                peak = max(peak, _peak_mib(trainer.pid))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(trainer.wait(), pause)
         finally:
             await stop_child(trainer)
-    return idle, busy
+    return _Night(idle, busy, (time.monotonic() - began) / 60.0, peak)
+
+
+def _peak_mib(pid: int) -> float:
+    """The most memory that a process has had so far; 0 where it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 async def _ask(engine: Served, count: int) -> list[float]:
