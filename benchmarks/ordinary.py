@@ -41,7 +41,9 @@ FEW = 6
 
 _PATIENCE_SECONDS = 600.0
 _QUIET_SECONDS = 5.0
-"""A text over several messages has its buttons under the last; so long after them, nothing follows."""
+"""A word of the bot's that is no text, such as a refusal, stands for so long before it counts as the answer."""
+_REST_SECONDS = 0.5
+"""For what of a text over several messages may still be under way."""
 _JUDGED = ("key", "serves", "note")
 
 
@@ -114,25 +116,26 @@ async def _ask(arm: str, missing: Sequence[Request], kept: list[Transcript], fol
                 await bot.start()
                 await _answer(sandbox.world, Request("", "write", "hello"))  # the engine's first is slow
                 for request in progress.track(missing, description=arm):
-                    began = time.monotonic()
-                    shown = await _answer(sandbox.world, request)
-                    kept.append(Transcript(arm, request.id, shown, time.monotonic() - began))
+                    shown, seconds = await _answer(sandbox.world, request)
+                    kept.append(Transcript(arm, request.id, shown, seconds))
                     _write(folder, kept)
             finally:
                 if bot.process is not None:
                     await bot.stop()
 
 
-async def _answer(world: World, request: Request) -> tuple[str, ...]:
-    """Somebody new asks; what they see in the end."""
+async def _answer(world: World, request: Request) -> tuple[tuple[str, ...], float]:
+    """Somebody new asks; what they see in the end, and after how many seconds."""
     person = world.add_person("Somebody", request.language)
     chat = world.private_chat(person)
-    asked = world.say(person, chat, request.message)
+    asked, began = world.say(person, chat, request.message), time.monotonic()
     try:
         await world.until(lambda: _is_answered(world, asked), _PATIENCE_SECONDS)
     except TimeoutError:
-        return ()
-    return tuple(each.text for each in _bots(world, chat))
+        return (), time.monotonic() - began
+    seconds = time.monotonic() - began
+    await asyncio.sleep(_REST_SECONDS)
+    return tuple(each.text for each in _bots(world, chat)), seconds
 
 
 def _is_answered(world: World, asked: SeenMessage) -> bool:
