@@ -1,4 +1,4 @@
-"""What having one text of several chosen costs: latency, idle and under load; and how long learning a taste takes."""
+"""What choosing one text of several costs: latency, idle and under load; and how long learning a taste takes."""
 
 import asyncio
 import statistics
@@ -10,22 +10,24 @@ from random import Random
 from benchmarks.served import Served, serve
 from benchmarks.tables import Row, Table, middle, number, percentile
 from bot.common.kinds import load_kinds
+from bot.learning import taste as learning
 from bot.sandbox.people.tastes import KINDS, TASTES, TOPICS, Taste
-from engine.api.types import Message, RatedText, Reply, Sampling, Selection
+from engine.api.types import Message, Reply, Sampling
+from engine.data.dataset import RatedGeneration, Rating
 
 REPETITIONS = 5
-COUNTS = (1, 4, 8)
+COUNTS = (1, 8, 16)
 LOADS = (0.3, 0.7)
 TEXTS, NEW = 400, 10
 SECONDS = 10.0
 _IDLE = 24
 _CROWD = 48
-_HOUSE = "house"
+_ANSWER_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: seconds from the question to its last word, the text, and how many it was chosen from."""
+    """One answer: seconds from the question to the choice, the text, and how many it was chosen from."""
 
     seconds: float
     text: str
@@ -40,14 +42,15 @@ def measure() -> Table:
 async def _measure() -> Table:
     taste = next(iter(TASTES.values()))
     async with serve("starter") as engine:
-        rows = await _fit_rows(engine, taste)
-        idle = [await _in_turn(engine) for _ in _times()]
+        rows, learned = await _fit_rows(engine, taste)
+        idle = [await _in_turn(engine, learned) for _ in _times()]
         rows += _latency_rows("idle", idle, taste)
         capacity = statistics.median([await _at_full_load(engine) for _ in _times()])
         draw = Random(7)
         for load in LOADS:
             loaded = [
-                {count: await _arrivals(engine, count, load * capacity, draw) for count in COUNTS} for _ in _times()
+                {count: await _arrivals(engine, learned, count, load * capacity, draw) for count in COUNTS}
+                for _ in _times()
             ]
             rows += _latency_rows(f"Poisson arrivals at {load:.0%} of {capacity:.0f} texts a second", loaded, taste)
     note = (
@@ -58,7 +61,7 @@ async def _measure() -> Table:
     return Table("Choosing", note, ["", "measured", "goal"], rows)
 
 
-async def _fit_rows(engine: Served, taste: Taste) -> list[Row]:
+async def _fit_rows(engine: Served, taste: Taste) -> tuple[list[Row], learning.Taste]:
     """Write and rate texts, and learn from them."""
     draw = Random(1)
     asked = [_asked(number) for number in range(TEXTS + NEW)]
@@ -66,20 +69,28 @@ async def _fit_rows(engine: Served, taste: Taste) -> list[Row]:
 
     async def write(number: int) -> Answer:
         async with places:
-            return await _ask(engine, 1, number)
+            return await _ask(engine, None, 1, number)
 
     answers = await asyncio.gather(*(write(number) for number in range(TEXTS + NEW)))
-    rated = [
-        RatedText(messages, answer.text, 1.0 if draw.random() < taste.liking(answer.text) else -1.0, 1 / 3)
-        for (messages, _), answer in zip(asked, answers, strict=True)
-    ]
-    first = await engine.client.fit_taste(_HOUSE, rated[:TEXTS], {})
-    more = await engine.client.fit_taste(_HOUSE, rated, {})
+    rows = [
+        RatedGeneration(
+            f"{place:04}", "", "room", "ada", "starter", messages, answer.text,
+            (Rating("bob", 1.0 if draw.random() < taste.liking(answer.text) else -1.0),),
+        )
+        for place, ((messages, _), answer) in enumerate(zip(asked, answers, strict=True))
+    ]  # fmt: skip
+    seconds = []
+    for known in (rows[:TEXTS], rows):
+        began = time.perf_counter()
+        learned = await asyncio.to_thread(learning.fit_taste, known)
+        seconds.append(time.perf_counter() - began)
+    assert learned is not None, "there are likes and dislikes"
+    auroc = "–" if learned.auroc is None else f"{learned.auroc:.2f}"
     return [
-        (f"learning a taste from {TEXTS} texts, the first since the start, s", number(first.seconds), ""),
-        (f"… and again with {NEW} more, s", number(more.seconds), ""),
-        ("… cross-validated AUROC of the house", "–" if more.auroc is None else f"{more.auroc:.2f}", ""),
-    ]
+        (f"learning a taste from {TEXTS} texts, the first since the start, s", number(seconds[0]), "≤ 1"),
+        (f"… and again with {NEW} more, s", number(seconds[1]), "≤ 1"),
+        ("… cross-validated AUROC of the house", auroc, ""),
+    ], learned
 
 
 def _latency_rows(name: str, repetitions: Sequence[dict[int, list[Answer]]], taste: Taste) -> list[Row]:
@@ -118,24 +129,29 @@ def _asked(number: int) -> tuple[tuple[Message, ...], Sampling]:
     return messages, kind.sampling(seed=draw.getrandbits(32))
 
 
-async def _ask(engine: Served, count: int, number: int) -> Answer:
+async def _ask(engine: Served, learned: learning.Taste | None, count: int, number: int) -> Answer:
+    """What the bot asks, and shows: without a taste the first text."""
     messages, sampling = _asked(number)
     began = time.perf_counter()
     stream = engine.client.stream(
-        messages, sampling, model=engine.model, selection=Selection(best_of=count, taste=_HOUSE)
+        messages, sampling, model=engine.model, n=count, spare_seconds=_ANSWER_SECONDS if count > 1 else None
     )
     async for piece in stream:
         if isinstance(piece, Reply):
-            return Answer(time.perf_counter() - began, piece.text, piece.best_of)
+            texts = [each.text for each in piece.texts]
+            place = 0
+            if learned is not None and len(texts) > 1:
+                place = int((await asyncio.to_thread(learned.liking, texts)).argmax())
+            return Answer(time.perf_counter() - began, texts[place], len(texts))
     raise RuntimeError("a stream ends with a reply")
 
 
-async def _in_turn(engine: Served) -> dict[int, list[Answer]]:
+async def _in_turn(engine: Served, learned: learning.Taste) -> dict[int, list[Answer]]:
     """One question after the other, each of them once for every count, so that a slow moment is the same for all."""
     answers: dict[int, list[Answer]] = {count: [] for count in COUNTS}
     for question in range(_IDLE):
         for count in COUNTS:
-            answers[count].append(await _ask(engine, count, question))
+            answers[count].append(await _ask(engine, learned, count, question))
     return answers
 
 
@@ -147,7 +163,7 @@ async def _at_full_load(engine: Served) -> float:
     async def keep_asking(first: int) -> int:
         texts = 0
         while loop.time() < began + SECONDS / 2:
-            await _ask(engine, 1, first + texts)
+            await _ask(engine, None, 1, first + texts)
             texts += 1
         return texts
 
@@ -155,13 +171,13 @@ async def _at_full_load(engine: Served) -> float:
     return texts / (loop.time() - began)
 
 
-async def _arrivals(engine: Served, count: int, rate: float, draw: Random) -> list[Answer]:
+async def _arrivals(engine: Served, learned: learning.Taste, count: int, rate: float, draw: Random) -> list[Answer]:
     """People who come independently of each other, `rate` a second on average; everybody's answer."""
     loop = asyncio.get_running_loop()
     asked: list[asyncio.Task[Answer]] = []
     at = began = loop.time()
     while at < began + SECONDS:
-        asked.append(asyncio.create_task(_ask(engine, count, len(asked))))
+        asked.append(asyncio.create_task(_ask(engine, learned, count, len(asked))))
         at += draw.expovariate(rate)
         await asyncio.sleep(max(at - loop.time(), 0.0))
     return list(await asyncio.gather(*asked))

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from peft import PeftModel, PeftModelForCausalLM
 
@@ -29,7 +30,7 @@ from engine.models.loader import Base, load_base
 from engine.models.logprobs import CausalModel, Encoded
 from engine.preference.choice import RecentTexts, nearly_best
 from engine.preference.features import text_features
-from engine.preference.head import PreferenceHead, fit, labels_of, sigmoid
+from engine.preference.head import PreferenceHead, fit, labels_of
 from engine.runs.config import write_config
 from engine.runs.run_dir import ADAPTER_FOLDER, RunReport
 from engine.runs.text_metrics import distinct_2
@@ -97,10 +98,12 @@ def choose(replies: Replies, head: PreferenceHead | None) -> list[int]:
     count = len(replies.prompts)
     if head is None:
         return list(range(count))
-    chances = sigmoid(head.logits(text_features(replies.texts))).reshape(-1, count)
-    near, shown, texts = nearly_best(chances), RecentTexts(), replies.texts
-    takes = [near[:, prompt].nonzero()[0].tolist() for prompt in range(count)]
-    return [shown.most_novel(texts, [take * count + prompt for take in takes[prompt]]) for prompt in range(count)]
+    liking = head.logits(text_features(replies.texts)).reshape(-1, count)
+    even, shown = np.zeros(len(liking)), RecentTexts()
+    takes = [nearly_best(even, liking[:, prompt]) for prompt in range(count)]
+    return [
+        shown.most_novel(replies.texts, [take * count + prompt for take in takes[prompt]]) for prompt in range(count)
+    ]
 
 
 def head_of(rows: Sequence[RatedGeneration]) -> PreferenceHead:

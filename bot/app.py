@@ -118,11 +118,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     )  # fmt: skip
     await _load_versions(router, engine, metrics, timing)
     preference_sync = closing(PreferenceSync(
-        db=db, engine=router.engine, metrics=metrics, settings=settings,
-        name=f"house-{pseudonyms.person(bot.id)[:16]}",  # this bot's alone, for engines that several bots share
-        timing=timing,
+        db=db, metrics=metrics, settings=settings, timing=timing
     ))  # fmt: skip
-    router.on_load = preference_sync.engine_started
     preference_sync.start()
 
     # moderation
@@ -155,6 +152,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
         db=db, messenger=sender, router=router, preference_sync=preference_sync, kinds=kinds, renderer=renderer,
         safety=safety, copies=copies, fingerprint_key=keys.keyring.key(FINGERPRINTS), metrics=metrics,
         requests=EngineRequests(OWN_ENGINE_REQUESTS if is_own_engine else OTHER_ENGINE_REQUESTS),
+        answer_seconds=settings.answer_seconds,
     )  # fmt: skip
     reports = Reports(
         db=db, pseudonyms=pseudonyms, messenger=sender, show_again=pipeline.show_again, admin_ids=admin_ids,

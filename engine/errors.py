@@ -26,10 +26,6 @@ class RequestError(EngineError):
         self.status = status
 
 
-class NoTaste(RequestError):
-    """The server is of another make: it learns no taste and writes one text for each request."""
-
-
 class EngineBusy(EngineError):
     """The queue is full."""
 

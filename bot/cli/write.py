@@ -6,7 +6,7 @@ import logging
 import random
 import subprocess
 import sys
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ from bot.moderation.provenance import LIKELY, aigc
 from bot.serving.base_model import chosen
 from bot.serving.engine_process import with_model
 from engine.api import models
-from engine.api.types import MAX_NEW_TOKENS, Reply
+from engine.api.types import MAX_NEW_TOKENS, WrittenText
 from recipes.latent.skeletons import unseen_words
 from storage.db.keyring import WATERMARK
 
@@ -115,31 +115,19 @@ async def _write(settings: Settings, version: str | None, requests: list[Offline
 
 
 async def _print(settings: Settings, writer: OfflineWriter, request: OfflineRequest, *, is_first: bool) -> None:
-    """Print a text: as it comes where somebody looks on, else once it is known to be fit."""
+    """Print a text once it is chosen, and known to be fit."""
     if not is_first:
         typer.echo()
-    with ExitStack() as waiting:
-        waiting.enter_context(busy("Writing …"))
-
-        def show(piece: str) -> None:
-            waiting.close()
-            typer.echo(piece, nl=False)
-
-        if sys.stdout.isatty():
-            try:
-                await writer.write(request, show)
-            finally:
-                typer.echo()
-        else:
-            written = await writer.write(request)
-            typer.echo(written.text)
+    with busy("Writing …"):
+        written = await writer.write(request)
+    typer.echo(written.text)
     typer.echo(f"\n{settings.label} · {writer.version} · seed {request.seed}")
 
 
-def _line(settings: Settings, version: str, request: OfflineRequest, written: Reply) -> str:
+def _line(settings: Settings, version: str, request: OfflineRequest, written: WrittenText) -> str:
     told = {
         "text": written.text, "kind": request.kind.name, "topic": request.topic, "version": version,
-        "seed": request.seed, "temperature": request.sampling.temperature, "tokens": written.completion_tokens,
+        "seed": request.seed, "temperature": request.sampling.temperature, "tokens": written.tokens,
         "finish_reason": written.finish_reason, "label": settings.label,
         "AIGC": aigc(settings.content_producer, f"{version}-{request.seed}"),
     }  # fmt: skip

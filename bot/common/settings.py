@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
 from engine.api.models import Quantize, names_of
-from engine.api.types import MAX_BEST_OF
+from engine.api.types import MAX_TEXTS
 from engine.data.rewards import REACTION_VALUES, read_reaction_values
 from engine.errors import RunError
 from engine.safety.filter import load_filter
@@ -244,7 +244,8 @@ class Settings(DataSettings):
     retention_days: int = Field(180, ge=1, le=3650)
     tainted_days: float = Field(30.0, gt=0, le=365)
     reactions_file: Annotated[Path | None, _readable(_reaction_values)] = None
-    best_of: int = Field(8, ge=1, le=MAX_BEST_OF)
+    best_of: int = Field(16, ge=1, le=MAX_TEXTS)
+    answer_seconds: float = Field(6.0, ge=0, le=600)
     prompts_per_hour: int = Field(60, ge=0)
     queue_limit: int = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"

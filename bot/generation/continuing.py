@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot.common.i18n import say
-from engine.api.types import Message, Reply, Sampling, seed_of
+from engine.api.types import Message, Reply, Sampling, WrittenText, seed_of
 
 Answer = AsyncGenerator[str | Reply, None]
 """A text piece by piece, and last the whole reply."""
@@ -46,19 +46,19 @@ async def stream_to_its_end(
         else:
             text = joined(whole.text, part.text)
             has_more = text != whole.text
+            tokens = whole.texts[0].tokens + part.texts[0].tokens
             whole = replace(
                 part,
-                text=text,
+                texts=(WrittenText(text, part.finish_reason, tokens),),
                 prompt_tokens=whole.prompt_tokens + part.prompt_tokens,
                 completion_tokens=whole.completion_tokens + part.completion_tokens,
-                best_of=whole.best_of,
             )
             if not has_more:
                 break
         if part.finish_reason != "length":
             break
         if call + 1 < calls:
-            whole = replace(whole, text=to_last_sentence(whole.text))
+            whole = replace(whole, texts=(replace(whole.texts[0], text=to_last_sentence(whole.text)),))
     assert whole is not None, "there is at least one call"
     yield whole
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bot.common.kinds import Kind
 from bot.common.text import sanitize
-from engine.api.types import FinishReason
+from engine.api.types import FinishReason, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,11 @@ def finish(draft: Draft, *, request: str, kind: Kind, language: str) -> Finished
     """Clean a draft that answers `request`, and judge it."""
     text = sanitize(draft.text)
     return Finished(text, () if text else ("empty",))
+
+
+def finish_all(reply: Reply, *, request: str, kind: Kind, language: str) -> list[Finished]:
+    """All texts of a reply, in their order."""
+    return [
+        finish(Draft(each.text, each.finish_reason), request=request, kind=kind, language=language)
+        for each in reply.texts
+    ]

@@ -4,7 +4,7 @@ Asks the engine at ENGINE_URL, or starts one for as long as it writes. What may 
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,19 +14,24 @@ from bot.common.errors import OvationError, StartError
 from bot.common.keys import open_existing_keys
 from bot.common.kinds import Kind, language_of_topic
 from bot.common.settings import Settings
-from bot.common.text import sanitize
 from bot.generation.continuing import stream_to_its_end
+from bot.generation.finishing import Finished, finish_all
 from bot.moderation.text_checks import COPY_CHECK_TEXTS, SafetyCheck, prompts_in
 from bot.serving.engine_process import engine_http, own_engine
 from engine.api.client import EngineClient
 from engine.api.models import version_name
-from engine.api.types import Reply, Sampling
+from engine.api.types import Reply, Sampling, WrittenText
 from engine.errors import EngineError, ModelError, NoAdapters
 from engine.runs.versions import verify
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import CopyIndex, read_protected
 from storage.db.database import open_for_reading
 from storage.tables import ratings, versions
+
+_MOST_TEXTS = 4
+"""All are always written, whatever the time, so that a seed gives one text."""
+_OTHER_SEED = 0x5BD1E995
+"""Of the texts that stand in the place of faulty ones."""
 
 
 class Withheld(OvationError):
@@ -62,9 +67,11 @@ class OfflineWriter:
     safety: SafetyCheck
     protected: Sequence[CopyIndex] = ()
     """Texts that are not to be copied."""
+    texts: int = 1
+    """So many are written, of which the best is chosen."""
 
-    async def write(self, request: OfflineRequest, show: Callable[[str], None] = lambda _: None) -> Reply:
-        """Write a text; `show` hears it piece by piece, as far as it may be shown.
+    async def write(self, request: OfflineRequest) -> WrittenText:
+        """Write some texts and choose the best, by what can be seen of each; equal requests give equal texts.
 
         Raises:
             Refusal: the topic is not one to write about.
@@ -72,29 +79,32 @@ class OfflineWriter:
             EngineError: it cannot be written.
         """
         await self.safety.check_prompt(request.topic)
-        messages = request.kind.messages(request.topic)
-        growing, shown = "", ""
-        stream = stream_to_its_end(
-            partial(self.engine.stream, model=self.version), messages, request.sampling,
-            calls=1 if request.max_tokens else request.kind.calls, language=language_of_topic(request.topic),
-        )  # fmt: skip
+        written = await self._written(request)
+        if written is None or written[1].faults:
+            written = await self._written(replace(request, seed=request.seed ^ _OTHER_SEED)) or written
+        if written is None:
+            raise ModelError(f"The model {self.version} wrote nothing: try another --seed.")
+        draft, text = written[0], written[1].text
+        if found := await self.safety.unfit(text, told=request.topic):
+            raise Withheld(f"This text is withheld ({', '.join(sorted(found))}): say it in other words, or try --seed.")
+        if any(texts.is_copy(text) for texts in self.protected):
+            raise Withheld("This text is withheld, for it copies what others wrote: say it in other words.")
+        return replace(draft, text=text)
+
+    async def _written(self, request: OfflineRequest) -> tuple[WrittenText, Finished] | None:
+        """The best of some texts, as written and as shown; None where all are empty."""
+        messages, sampling, kind = request.kind.messages(request.topic), request.sampling, request.kind
+        calls, language = 1 if request.max_tokens else kind.calls, language_of_topic(request.topic)
+        n = 1 if sampling.is_greedy or calls > 1 else self.texts
+        ask = partial(self.engine.stream, model=self.version, n=n)
+        stream = stream_to_its_end(ask, messages, sampling, calls=calls, language=language)
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Reply):
-                    reply = replace(piece, text=sanitize(piece.text))
-                    continue
-                growing += piece
-                text = sanitize(growing)
-                if len(text) > len(shown) and self.safety.may_show(text):
-                    show(text[len(shown) :])
-                    shown = text
-        if not reply.text:
-            raise ModelError(f"The model {self.version} wrote nothing: try another --seed.")
-        if found := await self.safety.unfit(reply.text, told=request.topic):
-            raise Withheld(f"This text is withheld ({', '.join(sorted(found))}): say it in other words, or try --seed.")
-        if any(texts.is_copy(reply.text) for texts in self.protected):
-            raise Withheld("This text is withheld, for it copies what others wrote: say it in other words.")
-        return reply
+                    reply = piece
+        finished = finish_all(reply, request=messages[-1].content, kind=kind, language=language)
+        pairs = [pair for pair in zip(reply.texts, finished, strict=True) if pair[1].text]
+        return max(pairs, key=lambda pair: (not pair[1].faults, pair[1].quality), default=None)
 
 
 @asynccontextmanager
@@ -120,7 +130,7 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
         guard = None if settings.guard_model is None else client
         fails_open = settings.guard_fails == "open"
         safety = SafetyCheck(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open)
-        yield OfflineWriter(client, version, safety, others)
+        yield OfflineWriter(client, version, safety, others, min(settings.best_of, _MOST_TEXTS))
 
 
 def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[str, Path]:

@@ -25,7 +25,7 @@ from bot.common.kinds import Kinds, language_of_topic
 from bot.common.metrics import BotMetrics
 from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
 from bot.generation.continuing import stream_to_its_end
-from bot.generation.finishing import Draft, finish
+from bot.generation.finishing import finish_all
 from bot.generation.preferences import Choices, read_choices
 from bot.learning.preference_sync import PreferenceSync
 from bot.messaging.messenger import (
@@ -96,6 +96,8 @@ class GenerationPipeline:
     copies: CopyCheck
     fingerprint_key: bytes
     metrics: BotMetrics
+    answer_seconds: float
+    """So long an answer may take for the sake of having texts to choose from."""
 
     async def produce(self, generation: Generation, choices: Choices) -> bool:
         """Take a generation from its present state to delivered; False: it failed, with a sentence, or was stopped."""
@@ -207,23 +209,27 @@ class GenerationPipeline:
     async def _ask_engine(
         self, generation: Generation, choices: Choices, show: Show, wait: "Wait", user: str
     ) -> Generation:
-        """Let the model write, showing the text as it grows; an empty or faulty one is written again."""
+        """Let the model write, showing the first text as it grows, and choose; faulty ones are written again."""
 
         def queued(ahead: int) -> None:
             wait.ahead, wait.asked_until = ahead, asyncio.get_running_loop().time()
 
         version = self.router.version_for(generation.chat, generation.seed)
-        selection = self.preference_sync.selection_for(generation, own_taste=choices.own_taste == "on")
         kind = self.kinds.named(generation.kind)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
         request = messages[-1].content
-        faults = 0
+        language = language_of_topic(request)
+        n = 1 if kind.calls > 1 else self.requests.share_of(self.preference_sync.texts_for(generation))
+        faults, has_written_again = 0, False
         for attempt in range(_TRIES):
             growing = ""
             show(growing)
             sampling = choices.sampling(kind, generation.seed + attempt)
-            ask = partial(self.router.engine.stream, model=version, user=user, selection=selection, on_queued=queued)
-            stream = stream_to_its_end(ask, messages, sampling, calls=kind.calls, language=language_of_topic(request))
+            ask = partial(
+                self.router.engine.stream, model=version, user=user, n=n, spare_seconds=self.answer_seconds,
+                on_queued=queued,
+            )  # fmt: skip
+            stream = stream_to_its_end(ask, messages, sampling, calls=kind.calls, language=language)
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
                     wait.ahead = None
@@ -233,16 +239,25 @@ class GenerationPipeline:
                     else:
                         growing += piece
                         show(growing)
-            draft = Draft(reply.text, reply.finish_reason)
-            text = finish(draft, request=request, kind=kind, language=language_of_topic(request)).text
-            if not text:
+            finished = await asyncio.to_thread(finish_all, reply, request=request, kind=kind, language=language)
+            usable = [place for place, each in enumerate(finished) if not each.faults]
+            if not usable and not has_written_again:
+                has_written_again = True
                 continue
+            places = usable or [place for place, each in enumerate(finished) if each.text]
+            if not places:
+                continue
+            texts, quality = zip(*((finished[place].text, finished[place].quality) for place in places), strict=True)
+            own_taste = choices.own_taste == "on"
+            chosen = places[await self.preference_sync.choose(generation, texts, quality, own_taste=own_taste)]
+            text = finished[chosen].text
             fault = await self.safety.fault(generation, text) or await self.copies.fault(generation, text)
             if fault is None:
-                self.metrics.compared.inc(reply.best_of > 1)
+                self.metrics.compared.inc(len(places) > 1)
                 return replace(
-                    generation, text=text, version=version, best_of=reply.best_of, finish_reason=reply.finish_reason
-                )
+                    generation, text=text, version=version, best_of=len(reply.texts),
+                    finish_reason=reply.texts[chosen].finish_reason,
+                )  # fmt: skip
             faults += 1
             if faults == _MOST_FAULTS:
                 raise Refusal(fault)
@@ -363,6 +378,11 @@ class EngineRequests:
                 yield person.name
         finally:
             self._waits.discard(wait)
+
+    def share_of(self, texts: int) -> int:
+        """How many of so many texts may be asked for at once, where all who are being answered get alike many."""
+        asking = sum(wait.is_asked for wait in self._waits)
+        return max(1, min(texts, self._most // max(asking, 1)))
 
     def ahead_of(self, wait: Wait) -> int | None:
         """How many texts get their turn before this one, at most; None where nobody knows."""

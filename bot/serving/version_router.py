@@ -8,7 +8,6 @@ champion; the router keeps the engine in step with it.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,8 +40,6 @@ class VersionRouter:
     """The version that answers most chats."""
     canary: str | None = field(default=None, init=False)
     """The version on trial beside it."""
-    on_load: Callable[[], object] | None = field(default=None, init=False)
-    """Called whenever the engine has started and has its versions."""
 
     def version_for(self, chat: str, seed: int) -> str:
         """The version that answers the prompt with this seed in the chat with this pseudonym."""
@@ -75,8 +72,6 @@ class VersionRouter:
         else:
             await self._read()
         logger.info("version %s serves", self.champion)
-        if self.on_load is not None:
-            self.on_load()
 
     async def _load_what_serves(self) -> None:
         champion = await versions.in_state(self.db, self.base, "champion")

@@ -4,11 +4,12 @@ Only OpenAI's own fields are sent unless a request uses more than they can say, 
 server still does not know is learned from its refusal. Exceptions of httpx, and JSON of another shape, become ours.
 """
 
+import asyncio
 import contextlib
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from operator import itemgetter
@@ -17,22 +18,11 @@ from typing import Any, Final, TypeVar
 
 import httpx
 from httpx_sse import EventSource, SSEError
-from pydantic import TypeAdapter
 
 from engine.api.models import version_name
-from engine.api.protocol import read_moderation, taste_object
-from engine.api.types import (
-    ONE_TEXT,
-    FinishReason,
-    Message,
-    PersonalRating,
-    RatedText,
-    Reply,
-    Sampling,
-    Selection,
-    TasteFit,
-)
-from engine.errors import EngineBusy, EngineError, EngineUnavailable, ModelError, NoAdapters, NoTaste, RequestError
+from engine.api.protocol import OWNER, read_moderation
+from engine.api.types import FinishReason, Message, Reply, Sampling, WrittenText, seed_of
+from engine.errors import EngineBusy, EngineError, EngineUnavailable, ModelError, NoAdapters, RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -42,22 +32,22 @@ CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0
 """Longest silence before the first token, or between two: a full queue may stand before us."""
 LOAD_SECONDS: Final = 120.0
-FIT_SECONDS: Final = 600.0
-"""Reading thousands of texts with a large model, between other people's."""
 HEALTH_SECONDS: Final = 2.0
+MOST_SIDE_BY_SIDE: Final = 8
+"""So many requests at most stand in the place of one with `n`: a server that knows no `n` may answer one at a time."""
 _DEFAULT_RETRY_SECONDS = 1.0
 
 _ALWAYS_SENT = frozenset({"max_tokens", "temperature", "top_p"})
-_SELECTION_FIELDS = frozenset({"best_of", "taste", "taste_user", "explore"})
-"""Fields of ours that mean something together only."""
 _DISPENSABLE = (
     "stream_options", "user", "seed", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
-    "dry_multiplier", "dry_base", "dry_allowed_length", "dry_sequence_breakers", "ignore_eos", *_SELECTION_FIELDS,
+    "dry_multiplier", "dry_base", "dry_allowed_length", "dry_sequence_breakers", "ignore_eos", "n",
 )  # fmt: skip
 """Fields without which a request still means the same: a server that does not know one of them is asked without it."""
 _UNKNOWN_FIELD = re.compile(
     r"unexpected|unknown|unrecogni[sz]ed|unsupported|extra|not (permitted|supported|allowed)", re.IGNORECASE
 )
+_ONE_TEXT_ONLY = re.compile(r"\bn\b|\bone completion choice\b")
+"""How servers refuse `n`; the last are llama.cpp's words."""
 _NO_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _ALREADY_LOADED = "already been"
 """vLLM's words, with and without a space after them; names of versions are never used twice, so all is well."""
@@ -83,6 +73,8 @@ class EngineClient:
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._http = http
         self._dialect = _Dialect()
+        self._is_ours = False
+        """Whether the server is our own engine, which takes fields that no other has."""
 
     async def stream(
         self,
@@ -92,31 +84,88 @@ class EngineClient:
         model: str,
         user: str | None = None,
         on_queued: Callable[[int], None] = lambda _: None,
-        selection: Selection = ONE_TEXT,
+        n: int = 1,
+        spare_seconds: float | None = None,
     ) -> AsyncGenerator[str | Reply, None]:
-        """The answer's text piece by piece, and last the whole `Reply`.
+        """The text piece by piece, and last the whole `Reply`; of `n` texts the pieces are the first one's.
 
         `user` says whose request it is, so that a server can be fair. While the request waits for its turn,
         `on_queued` is told now and then how many are before it, if the server says so. Close the generator
         (`contextlib.aclosing`) to stop early: the server then stops writing. The reply's usage is 0 where the server
-        does not tell. With a `selection` of several texts, the one that its taste likes most comes in one piece; the
-        reply's `best_of` tells how many were compared, which is one where the server cannot.
+        does not tell.
+
+        With `spare_seconds` there may be fewer than `n` texts: so long, or twice as long as the first takes, the others
+        may take, and our own engine writes them only while nobody waits. A server that knows nothing of `n` is asked
+        for as many texts side by side, once it has shown that.
 
         Raises:
             EngineBusy: the server's queue is full.
             RequestError: the server refuses the request (status 404: it has no such model).
             EngineUnavailable: it cannot be reached, is silent for too long, or broke off in the middle.
         """
-        answer = _PartialReply(model)
         body = _body(messages, sampling, model) | {"stream": True, "stream_options": {"include_usage": True}}
         if user is not None:
             body["user"] = user
-        if selection.best_of > 1:
-            fields = {
-                "best_of": selection.best_of, "taste": selection.taste, "taste_user": selection.person,
-                "explore": selection.explore,
-            }  # fmt: skip
-            body |= {name: value for name, value in fields.items() if value}
+        if spare_seconds is not None and sampling.is_greedy:
+            n = 1  # the others would be the same
+        dialect = self._dialect
+        if n > 1 and dialect.takes_n:
+            more = {"n": n, "spare_seconds": spare_seconds}
+            body |= more if self._is_ours and spare_seconds is not None else {"n": n}
+            pieces = self._streamed(body, on_queued)
+        elif n > 1:
+            n = min(n, MOST_SIDE_BY_SIDE)
+            pieces = self._side_by_side(body, on_queued, n, spare_seconds)
+        else:
+            pieces = self._streamed(body, on_queued)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, Reply) and len(piece.texts) < n and "spare_seconds" not in body:
+                    dialect.takes_n = False
+                yield piece
+
+    async def _side_by_side(
+        self, body: dict[str, Any], on_queued: Callable[[int], None], n: int, spare_seconds: float | None
+    ) -> AsyncGenerator[str | Reply, None]:
+        """As many requests as texts; the first one's pieces, and last what all of them have brought."""
+        clock = asyncio.get_running_loop().time
+        began, seed = clock(), body.get("seed")
+        seeds = [{} if seed is None else {"seed": seed_of(seed, number)} for number in range(1, n)]
+        others = [asyncio.create_task(self._last_of(self._streamed(body | each, lambda _: None))) for each in seeds]
+        try:
+            async with contextlib.aclosing(self._streamed(body, on_queued)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Reply):
+                        first = piece
+                    else:
+                        yield piece
+            patience = None if spare_seconds is None else max(spare_seconds, 2.0 * (clock() - began)) - clock() + began
+            await asyncio.wait(others, timeout=patience)
+            replies = [first, *(task.result() for task in others if task.done() and task.exception() is None)]
+        finally:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        yield Reply(
+            tuple(text for reply in replies for text in reply.texts),
+            first.model,
+            first.prompt_tokens,
+            sum(reply.completion_tokens for reply in replies),
+        )
+
+    @staticmethod
+    async def _last_of(pieces: AsyncGenerator[str | Reply, None]) -> Reply:
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, Reply):
+                    return piece
+        raise AssertionError("a stream ends with a reply")
+
+    async def _streamed(
+        self, body: dict[str, Any], on_queued: Callable[[int], None]
+    ) -> AsyncGenerator[str | Reply, None]:
+        """One request's answer."""
+        answer = _PartialReply(body["model"])
         with _translated_errors():
             async with self._asked(body, {"Accept": "text/event-stream", "Cache-Control": "no-store"}) as response:
                 response.stream = _QueueListener(response.stream, on_queued)
@@ -154,9 +203,9 @@ class EngineClient:
         """What requests may name, the base first."""
         once = {"Connection": "close"}  # a server that fails to list them hangs up without a word
         answer = await self._send("GET", "/v1/models", None, HEALTH_SECONDS, once)
-        entries = _read(
-            answer, lambda found: [(each.get("parent") is not None, str(each["id"])) for each in found["data"]]
-        )
+        listed = _read(answer, lambda found: [(each, str(each["id"])) for each in found["data"]])
+        entries = [(each.get("parent") is not None, name) for each, name in listed]
+        self._is_ours = any(each.get("owned_by") == OWNER for each, _ in listed)
         if not entries:
             raise _ServerError("The engine serves no model; start it with one.")
         return tuple(name for _, name in sorted(entries, key=itemgetter(0)))
@@ -236,26 +285,6 @@ class EngineClient:
         answer = await self._send("POST", "/v1/watermark", {"input": text}, ANSWER_SECONDS)
         return _read(answer, lambda found: None if found["p_value"] is None else float(found["p_value"]))
 
-    async def fit_taste(
-        self, name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
-    ) -> TasteFit:
-        """Let the server learn the taste `name` anew from rated texts; without texts, forget it.
-
-        `people` has what single persons think of some of the texts: who has rated six or more of them gets a taste of
-        their own. The server knows them by these names only.
-
-        Raises:
-            NoTaste: the server is of another make and learns none.
-            RequestError: nothing can be learned from these ratings; the sentence says why.
-        """
-        try:
-            answer = await self._send("POST", "/v1/taste", taste_object(name, texts, people), FIT_SECONDS)
-        except RequestError as error:
-            if error.status not in _NO_ROUTE:
-                raise
-            raise NoTaste("The server learns no taste; only Ovation's own engine does.", status=error.status) from error
-        return _read(answer, TypeAdapter(TasteFit).validate_python)
-
     @contextlib.asynccontextmanager
     async def _asked(
         self, body: dict[str, Any], headers: dict[str, str] | None = None
@@ -294,6 +323,8 @@ class _Dialect:
         self.base = version_name(base)
         """Our name for the server's base, the same whichever server has it."""
         self._refused: set[str] = set()
+        self.takes_n = True
+        """Whether the server writes as many texts as it is asked for, as far as is known."""
 
     def translated(self, body: dict[str, Any]) -> dict[str, Any]:
         """A request's body as this server wants it."""
@@ -303,11 +334,9 @@ class _Dialect:
     def learns_from(self, refusal: RequestError, body: dict[str, Any]) -> bool:
         """Whether the server refused `body` for fields that it can do without; it gets them no more."""
         message = str(refusal)
-        if not _UNKNOWN_FIELD.search(message):
-            return False
-        unknown = {name for name in _DISPENSABLE if name in body and re.search(rf"\b{name}\b", message)}
-        if unknown & _SELECTION_FIELDS:
-            unknown |= _SELECTION_FIELDS
+        unknown = {"n"} if "n" in body and _ONE_TEXT_ONLY.search(message) else set()
+        if _UNKNOWN_FIELD.search(message):
+            unknown |= {name for name in _DISPENSABLE if name in body and re.search(rf"\b{name}\b", message)}
         if unknown:
             logger.warning("the engine does not know %s; requests go without", ", ".join(sorted(unknown)))
         self._refused |= unknown
@@ -330,36 +359,46 @@ class _PartialReply:
     """A reply in the making, from chunks or from one whole completion."""
 
     model: str
-    pieces: list[str] = field(default_factory=list)
-    finish_reason: FinishReason = "stop"
-    has_ended: bool = False
-    """Whether a reason was given; not every server says [DONE] after it."""
+    texts: dict[int, str] = field(default_factory=lambda: {0: ""})
+    """As far as they have come, by their index."""
+    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
+    lengths: dict[int, int] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)
-    best_of: int = 1
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is a reason for the end of every text; not every server says [DONE] after the last."""
+        return self.texts.keys() <= self.finish_reasons.keys()
 
     def take(self, chunk: dict[str, Any]) -> str:
-        """Add a chunk (or a whole completion) and return its text."""
+        """Add a chunk (or a whole completion) and return what it adds to the first text."""
         if "error" in chunk:
             raise EngineUnavailable(f"The engine broke off: {_message_of(chunk)}")
         self.usage = chunk.get("usage") or self.usage
-        self.best_of = int(chunk.get("best_of") or self.best_of)
-        text = ""
+        before = len(self.texts[0])
         for choice in chunk["choices"]:
-            text += (choice.get("delta") or choice.get("message") or {}).get("content") or ""
-            self.has_ended = self.has_ended or bool(choice.get("finish_reason"))
-            if choice.get("finish_reason") == "length":
-                self.finish_reason = "length"
-        self.pieces.append(text)
-        return text
+            index = int(choice.get("index") or 0)
+            text = (choice.get("delta") or choice.get("message") or {}).get("content") or ""
+            self.texts[index] = self.texts.get(index, "") + text
+            if choice.get("finish_reason"):
+                self.finish_reasons[index] = "length" if choice["finish_reason"] == "length" else "stop"
+            if choice.get("tokens"):
+                self.lengths[index] = int(choice["tokens"])
+        return self.texts[0][before:]
 
     def reply(self) -> Reply:
+        written = int(self.usage.get("completion_tokens") or 0)
+        if len(self.texts) == 1:
+            self.lengths.setdefault(0, written)
+        ended = [index for index in sorted(self.texts) if index == 0 or index in self.finish_reasons]
         return Reply(
-            text="".join(self.pieces),
-            model=self.model,
-            prompt_tokens=int(self.usage.get("prompt_tokens") or 0),
-            completion_tokens=int(self.usage.get("completion_tokens") or 0),
-            finish_reason=self.finish_reason,
-            best_of=self.best_of,
+            tuple(
+                WrittenText(self.texts[index], self.finish_reasons.get(index, "stop"), self.lengths.get(index, 0))
+                for index in ended
+            ),
+            self.model,
+            int(self.usage.get("prompt_tokens") or 0),
+            written,
         )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP API's wire format: OpenAI's chat completions and moderations, vLLM's extras and adapter calls, and ours.
+"""The HTTP API's wire format: OpenAI's chat completions and moderations, vLLM's extras and adapter calls.
 
 Request bodies are pydantic models: fields that they do not know are ignored, as OpenAI's server does, and fields that
 they know must have the right type. What the server writes and the client reads stands side by side.
@@ -9,23 +9,24 @@ import math
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from engine.api.types import (
     MAX_NEW_TOKENS,
+    MAX_TEXTS,
     FinishReason,
     Message,
-    PersonalRating,
-    RatedText,
     Role,
     Sampling,
-    Selection,
+    WrittenText,
 )
 from engine.errors import RequestError, first_problem
 
+OWNER: Final = "ovation"
+"""Whose the models are, by the list of them: so a client knows our own engine."""
 _MAX_STOP_STRINGS = 16
 _MAX_TIMEOUT_SECONDS = 86_400.0
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -139,14 +140,13 @@ class ChatRequest(Body):
     ignore_eos: bool | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    n: Literal[1] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_TEXTS)] | None = None
     user: Name | None = None
     safety_identifier: Name | None = None
     """OpenAI's newer name for `user`."""
-    best_of: int | None = None
-    taste: Name | None = None
-    taste_user: Name | None = None
-    explore: float | None = None
+    spare_seconds: Annotated[float, Field(ge=0.0, le=_MAX_TIMEOUT_SECONDS)] | None = None
+    """Ours: of the `n` texts all but the first are spare. They are written while nobody waits, as many as keep the
+    answer within so many seconds, and each comes in one piece; so there may be fewer than `n`, but never none."""
 
     @property
     def limit(self) -> int | None:
@@ -166,11 +166,6 @@ class ChatRequest(Body):
             "dry_sequence_breakers": _cleaned(self.dry_sequence_breakers),
         }
         return Sampling(**{name: value for name, value in given.items() if value is not None})
-
-    def selection(self) -> Selection:
-        """RequestError if a value is out of range."""
-        best_of = 1 if self.best_of is None else self.best_of
-        return Selection(best_of=best_of, taste=self.taste, person=self.taste_user, explore=self.explore or 0.0)
 
 
 def parse_timeout(header: str | None) -> float | None:
@@ -198,30 +193,37 @@ class Completion:
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def whole(self, text: str, finish_reason: FinishReason, **usage: int) -> dict[str, Any]:
+    def whole(self, texts: Sequence[WrittenText], **usage: int) -> dict[str, Any]:
         """The answer in one piece; `usage` is as for `usage_chunk`."""
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
-        return self._object("chat.completion", [choice]) | _usage(**usage)
+        choices = [
+            _choice(index, each.finish_reason, each.tokens, message={"role": "assistant", "content": each.text})
+            for index, each in enumerate(texts)
+        ]
+        return self._object("chat.completion", choices) | _usage(**usage)
 
-    def chunk(self, finish_reason: FinishReason | None = None, best_of: int | None = None, **delta: str) -> bytes:
-        """An event with more of the message; the last says why the text ends, and how many it was selected from."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        more = {} if best_of is None else {"best_of": best_of}
-        return sse(self._object("chat.completion.chunk", [choice], **more))
+    def chunk(
+        self, finish_reason: FinishReason | None = None, *, index: int = 0, tokens: int | None = None, **delta: str
+    ) -> bytes:
+        """An event with more of one text's message; its last says why it ends, and how many tokens it has."""
+        return sse(self._object("chat.completion.chunk", [_choice(index, finish_reason, tokens, delta=delta)]))
 
     def usage_chunk(self, **usage: int) -> bytes:
-        """The event with no choices: `prompt_tokens` and `completion_tokens` of all texts of the request, and how many
-        of them, `best_of`, the answer was selected from."""
+        """The event with no choices: `prompt_tokens`, and `completion_tokens` of all texts of the request."""
         return sse(self._object("chat.completion.chunk", []) | _usage(**usage))
 
-    def _object(self, kind: str, choices: Sequence[dict[str, Any]], **more: object) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices} | more
+    def _object(self, kind: str, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
 
 
-def _usage(prompt_tokens: int, completion_tokens: int, best_of: int = 1) -> dict[str, Any]:
+def _choice(index: int, finish_reason: FinishReason | None, tokens: int | None, **content: object) -> dict[str, Any]:
+    """OpenAI's choice, and beside it the text's tokens, which OpenAI counts over all choices only."""
+    more = {} if tokens is None else {"tokens": tokens}
+    return {"index": index, **content, "logprobs": None, "finish_reason": finish_reason} | more
+
+
+def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
     tokens = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-    return {"usage": tokens | {"total_tokens": prompt_tokens + completion_tokens}, "best_of": best_of}
+    return {"usage": tokens | {"total_tokens": prompt_tokens + completion_tokens}}
 
 
 SSE_DONE: Final = b"data: [DONE]\n\n"
@@ -289,51 +291,3 @@ def read_moderation(answer: Mapping[str, Any]) -> frozenset[str]:
     result = answer["results"][0]
     found = frozenset(str(name) for name, is_found in result["categories"].items() if is_found)
     return found or frozenset({"flagged"} if result["flagged"] else ())
-
-
-# Tastes, our own addition to OpenAI's API: rated texts in, what a fit of them found out
-
-
-class _RatedText(Body):
-    messages: list[Turn] = Field(min_length=1)
-    text: _Text
-    value: _Value
-    weight: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-
-
-class _Rating(Body):
-    text: Annotated[int, Field(ge=0)]
-    value: _Value
-
-
-class TasteRequest(Body):
-    """The body of `POST /v1/taste`: a taste to fit; without texts, one to remove."""
-
-    name: Annotated[Name, Field(min_length=1)]
-    texts: list[_RatedText]
-    people: dict[Name, list[_Rating]] = Field(default_factory=dict)
-
-    def rated_texts(self) -> list[RatedText]:
-        """RequestError if a message holds anything but text."""
-        return [RatedText(_conversation(each.messages), each.text, each.value, each.weight) for each in self.texts]
-
-    def ratings(self) -> dict[str, list[PersonalRating]]:
-        """What single persons think of some of the texts."""
-        return {
-            person: [PersonalRating(rating.text, rating.value) for rating in ratings]
-            for person, ratings in self.people.items()
-        }
-
-
-def taste_object(
-    name: str, texts: Sequence[RatedText], people: Mapping[str, Sequence[PersonalRating]]
-) -> dict[str, Any]:
-    """The body of `POST /v1/taste`, as a client writes it."""
-    return {
-        "name": name,
-        "texts": [asdict(text) for text in texts],
-        "people": {
-            person: [{"text": rating.text_index, "value": rating.value} for rating in ratings]
-            for person, ratings in people.items()
-        },
-    }

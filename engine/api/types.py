@@ -1,7 +1,6 @@
 """What is said to a model and what comes back: the types that the bot, the client, the server and the engine share."""
 
 import hashlib
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,10 +12,8 @@ FinishReason = Literal["stop", "length"]
 
 MAX_NEW_TOKENS = 4096
 """No request may ask for more new tokens than this."""
-MAX_BEST_OF = 16
-"""No request may have more texts compared than this."""
-MIN_PERSONAL_RATINGS = 6
-"""With fewer ratings nobody has a taste of their own, only everybody's."""
+MAX_TEXTS = 16
+"""No request may ask for more texts than this."""
 
 _GREEDY_BELOW = 1e-4
 """Colder than this, dividing by the temperature may overflow, and the likeliest token wins anyway."""
@@ -92,39 +89,6 @@ class Sampling:
                 raise RequestError(f"{field} is {getattr(self, field)}, but it must be {allowed}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """How many texts may be written for one answer, and by whose taste one of them is selected.
-
-    Raises:
-        RequestError: a value is outside its range; the sentence names the field.
-    """
-
-    best_of: int = 1
-    """At most so many; fewer where others would have to wait for it."""
-    taste: str | None = None
-    person: str | None = None
-    """Whose taste within it; None, or somebody it does not know: everybody's."""
-    explore: float = 0.0
-    """How often a draw from what the taste may be decides, instead of its mean: Thompson sampling (Thompson,
-    Biometrika 25, 1933; Russo et al., "A Tutorial on Thompson Sampling", 2018). So texts are also shown whose worth is
-    not known yet, and the ratings do not only confirm what they already say."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.best_of <= MAX_BEST_OF:
-            raise RequestError(f"best_of is {self.best_of}, but it must be from 1 to {MAX_BEST_OF}.")
-        if not 0.0 <= self.explore <= 1.0:
-            raise RequestError(f"explore is {self.explore}, but it must be from 0 to 1.")
-
-    def draw(self, seed: int | None) -> int | None:
-        """The number of the draw that decides, or None: the mean does. The same for the same seed."""
-        luck = random.Random(None if seed is None else f"{seed} explores")
-        return luck.getrandbits(63) if luck.random() < self.explore else None
-
-
-ONE_TEXT = Selection()
-
-
 def seed_of(seed: int | None, number: int) -> int | None:
     """The seed of the text with this number among those of one request, whose own is `seed`; the first has just that.
 
@@ -136,48 +100,32 @@ def seed_of(seed: int | None, number: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A finished text and what it cost."""
+class WrittenText:
+    """One text as a model wrote it."""
 
     text: str
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
-    """Those of all texts that were written for it, also of those that were not selected."""
     finish_reason: FinishReason
-    best_of: int = 1
-    """How many texts this one was selected from."""
+    tokens: int = 0
+    """Its length; 0 where a server that writes several does not say."""
 
 
 @dataclass(frozen=True, slots=True)
-class RatedText:
-    """A text, what it answered, and what everybody together thinks of it."""
+class Reply:
+    """The texts that were written for one request, and what they cost."""
 
-    messages: tuple[Message, ...]
-    text: str
-    value: float
-    """In [-1, 1]; above 0 it is liked."""
-    weight: float
-    """In [0, 1]: how much the votes outweigh the prior. A text of weight 0 teaches nothing about everybody's taste."""
+    texts: tuple[WrittenText, ...]
+    """At least one; first the one whose pieces came as they were written."""
+    model: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """Those of all texts, also of those that were begun and given up."""
 
+    @property
+    def text(self) -> str:
+        """The first text."""
+        return self.texts[0].text
 
-@dataclass(frozen=True, slots=True)
-class PersonalRating:
-    """What one person thinks of one of the texts."""
-
-    text_index: int
-    value: float
-    """In [-1, 1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class TasteFit:
-    """What came of fitting a taste."""
-
-    texts: int
-    people: int
-    """Those with a taste of their own."""
-    auroc: float | None
-    """Chance that a liked text scores above a disliked one, cross-validated by prompt; None where there is too little
-    to tell."""
-    seconds: float
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why the first text ends."""
+        return self.texts[0].finish_reason

@@ -8,17 +8,17 @@ import asyncio
 import contextlib
 import importlib
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
-from engine.api.types import ONE_TEXT, Message, Sampling, Selection
+from engine.api.types import FinishReason, Message, Sampling, WrittenText
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
-from engine.inference.best_of import PreferenceModels
 from engine.inference.kv_cache import default_kv_tokens
-from engine.inference.request import Job, JobEnd, JobProgress
+from engine.inference.request import Job, JobProgress
 from engine.inference.scheduler import FinishRate, Scheduler, Worker, ahead
 from engine.inference.watermark import Detection, Watermark, strongest
 from engine.models.loader import Base
@@ -66,9 +66,7 @@ class Engine:
         self._adapters: dict[str, tuple[str, str]] = {}
         """Version -> the key of its adapter, and the hash of its folder's content."""
         self._loading = asyncio.Lock()
-        self.preferences = PreferenceModels()
         self._streams: dict[Job, TextStream] = {}
-        self._selections: set[asyncio.Task[None]] = set()
         self._finish_rate = FinishRate()
         self._is_closing = False
         self._is_idle = asyncio.Event()
@@ -120,14 +118,16 @@ class Engine:
         model: str,
         fills_context: bool = False,
         user: str | None = None,
-        selection: Selection = ONE_TEXT,
+        n: int = 1,
+        spare_seconds: float | None = None,
         timeout_seconds: float | None = None,
     ) -> "TextStream":
         """Queue a request for the version `model`.
 
         With `fills_context`, `max_tokens` is lowered to what the prompt leaves of the context. Rows are dealt out
-        fairly between users. By `selection`, several texts may be written and one of them selected. After
-        `timeout_seconds` the answer ends with `DeadlineExceeded`, wherever it stands.
+        fairly between users. `n` texts are written; with `spare_seconds` all but the first only as far as nobody waits
+        for them and the answer keeps within so many seconds. After `timeout_seconds` the answer ends with
+        `DeadlineExceeded`, wherever it stands.
 
         Raises:
             RequestError: there is no such version (status 404), the chat template refuses the messages, or prompt and
@@ -142,14 +142,14 @@ class Engine:
         self._check_room(user)
         prompt = self._base.template.encode(messages)
         sampling = self._fitted(sampling, len(prompt), fills_context=fills_context)
-        # Greedy texts are all the same, and without a preference model there is nothing to select by.
-        best_of = 1 if sampling.is_greedy or selection.taste not in self.preferences else selection.best_of
+        if sampling.is_greedy and spare_seconds is not None:
+            n = 1  # the others would be the same
         adapter, _ = self._adapters.get(model, (None, ""))
-        job = Job(prompt, sampling, adapter, user, best_of, messages, self._base.family)
+        job = Job(prompt, sampling, adapter, user, n, spare_seconds, messages, self._base.family)
         loop = asyncio.get_running_loop()
         if not self._streams:
             self._finish_rate.start(loop.time())
-        stream = self._streams[job] = TextStream(job, model, selection)
+        stream = self._streams[job] = TextStream(job, model)
         if timeout_seconds is not None:
             stream.timer = loop.call_later(timeout_seconds, self._expire, job, timeout_seconds)
         self._is_idle.clear()
@@ -255,36 +255,24 @@ class Engine:
         for step in progress:
             if stream := self._streams.get(step.job):
                 stream.take(step, now=now, pause_seconds=pause_seconds)
-                if step.candidates:
-                    task = asyncio.create_task(self._select(step.candidates, stream.selection))
-                    self._selections.add(task)
-                    task.add_done_callback(self._selections.discard)
                 if step.is_last:
                     del self._streams[step.job]
                     self._finish_rate.finish(now)
         if not self._streams:
             self._is_idle.set()
 
-    async def _select(self, candidates: Sequence[JobProgress], selection: Selection) -> None:
-        """End an answer of several texts with the one that pleases most; whatever happens, it ends."""
-        selected = candidates[0]
-        try:
-            selected = await self.preferences.select(candidates, selection)
-        finally:
-            self._deliver([selected])
-
     def _expire(self, job: Job, seconds: float) -> None:
         """End an answer whose time is over; its row is free before the next step."""
         job.is_cancelled = True
         error = DeadlineExceeded(f"The answer was not complete within {seconds:g} s; allow more time or ask for less.")
-        self._deliver([JobProgress(job, error=error)])
+        self._deliver([JobProgress(job, error=error, is_last=True)])
 
     def _fail_all(self) -> None:
         """The thread has ended. Called on the loop, so no request can slip in between the end and this."""
         self.ended.set()
         self._worker.fail_calls()
         error = EngineUnavailable("The engine stopped before the answer was complete; ask again.")
-        self._deliver([JobProgress(job, error=error) for job in self._streams])
+        self._deliver([JobProgress(job, error=error, is_last=True) for job in self._streams])
 
 
 async def within(seconds: float, event: asyncio.Event) -> bool:
@@ -295,18 +283,28 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
     return event.is_set()
 
 
-class TextStream:
-    """One answer being written. Iterate `deltas`; `cancel` when nobody wants the rest."""
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """More of one of the texts of an answer."""
 
-    def __init__(self, job: Job, version: str, selection: Selection) -> None:
+    number: int
+    text: str
+    finish_reason: FinishReason | None
+    """Why this text ends, with its last piece."""
+
+
+class TextStream:
+    """One answer being written. Iterate `pieces`; `cancel` when nobody wants the rest."""
+
+    def __init__(self, job: Job, version: str) -> None:
         self.version = version
-        self.selection = selection
         self.prompt_tokens = len(job.prompt)
         self.completion_tokens = 0
         """Those of all texts that were written."""
-        self.best_of = 1
-        """How many texts its text was selected from, once it is finished."""
-        self.finish_reason: JobEnd | None = None
+        self.finish_reasons: dict[int, FinishReason] = {}
+        """Of the texts that are finished, by their numbers."""
+        self.lengths: Counter[int] = Counter()
+        """How many tokens each text has."""
         self.job = job
         self.timer: asyncio.TimerHandle | None = None
         """What will end it, if it has a deadline."""
@@ -317,8 +315,9 @@ class TextStream:
         """Set when it has a row, or is over."""
         self.readable = asyncio.Event()
         """Set when there is text to be read, or the end."""
+        self._is_over = False
         self._error: EngineError | None = None
-        self._pieces: list[str] = []
+        self._unread: dict[int, list[str]] = {}
         self._woken_at = 0.0
         self._progress_at = 0.0
 
@@ -327,8 +326,14 @@ class TextStream:
         """Whether it ended with an error."""
         return self._error is not None
 
-    async def deltas(self) -> AsyncGenerator[str, None]:
-        """The text in pieces, as they come; several rounds in one piece when the reader is slower.
+    @property
+    def finish_reason(self) -> FinishReason | Literal["cancelled"] | None:
+        """Why the first text ended; None as long as it is written, and where it failed."""
+        is_cancelled = self._is_over and not self.is_failed
+        return self.finish_reasons.get(0, "cancelled" if is_cancelled else None)
+
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
+        """The texts in pieces, as they come; several rounds in one piece when the reader is slower.
 
         Raises:
             EngineError: the engine stopped, the model failed, its time was over, or nothing came for
@@ -337,37 +342,49 @@ class TextStream:
         is_over = False
         while not is_over:
             progress_at = self._progress_at
-            # Of several texts none is to be read before all are written, but there is progress.
+            # Of spare texts none is to be read before it is finished, but there is progress.
             while not await within(SILENCE_SECONDS, self.readable):
                 if self._progress_at == progress_at:
                     self.cancel()
                     raise EngineUnavailable("The engine has been silent for too long; ask again later.")
                 progress_at = self._progress_at
             self.readable.clear()
-            is_over = self.finish_reason is not None or self.is_failed
-            if text := "".join(self._pieces):
-                self._pieces.clear()
-                yield text
+            is_over = self._is_over
+            unread, self._unread = self._unread, {}
+            for number, pieces in unread.items():
+                yield Piece(number, "".join(pieces), self.finish_reasons.get(number))
         if self._error is not None:
             raise self._error
 
+    async def whole(self) -> list[WrittenText]:
+        """All texts that were finished, in their order; raises as `pieces` does."""
+        texts: dict[int, str] = {}
+        async for piece in self.pieces():
+            texts[piece.number] = texts.get(piece.number, "") + piece.text
+        return [
+            WrittenText(texts[number], reason, self.lengths[number])
+            for number, reason in sorted(self.finish_reasons.items())
+        ]
+
     def cancel(self) -> None:
-        """Free the row within a step; a finished answer stays as it is."""
+        """Free the rows within a step; a finished answer stays as it is."""
         self.job.is_cancelled = True
 
     def take(self, progress: JobProgress, *, now: float, pause_seconds: float) -> None:
         """Note what a round brought; wake the reader once `pause_seconds` have passed since the last piece."""
         self.started.set()
         self._progress_at = now
-        self.best_of = progress.compared
         self.completion_tokens += progress.tokens
-        self.finish_reason, self._error = progress.finish_reason, progress.error
+        self.lengths[progress.number] += progress.tokens
+        self._is_over, self._error = progress.is_last, progress.error
         if progress.is_last and self.timer is not None:
             self.timer.cancel()
-        if progress.text:
-            self._pieces.append(progress.text)
-            if self.first_text_seconds is None:
-                self.first_text_seconds = now - self._submitted_at
-        if (self._pieces and now >= self._woken_at + pause_seconds) or progress.is_last:
+        if progress.finish_reason is not None:
+            self.finish_reasons[progress.number] = progress.finish_reason
+        if progress.text or progress.finish_reason is not None:
+            self._unread.setdefault(progress.number, []).append(progress.text)
+        if progress.text and self.first_text_seconds is None:
+            self.first_text_seconds = now - self._submitted_at
+        if (self._unread and now >= self._woken_at + pause_seconds) or progress.is_last:
             self._woken_at = now
             self.readable.set()

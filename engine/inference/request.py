@@ -7,7 +7,6 @@ draws the random numbers that would have come next. (vLLM calls this preemption 
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -17,8 +16,6 @@ from engine.errors import EngineError, ModelError
 from engine.inference.batch import NOT_FINITE, Row
 from engine.inference.penalties import dry_breakers
 from engine.models.family import ORDINARY, ModelFamily
-
-JobEnd = FinishReason | Literal["cancelled"]
 
 
 @dataclass(slots=True, eq=False)
@@ -31,8 +28,11 @@ class Job:
     """The key of its version's adapter; None: the base."""
     user: str | None = None
     """Whose it is; None: somebody who asks for nothing else."""
-    best_of: int = 1
-    """So many texts may be written of it, side by side, where nobody has to wait for them."""
+    n: int = 1
+    """So many texts are to be written of it, side by side."""
+    spare_seconds: float | None = None
+    """All but the first are written only where nobody has to wait for them, and only as many as keep the answer within
+    so many seconds, or within `latency.FACTOR` times what a single text takes; None: all are."""
     messages: Sequence[Message] = ()
     """What the prompt says."""
     family: ModelFamily = ORDINARY
@@ -40,7 +40,7 @@ class Job:
     is_cancelled: bool = False
     """May be set from any thread; the job's rows are free before the next step."""
     sequences: list["SequenceState"] = field(default_factory=list)
-    """Its texts; beside the first are candidates, one of which may be selected in its place."""
+    """Its texts as far as they are begun."""
 
     @property
     def person(self) -> Hashable:
@@ -60,28 +60,25 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """What one round brought to one job. The last has a finish reason or an error."""
+    """What one round brought to one text of a job."""
 
     job: Job
+    number: int = 0
+    """Which of the job's texts."""
     text: str = ""
     tokens: int = 0
-    finish_reason: JobEnd | None = None
+    finish_reason: FinishReason | None = None
+    """Why this text ends, if it does."""
     error: EngineError | None = None
-    candidates: tuple["JobProgress", ...] = ()
-    """The texts that were written, when it was several: the last is to be the one that is selected from them."""
-    compared: int = 1
-    """How many texts `text` was selected from."""
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the job is over."""
-        return self.finish_reason is not None or self.error is not None
+    """Why the job ends without all that it was to bring."""
+    is_last: bool = False
+    """Whether the job is over."""
 
 
 class SequenceState(Row):
     """A text of a job and how far it is written, whether it is in a batch or waits for one.
 
-    `number` counts the texts of one job. The first is 0; the others are dropped where somebody has to wait for them.
+    `number` counts the texts of one job from 0.
     """
 
     def __init__(self, job: Job, tokenizer: Tokenizer, *, number: int) -> None:
@@ -91,12 +88,16 @@ class SequenceState(Row):
         self.job = job
         self.number = number
         self.is_over = False
-        self.finished: JobProgress | None = None
-        """The whole text, as if it were the job's only one."""
-        self._error: EngineError | None = None
+        self.is_finished = False
+        """Whether it has come to its end: it is over, and neither given up nor failed."""
         self._detokenizer = Detokenizer(tokenizer, job.sampling.stop)
         self._tokens: list[int] = []
         self._pieces: list[str] = []
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether it is given up where somebody has to wait for it; it is shown in one piece, then."""
+        return self.number > 0 and self.job.spare_seconds is not None
 
     @property
     def length(self) -> int:
@@ -124,33 +125,30 @@ class SequenceState(Row):
             reason = "length"
         if reason is not None:
             text += self._detokenizer.finish()
-        text = self.job.family.as_shown(text, self.job.messages)
-        self._pieces.append(text)
-        if reason is not None:
-            self.is_over = True
-            self.finished = JobProgress(self.job, "".join(self._pieces), finish_reason=reason)
-        if len(self.job.sequences) == 1:
-            return JobProgress(self.job, text, 1, reason)
-        return self._progress_of_all(tokens=1)
+        self._pieces.append(self.job.family.as_shown(text, self.job.messages))
+        self.is_over = self.is_finished = reason is not None
+        shown = ""
+        if self.is_over or not self.is_spare:
+            shown = "".join(self._pieces)
+            self._pieces.clear()
+        return self._progress(text=shown, tokens=1, finish_reason=reason)
 
     def fail(self, error: EngineError) -> JobProgress:
-        """End the text with an error, which is the job's if no other text of it is finished."""
-        self.is_over, self._error = True, error
-        return self._progress_of_all()
+        """End the text with an error, which is the job's unless the text is spare."""
+        if self.is_spare:
+            return self.drop()
+        self.is_over = True
+        self.job.is_cancelled = True  # what it has beside this text goes with it
+        return JobProgress(self.job, self.number, error=error, is_last=True)
 
     def drop(self) -> JobProgress:
-        """End a candidate that is not finished, as if it had never been begun."""
+        """End a spare text that is not finished, as if it had never been begun."""
         self.is_over = True
-        return self._progress_of_all()
+        return self._progress()
 
-    def _progress_of_all(self, *, tokens: int = 0) -> JobProgress:
-        """Of several texts nothing is shown before all are over."""
-        sequences = self.job.sequences
-        if not all(sequence.is_over for sequence in sequences):
-            return JobProgress(self.job, tokens=tokens)
-        finished = tuple(sequence.finished for sequence in sequences if sequence.finished is not None)
-        error = None if finished else next(sequence._error for sequence in sequences if sequence._error is not None)
-        return JobProgress(self.job, tokens=tokens, candidates=finished, error=error)
+    def _progress(self, *, text: str = "", tokens: int = 0, finish_reason: FinishReason | None = None) -> JobProgress:
+        is_last = self.is_over and all(sequence.is_over for sequence in self.job.sequences)
+        return JobProgress(self.job, self.number, text, tokens, finish_reason, is_last=is_last)
 
 
 class Detokenizer:

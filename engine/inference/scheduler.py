@@ -1,9 +1,10 @@
 """Continuous batching: rounds that admit waiting jobs, in fair turns, and step every version's batch; and their thread.
 
-A job that may have several texts gets rows for more than one when nobody waits and the latency model allows it. These
-candidates are dropped, the youngest first, as soon as somebody waits for a row or for memory.
+The texts of a job wait for rows one by one, and read their prompt together where they get them together. Spare texts
+get one when nobody waits and the latency model allows it, and are dropped, the youngest first, as soon as somebody
+waits for a row or for memory.
 
-When memory runs out in a batch, its texts leave it and wait at the head of the queue, candidates excepted, and half as
+When memory runs out in a batch, its texts leave it and wait at the head of the queue, spare ones excepted, and half as
 many rows as there were may be written at once; from then on one more every `_RECOVERY_ROUNDS`.
 """
 
@@ -25,8 +26,8 @@ from tokenizers import Tokenizer
 
 from engine.errors import EngineError, EngineUnavailable
 from engine.inference.batch import Batch
-from engine.inference.best_of import LatencyModel
 from engine.inference.kv_cache import KvBudget
+from engine.inference.latency import LatencyModel
 from engine.inference.lora import LoadedAdapters
 from engine.inference.request import Job, JobProgress, SequenceState
 from engine.inference.watermark import Watermark
@@ -94,8 +95,9 @@ class Scheduler:
         return not (self._waiting or self._batches or self.adapters.retired)
 
     def add(self, job: Job) -> None:
-        """Let a job wait for a row; alone it must fit into `kv_tokens`."""
-        self._waiting.add(job.begin(self._tokenizer), person=job.person, cost=job.max_length)
+        """Let a job's texts wait for a row each, the spare ones excepted; each alone must fit into `kv_tokens`."""
+        for _ in range(job.n if job.spare_seconds is None else 1):
+            self._waiting.add(job.begin(self._tokenizer), person=job.person, cost=job.max_length)
 
     def run_round(self) -> list[JobProgress]:
         """Admit whom there is room for, write one token of every other row; return what changed, in order."""
@@ -128,44 +130,48 @@ class Scheduler:
     def _next(self, progress: list[JobProgress]) -> list[SequenceState]:
         """Take those off the queue who get a row now, and reserve for them; nobody is let past whose turn it is.
 
-        What it means for other jobs that their candidates have to go is added to `progress`.
+        What it means for other jobs that their spare texts have to go is added to `progress`.
         """
         chosen: list[SequenceState] = []
-        widest = 0
+        prompts: dict[Job, int] = {}
         while sequence := self._waiting.peek():
-            widest = max(widest, len(sequence.prompt))
-            if chosen and widest * (len(chosen) + 1) > _PREFILL_TOKENS:
+            prompts[sequence.job] = len(sequence.prompt)
+            if chosen and max(prompts.values()) * len(prompts) > _PREFILL_TOKENS:
                 break
             if not self._has_room(sequence.job, chosen):
-                candidate = next((running for running in reversed(self._running) if running.number), None)
-                if candidate is None:
+                spare = next((running for running in reversed(self._running) if running.is_spare), None)
+                if spare is None:
                     break
-                self._leave(candidate.job.adapter, [candidate])
-                progress.append(self._observed(candidate.drop()))
+                self._leave(spare.job.adapter, [spare])
+                progress.append(self._observed(spare.drop()))
                 continue
             self._kv.reserve(sequence.job.adapter, sequence.job.max_length)
             chosen.append(self._waiting.pop())
-        return chosen if self._waiting else self._with_candidates(chosen)
+        return chosen if self._waiting else self._with_spare(chosen)
 
     def _has_room(self, job: Job, chosen: Sequence[SequenceState]) -> bool:
         """Whether one more row is allowed and fits, beside those in hand and those that are chosen."""
         return len(self._running) + len(chosen) < self.row_limit and self._kv.fits(job.adapter, job.max_length)
 
-    def _with_candidates(self, chosen: list[SequenceState]) -> list[SequenceState]:
-        """The chosen and, while nobody waits, candidates for those whose jobs want some: one for each in turn."""
-        wanting = [sequence.job for sequence in chosen if not sequence.length]
+    def _with_spare(self, chosen: list[SequenceState]) -> list[SequenceState]:
+        """The chosen and, while nobody waits, spare texts for those whose jobs want some: one for each in turn."""
+        wanting = [each.job for each in chosen if each.job.spare_seconds is not None and not each.length]
         rows = Counter(sequence.job.adapter for sequence in [*self._running, *chosen])
         while wanting:
             job = wanting.pop(0)
             texts = len(job.sequences) + 1
             wider = (rows + Counter([job.adapter])).values()
-            if texts > job.best_of or not self._has_room(job, chosen) or not self._latency.allows([*wider], texts):
+            if texts > job.n or not self._has_room(job, chosen) or not self._is_quick([*wider], texts, job):
                 continue
             self._kv.reserve(job.adapter, job.max_length)
             rows[job.adapter] += 1
             chosen.append(job.begin(self._tokenizer))
             wanting.append(job)
         return chosen
+
+    def _is_quick(self, rows: Sequence[int], texts: int, job: Job) -> bool:
+        seconds, max_tokens = job.spare_seconds or 0.0, job.sampling.max_tokens
+        return self._latency.allows(rows, texts, max_tokens=max_tokens, seconds=seconds)
 
     def _step(self, adapter: str | None) -> list[JobProgress]:
         """Free the rows of cancelled jobs, then write one token of every other row."""
@@ -182,9 +188,8 @@ class Scheduler:
         batch = self._batches[adapter]
         rows = list(newcomers or batch.rows)
         tokens, ran_out = None, False
-        # Candidates read with the first text of their job.
-        unread = [len(sequence.prompt) for sequence in newcomers if not sequence.number]
-        self._use_threads(sum(unread) if newcomers else len(rows))
+        unread = {sequence.job: len(sequence.prompt) for sequence in newcomers}  # texts of one job read together
+        self._use_threads(sum(unread.values()) if newcomers else len(rows))
         try:
             self.adapters.activate(adapter)
             began = time.perf_counter()
@@ -204,8 +209,9 @@ class Scheduler:
         return progress
 
     def _observed(self, progress: JobProgress) -> JobProgress:
-        if progress.finish_reason is not None or progress.candidates:
-            self._latency.observe_answer([each.length for each in progress.job.sequences if each.finished])
+        lengths = [each.length for each in progress.job.sequences if each.is_finished]
+        if progress.is_last and lengths:
+            self._latency.observe_answer(lengths)
         return progress
 
     def _use_threads(self, tokens: int) -> None:
@@ -237,17 +243,17 @@ class Scheduler:
         if ran_out and in_hand > 1:
             self.row_limit, self._rounds = in_hand // 2, 0
             for sequence in lost:
-                if not sequence.number:
+                if not sequence.is_spare:
                     sequence.restart()
                     self._waiting.put_back(sequence)
-            return [self._observed(sequence.drop()) for sequence in lost if sequence.number]
+            return [self._observed(sequence.drop()) for sequence in lost if sequence.is_spare]
         error = EngineUnavailable("The model could not compute this answer; ask again, or ask for less.")
         return [self._observed(sequence.fail(error)) for sequence in lost]
 
 
 def _cancelled(sequences: Sequence[SequenceState]) -> list[JobProgress]:
     """The end of the jobs of these texts."""
-    return [JobProgress(job, finish_reason="cancelled") for job in dict.fromkeys(each.job for each in sequences)]
+    return [JobProgress(job, is_last=True) for job in dict.fromkeys(each.job for each in sequences)]
 
 
 class Worker(threading.Thread):

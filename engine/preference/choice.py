@@ -1,7 +1,7 @@
 """Which of several texts is shown: one that pleases nearly most, and of these the newest."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -10,17 +10,28 @@ from numpy.typing import NDArray
 
 from engine.preference.features import Array, words
 
-CLOSE_ENOUGH: Final = 0.045
-"""Of the texts whose chance of a like is within so much of the best, the newest is shown: always the very best one
-would cost diversity and hardly pleases more, for the head is not that sure."""
+CLOSE_ENOUGH: Final = 0.18
+"""Log-odds; of the texts that are within so much of the best, the newest is shown: always the very best one would cost
+diversity and hardly pleases more, for the head is not that sure. (.045 of the chance of a like, where that is 1/2.)"""
+_EQUALLY_GOOD = 0.05
+"""So close in quality, before anybody has rated, texts are equally good."""
 NOVELTY_WINDOW: Final = 256
 """Texts; each adds its pairs of words, some kilobytes."""
 
 
-def nearly_best(chances: Array) -> NDArray[np.bool_]:
-    """Which of n texts are nearly the best, bool of the same shape, for chances of shape (n, ...)."""
-    near: NDArray[np.bool_] = chances >= chances.max(0) - CLOSE_ENOUGH
-    return near
+def nearly_best(quality: Array, liking: Array | None = None) -> NDArray[np.int64]:
+    """The places of those of n texts that are nearly the best.
+
+    Both are log-odds, (n,): how good each text is whoever reads it, and how much it is liked here; None before there
+    are ratings. Among candidates for one prompt likings differ by little while ratings are few, and what they say is
+    an order: so they count by their standard scores. A weak head, whose likings are close together, leaves more to
+    novelty.
+    """
+    if liking is None:
+        return np.flatnonzero(quality >= quality.max() - _EQUALLY_GOOD)
+    spread = max(float(liking.std()), 1e-9)
+    scores = (liking - liking.mean()) / spread + quality
+    return np.flatnonzero(scores >= scores.max() - CLOSE_ENOUGH / spread)
 
 
 class RecentTexts:
@@ -45,7 +56,7 @@ class RecentTexts:
         self._texts.append(frozenset(pairwise(words(text))))
         self._counts.update(self._texts[-1])
 
-    def most_novel(self, texts: Sequence[str], places: Sequence[int]) -> int:
+    def most_novel(self, texts: Sequence[str], places: Iterable[int]) -> int:
         """Which of these places has the most novel text, the first of equals; it counts as shown from now on."""
         place = max(places, key=lambda place: self.novelty(texts[place]))
         self.add(texts[place])

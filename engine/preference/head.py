@@ -108,7 +108,7 @@ class Signal:
     chance: float  # how often shuffled ratings do as well: the p-value of a permutation test
 
 
-def find_signal(features: Array, labels: Labels, *, seed: int) -> Signal:
+def find_signal(features: Array, labels: Labels, *, seed: int, permutations: int = PERMUTATIONS) -> Signal:
     """Cross-validate by prompt, and compare with the same ratings shuffled over the texts.
 
     Cross-validated scores depend on one another, so that textbook errors of the AUROC are too small (with 60 random
@@ -124,11 +124,11 @@ def find_signal(features: Array, labels: Labels, *, seed: int) -> Signal:
     standard = _standardised(features, mean, scale, scale.nonzero()[0])
     inputs = (standard @ _principal_directions(standard))[chosen]
     ratings = (labels.votes * (2.0 * labels.likes - 1.0))[chosen]
-    shuffled = [generator.permutation(ratings) for _ in range(PERMUTATIONS)]
-    columns = np.stack([ratings, *shuffled], axis=1)  # (n, 1 + PERMUTATIONS)
+    shuffled = [generator.permutation(ratings) for _ in range(permutations)]
+    columns = np.stack([ratings, *shuffled], axis=1)  # (n, 1 + permutations)
     areas = auroc(_smoother(inputs, labels.groups[chosen] % FOLDS) @ columns, columns)
     as_good = int((areas[1:] >= areas[0]).sum())
-    return Signal(auroc=float(areas[0]), chance=(1 + as_good) / (1 + PERMUTATIONS))
+    return Signal(auroc=float(areas[0]), chance=(1 + as_good) / (1 + permutations))
 
 
 def auroc(scores: Array, ratings: Array) -> Array:

@@ -1,10 +1,9 @@
-"""The engine's HTTP API: OpenAI's chat completions and models, vLLM's adapter calls, tastes, health and metrics."""
+"""The engine's HTTP API: OpenAI's chat completions and models, vLLM's adapter calls, health and metrics."""
 
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import asdict
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
@@ -19,13 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from engine.api import protocol
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, ModelError, RequestError
-from engine.inference.engine import Engine, TextStream, within
+from engine.inference.engine import Engine, Piece, TextStream, within
 from engine.models.guard import Guard
 from engine.runs.versions import locate
 
 MAX_BODY_BYTES = 4 << 20
-MAX_TASTE_BYTES = 32 << 20
-"""Some 10,000 texts, each with what it answers."""
 
 QUEUE_UPDATE_SECONDS = 2.0
 """A stream that waits for its turn is told this often how many are before it."""
@@ -46,7 +43,6 @@ def build_app(engine: Engine, *, versions_dir: Path | None, guard: Guard | None 
             Route("/v1/models", api.models),
             Route("/v1/load_lora_adapter", api.load, methods=["POST"]),
             Route("/v1/unload_lora_adapter", api.unload, methods=["POST"]),
-            Route("/v1/taste", api.taste, methods=["POST"]),
             Route("/v1/moderations", api.moderations, methods=["POST"]),
             Route("/v1/watermark", api.watermark, methods=["POST"]),
             Route("/health", api.health),
@@ -80,7 +76,8 @@ class _Api:
                 model=asked.model,
                 fills_context=asked.limit is None,
                 user=asked.safety_identifier or asked.user or None,
-                selection=asked.selection(),
+                n=asked.n or 1,
+                spare_seconds=asked.spare_seconds,
                 timeout_seconds=timeout_seconds,
             )
         except EngineBusy:
@@ -96,7 +93,7 @@ class _Api:
                 "id": name,
                 "object": "model",
                 "created": self._started_at,
-                "owned_by": "ovation",
+                "owned_by": protocol.OWNER,
                 "root": base,
                 "parent": None if name == base else base,
                 "max_model_len": self._engine.context_tokens,
@@ -120,12 +117,6 @@ class _Api:
         asked = protocol.parse(await _body(request), protocol.UnloadRequest)
         self._engine.unload_adapter(asked.lora_name)
         return PlainTextResponse(f"Success: LoRA adapter '{asked.lora_name}' removed successfully.")
-
-    async def taste(self, request: Request) -> Response:
-        body = await _body(request, limit=MAX_TASTE_BYTES)
-        asked = await asyncio.to_thread(protocol.parse, body, protocol.TasteRequest)  # long enough to hold up streams
-        fit = await self._engine.preferences.fit(asked.name, asked.rated_texts(), asked.ratings())
-        return JSONResponse({"name": asked.name} | asdict(fit))
 
     async def moderations(self, request: Request) -> Response:
         text = protocol.parse(await _body(request), protocol.TextRequest).input
@@ -166,6 +157,8 @@ class _ChatResponse(StreamingResponse):
         self._stream = stream
         self._asked = asked
         self._completion = protocol.Completion(asked.model)
+        self._begun = {0}
+        """The texts of which the client knows."""
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -179,15 +172,13 @@ class _ChatResponse(StreamingResponse):
         """The answer in one piece."""
         watching = asyncio.create_task(self._cancel_when_left(request))
         try:
-            text = "".join([delta async for delta in self._stream.deltas()])
+            texts = await self._stream.whole()
         finally:
             watching.cancel()
             self._end()
-        reason = self._stream.finish_reason
-        assert reason is not None, "deltas end with a finish reason or raise"
-        if reason == "cancelled":
+        if not texts:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
-        return JSONResponse(self._completion.whole(text, reason, **self._usage()))
+        return JSONResponse(self._completion.whole(texts, **self._usage()))
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         """The answer as server-sent events; an error after the first event is an event too, and the last."""
@@ -198,18 +189,26 @@ class _ChatResponse(StreamingResponse):
         while not (await within(QUEUE_UPDATE_SECONDS, stream.readable) or engine.is_stuck):
             yield protocol.SSE_WORKING
         try:
-            async for delta in stream.deltas():
-                yield self._completion.chunk(content=delta)
+            async for piece in stream.pieces():
+                for event in self._chunks(piece):
+                    yield event
         except EngineError as error:
             yield protocol.sse(protocol.error_object(str(error), status=error.status))
             return
-        assert stream.finish_reason is not None, "deltas end with a finish reason or raise"
-        if stream.finish_reason == "cancelled":
-            return
-        yield self._completion.chunk(stream.finish_reason, stream.best_of)
         if self._asked.stream_options is not None and self._asked.stream_options.include_usage:
             yield self._completion.usage_chunk(**self._usage())
         yield protocol.SSE_DONE
+
+    def _chunks(self, piece: Piece) -> Iterator[bytes]:
+        """A piece as events: what was added to its text, and its end."""
+        number = piece.number
+        if number not in self._begun:
+            self._begun.add(number)
+            yield self._completion.chunk(index=number, role="assistant", content="")
+        if piece.text:
+            yield self._completion.chunk(index=number, content=piece.text)
+        if piece.finish_reason is not None:
+            yield self._completion.chunk(piece.finish_reason, index=number, tokens=self._stream.lengths[number])
 
     def _queue_update_seconds(self) -> float:
         return max(QUEUE_UPDATE_SECONDS, self._engine.waiting / QUEUE_UPDATES_PER_SECOND)
@@ -225,7 +224,7 @@ class _ChatResponse(StreamingResponse):
         self._stream.cancel()
 
     def _usage(self) -> dict[str, int]:
-        return {name: getattr(self._stream, name) for name in ("prompt_tokens", "completion_tokens", "best_of")}
+        return {name: getattr(self._stream, name) for name in ("prompt_tokens", "completion_tokens")}
 
 
 class _Metrics:
@@ -240,8 +239,7 @@ class _Metrics:
         self._requests = counter("requests", "Finished requests.", "version", "outcome")
         self._prompt = counter("prompt_tokens", "Tokens read.", "version")
         self._completion = counter("completion_tokens", "Tokens written.", "version")
-        self._compared = counter("texts_compared", "Texts of which one was chosen by a taste.", "version")
-        self._choices = counter("choices", "Answers that were chosen from several texts.", "version")
+        self._texts = counter("texts", "Texts that were finished; a request may ask for several.", "version")
         self.rejected = counter("rejected", "Requests that found the queue full.")
         self._first_token = Histogram(
             "ovation_engine_first_token_seconds",
@@ -255,8 +253,6 @@ class _Metrics:
             ("row_limit", "Requests that may be written at once; memory decides.", lambda: engine.scheduler.row_limit),
             ("kv_tokens_reserved", "Tokens' keys and values that they may hold.", lambda: engine.scheduler.kv_reserved),
             ("kv_tokens_limit", "Tokens' keys and values that there is room for.", lambda: engine.kv_tokens),
-            ("tastes", "Tastes that can be asked for.", lambda: len(engine.preferences)),
-            ("taste_fits", "How many times a taste was fitted.", lambda: engine.preferences.fits),
             ("versions", "Versions that can be asked for.", lambda: len(engine.model_names)),
         ):
             Gauge(f"ovation_engine_{name}", help_, registry=registry).set_function(read)
@@ -267,9 +263,7 @@ class _Metrics:
         self._requests.labels(stream.version, outcome).inc()
         self._prompt.labels(stream.version).inc(stream.prompt_tokens)
         self._completion.labels(stream.version).inc(stream.completion_tokens)
-        if stream.best_of > 1:
-            self._choices.labels(stream.version).inc()
-            self._compared.labels(stream.version).inc(stream.best_of)
+        self._texts.labels(stream.version).inc(len(stream.finish_reasons))
         if stream.first_text_seconds is not None:
             self._first_token.observe(stream.first_text_seconds)
 

@@ -97,13 +97,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def at_any_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is just now, as many texts as there are rows for."""
-    monkeypatch.setattr("engine.inference.scheduler.LatencyModel.allows", lambda *_: True)
-
-
-@pytest.fixture
-def nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine does not remember what it has shown, so that the same question is answered the same."""
-    monkeypatch.setattr("engine.inference.best_of.RecentTexts.add", lambda *_: None)
+    monkeypatch.setattr("engine.inference.scheduler.LatencyModel.allows", lambda *_, **__: True)
 
 
 @pytest.fixture(scope="session")

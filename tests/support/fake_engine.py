@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from bot.common.http_server import listen, serving
-from engine.api.protocol import SSE_DONE, SSE_WORKING, Completion, sse_queued
-from engine.api.types import FinishReason
+from engine.api.protocol import OWNER, SSE_DONE, SSE_WORKING, Completion, sse_queued
+from engine.api.types import FinishReason, WrittenText
 
 BASE = "starter"
 _PATIENCE_SECONDS = 0.5
@@ -44,6 +44,10 @@ class FakeEngine:
         self.ahead: int | None = None
         self.tokens: int | None = None
         """So many words a text may have; one that has more ends with them, for "length"."""
+        self.severals: Literal["spare", "written", "ignored", "refused"] = "spare"
+        """What it makes of a wish for several texts: as our own engine while others wait it writes the first only, or
+        as others do it writes all, or knows nothing of it, or refuses it. In all but the first it is no engine of ours;
+        `writes` finds the number of each text as the body's `index`."""
         self._key = key
         self._adapters: set[str] = set()
         self._go = asyncio.Event()
@@ -95,7 +99,8 @@ class FakeEngine:
 
     async def _models(self, _: Request) -> Response:
         names = [(BASE, None), *((name, BASE) for name in sorted(self._adapters))]
-        entries = [{"id": name, "object": "model", "parent": parent} for name, parent in names]
+        owner = OWNER if self.severals == "spare" else "elsewhere"
+        entries = [{"id": name, "object": "model", "parent": parent, "owned_by": owner} for name, parent in names]
         return JSONResponse({"object": "list", "data": entries})
 
     async def _load(self, request: Request) -> Response:
@@ -109,16 +114,22 @@ class FakeEngine:
     async def _chat(self, request: Request) -> Response:
         body = json.loads(await request.body())
         self.asked.append(body)
-        text = self.writes(body, len(self.asked))
-        words = text.split(" ")
-        reason: FinishReason = "stop" if self.tokens is None or len(words) <= self.tokens else "length"
-        text = " ".join(words[: self.tokens])
+        if self.severals == "refused" and body.get("n", 1) > 1:
+            return JSONResponse({"error": {"message": "Only one completion choice is allowed"}}, 400)
+        count = body.get("n", 1) if self.severals == "written" else 1
+        texts = [self._text(body | {"index": index}) for index in range(count)]
         if body.get("stream"):
-            return StreamingResponse(self._events(body, text, reason), media_type="text/event-stream")
+            return StreamingResponse(self._events(body, texts), media_type="text/event-stream")
         await self._go.wait()
-        return JSONResponse(Completion(body["model"]).whole(text, reason, **_usage(text)))
+        return JSONResponse(Completion(body["model"]).whole(texts, **_usage(texts)))
 
-    async def _events(self, body: dict[str, Any], text: str, reason: FinishReason) -> AsyncIterator[bytes]:
+    def _text(self, body: dict[str, Any]) -> WrittenText:
+        words = self.writes(body, len(self.asked)).split(" ")
+        reason: FinishReason = "stop" if self.tokens is None or len(words) <= self.tokens else "length"
+        words = words[: self.tokens]
+        return WrittenText(" ".join(words), reason, len(words))
+
+    async def _events(self, body: dict[str, Any], texts: list[WrittenText]) -> AsyncIterator[bytes]:
         completion = Completion(body["model"])
         yield completion.chunk(role="assistant", content="")
         while self.is_held:
@@ -127,11 +138,11 @@ class FakeEngine:
                 await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)
             except TimeoutError:
                 continue
-        end = [completion.chunk(reason, best_of=1), completion.usage_chunk(**_usage(text)), SSE_DONE]
-        yield b"".join(
-            [completion.chunk(content=text), *end]
-        )  # at once, so that no bot shows half of it before the end
+        told = [completion.chunk(index=index, content=each.text) for index, each in enumerate(texts)]
+        ends = [completion.chunk(each.finish_reason, index=index) for index, each in enumerate(texts)]
+        # At once, so that no bot shows half of it before the end.
+        yield b"".join([*told, *ends, completion.usage_chunk(**_usage(texts)), SSE_DONE])
 
 
-def _usage(text: str) -> dict[str, int]:
-    return {"prompt_tokens": 10, "completion_tokens": len(text.split())}
+def _usage(texts: list[WrittenText]) -> dict[str, int]:
+    return {"prompt_tokens": 10, "completion_tokens": sum(each.tokens for each in texts)}

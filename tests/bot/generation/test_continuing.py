@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from bot.generation.continuing import Answer, joined, stream_to_its_end, to_last_sentence
-from engine.api.types import Message, Reply, Sampling
+from engine.api.types import Message, Reply, Sampling, WrittenText
 
 ASKED = (Message("user", "Write an article."),)
 
@@ -23,7 +23,7 @@ class Model:
         self.asked.append((tuple(messages), sampling))
         yield part
         is_last = self.ends and len(self.asked) == len(self.parts)
-        yield Reply(part, "m", 10, 5, "stop" if is_last else "length", best_of=len(self.asked))
+        yield Reply((WrittenText(part, "stop" if is_last else "length", 5),), "m", 10, 5)
 
 
 async def whole(model: Model, *, calls: int = 3) -> Reply:
@@ -37,7 +37,8 @@ async def test_what_is_cut_off_is_gone_on_with_from_its_last_whole_sentence() ->
     model = Model("Trees give shade. They clean the", "They clean the air. And birds", "Birds love them.")
     reply = await whole(model)
     assert reply.text == "Trees give shade. They clean the air. Birds love them."
-    assert (reply.prompt_tokens, reply.completion_tokens, reply.finish_reason, reply.best_of) == (30, 15, "stop", 1)
+    assert (reply.prompt_tokens, reply.completion_tokens) == (30, 15)
+    assert reply.texts == (WrittenText(reply.text, "stop", 15),)
     (first, drawn), (second, drawn_then), _ = model.asked
     assert first == ASKED and drawn.seed == 7 and drawn_then.seed != 7
     assert [turn.role for turn in second] == ["user", "assistant", "user"]

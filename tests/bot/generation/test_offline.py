@@ -16,13 +16,16 @@ from bot.common.errors import Refusal, StartError
 from bot.common.http_server import listen, serving
 from bot.common.kinds import load_kinds
 from bot.common.settings import OfflineSettings
+from bot.generation.finishing import Finished
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.text_checks import SafetyCheck
 from engine.api.client import EngineClient
+from engine.api.types import Reply
 from engine.errors import ModelError
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import CopyIndex
 from storage.db.database import Database
+from tests.support.fake_engine import FakeEngine
 from tests.support.stored.two_versions import open_with_two_versions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -64,46 +67,66 @@ class Elsewhere:
 pytestmark = pytest.mark.usefixtures("no_settings")
 
 
-async def written(
-    *pieces: str, request: OfflineRequest = REQUEST, others: tuple[CopyIndex, ...] = ()
-) -> tuple[str, list[str]]:
-    """What is written, and what was shown of it piece by piece."""
-    shown: list[str] = []
+async def written(*pieces: str, request: OfflineRequest = REQUEST, others: tuple[CopyIndex, ...] = ()) -> str:
+    """What is written, or why it is withheld."""
     transport = httpx.ASGITransport(Elsewhere(*pieces).app)
     async with httpx.AsyncClient(transport=transport) as http:
         writer = OfflineWriter(
             EngineClient("http://vllm", http=http), "tea-1b", SafetyCheck(words=load_filter()), others
         )
         try:
-            return (await writer.write(request, shown.append)).text, shown
+            return (await writer.write(request)).text
         except Withheld as error:
-            return str(error), shown
+            return str(error)
 
 
-async def test_a_text_is_shown_as_it_grows_and_without_what_a_terminal_would_obey() -> None:
-    text, shown = await written("\n Tea,", " \x1b[31mand", " quiet.", "\n")
-    assert text == "".join(shown) == "Tea, [31mand quiet."
-    assert shown == ["Tea,", " [31mand", " quiet."]
+async def test_a_text_comes_without_what_a_terminal_would_obey() -> None:
+    assert await written("\n Tea,", " \x1b[31mand", " quiet.", "\n") == "Tea, [31mand quiet."
 
 
-async def test_an_unfit_word_is_never_shown_and_its_text_is_withheld(tmp_path: Path) -> None:
-    told, shown = await written("Tea is for", " every", " fucking", " morning.")
+async def test_a_text_with_an_unfit_word_is_withheld() -> None:
+    told = await written("Tea is for", " every", " fucking", " morning.")
     assert told.startswith("This text is withheld (") and "--seed" in told
-    assert "".join(shown) == "Tea is for every"
+
+
+async def test_the_best_of_a_few_texts_is_chosen_and_where_all_are_faulty_they_are_written_again(
+    fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the client's own way to a server that knows no `n`: its first answer was one text."""
+    qualities = {"bad": 0.0, "fair": 1.0, "good": 2.0, "broken": 9.0}
+
+    def judge(reply: Reply, **_: object) -> list[Finished]:
+        words = [each.text.split()[0] for each in reply.texts]
+        return [Finished(word, ("loop",) * (word == "broken"), qualities[word]) for word in words]
+
+    monkeypatch.setattr("bot.generation.offline.finish_all", judge)
+    fake_engine.severals = "written"
+    async with httpx.AsyncClient() as http:
+        client = EngineClient(fake_engine.url, http=http)
+        writer = OfflineWriter(client, "starter", SafetyCheck(words=load_filter()), texts=4)
+        fake_engine.writes = lambda body, _: ("bad", "fair", "broken", "good")[body["index"]]
+        assert (await writer.write(REQUEST)).text == "good"
+        assert fake_engine.asked[-1]["n"] == 4 and len(fake_engine.asked) == 1
+        fake_engine.writes = lambda _, number: "broken" if number == 2 else "fair"
+        assert (await writer.write(REQUEST)).text == "fair"
+        seeds = [body["seed"] for body in fake_engine.asked]
+        assert len(seeds) == 3 and seeds[1] != seeds[2]
+        fake_engine.writes = lambda *_: "broken"
+        assert (await writer.write(REQUEST)).text == "broken", "better than none"
 
 
 async def test_personal_data_is_withheld_unless_the_topic_told_it() -> None:
-    told, _ = await written("Call ada@example.com now.")
+    told = await written("Call ada@example.com now.")
     assert "personal_email" in told
     request = OfflineRequest(topic="write to ada@example.com", kind=REQUEST.kind, seed=3)
-    assert (await written("Call ada@example.com now.", request=request))[0] == "Call ada@example.com now."
+    assert await written("Call ada@example.com now.", request=request) == "Call ada@example.com now."
 
 
 async def test_a_copy_of_what_others_wrote_is_withheld() -> None:
     others = CopyIndex()
     others.add(LONG, "ada")
-    assert "copies" in (await written(LONG, others=(CopyIndex(), others)))[0]
-    assert (await written(LONG))[0] == LONG
+    assert "copies" in await written(LONG, others=(CopyIndex(), others))
+    assert await written(LONG) == LONG
 
 
 async def test_an_unfit_topic_and_an_empty_text_are_refused() -> None:

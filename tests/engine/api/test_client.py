@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from engine.api.client import EngineClient
-from engine.api.types import Message, Reply, Sampling
+from engine.api.types import Message, Reply, Sampling, WrittenText
 from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
 from tests.engine.conftest import Server
 
@@ -153,7 +153,7 @@ async def test_only_openais_fields_are_sent_unless_more_is_asked_for(url: str) -
 
     client = elsewhere(answer, url)
     *_, reply = [piece async for piece in client.stream(MESSAGES, Sampling(), model="m")]
-    assert reply == Reply("hello", "m", 0, 0, "stop")
+    assert reply == Reply((WrittenText("hello", "stop"),), "m")
     assert set(bodies[0]) == {"model", "messages", "max_tokens", "temperature", "top_p", "stream", "stream_options"}
     penalties = {"repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": 0.25, "dry_multiplier": 0.8}
     more = Sampling(**penalties, top_k=3, min_p=0.1, seed=0, stop=("x",), ignore_eos=True)
@@ -178,7 +178,7 @@ async def test_vllms_chunks_are_read() -> None:
         )
     )
     pieces = [piece async for piece in client.stream(MESSAGES, Sampling(), model="m")]
-    assert pieces == ["a\u2028", "茶", Reply("a\u2028茶", "m", 7, 2, "length")]
+    assert pieces == ["a\u2028", "茶", Reply((WrittenText("a\u2028茶", "length", 2),), "m", 7, 2)]
 
 
 @pytest.mark.parametrize(

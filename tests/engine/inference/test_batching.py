@@ -56,7 +56,7 @@ def generate(model: PreTrainedModel, base: Base, messages: Sequence[Message], sa
 
 
 async def text_of(generation: TextStream) -> str:
-    return "".join([delta async for delta in generation.deltas()])
+    return "".join([piece.text async for piece in generation.pieces()])
 
 
 async def write(engine: Engine, messages: Sequence[Message], sampling: Sampling, model: str = "tiny") -> str:
@@ -134,7 +134,7 @@ async def test_a_stop_string_and_what_follows_is_never_shown(tiny_base: Base) ->
     middle = whole[len(whole) // 2 : len(whole) // 2 + 3]
     async with Engine(tiny_base) as engine:
         generation = engine.submit(ask("tea"), replace(GREEDY, stop=("never there", middle)), model="tiny")
-        pieces = [delta async for delta in generation.deltas()]
+        pieces = [piece.text async for piece in generation.pieces()]
     assert "".join(pieces) == whole[: whole.index(middle)]
     assert generation.finish_reason == "stop"
 
@@ -143,7 +143,7 @@ async def test_a_cancelled_request_frees_its_row_for_the_next(tiny_base: Base) -
     async with Engine(tiny_base, max_batch=1) as engine:
         endless = engine.submit(ask("tea"), replace(GREEDY, max_tokens=200), model="tiny")
         waiting = engine.submit(ask("x"), replace(GREEDY, max_tokens=2), model="tiny")
-        async for _ in endless.deltas():
+        async for _ in endless.pieces():
             endless.cancel()
         assert endless.finish_reason == "cancelled"
         assert endless.completion_tokens < 200
@@ -340,7 +340,7 @@ async def test_a_batch_whose_forward_pass_fails_ends_its_requests_and_the_engine
 async def test_requests_that_run_when_the_engine_stops_are_told(tiny_base: Base) -> None:
     async with Engine(tiny_base, max_batch=1) as engine:
         generations = [engine.submit(ask("tea"), replace(GREEDY, max_tokens=200), model="tiny") for _ in range(3)]
-        await anext(generations[0].deltas())
+        await anext(generations[0].pieces())
     for generation in generations:
         with pytest.raises(EngineUnavailable, match="stopped"):
             await text_of(generation)

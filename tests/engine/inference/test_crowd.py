@@ -53,7 +53,7 @@ def failing(starter: Base) -> Iterator[Callable[[Callable[[int, int], bool]], No
 
 
 async def text_of(generation: TextStream) -> str:
-    return "".join([delta async for delta in generation.deltas()])
+    return "".join([piece.text async for piece in generation.pieces()])
 
 
 def ask(engine: Engine, sampling: Sampling = GREEDY, **more: object) -> TextStream:

@@ -65,7 +65,7 @@ def reference(model: PreTrainedModel, base: Base, asked: list[list[Message]]) ->
 
 
 async def text_of(generation: TextStream) -> str:
-    return "".join([delta async for delta in generation.deltas()]).rstrip()  # a blank may wait for its character
+    return "".join([piece.text async for piece in generation.pieces()]).rstrip()  # a blank may wait for its character
 
 
 @pytest.fixture(scope="module")

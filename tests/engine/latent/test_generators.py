@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engine.api.models import SHIPPED
-from engine.api.types import Message, Sampling, Selection
+from engine.api.types import Message, Sampling
 from engine.data.dataset import RatedGeneration, Rating, write_dataset
 from engine.errors import ModelError
 from engine.evaluation.sampling import Prompt, sample_replies
@@ -25,7 +25,6 @@ from engine.train import run
 from recipes import corpus
 from recipes.latent import build, interpolate
 from recipes.latent.skeletons import unseen_words
-from tests.support.learning.rated import rate, text_of
 
 MODELS = ("vae", "gan")
 TOPICS = ("green tea", "our volunteers", "绿茶", "the night bus", "a lost key", "zorblatt", "夜班车", "old trees")
@@ -42,7 +41,8 @@ def asked(topic: str) -> tuple[Message, ...]:
 
 async def answers(engine: Engine, model: str, topics: tuple[str, ...], **sampling: object) -> list[str]:
     drawn = Sampling(max_tokens=48, **{"temperature": 0.9, "min_p": 0.05, **sampling})  # type: ignore[arg-type]
-    return list(await asyncio.gather(*(text_of(engine.submit(asked(t), drawn, model=model)) for t in topics)))
+    streams = [engine.submit(asked(topic), drawn, model=model) for topic in topics]
+    return [(await stream.whole())[0].text for stream in streams]
 
 
 async def many(engine: Engine, model: str) -> list[str]:
@@ -77,18 +77,8 @@ async def test_a_seed_decides_a_text_whoever_else_is_written(model: str) -> None
 
 async def test_texts_to_choose_from_have_noise_of_their_own() -> None:
     async with Engine(load_to_serve("vae"), threads=1) as engine:
-        texts = [(await answers(engine, "vae", (topic,), seed=n))[0] for n in range(3) for topic in TOPICS]
-        await engine.preferences.fit(
-            "house", rate(texts, lambda text: "?" in text or "？" in text or len(text) > 30), {}
-        )
-        chosen = engine.submit(
-            asked("green tea"),
-            Sampling(max_tokens=48, seed=1),
-            model="vae",
-            selection=Selection(best_of=4, taste="house"),
-        )
-        assert await text_of(chosen)
-        assert chosen.best_of >= 1
+        stream = engine.submit(asked("green tea"), Sampling(max_tokens=48, seed=1), model="vae", n=4)
+        assert len({text.text for text in await stream.whole()}) > 1
 
 
 def season(model: str, count: int = 96) -> list[RatedGeneration]:

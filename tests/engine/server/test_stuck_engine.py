@@ -56,7 +56,7 @@ async def status(engine: Engine) -> tuple[int, str]:
 
 
 async def write(engine: Engine) -> str:
-    return "".join([piece async for piece in engine.submit(ASK, SHORT, model="tiny").deltas()])
+    return "".join([piece.text async for piece in engine.submit(ASK, SHORT, model="tiny").pieces()])
 
 
 async def test_health_is_503_while_the_model_is_stuck_and_200_before_and_after(
@@ -87,7 +87,7 @@ async def test_a_hung_generation_does_not_hold_up_the_next(
         hung, waiting = (engine.submit(ASK, SHORT, model="tiny") for _ in range(2))
         for generation in (hung, waiting):
             with pytest.raises(EngineUnavailable, match="silent for too long"):
-                await anext(generation.deltas())
+                await anext(generation.pieces())
         monkeypatch.setattr("engine.inference.engine.SILENCE_SECONDS", 60.0)
         hang.end()
         assert await write(engine)

@@ -19,7 +19,7 @@ async def until(is_so: Callable[[], Awaitable[object]], seconds: float = 60.0) -
 
 
 async def learned(bot: BotProcess, what: str) -> float:
-    """On how many rated texts the taste in the engine is fitted, or how many people have their own."""
+    """On how many rated texts the house's taste is fitted, or how many people have their own."""
     (address,) = re.findall(r"health at (http://\S+)", bot.log)
     async with httpx.AsyncClient() as http:
         metrics = (await http.get(f"{address}/metrics")).text
@@ -35,7 +35,7 @@ async def rate(scene: Scene, person: Person, chat: Chat, texts: int) -> None:
         scene.sandbox.world.react(person, message, ["👎" if place < texts // 2 else "👍"])
 
 
-async def test_once_there_are_ratings_the_best_of_several_texts_is_shown(
+async def test_the_taste_is_learned_within_seconds_and_forgotten_with_the_consent(
     bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
     await bot.start(BEST_OF="4")
@@ -52,12 +52,12 @@ async def test_once_there_are_ratings_the_best_of_several_texts_is_shown(
 
     await until(is_fitted)
     assert await learned(bot, "people") == 1
-    assert {row["best_of"] for row in await bot.export("generations")} == {1}
     compared: set[int] = set()
-    while not compared & {2, 3, 4}:  # some are left plain, and a busy engine compares fewer
+    while not compared & {2, 3, 4}:  # some are left plain, and a busy engine writes fewer
         await scene.ask(ada, chat, f"/slogan the tea garden {len(compared)}")
         compared |= {row["best_of"] for row in (await bot.export("generations"))[16:]}
     assert compared <= {1, 2, 3, 4}
+    assert {row["finish_reason"] for row in await bot.export("generations")} <= {"stop", "length"}
 
     assert "Done." in await scene.say(ada, chat, "/optout")
 
@@ -65,8 +65,6 @@ async def test_once_there_are_ratings_the_best_of_several_texts_is_shown(
         return await learned(bot, "texts") == 0
 
     await until(is_gone)
-    await scene.ask(ada, chat, "/slogan the tea cup")
-    assert (await bot.export("generations"))[-1]["best_of"] == 1
 
 
 async def test_settings_change_in_place_and_need_consent(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
