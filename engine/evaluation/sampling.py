@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 from engine.api.types import Message, Sampling
 from engine.errors import RunError
 from engine.inference.batch import NOT_FINITE, Batch, Row
+from engine.inference.penalties import dry_breakers
+from engine.models.layers import gains_by_bfloat16
 from engine.models.loader import Base
 from engine.models.logprobs import CausalModel, Encoded
 from engine.runs.config import RunConfig
@@ -69,7 +71,11 @@ def sample_replies(
     owners = tuple(number % len(prompts) for number in range(count))
     samplings = [_fitting(config.sampling_of(prompt.kind), prompt, base) for prompt in prompts]
     rows = [
-        Row(prompts[owner].tokens, replace(samplings[owner], seed=seed * _SEED_STRIDE + number))
+        Row(
+            prompts[owner].tokens,
+            replace(samplings[owner], seed=seed * _SEED_STRIDE + number),
+            breakers=dry_breakers(base.tokenizer.backend_tokenizer, samplings[owner]),
+        )
         for number, owner in enumerate(owners)
     ]
     longest = max(len(prompt.tokens) + sampling.max_tokens for prompt, sampling in zip(prompts, samplings, strict=True))
@@ -94,7 +100,9 @@ def _fitting(sampling: Sampling, prompt: Prompt, base: Base) -> Sampling:
 def _write(model: CausalModel, base: Base, rows: Sequence[Row], *, most_rows: int) -> dict[Row, list[int]]:
     """Every row's tokens, up to and including its end token or as many as it may have."""
     inner = model.get_base_model() if isinstance(model, PeftModelForCausalLM) else model
-    batch: Batch[Row] = Batch(cast(PreTrainedModel, inner), family=base.family)
+    batch: Batch[Row] = Batch(
+        cast(PreTrainedModel, inner), family=base.family, in_bfloat16=gains_by_bfloat16(base.model)
+    )
     ends = base.end_tokens
     waiting = deque(sorted(rows, key=lambda row: len(row.prompt)))
     written: dict[Row, list[int]] = {row: [] for row in rows}

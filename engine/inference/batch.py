@@ -92,8 +92,14 @@ class Batch(Generic[AnyRow]):
     """
 
     def __init__(
-        self, model: PreTrainedModel, watermark: Watermark | None = None, *, family: ModelFamily = ORDINARY
+        self,
+        model: PreTrainedModel,
+        watermark: Watermark | None = None,
+        *,
+        family: ModelFamily = ORDINARY,
+        in_bfloat16: bool = False,
     ) -> None:
+        """`in_bfloat16` is as for `LlamaForward`; models of other shapes do without."""
         self._model = model
         self._family = family
         self._watermark = watermark
@@ -103,6 +109,7 @@ class Batch(Generic[AnyRow]):
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         self._takes_positions = "position_ids" in parameters
         self._is_llama = has_llama_forward(model)
+        self._in_bfloat16 = in_bfloat16
         self._llama_forward: LlamaForward | None = None  # with the first step, when the adapter is active
         self.rows: list[AnyRow] = []
 
@@ -166,7 +173,7 @@ class Batch(Generic[AnyRow]):
         positions = (columns[-new:] - padding).clamp(min=0)  # (rows, new columns)
         ids = ids.to(self._device)
         if self._is_llama:
-            self._llama_forward = self._llama_forward or LlamaForward(self._model)
+            self._llama_forward = self._llama_forward or LlamaForward(self._model, in_bfloat16=self._in_bfloat16)
             return self._llama_forward(ids, positions, hidden, cache)
         inputs: dict[str, Tensor] = {}
         if hidden is not None:

@@ -100,12 +100,16 @@ class _Runs:
         }
 
 
-@lru_cache(maxsize=16)
-def dry_breakers(tokenizer: Tokenizer, breakers: tuple[str, ...]) -> frozenset[int]:
+def dry_breakers(tokenizer: Tokenizer, sampling: Sampling) -> frozenset[int]:
     """The tokens over which no run goes and which are never punished: those with a breaker in them, and control tokens.
 
-    A breaker that is in no single token stands for the last of its own tokens.
+    A breaker that is in no single token stands for the last of its own tokens. None where DRY is off.
     """
+    return _breakers(tokenizer, sampling.dry_sequence_breakers) if sampling.dry_multiplier else frozenset()
+
+
+@lru_cache(maxsize=16)
+def _breakers(tokenizer: Tokenizer, breakers: tuple[str, ...]) -> frozenset[int]:
     size = tokenizer.get_vocab_size()
     texts = tokenizer.decode_batch([[token] for token in range(size)], skip_special_tokens=False)
     found = {token for token, text in enumerate(texts) if any(breaker in text for breaker in breakers)}

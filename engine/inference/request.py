@@ -83,7 +83,7 @@ class SequenceState(Row):
 
     def __init__(self, job: Job, tokenizer: Tokenizer, *, number: int) -> None:
         sampling = replace(job.sampling, seed=seed_of(job.sampling.seed, number))
-        self._breakers = dry_breakers(tokenizer, sampling.dry_sequence_breakers) if sampling.dry_multiplier else ()
+        self._breakers = dry_breakers(tokenizer, sampling)
         super().__init__(job.prompt, sampling, breakers=self._breakers)
         self.job = job
         self.number = number

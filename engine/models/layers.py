@@ -3,6 +3,7 @@ kernels or in eight bits, and the forward pass of Llama's shape written out. Onl
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ _ATTENTION = "ovation"
 _LLAMA_SHAPED = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 _PACKED_FOR_ROWS = 64
 """The batch that the packing is best for; any other works."""
+_WORTH_ROUNDING = 50_000_000
+"""Multiplications a token. Below, a step is short enough in float32, and rounding saves little of it."""
 _INT8_MAX = 127
 _SMALLEST_SCALE = 1e-12
 """Keeps rows of zeros from a division by zero."""
@@ -72,6 +75,12 @@ def has_fast_bfloat16() -> bool:
     return torch.backends.mkldnn.is_available() and (
         torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     )
+
+
+def gains_by_bfloat16(model: PreTrainedModel) -> bool:
+    """Whether a model is on a processor that has fast bfloat16, and large enough to be worth the rounding."""
+    is_large = multiplications_per_token(model) >= _WORTH_ROUNDING
+    return model.device.type == "cpu" and is_large and has_fast_bfloat16()
 
 
 def pack(model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> None:
@@ -213,11 +222,13 @@ class LlamaForward:
     It is the model as it is now, its active adapter included; make another one when that changes.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, in_bfloat16: bool = False) -> None:
+        """With `in_bfloat16`, copies of the float32 weights are packed as bfloat16 and multiplied in their place."""
         body: Any = model.model
         self._embed, self._rotary = body.embed_tokens, body.rotary_emb
-        self._layers = [_LlamaLayer(layer, number) for number, layer in enumerate(body.layers)]
-        self._norm, self._head = _norm(body.norm), _projection(model.lm_head)
+        projection = partial(_projection, in_bfloat16=in_bfloat16)
+        self._layers = [_LlamaLayer(layer, number, projection) for number, layer in enumerate(body.layers)]
+        self._norm, self._head = _norm(body.norm), projection(model.lm_head)
 
     def __call__(self, ids: Tensor, positions: Tensor, hidden: Tensor | None, cache: Cache) -> Tensor:
         """Read new tokens into `cache`; returns the logits (rows, vocab) after the last.
@@ -250,14 +261,14 @@ def _bias(hidden: Tensor, new: int, states: Tensor) -> Tensor:
 class _LlamaLayer:
     """Attention and feed-forward network of one layer."""
 
-    def __init__(self, layer: Any, number: int) -> None:  # noqa: ANN401 - a module of transformers
+    def __init__(self, layer: Any, number: int, projection: Callable[[Any], _Operation]) -> None:  # noqa: ANN401 - a module of transformers
         mixer, network = layer.self_attn, layer.mlp
         self._before, self._between = _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
-        self._query, self._key, self._value = map(_projection, (mixer.q_proj, mixer.k_proj, mixer.v_proj))
-        self._out = _projection(mixer.o_proj)
+        self._query, self._key, self._value = map(projection, (mixer.q_proj, mixer.k_proj, mixer.v_proj))
+        self._out = projection(mixer.o_proj)
         self._norm_query = _norm(mixer.q_norm) if hasattr(mixer, "q_norm") else None
         self._norm_key = _norm(mixer.k_norm) if hasattr(mixer, "k_norm") else None
-        self._gate, self._up, self._down = map(_projection, (network.gate_proj, network.up_proj, network.down_proj))
+        self._gate, self._up, self._down = map(projection, (network.gate_proj, network.up_proj, network.down_proj))
         self._width, self._scaling, self._mixer, self._number = mixer.head_dim, mixer.scaling, mixer, number
 
     def __call__(self, states: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None, cache: Cache) -> Tensor:
@@ -285,16 +296,17 @@ def _norm(layer: Any) -> _Operation:  # noqa: ANN401 - a module of transformers
     return lambda states: torch.rms_norm(states, shape, weight, epsilon)
 
 
-def _projection(layer: Any) -> _Operation:  # noqa: ANN401 - linear, or PEFT's LoRA around a linear
+def _projection(layer: Any, *, in_bfloat16: bool) -> _Operation:  # noqa: ANN401 - linear, or PEFT's LoRA around a linear
     """(..., in) -> (..., out), with the active adapter in half the operations of PEFT's own forward."""
     if not hasattr(layer, "lora_A"):
-        plain: _Operation = layer.forward
+        is_dense = type(layer) is nn.Linear and layer.weight.dtype == torch.float32
+        plain: _Operation = (PackedLinear(layer, torch.bfloat16) if in_bfloat16 and is_dense else layer).forward
         return plain
     active = [] if layer._disable_adapters else [name for name in layer._active_adapter if name in layer.lora_A]
     if any(layer.use_dora.get(name) for name in active):
         peft: _Operation = layer.forward
         return peft
-    operation = _projection(layer.base_layer)
+    operation = _projection(layer.base_layer, in_bfloat16=in_bfloat16)
     for name in active:
         operation = _adapted(operation, layer.lora_A[name], layer.lora_B[name], layer.scaling[name])
     return operation

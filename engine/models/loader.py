@@ -21,8 +21,6 @@ from engine.models.family import ORDINARY, ModelFamily, family_of
 from engine.process import return_memory
 
 _BATCHABLE_LAYERS = {"full_attention", "sliding_attention"}
-_WORTH_ROUNDING = 50_000_000
-"""Multiplications a token. Below, a step is short enough in float32, and rounding saves little of it."""
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 
 
@@ -127,8 +125,7 @@ def load_to_serve(source: str, *, quantize: Quantize = "none") -> Base:
     base = load_base(source)
     layers.use_fast_attention(base.model)
     if quantize == "auto":
-        is_worth_it = layers.multiplications_per_token(base.model) >= _WORTH_ROUNDING and layers.has_fast_bfloat16()
-        quantize = "bfloat16" if is_worth_it else "none"
+        quantize = "bfloat16" if layers.gains_by_bfloat16(base.model) else "none"
     if quantize == "int8":
         layers.quantize(base.model)
     else:

@@ -9,10 +9,11 @@ from engine.api.types import Message, Sampling
 from engine.errors import RunError
 from engine.evaluation.sampling import Prompt, sample_replies
 from engine.inference.batch import Batch, Row
+from engine.models.layers import use_fast_attention
 from engine.models.loader import Base, load_base
 from engine.runs.config import RunConfig
 from engine.training.stage import add_adapter
-from tests.support.learning.learning_fixtures import save_tiny_model
+from tests.support.learning.learning_fixtures import needs_bfloat16, save_tiny_model
 
 CONFIG = RunConfig(temperature=0.9, top_p=0.95, min_p=0.02, max_new_tokens=12)
 
@@ -60,10 +61,16 @@ def test_a_reply_is_what_serving_writes_with_the_same_seed(base, prompts):
     assert Batch(base.model).join([Row(prompts[0].tokens, sampling)]) == list(written.rows[0].completion)
 
 
-def test_an_adapter_that_is_on_writes_and_one_that_changes_nothing_writes_as_the_base(base, prompts):
-    before = sample_replies(base.model, base, prompts, config=CONFIG, count=12, seed=1)
+@pytest.mark.parametrize("in_bfloat16", [False, pytest.param(True, marks=needs_bfloat16)])
+def test_an_adapter_that_is_on_writes_and_one_that_changes_nothing_writes_as_the_base(
+    base, prompts, in_bfloat16, monkeypatch
+):
+    monkeypatch.setattr("engine.evaluation.sampling.gains_by_bfloat16", lambda _: in_bfloat16)
     folder = base.model.name_or_path
-    model = add_adapter(load_base(folder, device=torch.device("cpu")), replace(CONFIG, base=folder))
+    own = load_base(folder, device=torch.device("cpu"))
+    use_fast_attention(own.model)
+    before = sample_replies(own.model, own, prompts, config=CONFIG, count=12, seed=1)
+    model = add_adapter(own, replace(CONFIG, base=folder))
     assert sample_replies(model, base, prompts, config=CONFIG, count=12, seed=1).rows == before.rows
     with torch.no_grad():
         for name, parameter in model.named_parameters():

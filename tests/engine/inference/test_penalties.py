@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -93,4 +94,6 @@ def test_breakers_are_tokens_with_their_text_and_control_tokens() -> None:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="a"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
     tokenizer.add_special_tokens(["<end>"])
-    assert dry_breakers(tokenizer, (":", "x y")) == {1, 2, 4, 5}
+    sampling = Sampling(dry_multiplier=0.8, dry_sequence_breakers=(":", "x y"))
+    assert dry_breakers(tokenizer, sampling) == {1, 2, 4, 5}
+    assert not dry_breakers(tokenizer, replace(sampling, dry_multiplier=0.0))

@@ -10,15 +10,16 @@ from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.compression import stored_bytes
+from engine.inference.kv_cache import RowsCache
 from engine.inference.lora import LoadedAdapters
-from engine.models.layers import Int8Linear, PackedLinear, has_fast_bfloat16, pack, quantize
+from engine.models.layers import Int8Linear, LlamaForward, PackedLinear, pack, quantize
 from tests.engine.conftest import save_adapter
+from tests.support.learning.learning_fixtures import needs_bfloat16
 
 SIZES = {
     "vocab_size": 512, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 16, "tie_word_embeddings": True,
 }  # fmt: skip
-needs_bfloat16 = pytest.mark.skipif(not has_fast_bfloat16(), reason="the processor has neither avx512_bf16 nor AMX")
 IDS = torch.arange(1, 25).view(2, 12)
 
 
@@ -68,6 +69,19 @@ def test_a_bfloat16_layer_is_off_by_about_its_last_digit_and_takes_and_gives_flo
     assert 0 < error < 2**-7
     assert packed(given).dtype == torch.float32
     assert torch.equal(packed.weight, dense.weight.bfloat16().float())
+
+
+@needs_bfloat16
+@torch.inference_mode()
+def test_a_model_in_training_can_write_in_bfloat16_and_keeps_its_weights() -> None:
+    model = qwen()
+    positions = torch.arange(IDS.shape[1]).expand_as(IDS)
+    exact, rough = (
+        LlamaForward(model, in_bfloat16=in_bfloat16)(IDS, positions, None, RowsCache()) for in_bfloat16 in (False, True)
+    )
+    assert torch.allclose(exact, logits(model)[:, -1], atol=1e-5)
+    assert 0 < difference(rough, exact) < 1e-3
+    assert all(type(m) is nn.Linear for m in model.modules() if isinstance(m, nn.Linear))
 
 
 @needs_bfloat16

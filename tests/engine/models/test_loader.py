@@ -10,10 +10,11 @@ import torch
 from engine.api.models import resolve_model, version_name
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
-from engine.models import layers, loader
+from engine.models import layers
 from engine.models.layers import PackedLinear
 from engine.models.loader import Base, ChatTemplate, load_base, load_to_serve
 from tests.engine.conftest import CONTEXT_TOKENS
+from tests.support.learning.learning_fixtures import needs_bfloat16
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_messages_that_the_template_refuses_are_the_callers_fault(tiny_base: Bas
         tiny_base.template.encode([Message("user", "hi")])
 
 
-@pytest.mark.skipif(not layers.has_fast_bfloat16(), reason="the processor has neither avx512_bf16 nor AMX")
+@needs_bfloat16
 @pytest.mark.parametrize(("is_fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_auto_is_bfloat16_for_a_large_model_on_a_processor_that_gains_by_it(
     is_fast: bool, dtype: torch.dtype, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,7 +106,7 @@ def test_auto_is_bfloat16_for_a_large_model_on_a_processor_that_gains_by_it(
 
     monkeypatch.setattr(layers, "has_fast_bfloat16", lambda: is_fast)
     assert held() == torch.float32, "a tiny model"
-    monkeypatch.setattr(loader, "_WORTH_ROUNDING", 1)
+    monkeypatch.setattr(layers, "_WORTH_ROUNDING", 1)
     assert held() == dtype
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -22,7 +23,10 @@ from transformers import (
 
 from engine.api.types import Message
 from engine.data.dataset import RatedGeneration, Rating
+from engine.models.layers import has_fast_bfloat16
 from engine.runs.run_dir import METRICS_FILE, read_progress
+
+needs_bfloat16 = pytest.mark.skipif(not has_fast_bfloat16(), reason="the processor has neither avx512_bf16 nor AMX")
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
