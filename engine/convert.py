@@ -12,7 +12,7 @@ import fcntl
 import logging
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check:
             _check(_file_of(options.source), options.models)
         else:
-            sys.stdout.write(f"{convert(options.source, options.models)}\n")
+            sys.stdout.write(f"{convert(options.source, options.models, _tell)}\n")
     except EngineError as error:
         return _complain(str(error), status=2)
     except OSError as error:
@@ -61,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def convert(source: str, models_dir: Path) -> Path:
+def convert(source: str, models_dir: Path, tell: Callable[[float], object] = lambda _: None) -> Path:
     """The folder of the model that MODEL calls `source`, converted now unless it is there already.
+
+    `tell` hears how far it is, as a share.
 
     Raises:
         ModelError: the file cannot be used.
@@ -73,24 +75,24 @@ def convert(source: str, models_dir: Path) -> Path:
     with _locked(folder.parent):
         if is_converted(folder):
             return folder
-        _tell(0.0)
+        tell(0.0)
         opened = _check(file, models_dir)
-        _tell(0.2)
+        tell(0.2)
         attempt = folder.with_name(f"{folder.name}.partial")
         for stale in (attempt, folder):
             shutil.rmtree(stale, ignore_errors=True)
         import torch  # noqa: PLC0415 - a wrong name need not wait for it
 
-        model, tokenizer = opened.load(dtype=torch.bfloat16, on_share=lambda share: _tell(0.2 + 0.4 * share))
-        _tell(0.7)
+        model, tokenizer = opened.load(dtype=torch.bfloat16, on_share=lambda share: tell(0.2 + 0.4 * share))
+        tell(0.7)
         model.save_pretrained(attempt)
         tokenizer.save_pretrained(attempt)
-        _tell(0.85)
+        tell(0.85)
         if opened.licence is not None:
             (attempt / "README.md").write_text(f"---\nlicense: {opened.licence}\n---\n", encoding="utf-8")
         seal(attempt, source, file)
         attempt.rename(folder)
-        _tell(1.0)
+        tell(1.0)
     return folder
 
 

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bot.cli.terminal import make_folder, progress_bar, ready_model
+from bot.cli.terminal import busy, make_folder, progress_bar, ready_model, say_on_stderr
+from bot.common.errors import OvationError
 from bot.common.settings import DataSettings
 from bot.sandbox.people.tastes import TASTES
 from recipes.grammar import TOPIC_KINDS
@@ -46,6 +47,44 @@ def list_versions(
         made = f"{version.created_at.astimezone(UTC):%Y-%m-%d %H:%M}"
         run = "" if version.run is None else str(version.run)
         table.add_row(version.name, version.base, run, version.state, made, fate)
+    Console(highlight=False).print(table)
+
+
+@models.command("list")
+def list_models(
+    is_to_measure: Annotated[
+        bool, typer.Option("--measure", help="Measure those that have not been, half a minute each and more.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Print the models that can be used on this machine, with size, memory, speed and the length of a night."""
+    from bot.serving.usable_models import measure, usable_models  # noqa: PLC0415 - the other commands start faster
+
+    settings = DataSettings.load()
+    for model in usable_models(settings) if is_to_measure else ():
+        if model.measured is None and model.fault is None:
+            with busy("" if as_json else f"Measuring {model.source} …"):
+                try:
+                    measure(model.source, settings)
+                except OvationError as error:
+                    say_on_stderr(str(error))
+    found = usable_models(settings)
+    if as_json:
+        typer.echo(json.dumps([asdict(model) for model in found]))
+        return
+    table = Table("MODEL=", "Is", "Parameters", "Files", "Memory", "Tokens a second")
+    for model in found:
+        size, speeds = model.size, model.measured
+        sizes = ("", "") if size is None else (f"{size.parameters / 1e6:,.1f} M", f"{size.megabytes:,.0f} MB")
+        if speeds is None:
+            measured = ("not measured", "not measured")
+        else:
+            measured = (f"{speeds['memory_mb']:,.0f} MiB", f"{speeds['sample_tokens_per_second']:,.0f}")
+        style = "bold" if model.is_chosen else ""
+        table.add_row(
+            model.source, model.fault or model.place, *sizes, *(("", "") if model.fault else measured), style=style
+        )
+    table.caption = "Bold: what the next start takes."
     Console(highlight=False).print(table)
 
 

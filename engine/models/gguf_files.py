@@ -18,7 +18,16 @@ from transformers.integrations.gguf.gguf_conversion_mapping import GGUF_ARCHS
 from engine.api.models import check_model
 from engine.errors import ModelError
 
-_ARCHITECTURES = {*transformers_gguf.GGUF_SUPPORTED_ARCHITECTURES, *GGUF_ARCHS}
+
+def _plain(architecture: str) -> str:
+    """As both write it: llama.cpp's `qwen3moe` and `gpt-oss` are transformers' `qwen3_moe` and `gpt_oss`."""
+    return architecture.replace("-", "").replace("_", "")
+
+
+_ARCHITECTURES = {*map(_plain, (*transformers_gguf.GGUF_SUPPORTED_ARCHITECTURES, *GGUF_ARCHS))} - {
+    "general",
+    "tokenizer",
+}
 
 
 def _nobody(_: float) -> None:
@@ -43,8 +52,8 @@ class GgufFile:
             raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
         except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError, TypeError) as error:
             raise ModelError(f"{path} is damaged, or not all of it is there: download it again.") from error
-        architecture = self._text("general.architecture")
-        if architecture not in _ARCHITECTURES:
+        architecture = self._text("general.architecture") or ""
+        if _plain(architecture) not in _ARCHITECTURES:
             raise ModelError(
                 f"{path} is of the architecture {architecture!r}, which transformers does not read from GGUF:"
                 " take the model's safetensors, or another one."
@@ -65,7 +74,7 @@ class GgufFile:
         return sum(tensor.n_elements for tensor in self._reader.tensors)
 
     def load(
-        self, *, dtype: torch.dtype, on_share: Callable[[float], None] = _nobody
+        self, *, dtype: torch.dtype, on_share: Callable[[float], object] = _nobody
     ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """The model, in eval mode, and its tokenizer; `on_share` hears how much of the weights is read.
 
@@ -90,7 +99,7 @@ class GgufFile:
         return None if field is None else str(field.contents())
 
     @contextmanager
-    def _parsed_once(self, on_share: Callable[[float], None]) -> Iterator[None]:
+    def _parsed_once(self, on_share: Callable[[float], object]) -> Iterator[None]:
         """Let transformers have the header that is read already, and the table of names from a cache.
 
         It parses the header three times, and makes the table anew for each module: two thirds of its time.

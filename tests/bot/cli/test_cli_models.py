@@ -1,13 +1,22 @@
-"""`ovation models compare` with a real engine and, slowly, a real night; and `ovation models` beside it."""
+"""`ovation models list` and `models compare`, with a real engine and, slowly, a real night."""
 
 import json
 import re
+import shutil
+import subprocess
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import scan_cache_dir
 from typer.testing import CliRunner, Result
 
 from bot.cli.__main__ import app
+from bot.serving import usable_models
+from engine.api.models import STARTER_FOLDER
+from engine.convert import convert
+from tests.support.gguf_model import write_gguf
 from tests.support.terminal import engines
 
 
@@ -61,9 +70,8 @@ def real_engine() -> None:
 def test_a_model_that_does_not_load_is_named_before_anything_long_begins(
     tmp_path: Path, request: pytest.FixtureRequest, engine: str
 ) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "config.json").write_text("{}")
+    broken = shutil.copytree(STARTER_FOLDER, tmp_path / "broken")
+    (broken / "config.json").write_text('{"model_type": "mystery", "eos_token_id": 0}')
     request.getfixturevalue(engine)
     result = models("compare", "--models", str(broken))
     assert result.exit_code == 2 and f"The model '{broken}' cannot be loaded" in result.stderr, result.output
@@ -92,3 +100,65 @@ def test_what_cannot_be_written_is_told() -> None:
     Path("file").write_text("")
     result = models("compare", "--models", "starter", "--out", "file/inside")
     assert result.exit_code == 1 and "file/inside cannot be written: Not a directory." in result.stderr
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with a converted model and a spoilt file, a hub's cache with a model, and no package."""
+    monkeypatch.setattr("engine.api.models._SMOLLM2_PACKAGE", "a_package_that_is_not_installed")
+    monkeypatch.setattr(usable_models, "scan_cache_dir", partial(scan_cache_dir, tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--acme--tea-1b" / "snapshots" / "abc"
+    shutil.copytree(STARTER_FOLDER, snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("abc")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "page.gguf").write_text("<html>404</html>")
+    write_gguf(tmp_path / "tiny.gguf")
+    convert(str(tmp_path / "tiny.gguf"), data / "models")
+    return tmp_path
+
+
+def listed(*options: str) -> dict[str, dict[str, Any]]:
+    result = models("list", "--json", *options)
+    assert result.exit_code == 0, result.output
+    return {model["source"]: model for model in json.loads(result.stdout)}
+
+
+def test_the_models_of_this_machine_are_listed_with_what_is_known_of_them(machine: Path) -> None:
+    found = listed()
+    tiny, page = str(machine / "tiny.gguf"), "data/page.gguf"
+    assert {name: model["place"] for name, model in found.items()} == {
+        "starter": "shipped", "vae": "shipped", "gan": "shipped", page: "GGUF file", "acme/tea-1b": "hub cache",
+        tiny: "converted",
+    }  # fmt: skip
+    assert [name for name, model in found.items() if model["is_chosen"]] == ["starter"]
+    assert "is no GGUF file" in found[page]["fault"] and found["starter"]["fault"] is None
+    assert found["starter"]["size"]["parameters"] == 2_557_632 and found[tiny]["size"]["parameters"] > 0
+    shown = models("list").stdout
+    assert "not measured" in shown and "2.6 M" in shown and "Bold: what the next start takes." in shown
+
+
+def test_what_is_measured_is_kept_and_what_was_is_not_measured_again(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def measured(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command[-1])
+        if command[-1] == "gan":
+            return subprocess.CompletedProcess(command, 1, "", "It cannot be measured.")
+        return subprocess.CompletedProcess(command, 0, json.dumps(SPEEDS), "")
+
+    monkeypatch.setattr(usable_models.subprocess, "run", measured)
+    first = models("list", "--measure", "--json")
+    assert first.stderr == "It cannot be measured.\n" and first.exit_code == 0
+    found = listed("--measure")
+    assert {name for name in asked if asked.count(name) == 2} == {"gan"} and len(set(asked)) == 5
+    assert found["starter"]["measured"] == SPEEDS and found["gan"]["measured"] is None
+    assert "1,234" in models("list").stdout
+    (machine / "data" / "models" / "measured.json").write_text("{")
+    assert listed()["starter"]["measured"] is None
+
+
+SPEEDS = {"memory_mb": 600.0, "sample_tokens_per_second": 1234.0}
