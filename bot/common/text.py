@@ -1,5 +1,6 @@
 """Text for Telegram: Markdown as plain text with spans, text from outside made safe, and lengths as Telegram counts."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -8,6 +9,11 @@ from telegramify_markdown.config import RenderConfig
 
 TELEGRAM_LIMIT = 4096
 """UTF-16 units that one message can hold."""
+
+SENTENCE_END = re.compile(
+    r"[.!?…][\"'”’)\]*_»]*(?=\s|$)|[。！？][）”’」』*_]*|[\U0001F300-\U0001FAFF\u2600-\u27BF]\uFE0F?(?=\s|$)"
+)
+"""Where a sentence ends, its closing quotes included; an emoji may take the place of a stop."""
 
 _LOOK = RenderConfig.isolated()
 _LOOK.markdown_symbol.unordered_list_item = "•"

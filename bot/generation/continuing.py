@@ -6,12 +6,12 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot.common.i18n import say
+from bot.common.text import SENTENCE_END
 from engine.api.types import Message, Reply, Sampling, WrittenText, seed_of
 
 Answer = AsyncGenerator[str | Reply, None]
 """A text piece by piece, and last the whole reply."""
 
-_SENTENCE_END = re.compile(r"""[.!?…][)"'”’*_]*(?=\s|$)|[。！？…][）”’」』*_]*""")
 _FEWEST_KEPT = 0.5
 """Of a text that was cut off; one whose sentences end sooner is gone on with where it stands."""
 
@@ -69,7 +69,7 @@ def to_last_sentence(text: str) -> str:
     >>> to_last_sentence("It rained. The cat s")
     'It rained.'
     """
-    ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+    ends = [found.end() for found in SENTENCE_END.finditer(text)]
     return text[: ends[-1]] if ends and ends[-1] >= _FEWEST_KEPT * len(text) else text
 
 
@@ -80,7 +80,7 @@ def joined(text: str, more: str) -> str:
     'It rained. The cat slept. Then it woke.'
     """
     rest = more.lstrip()
-    while (end := _SENTENCE_END.search(rest)) and rest[: end.end()].strip() in text:
+    while (end := SENTENCE_END.search(rest)) and rest[: end.end()].strip() in text:
         rest = rest[end.end() :].lstrip()
     if not rest or rest in text:
         return text

@@ -1,10 +1,21 @@
-"""From a text as the model wrote it to the text that people see, and what is still wrong with it."""
+"""From a text as the model wrote it to the text that people see: mended by rules, judged, and ranked among others.
 
-from dataclasses import dataclass
+Small models end in mid-sentence, loop, talk about the task, leave placeholders, and make up addresses. What can be
+mended without a guess is mended here. What cannot is a fault, and a text with a fault is shown only where every text
+has one. What is left is a number, `Finished.quality`: the reason of a choice before anybody has rated anything.
+
+`tests/bot/generation/test_finishing.py` holds each rule against recorded texts of real models, good ones included.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from bot.common.kinds import Kind
-from bot.common.text import sanitize
-from engine.api.types import FinishReason, Reply
+from bot.common.text import SENTENCE_END, sanitize
+from engine.api.types import FinishReason, Message, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +37,359 @@ class Finished:
     """How good it is before anybody has rated anything, as log-odds; higher is better."""
 
 
-def finish(draft: Draft, *, request: str, kind: Kind, language: str) -> Finished:
-    """Clean a draft that answers `request`, and judge it."""
-    text = sanitize(draft.text)
-    return Finished(text, () if text else ("empty",))
+_AGREEMENT_WEIGHT = 2.0
+_KEPT_SHARE = 0.3
+"""What mending leaves of a text must be so much of it; else the text is at fault, for what remains is a fragment."""
+
+_ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e)|(?:^|\n)\s*\d{1,2})\.$")
+_DANGLING = re.compile(r"\n+[^\S\n]*(?:\d{1,2}[.)]|[-*•#]+|\*\*[^\n*]*(?:\*\*)?:?)?[^\S\n]*$")
+_ITEM = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])\s+\S")
+_QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»"}
 
 
-def finish_all(reply: Reply, *, request: str, kind: Kind, language: str) -> list[Finished]:
-    """All texts of a reply, in their order."""
-    return [
-        finish(Draft(each.text, each.finish_reason), request=request, kind=kind, language=language)
-        for each in reply.texts
+def _any(*patterns: str, begins: bool = False) -> re.Pattern[str]:
+    """One of these, in small letters or capitals; an apostrophe may be curly."""
+    joined = "|".join(patterns).replace("'", "['’]")
+    return re.compile(rf"^(?:{joined})" if begins else rf"\b(?:{joined})", re.IGNORECASE)
+
+
+_THE_WORK = (
+    r"(?:slogans?|tagline|poem|haiku|story|post|pitch|title|headline|character|description|message|note|e-?mail|letter"
+    r"|draft|version|text|answer|response|list|summary|example|sample|script|scene|article|report|sentences?|caption"
+    r"|announcement|invitation|ideas?|tips?|suggestions?|options?|ways|steps|recipe|joke|wish|explanation)"
+)
+_PREAMBLES = (
+    _any(
+        r"(?:sure(?: thing)?|certainly|of course|absolutely|ok(?:ay)?|alright|great|yes|no problem)"
+        r"(?:,? i can (?:help|do)[^\n.!:]{0,60})?[,.!:]+\s+",
+        begins=True,
+    ),
+    _any(
+        r"(?:here(?:'s| is| are)|below (?:is|are)|this is|the following (?:is|are)|i(?:'ve| have) (?:written|made))\b"
+        rf"[^\n:]{{0,120}}?\b{_THE_WORK}\b[^\n:]{{0,160}}:\s*",
+        begins=True,
+    ),
+    _any(r"(?:好的|当然|没问题|可以)[^\n：:，。！]{0,12}[，,。！!：:]\s*", begins=True),
+    _any(r"(?:以下|下面|这)是[^\n：:]{0,40}[：:]\s*", begins=True),
+    _any(rf"[*_#\s]*{_THE_WORK}[*_]*\s*[:：][*_]*\s*", begins=True),
+    _any(r"[*_#\s]*(?:口号|标题|诗|故事|帖子|推介|人物|回答|答案)[*_]*\s*[：:][*_]*\s*", begins=True),
+)
+"""What may stand before the text itself: "Sure!", "Here is a poem about tea:", "Title:"."""
+_CLOSING = _any(
+    r"i hope (?:this|that|these|it)\b", r"(?:please )?let me know\b", r"feel free to\b", r"would you like me to\b",
+    r"do you want me to\b", r"is there anything\b", r"if there's anything\b",
+    r"if you(?:'d| would)? (?:need|want|like|have) (?:any|more|me|to)\b", "希望这", "如果你(?:需要|还)", "请告诉我",
+    begins=True,
+)  # fmt: skip
+_REFUSAL = _any(
+    r"as an ai\b", r"as a (?:large |ai |text-based )?language", r"as a language-based", r"ai chatbot\b",
+    r"i(?:'m| am) (?:just |only )?an? (?:ai|chatbot)\b", r"i(?:'m| am) sorry,? (?:but|i (?:can|could|don))",
+    r"i (?:can(?:not|'t)|am unable to|'m unable to) (?:assist|help|fulfil|provide|write|create|generate|access)",
+    "作为(?:一个|一名)?(?:AI|人工智能|语言模型)", "我是(?:一个|一名)?(?:AI|人工智能)",
+)  # fmt: skip
+_TALK = _any(
+    r"i(?:'m| am) sorry for (?:any|the) confusion", r"how (?:can|may) i (?:help|assist)\b",
+    r"what can i do for you\b", r"what (?:would you like|do you want) me to\b",
+    r"i(?:'d| would|'ll| will) be (?:more than )?(?:happy|glad|delighted) to (?:help|assist)",
+    r"i(?:'m| am) (?:here|ready|happy|glad) to (?:help|assist)", r"smollm", r"hugging face",
+    r"what's your (?:name|question)\b", r"your prompt\b",
+)  # fmt: skip
+_REPLY = _any(
+    r"(?:(?:wow|oh|ah|hey there|hi there|hello)[,!. ]+)?(?:"
+    r"i(?:'m| am) (?:so |really |very )?(?:glad|happy|excited|thrilled|sorry) (?:you|to hear|that you|for)"
+    rf"|(?:what an?|that(?:'s| is| sounds)(?: an?)?) (?:great|wonderful|lovely|fantastic|interesting|good) {_THE_WORK}"
+    r"|(?:what an?|that(?:'s| is)(?: an?)?) (?:great|wonderful|good) (?:question|choice|topic)"
+    r"|(?:great|good) (?:question|idea|choice)\b|you(?:'re| are) (?:absolutely )?right\b"
+    r"|(?:thank you|thanks) for (?:asking|sharing|reaching|your (?:question|message|request|interest)))",
+    begins=True,
+)
+"""How an answer to whoever asked begins, where a text for others was wanted."""
+
+_CONTACTS = re.compile(
+    r"https?://\S+|\bwww\.\S+|\b[\w.+-]+@[\w-]+\.\w{2,}\b|(?<![\w@])@\w{3,}"
+    r"|\b[\w-]+\.(?:com|org|net|io|info|co\.uk|edu|gov)\b(?:/\S*)?|(?<![\d.])\+?\(?\d{2,4}\)?[\s.-]\d{3,4}[\s.-]\d{3,5}(?!\d)"
+)
+"""Links, addresses, handles and telephone numbers: nobody may be sent where nobody asked to be sent."""
+_CLAIMS = re.compile(
+    r"[$€£¥]\s?\d[\d,.]*|\b\d[\d,.]*\s?(?:%|percent\b|dollars\b|euros\b)"
+    r"|\b(?:1[0-2]|0?[1-9])(?::[0-5]\d)?\s?(?:[ap]\.?m\b\.?)"
+    r"|\b(?:[01]?\d|2[0-3]):[0-5]\d\b|\b(?:19|20)\d\d\b"
+    r"|\b(?:january|february|march|april|june|july|august|september|october|november|december)\s+\d{1,2}\b",
+    re.IGNORECASE,
+)
+"""Prices, shares, times and dates: in news, what nobody has given is invented."""
+_PLACEHOLDER = re.compile(
+    r"\[[^\W\d_][^\]\n]{1,48}\](?!\()|<[A-Za-z][A-Za-z '’]{2,30}>|_{4,}|\{[a-z_ ]{3,30}\}", re.IGNORECASE
+)
+_GREETED = re.compile(rf"^(Dear|Hi|Hello|Hey)\s+(?:(?:{_PLACEHOLDER.pattern})[\s,]*)+", re.IGNORECASE | re.MULTILINE)
+_ANOTHER_LANGUAGE = re.compile(r"\b(?:translat|chinese|english)|翻译|英[文语]|中文|汉语", re.IGNORECASE)
+"""A wish for another language than its own."""
+_CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_]+(?:['’][^\W_]+)*")
+
+_STOPWORDS = frozenset(
+    "a about after again all also am an and any are as at be because been before being but by can could did do "
+    "does doing down each few for from further get give had has have having he her here hers him his how i if in "
+    "into is it its just let like make me more most my need no nor not now of off on once only or other our out "
+    "over own please same she should so some such tell than that the their them then there these they this those "
+    "through to too under until up us very want was we were what when where which while who why will with would "
+    "write you your short new good best one two three explain something some send text message words short".split()
+)
+
+
+def finish_all(reply: Reply, *, messages: Sequence[Message], kind: Kind, language: str) -> list[Finished]:
+    """All texts of a reply in their order, mended and judged beside each other."""
+    finished = [
+        finish(Draft(text.text, text.finish_reason), messages=messages, kind=kind, language=language)
+        for text in reply.texts
     ]
+    if kind.form != "free":  # in a line or a poem to say what the others say is no virtue
+        return finished
+    agreed = agreement([each.text for each in finished])
+    return [
+        replace(each, quality=each.quality + _AGREEMENT_WEIGHT * share)
+        for each, share in zip(finished, agreed, strict=True)
+    ]
+
+
+def finish(draft: Draft, *, messages: Sequence[Message], kind: Kind, language: str) -> Finished:
+    """Mend a draft that answers `messages`, and judge it.
+
+    Nothing that the messages hold is taken for invented, whoever said it.
+    """
+    written, topic = sanitize(draft.text), kind.topic_in(messages[-1].content)
+    given = "\n".join(message.content for message in messages)
+    text = _without_contacts(_without_talk(written, kind), given)
+    text, is_loop = _without_loop(text)
+    if kind.form == "line":
+        text = _first_line(text)
+    elif draft.finish_reason == "length" or is_loop:
+        text = _whole(text, kind)
+    text = _unquoted(_without_placeholders(_DANGLING.sub("", text).strip()))
+    if not text:
+        return Finished(text, ("empty",), -math.inf)
+    faults = list(_faults(text, topic, kind, language))
+    if _REFUSAL.search(written):
+        faults.append("refusal")
+    if _is_fragment(text, written, kind, is_cut=draft.finish_reason == "length"):
+        faults.append("loop" if is_loop else "cut" if draft.finish_reason == "length" else "talk")
+    return Finished(text, tuple(faults), _quality(text, draft, topic, given, kind))
+
+
+def agreement(texts: Sequence[str]) -> list[float]:
+    """How much each text says what the others say too, from 0 to 1: the mean overlap of content words with them.
+
+    Of several answers of a small model the odd ones out are mostly wrong. (Minimum Bayes risk decoding: Kumar and
+    Byrne, HLT-NAACL 2004; with F1 of words as the gain.)
+    """
+    bags = [Counter(_content(text)) for text in texts]
+    return [
+        sum(_overlap(bag, other) for j, other in enumerate(bags) if j != i) / max(1, len(bags) - 1)
+        for i, bag in enumerate(bags)
+    ]
+
+
+def _overlap(one: Counter[str], other: Counter[str]) -> float:
+    total = one.total() + other.total()
+    return 2.0 * (one & other).total() / total if total else 0.0
+
+
+# Mending
+
+
+def _without_talk(text: str, kind: Kind) -> str:
+    """Without a preamble, a label, a closing offer, and sentences at either end that speak to whoever asked."""
+    for pattern in _PREAMBLES:
+        rest = pattern.sub("", text, count=1).lstrip()
+        text = rest or text
+    sentences = list(_sentences(text))
+    if len(sentences) > 1 and (_TALK.search(sentences[0]) or (kind.form != "free" and _REPLY.search(sentences[0]))):
+        text = "".join(sentences[1:]).lstrip()
+    body, gap, last = text.rpartition("\n\n")
+    if gap and _CLOSING.search(last) and len(last) < 250:
+        return body.rstrip()
+    sentences = list(_sentences(text))
+    while len(sentences) > 2 and _TALK.search(sentences[-1]):
+        sentences.pop()
+        text = "".join(sentences).rstrip()
+    return text
+
+
+def _without_contacts(text: str, given: str) -> str:
+    """Without the sentences that hold an address which nobody has given; a link's words stay where they say enough."""
+    text = re.sub(r"\[([^\]\n]+)\]\((?:https?:|www\.|mailto:)[^)\n]*\)", r"\1", text)
+
+    def is_invented(part: str) -> bool:
+        return any(found[0] not in given for found in _CONTACTS.finditer(part))
+
+    if not is_invented(text):
+        return text
+    return "".join(part for part in _sentences(text) if not is_invented(part)).strip()
+
+
+def _without_loop(text: str) -> tuple[str, bool]:
+    """The text up to where it begins to say the same again and again, and whether it does."""
+    places = [(found.start(), found[0].casefold()) for found in _WORD.finditer(text)]
+    words = [word for _, word in places]
+    for period in range(1, 25):
+        run = 0
+        for at in range(len(words) - period):
+            run = run + 1 if words[at] == words[at + period] else 0
+            if run >= max(2 * period, 5):  # the same for the third time
+                return text[: places[at - run + 1 + period][0]].rstrip(), True
+    seen: Counter[str] = Counter()
+    kept, loops = [], False
+    for part in _sentences(text):
+        key = " ".join(_words(part))
+        seen[key] += 1
+        if seen[key] > 1 and len(key) > 12:
+            loops = loops or seen[key] > 2
+            continue
+        kept.append(part)
+    return "".join(kept).rstrip(), loops
+
+
+def _whole(text: str, kind: Kind) -> str:
+    """The text up to the end of its last whole sentence or item of a list, or line of verse; "" without one."""
+    lines = text.rpartition("\n")[0].rstrip()
+    if kind.form == "verse":
+        return lines
+    ends = [found.end() for found in SENTENCE_END.finditer(text) if not _ABBREVIATION.search(text[: found.end()])]
+    if _ITEM.match(lines.rpartition("\n")[2]):
+        ends.append(len(lines))
+    return text[: max(ends, default=0)]
+
+
+def _without_placeholders(text: str) -> str:
+    """Without lines and greetings that are to be filled in, as "[Your Name]"."""
+    text = _GREETED.sub(r"\1,\n" if "\n" in text else r"\1, ", text)
+    text = re.sub(r"^(Dear),", "Hello,", text, flags=re.MULTILINE)
+    lines = [line for line in text.split("\n") if not line.strip() or _PLACEHOLDER.sub("", line).strip(" ,.*:-|")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _first_line(text: str) -> str:
+    """What a slogan or a title is: the first line, without a mark of a list."""
+    return re.sub(r"^(?:\d{1,2}[.)]|[-*•#]+)\s+", "", text.partition("\n")[0]).strip()
+
+
+def _unquoted(text: str) -> str:
+    """Without quotes around the whole of it, and without one that is never closed."""
+    inner = text.strip("*_ ") if text.startswith(("**", "__")) and text.endswith(("**", "__")) else text
+    closing = _QUOTES.get(inner[:1])
+    if closing and len(inner) > 2:
+        if inner.endswith(closing) and closing not in inner[1:-1]:
+            return inner[1:-1].strip()
+        if closing not in inner[1:]:
+            return inner[1:].strip()
+    return text
+
+
+# Judging
+
+
+def _faults(text: str, topic: str, kind: Kind, language: str) -> Iterator[str]:
+    """What is wrong with a mended text, by name."""
+    if _TALK.search(text) or _says_task(text, topic, kind):
+        yield "talk"
+    elif kind.form != "free" and _REPLY.search(text):
+        yield "reply"
+    if _is_monotonous(_words(text)):
+        yield "loop"
+    if bool(_CJK.search(text)) != (language == "zh") and not _ANOTHER_LANGUAGE.search(topic):
+        yield "language"
+
+
+def _is_fragment(text: str, written: str, kind: Kind, *, is_cut: bool) -> bool:
+    """Whether mending left too little, or a line that never came to its end."""
+    if kind.form == "line":
+        return is_cut and written.endswith(text[-8:])
+    return len(text) < _KEPT_SHARE * len(written)
+
+
+def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> float:
+    """Log-odds, set by eye: what a reader of 500 texts of SmolLM2-135M held against them, and about how much."""
+    words, asked, said, is_free = _words(text), set(_content(topic)), set(_content(text)), kind.form == "free"
+    ends_well = bool(SENTENCE_END.search(text[-6:])) or kind.form in ("line", "verse") or "\n" in text[-40:]
+    invented = sum(found[0] not in given for found in _CLAIMS.finditer(text))
+    copied = {gram for example in _example_texts(kind) for gram in _grams(_words(example), 3)}
+    fewest, most = {"line": (2, 12), "verse": (12, 90), "text": (15, 90), "free": (4, 90)}[kind.form]
+    return sum(
+        (
+            2.0 * _covered(asked, said),
+            -2.0 * (len(said - asked) < 2) - 1.0 * (len(said - asked) < 4 and kind.form != "line"),
+            0.5 * (ends_well and draft.finish_reason == "stop") - 0.5 * (not ends_well),
+            -min(0.5 * invented, 2.0) * (not is_free),
+            -min(1.0 * len(_PLACEHOLDER.findall(text)), 2.0),
+            -1.0 * bool(_REPLY.search(text)),
+            -0.5 * (text.count("#") > 2) - 0.5 * (sum(ord(character) > 0x1F000 for character in text) > 4),
+            -2.0 * max(0.0, 0.85 - _variety(words)) * (len(words) > 12),
+            -1.5 * max(0.0, 1.0 - len(words) / fewest) - 0.5 * min(max(0.0, len(words) / most - 1.0), 2.0),
+            -1.5 * any(gram in copied and not set(gram) <= asked | _STOPWORDS for gram in _grams(words, 3)),
+        )
+    )
+
+
+def _covered(asked: set[str], said: set[str]) -> float:
+    """Which share of the request's content words, by their stems, a text takes up; of many, four are enough."""
+    return len(asked & said) / min(len(asked), 4) if asked and len(asked & said) < 4 else 0.5 if not asked else 1.0
+
+
+def _is_monotonous(words: Sequence[str]) -> bool:
+    """Whether it says the same in slightly other words: few different pairs of neighbours in a text of some length."""
+    return len(words) > 30 and _variety(words) < 0.65
+
+
+def _variety(words: Sequence[str]) -> float:
+    """Different pairs of neighbouring words, as a share: distinct-2 (Li et al. 2016, arXiv 1510.03055)."""
+    pairs = list(_grams(words, 2))
+    return len(set(pairs)) / len(pairs) if pairs else 1.0
+
+
+def _says_task(text: str, topic: str, kind: Kind) -> bool:
+    """Whether it repeats the words around the topic in the request, as "Answer with the slogan only"."""
+    given = set(_grams(_words(topic), 4))
+    task = {
+        gram
+        for template in kind.request.values()
+        for part in re.split(r"\{\w+\}", template)
+        for gram in _grams(_words(part), 4)
+    }
+    return any(gram in task and gram not in given for gram in _grams(_words(text), 4))
+
+
+def _example_texts(kind: Kind) -> Iterator[str]:
+    for examples in kind.examples.values():
+        yield from (example.text for example in examples)
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The text in pieces that end with a sentence or a line, what lies between them included."""
+    start = 0
+    for found in re.finditer(rf"(?:{SENTENCE_END.pattern}|\n)\s*", text):
+        if not _ABBREVIATION.search(text[start : found.end()].rstrip()):
+            yield text[start : found.end()]
+            start = found.end()
+    if start < len(text):
+        yield text[start:]
+
+
+def _words(text: str) -> list[str]:
+    """Words in small letters; a Chinese character is one."""
+    return [found[0].casefold().replace("’", "'") for found in _WORD.finditer(text)]
+
+
+def _content(text: str) -> Iterable[str]:
+    """Stems of the words that mean something: enough to see "volunteers" in "volunteering"."""
+    return [_stem(word) for word in _words(text) if word not in _STOPWORDS]
+
+
+def _stem(word: str) -> str:
+    for ending in ("ingly", "edly", "ing", "ies", "ed", "es", "ly", "'s", "s", "e", "y"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+def _grams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[i:] for i in range(n)), strict=False)

@@ -102,7 +102,7 @@ class OfflineWriter:
             async for piece in pieces:
                 if isinstance(piece, Reply):
                     reply = piece
-        finished = finish_all(reply, request=messages[-1].content, kind=kind, language=language)
+        finished = finish_all(reply, messages=messages, kind=kind, language=language)
         pairs = [pair for pair in zip(reply.texts, finished, strict=True) if pair[1].text]
         return max(pairs, key=lambda pair: (not pair[1].faults, pair[1].quality), default=None)
 

@@ -217,8 +217,7 @@ class GenerationPipeline:
         version = self.router.version_for(generation.chat, generation.seed)
         kind = self.kinds.named(generation.kind)
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
-        request = messages[-1].content
-        language = language_of_topic(request)
+        language = language_of_topic(messages[-1].content)
         n = 1 if kind.calls > 1 else self.requests.share_of(self.preference_sync.texts_for(generation))
         faults, has_written_again = 0, False
         for attempt in range(_TRIES):
@@ -239,7 +238,7 @@ class GenerationPipeline:
                     else:
                         growing += piece
                         show(growing)
-            finished = await asyncio.to_thread(finish_all, reply, request=request, kind=kind, language=language)
+            finished = await asyncio.to_thread(finish_all, reply, messages=messages, kind=kind, language=language)
             usable = [place for place, each in enumerate(finished) if not each.faults]
             if not usable and not has_written_again:
                 has_written_again = True
