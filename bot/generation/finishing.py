@@ -168,7 +168,7 @@ def finish(draft: Draft, *, messages: Sequence[Message], kind: Kind, language: s
     text = _unquoted(_without_placeholders(_DANGLING.sub("", text).strip()))
     if not text:
         return Finished(text, ("empty",), -math.inf)
-    faults = list(_faults(text, topic, kind, language))
+    faults = list(_faults(text, topic, given, kind, language))
     if _REFUSAL.search(written):
         faults.append("refusal")
     if _is_fragment(text, written, kind, is_cut=draft.finish_reason == "length"):
@@ -216,15 +216,18 @@ def _without_talk(text: str, kind: Kind) -> str:
 
 
 def _without_contacts(text: str, given: str) -> str:
-    """Without the sentences that hold an address which nobody has given; a link's words stay where they say enough."""
+    """Without the sentences that hold an address which nobody has given, unless nothing else was written.
+
+    The words of a link stay.
+    """
     text = re.sub(r"\[([^\]\n]+)\]\((?:https?:|www\.|mailto:)[^)\n]*\)", r"\1", text)
-
-    def is_invented(part: str) -> bool:
-        return any(found[0] not in given for found in _CONTACTS.finditer(part))
-
-    if not is_invented(text):
+    if not _has_invented_contacts(text, given):
         return text
-    return "".join(part for part in _sentences(text) if not is_invented(part)).strip()
+    return "".join(part for part in _sentences(text) if not _has_invented_contacts(part, given)).strip() or text
+
+
+def _has_invented_contacts(text: str, given: str) -> bool:
+    return any(found[0] not in given for found in _CONTACTS.finditer(text))
 
 
 def _without_loop(text: str) -> tuple[str, bool]:
@@ -288,8 +291,10 @@ def _unquoted(text: str) -> str:
 # Judging
 
 
-def _faults(text: str, topic: str, kind: Kind, language: str) -> Iterator[str]:
+def _faults(text: str, topic: str, given: str, kind: Kind, language: str) -> Iterator[str]:
     """What is wrong with a mended text, by name."""
+    if _has_invented_contacts(text, given):
+        yield "address"
     if _TALK.search(text) or _says_task(text, topic, kind):
         yield "talk"
     elif kind.form != "free" and _REPLY.search(text):

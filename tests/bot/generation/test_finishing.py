@@ -75,6 +75,13 @@ def test_an_address_that_nobody_gave_goes_with_its_sentence(words: str) -> None:
     assert finished(f"We open on Sunday. {words} Come along!").text == "We open on Sunday. Come along!"
 
 
+def test_a_text_that_is_nothing_but_an_invented_address_is_at_fault() -> None:
+    result = finished("Call ada@example.com now.")
+
+    assert result.text == "Call ada@example.com now."  # the filter's to judge, where no other text is better
+    assert result.faults == ("address",)
+
+
 def test_an_address_that_was_given_stays() -> None:
     text = "We open on Sunday. See www.ourclub.org for more!"
 
