@@ -154,6 +154,10 @@ class DataSettings(BaseSettings):
     content_producer: str = Field("Ovation", min_length=1, max_length=100)
     model: str = Field(AUTO, min_length=1)
     engine_url: HttpUrl | None = None
+    engine_key: Annotated[
+        SecretStr | None,
+        _secret(r"[!-~]+", "must be letters, digits and signs without blanks, as the server's operator gave it"),
+    ] = None
 
     @classmethod
     def load(cls, env_file: Path = Path(".env")) -> Self:
@@ -219,10 +223,6 @@ class Settings(DataSettings):
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
     quantize: Quantize = "auto"
-    engine_key: Annotated[
-        SecretStr | None,
-        _secret(r"[!-~]+", "must be letters, digits and signs without blanks, as the server's operator gave it"),
-    ] = None
     webhook_url: HttpUrl | None = None
     webhook_secret: Annotated[
         SecretStr | None, _secret(r"[A-Za-z0-9_-]{1,256}", "must be 1 to 256 letters, digits, _ or -")

@@ -305,6 +305,7 @@ forget-done = Done. Nothing of yours is kept: { $texts } texts and { $ratings } 
 admin-only = Only the admins of this bot may do that.
 admin-private = Please send me that in our private chat.
 retrain-begun = Run { $run } has begun. I keep answering in the meantime.
+retrain-begun-in-vain = Run { $run } has begun, but the server at ENGINE_URL loads no adapters: whatever it learns, the base keeps writing. /retrain cancel ends it. I choose among several texts by your ratings all the same.
 retrain-running = A run is already in progress. /retrain status shows how far it is, /retrain cancel ends it.
 retrain-none = No run is in progress. /retrain starts one.
 retrain-cancelling = The run is being cancelled. The current version keeps serving.

@@ -288,6 +288,7 @@ forget-done = 好了。你的内容一点也没有留下：已删除 { $texts } 
 admin-only = 只有这个机器人的管理员可以这样做。
 admin-private = 请在我们的私聊里发给我。
 retrain-begun = 第 { $run } 次训练开始了。其间我照常回答。
+retrain-begun-in-vain = 训练 { $run } 开始了，但 ENGINE_URL 那里的服务器不加载适配器：无论学到什么，写文字的仍是基础模型。/retrain cancel 可以停止。我照样会按大家的评价从几段文字里挑选。
 retrain-running = 已有一次训练在进行。/retrain status 查看进度，/retrain cancel 结束它。
 retrain-none = 没有正在进行的训练。/retrain 开始一次。
 retrain-cancelling = 正在取消训练。当前版本继续服务。

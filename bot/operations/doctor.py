@@ -3,6 +3,7 @@
 Each check gives one finding; one that fails does not stop the others.
 """
 
+import asyncio
 import platform
 import stat
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,9 @@ from bot.common.settings import DataSettings, Settings
 from bot.operations import machine
 from bot.operations.machine import Finding, State
 from bot.serving.base_model import examined
-from engine.errors import ModelError
+from bot.serving.engine_process import engine_http
+from engine.api.client import EngineClient
+from engine.errors import EngineError, ModelError
 from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
 from storage.backup.integrity import DatabaseReport, examine
@@ -77,6 +80,8 @@ def _data(settings: DataSettings, now: datetime) -> Iterator[Finding]:
     else:
         yield Finding("database", "ok", "There is none yet: `ovation run` makes it, `ovation restore` brings one back.")
     yield Finding("model", *_model(settings))
+    if settings.engine_url is not None:
+        yield Finding("engine", *asyncio.run(_engine(settings, str(settings.engine_url))))
     yield Finding("backups", *_backups(settings, now, is_needed=has_database))
     yield Finding("forgotten", *_forgotten(settings))
     if aside := restore.put_aside(database):
@@ -124,6 +129,20 @@ def _model(settings: DataSettings) -> Found:
         return "failed", str(error)
     except StorageError:  # which is told by itself
         return "warning", "Which one is the default shows once the database can be read."
+
+
+async def _engine(settings: DataSettings, url: str) -> Found:
+    async with engine_http(settings) as http:
+        try:
+            takes_adapters = await EngineClient(url, http=http).takes_adapters()
+        except EngineError as error:
+            return "warning", f"ENGINE_URL={url}: {error}"
+    if not takes_adapters:
+        return "warning", (
+            f"The server at {url} loads no adapters, so that no night can bring a version to it; the choice among"
+            " several texts learns all the same. Start vLLM as docs/scale-out.md says, or leave ENGINE_URL out."
+        )
+    return "ok", f"The server at {url} answers, and loads versions while it runs."
 
 
 def _schema(report: DatabaseReport) -> Found:

@@ -19,7 +19,7 @@ import httpx
 from bot.common.child_process import describe_end, kill_child, ran_out_of_memory, stop_child
 from bot.common.errors import StartError
 from bot.common.keys import Keys
-from bot.common.settings import Settings, computing_environment
+from bot.common.settings import DataSettings, Settings, computing_environment
 from bot.common.tasks import cancel
 from engine.api.client import EngineClient
 from engine.api.models import Quantize, resolve_model
@@ -237,7 +237,7 @@ async def begin_engine(settings: Settings, stack: AsyncExitStack, keys: Keys) ->
     return process
 
 
-def engine_http(settings: Settings) -> httpx.AsyncClient:
+def engine_http(settings: DataSettings) -> httpx.AsyncClient:
     """The HTTP client for the engine, with ENGINE_KEY."""
     key = settings.engine_key
     headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}

@@ -40,6 +40,8 @@ class VersionRouter:
     """The version that answers most chats."""
     canary: str | None = field(default=None, init=False)
     """The version on trial beside it."""
+    takes_adapters: bool = field(default=True, init=False)
+    """Whether the server could load what a night trains."""
 
     def version_for(self, chat: str, seed: int) -> str:
         """The version that answers the prompt with this seed in the chat with this pseudonym."""
@@ -63,6 +65,12 @@ class VersionRouter:
         self.base = await self.engine.find_base(self.model)
         if self.model and self.base != version_name(self.model):
             logger.warning("the engine serves %s, but nights train adapters of MODEL=%s", self.base, self.model)
+        self.takes_adapters = await self.engine.takes_adapters()
+        if not self.takes_adapters:
+            logger.warning(
+                "The server loads no adapters, so that no night can bring a version to it: texts are chosen by what"
+                " the ratings say, and the base writes them. See docs/scale-out.md."
+            )
         await versions.register_base(self.db, self.base, at=datetime.now(UTC))
         try:
             await self._load_what_serves()

@@ -260,6 +260,16 @@ class EngineClient:
                 raise
             raise _refused_adapter(error) from error
 
+    async def takes_adapters(self) -> bool:
+        """Whether the server has a call by which versions are loaded while it runs; of it nothing is asked yet."""
+        try:
+            await self._send("POST", "/v1/load_lora_adapter", {}, HEALTH_SECONDS)
+        except RequestError as refusal:
+            return refusal.status not in _NO_ROUTE
+        except _ServerError:
+            pass  # it has the call, and stumbled over a request without a name
+        return True
+
     async def unload_adapter(self, name: str) -> None:
         """Forget a version; running requests are finished. One that is not loaded is no error.
 

@@ -46,8 +46,8 @@ class FakeEngine:
         """So many words a text may have; one that has more ends with them, for "length"."""
         self.severals: Literal["spare", "written", "ignored", "refused"] = "spare"
         """What it makes of a wish for several texts: as our own engine while others wait it writes the first only, or
-        as others do it writes all, or knows nothing of it, or refuses it. In all but the first it is no engine of ours;
-        `writes` finds the number of each text as the body's `index`."""
+        as others do it writes all, or knows nothing of it, or refuses it. In all but the first it is no engine of ours,
+        in the last two it loads no adapters either; `writes` finds each text's number as the body's `index`."""
         self._key = key
         self._adapters: set[str] = set()
         self._go = asyncio.Event()
@@ -104,7 +104,12 @@ class FakeEngine:
         return JSONResponse({"object": "list", "data": entries})
 
     async def _load(self, request: Request) -> Response:
-        self._adapters.add(json.loads(await request.body())["lora_name"])
+        if self.severals in ("ignored", "refused"):  # a server that is far from vLLM
+            return PlainTextResponse("404 page not found", 404)
+        body = json.loads(await request.body())
+        if "lora_name" not in body:
+            return JSONResponse({"error": {"message": "lora_name: a field is missing."}}, 400)
+        self._adapters.add(body["lora_name"])
         return PlainTextResponse("loaded")
 
     async def _unload(self, request: Request) -> Response:

@@ -114,7 +114,8 @@ class AdminHandlers:
         run = await self.nightly.begin()
         if run is None:
             raise Refusal("retrain-running")
-        shown_in = await answer(self.sender, message, "retrain-begun", run=run.id)
+        begun = "retrain-begun" if self.versions.router.takes_adapters else "retrain-begun-in-vain"
+        shown_in = await answer(self.sender, message, begun, run=run.id)
         chat_id, language = message.request.chat_id, message.language
         await self.messages.follow(run.id, ProgressMessage(chat_id=chat_id, message_id=shown_in, language=language))
         return f"run {run.id}"

@@ -1,9 +1,11 @@
 """The doctor names what is wrong and what to do, changes nothing, and its exit status can be relied on."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +18,7 @@ from bot.operations.doctor import diagnose, exit_status
 from bot.operations.machine import Finding
 from engine.runs.versions import publish
 from storage.backup import backup
+from tests.support.fake_engine import FakeEngine
 from tests.support.stored.histories import opened, write_history
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
@@ -65,6 +68,23 @@ def test_looking_changes_nothing(home: Path) -> None:
     before = contents()
     look()
     assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("severals", "state", "says"), [("written", "ok", "loads versions"), ("refused", "warning", "loads no adapters")]
+)
+async def test_it_says_beforehand_whether_a_night_can_bring_anything_to_the_server(
+    home: Path, fake_engine: FakeEngine, severals: Literal["written", "refused"], state: str, says: str
+) -> None:
+    fake_engine.severals = severals
+    write_env(home, f"ENGINE_URL={fake_engine.url}", "MODEL=starter")
+    finding = found("engine", await asyncio.to_thread(look))
+    assert finding.state == state and says in finding.says
+
+
+def test_a_server_that_is_not_there_is_a_warning(home: Path) -> None:
+    write_env(home, "ENGINE_URL=http://127.0.0.1:1", "MODEL=starter")
+    assert found("engine").state == "warning" and "cannot be reached" in found("engine").says
 
 
 def test_a_new_installation_is_well(home: Path) -> None:
