@@ -46,6 +46,7 @@ class BotProcess(BotChild):
             "ADMIN_IDS": str(ADMIN_ID),
             "TENURE_DAYS": "0",
             "PACING": "off",
+            "BEST_OF": "2",  # a choice, at little cost
             "ENGINE_URL": engine_url,
         }
         super().__init__(sandbox, folder, settings, program=("-P", str(QUICK_BOT)))

@@ -111,7 +111,7 @@ async def test_the_openai_client_raises_its_own_errors(server: Server) -> None:
         ({"dry_base": 0.5}, "dry_base"),
         ({"dry_allowed_length": 0}, "dry_allowed_length"),
         ({"dry_sequence_breakers": [""]}, "dry_sequence_breakers"),
-        ({"n": 2}, "n"),
+        ({"n": 17}, "n"),
         ({"stop": [""]}, "stop"),
         ({"stop": ["x"] * 17}, "stop"),
         ({"seed": "x"}, "seed"),
