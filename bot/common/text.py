@@ -71,6 +71,22 @@ def truncate(text: str, limit: int) -> str:
     return units.decode("utf-16-le", "ignore").rstrip() + "…"
 
 
+def split(text: str, limit: int, *, last: int, most: int) -> tuple[str, ...]:
+    """A text in pieces of at most `limit` UTF-16 units, the last of at most `last`.
+
+    It is broken between paragraphs where they are short enough, else between lines, sentences or words. There are
+    `most` pieces at most; what is beyond is cut off.
+    """
+    pieces: list[str] = []
+    while utf16_length(text) > last and len(pieces) < most - 1:
+        room = limit if utf16_length(text) > limit else last
+        fits = text.encode("utf-16-le")[: 2 * room].decode("utf-16-le", "ignore")
+        piece = beginning(text, len(fits))
+        pieces.append(piece.rstrip())
+        text = text[len(piece) :].lstrip()
+    return (*pieces, truncate(text, last))
+
+
 def beginning(text: str, most: int) -> str:
     """The longest beginning within so many characters that ends with a paragraph, or else a sentence, or else a word.
 
@@ -78,9 +94,10 @@ def beginning(text: str, most: int) -> str:
     """
     if len(text) <= most:
         return text
-    fits = text[:most]
+    fits = text[: most + 1]  # the blank behind a sentence need not fit
     for mark in ("\n\n", "\n", "。", ". ", "！", "? ", " "):
         end = fits.rfind(mark)
-        if end >= most // 2:
-            return fits[: end + len(mark)].rstrip()
-    return fits
+        whole = fits[: end + len(mark)].rstrip()
+        if end >= most // 2 and len(whole) <= most:
+            return whole
+    return text[:most]

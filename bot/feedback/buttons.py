@@ -115,7 +115,7 @@ class RatingButtons:
         tally = await ratings.tally(self.db, generation.id)
         if current.inline_token is not None:
             await self._show_inline(current.id, offer_buttons(current.id, current.inline_token, tally))
-        if to.message_id is None:
+        if not to.all_messages:
             return
         buttons = rating_buttons(current, tally)
         if generation.id in self._reasons:
@@ -125,7 +125,7 @@ class RatingButtons:
                 timer.cancel()
         if generation.id in self._refinements:
             buttons += refinement_buttons(to.language, generation.id)
-        await self.messenger.edit_buttons(to.chat_id, to.message_id, buttons)
+        await self.messenger.edit_buttons(to.chat_id, to.all_messages[-1], buttons)
 
     async def _show_inline(self, offer: int, buttons: Keyboard) -> None:
         """Show the buttons under an offer of inline mode, in its newest messages."""

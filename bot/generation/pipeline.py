@@ -36,6 +36,7 @@ from bot.messaging.messenger import (
     Urgency,
     rating_buttons,
     stop_button,
+    with_footer,
     with_retries,
 )
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
@@ -262,6 +263,27 @@ class GenerationPipeline:
                 raise Refusal(fault)
         raise ModelError(f"The model {version} writes nothing.")
 
+    async def _messages_for(self, generation: Generation, pages: int) -> tuple[int, ...]:
+        """The messages for so many pages of a text, sending those that there are not yet, empty.
+
+        Each is committed before another is sent, and shows words only afterwards, as the first one does. None where
+        nobody waits for the text any more.
+        """
+        while (current := await generations.by_id(self.db, generation.id)) is not None and current.text is not None:
+            to = current.delivery
+            if len(to.all_messages) >= pages:
+                return to.all_messages[:pages]
+            address = Address(chat_id=to.chat_id, reply_to=to.message_id, thread_id=to.thread_id)
+            message_id = await with_retries(
+                partial(self.messenger.send, address, "…", stop_button(generation)),
+                on_unknown=self.metrics.unknown_sends.inc,
+            )
+            if not await generations.add_further_message(
+                self.db, generation.id, chat_id=to.chat_id, message_id=message_id
+            ):
+                await self._delete(to.chat_id, message_id)
+        return ()
+
     async def show_again(self, generation: Generation) -> None:
         """Put a text back that was hidden.
 
@@ -274,18 +296,25 @@ class GenerationPipeline:
             await self._edit_in(generation, choices, message_id)
 
     async def _edit_in(self, generation: Generation, choices: Choices, message_id: int) -> None:
-        """Edit the whole answer in: text, footer, buttons."""
-        to = generation.delivery
-        body, footer = self.renderer.parts(generation, has_details=choices.footer == "full")
+        """Edit the whole answer in: a long text over several messages, and in the last, footer and buttons."""
+        pages, footer = self.renderer.pages(generation, has_details=choices.footer == "full")
+        messages = (message_id,) if len(pages) == 1 else await self._messages_for(generation, len(pages))
+        if not messages:
+            return
         buttons = rating_buttons(generation, await ratings.tally(self.db, generation.id))
+        *before, last = zip(messages, pages, strict=True)
+        for number, page in before:
+            await with_retries(partial(self._show, generation, number, page))
+        await with_retries(partial(self._show, generation, *last, footer, buttons))
 
-        async def show() -> None:
-            if self.kinds.named(generation.kind).is_markdown:
-                await self.messenger.edit_markdown(to.chat_id, message_id, body, footer, buttons)
-            else:
-                await self.messenger.edit(to.chat_id, message_id, f"{body}\n\n{footer}", buttons)
-
-        await with_retries(show)
+    async def _show(
+        self, generation: Generation, message_id: int, page: str, footer: str = "", buttons: Keyboard = ()
+    ) -> None:
+        chat_id = generation.delivery.chat_id
+        if self.kinds.named(generation.kind).is_markdown:
+            await self.messenger.edit_markdown(chat_id, message_id, page, footer, buttons)
+        else:
+            await self.messenger.edit(chat_id, message_id, with_footer(page, footer), buttons)
 
     async def fail(self, generation: Generation, sentence: str = "error") -> None:
         """End a generation without a text, with a sentence in its place."""

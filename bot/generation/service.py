@@ -189,7 +189,8 @@ class GenerationService:
         if generation is None or generation.delivery.chat_id != chat_id:
             raise Refusal("generation-unknown")
         stands_in = generation.delivery.message_id
-        if stands_in != shown_in and (stands_in is not None or generation.state in ENDED):
+        is_one_of_its = shown_in in generation.delivery.all_messages
+        if not is_one_of_its and (stands_in is not None or generation.state in ENDED):
             await self.pipeline.remove_orphan(chat_id, shown_in)
             return stands_in is None  # then a /cancel has come before we knew the message
         if generation.author != self.pseudonyms.person(person_id):

@@ -14,13 +14,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from bot.common.errors import NotNow
 from bot.common.i18n import CONSENT_TEXT_VERSION, say
 from bot.common.kinds import Kinds
-from bot.common.text import TELEGRAM_LIMIT, truncate, utf16_length
+from bot.common.text import TELEGRAM_LIMIT, split, truncate, utf16_length
 from storage.db.records import DislikeReason, Generation, Tally
 
 T = TypeVar("T")
 
 REFINEMENTS = ("shorter", "longer", "funnier", "serious")
 """How a button may change a text; the locales have the words on it and those for the model."""
+
+MOST_MESSAGES = 10
+"""That one text may take."""
 
 _RETRY_SECONDS = 3600.0
 _DEFAULT_PAUSE_SECONDS = 2.0
@@ -108,7 +111,7 @@ class Messenger(Protocol):
     async def edit_markdown(
         self, chat_id: int, message_id: int, body: str, footer: str, buttons: Keyboard = ()
     ) -> None:
-        """Make a message show a Markdown text with a plain footer; as plain text where Telegram refuses the markup."""
+        """Make a message show a Markdown text with a plain footer, if it has one; plain if that is refused."""
 
     async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
         """Replace the buttons and leave the text, if there is room for that now."""
@@ -149,6 +152,11 @@ async def with_retries(action: Callable[[], Awaitable[T]], *, on_unknown: Callab
     return result
 
 
+def with_footer(text: str, footer: str) -> str:
+    """A text with its footer as the last paragraph, if it has one."""
+    return f"{text}\n\n{footer}" if footer else text
+
+
 class Renderer:
     """Puts a footer under texts; `label` says there that a machine wrote them."""
 
@@ -160,6 +168,16 @@ class Renderer:
         """As much of a text as fits into a message, and the footer: the label, and in detail the version and number."""
         footer = f"{self._label} · {generation.version} · #{generation.id}" if has_details else self._label
         return truncate(generation.text or "", TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
+
+    def pages(self, generation: Generation, *, has_details: bool = True) -> tuple[tuple[str, ...], str]:
+        """A text in as many pieces as it needs messages, and the footer of the last.
+
+        Where it is broken does not depend on the footer's details, so that it is the same whenever it is shown.
+        """
+        _, longest = self.parts(generation)
+        _, footer = self.parts(generation, has_details=has_details)
+        last = TELEGRAM_LIMIT - utf16_length(longest) - 2
+        return split(generation.text or "", TELEGRAM_LIMIT, last=last, most=MOST_MESSAGES), footer
 
     def offer(self, generation: Generation, place: int) -> Offer:
         """A text of inline mode as it is listed; places count from 1."""

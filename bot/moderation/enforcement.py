@@ -17,7 +17,7 @@ from storage.tables import generations, moderation
 
 REPORTS_PER_HOUR = 5
 """By one person, so that nobody can hide everything."""
-_SHOWN_UNITS = 3000
+_SHOWN_UNITS = 2400
 """Of a reported text, in UTF-16 units, are shown to the admins."""
 _VISIBLE = ("written", "delivered")
 """States of a text that people may have before them: it is shown a moment before it counts as delivered."""
@@ -131,10 +131,10 @@ class Reports:
 
     async def _hide(self, generation: Generation) -> None:
         to = generation.delivery
-        if to.message_id is not None:
-            message_id, words = to.message_id, say(to.language, "report-hidden")
+        words = say(to.language, "report-hidden")
+        for message_id in to.all_messages:
             with contextlib.suppress(DeliveryError):
-                await with_retries(lambda: self.messenger.edit(to.chat_id, message_id, words))
+                await with_retries(partial(self.messenger.edit, to.chat_id, message_id, words))
 
     async def _tell_admins(self, generation: Generation, sentence: str) -> None:
         values = {"generation": str(generation.id), "version": generation.version or ""}

@@ -38,6 +38,7 @@ class MyData:
             "chat": text.chat,
             "telegram_chat_id": text.delivery.chat_id,
             "telegram_message_id": text.delivery.message_id,
+            "telegram_further_message_ids": text.delivery.further_messages,
             "asked": [asdict(turn) for turn in text.messages],
             "written": text.text,
             "label": self.settings.label,

@@ -26,7 +26,7 @@ from telegram.ext import ExtBot
 
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
 from bot.common.text import TELEGRAM_LIMIT, Span, parse_markdown, truncate, utf16_length
-from bot.messaging.messenger import Address, Keyboard, Offer, ReactionAccess, Urgency
+from bot.messaging.messenger import Address, Keyboard, Offer, ReactionAccess, Urgency, with_footer
 from bot.telegram.rate_limiter import seconds_of
 
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
@@ -86,7 +86,7 @@ class Sender:
             shown, spans = _marked_up(body, footer)
             await self._edit(chat_id, message_id, shown, spans, buttons, Urgency.FINAL)
         except _Refused:
-            await self._edit(chat_id, message_id, f"{body}\n\n{footer}", (), buttons, Urgency.FINAL)
+            await self._edit(chat_id, message_id, with_footer(body, footer), (), buttons, Urgency.FINAL)
 
     async def edit_buttons(self, chat_id: int, message_id: int, buttons: Keyboard) -> None:
         """Replace the buttons and leave the text."""
@@ -165,7 +165,7 @@ def _marked_up(body: str, footer: str) -> tuple[str, tuple[Span, ...]]:
         _Refused: it cannot be shown so.
     """
     text, spans = parse_markdown(body)
-    shown = f"{text}\n\n{footer}"
+    shown = with_footer(text, footer)
     if not text.strip() or utf16_length(shown) > TELEGRAM_LIMIT:
         raise _Refused("The markup is all there is, or it makes the text too long.")
     return shown, spans

@@ -7,7 +7,7 @@ nothing is ever half written. What has gathered while one commit waited for the 
 caller goes on only once its own is on disk.
 
 Rows are read as records: columns are matched with fields by name, and read as the field's type says. A field that is a
-record itself is read from the same row; a tuple of records lies in its column as JSON.
+record itself is read from the same row; a tuple lies in its column as JSON.
 """
 
 import asyncio
@@ -350,5 +350,6 @@ def _reader(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401
         return json.loads
     if get_origin(hint) is tuple:
         kind = get_args(hint)[0]
-        return lambda text: tuple(kind(**each) for each in json.loads(text or "[]"))
+        is_record = dataclasses.is_dataclass(kind)
+        return lambda text: tuple(kind(**each) if is_record else each for each in json.loads(text or "[]"))
     return lambda column: column

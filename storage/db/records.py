@@ -34,8 +34,15 @@ class Delivery:
     language: str
     thread_id: int | None = None
     message_id: int | None = None
+    further_messages: tuple[int, ...] = ()
+    """The messages that go on after that one, where the text is too long for it."""
     is_channel: bool = False
     """It is a channel's: all may read and rate it, and nobody may ask for more by its buttons."""
+
+    @property
+    def all_messages(self) -> tuple[int, ...]:
+        """The messages that show it, in order; the last one has the label and the buttons."""
+        return () if self.message_id is None else (self.message_id, *self.further_messages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -336,3 +336,19 @@ CREATE VIEW quoting AS
             SELECT 1 FROM consents c WHERE c.person = p.author AND c.chat = p.chat AND c.revoked_at IS NULL
         )
         UNION SELECT id FROM generations WHERE quotes_stranger;
+
+-- migration: 0014 further messages
+
+-- The messages that go on with a text that is too long for one, after that of its delivery.
+CREATE TABLE further_messages (
+        generation INTEGER NOT NULL REFERENCES generations (id),
+        place INTEGER NOT NULL,
+        chat_id INTEGER NOT NULL,
+        message_id INTEGER NOT NULL,
+        PRIMARY KEY (generation, place),
+        UNIQUE (chat_id, message_id)
+    ) STRICT, WITHOUT ROWID;
+-- Every message that shows a generation, or is to show it.
+CREATE VIEW shown_in AS
+        SELECT generation, chat_id, message_id FROM deliveries WHERE message_id IS NOT NULL
+        UNION ALL SELECT generation, chat_id, message_id FROM further_messages;

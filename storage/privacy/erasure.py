@@ -50,9 +50,8 @@ _LINEAGE = """
         OR (rater = :person AND run IN (SELECT id FROM runs WHERE started_at <= :limit))
 """
 _PLACEHOLDERS = """
-    SELECT d.chat_id, d.message_id FROM deliveries d JOIN generations g ON g.id = d.generation
+    SELECT m.chat_id, m.message_id FROM shown_in m JOIN generations g ON g.id = m.generation
     WHERE g.id IN (SELECT value FROM json_each(:texts)) AND g.state IN ('accepted', 'placed', 'written')
-        AND d.message_id IS NOT NULL
 """
 
 

@@ -22,7 +22,10 @@ from storage.tables.people import agreed
 _GENERATIONS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
         g.version, decrypted(g.text) AS text, g.parent, g.best_of, g.finish_reason, g.standing AS moderation_state,
-        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language, d.is_channel, o.token AS inline_token
+        d.chat_id, d.thread_id, d.reply_to, d.message_id, d.language, d.is_channel, o.token AS inline_token,
+        (SELECT json_group_array(message_id) FROM (
+            SELECT m.message_id FROM further_messages m WHERE m.generation = g.id ORDER BY m.place
+        )) AS further_messages
     FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN offers o ON o.generation = g.id
 """
 _UNFINISHED = "g.state IN ('accepted', 'placed', 'written') AND o.generation IS NULL"
@@ -49,7 +52,7 @@ _DUEL_CHOICES = f"""
 """  # noqa: S608 - of our own
 _ABOUT_TEXTS = (
     "ratings", "rating_events", "reasons", "signals", "choices", "duels", "lineage", "deliveries", "reports",
-    "fingerprints", "counted_reactions", "anonymous_reactions", "offers", "inline_messages",
+    "fingerprints", "further_messages", "counted_reactions", "anonymous_reactions", "offers", "inline_messages",
 )  # fmt: skip
 
 
@@ -151,8 +154,24 @@ def by_id(connection: Connection, generation: int) -> Generation | None:
 @read
 def by_message(connection: Connection, *, chat_id: int, message_id: int) -> Generation | None:
     """The generation that a message of ours shows; None for every other message."""
-    query = f"{_GENERATIONS} WHERE d.chat_id = ? AND d.message_id = ?"
-    return first(Generation, connection.execute(query, (chat_id, message_id)))
+    query = "SELECT generation FROM shown_in WHERE chat_id = ? AND message_id = ?"
+    number = value(int, connection.execute(query, (chat_id, message_id)))
+    return None if number is None else by_id(connection, number)
+
+
+@write
+def add_further_message(connection: Connection, generation: int, *, chat_id: int, message_id: int) -> bool:
+    """One more message is to go on with a text; from now on reactions to it find the text.
+
+    False: the text is gone, so nobody waits for it any more.
+    """
+    added = connection.execute(
+        "INSERT INTO further_messages"
+        " SELECT g.id, (SELECT count(*) FROM further_messages WHERE generation = g.id), ?, ?"
+        " FROM generations g WHERE g.id = ? AND g.text IS NOT NULL",
+        (chat_id, message_id, generation),
+    )
+    return added.rowcount == 1
 
 
 @read

@@ -204,7 +204,7 @@ def record_anonymous_reaction(
     """What somebody without a name has put on a message of ours (1) or taken away (-1), each update once."""
     connection.execute(
         "INSERT OR IGNORE INTO anonymous_reactions (update_id, generation, change)"
-        " SELECT ?, generation, ? FROM deliveries WHERE chat_id = ? AND message_id = ?",
+        " SELECT ?, generation, ? FROM shown_in WHERE chat_id = ? AND message_id = ?",
         (update_id, json.dumps(change), chat_id, message_id),
     )
 
