@@ -135,7 +135,8 @@ def test_its_backups_are_restored_and_who_was_forgotten_stays_forgotten(expected
         assert forgotten in re.sub(r"\s+", " ", ovation("restore", str(backup), "--yes").output)
         kept = {table: found for table, found in rows().items() if table not in ("audit", "migrations")}
         for table, found in kept.items():
-            assert _known(found, expected["rows"][table]) == expected["rows"][table], (backup, table)
+            before = expected["rows"].get(table, [])
+            assert _known(found, before) == before, (backup, table)
 
 
 def test_a_new_machine_needs_the_master_key_and_a_backup_only(expected: dict[str, Any]) -> None:
