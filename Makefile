@@ -55,7 +55,7 @@ lint: .venv/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.installed
+bench: .venv/.smollm2
 	$(BIN)/pip install --quiet --editable ".[test,bench]"
 	$(BIN)/python -m benchmarks
 

