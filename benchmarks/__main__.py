@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from benchmarks import (
+    beside_vllm,
     brigade,
     canary,
     choosing,
@@ -59,14 +60,14 @@ _OF_A_MODEL: dict[str, Callable[[str, bool], Table | list[Table]]] = {
     "language_heads": language.measure_heads,
 }
 """Those that measure any model, and only a little of it for a quick look."""
-_KNOWN = (*_MEASURES, *_OF_A_MODEL, "language_nights", "ordinary")
+_KNOWN = (*_MEASURES, *_OF_A_MODEL, "language_nights", "ordinary", "beside_vllm")
 
 
 def main() -> None:
     """One measurement after the other, so that none disturbs another; each is written down at once."""
     asked = _arguments()
     console = Console()
-    for name in asked.names or _KNOWN:
+    for name in asked.names or [each for each in _KNOWN if asked.vllm or each != "beside_vllm"]:
         measured = _measured(name, asked)
         for table in measured if isinstance(measured, list) else [measured]:
             console.print(Markdown(table.markdown()))
@@ -80,6 +81,8 @@ def _measured(name: str, asked: argparse.Namespace) -> Table | list[Table]:
     if name == "ordinary":
         return ordinary.measure(asked.arms, count=ordinary.FEW if asked.few else None, folder=asked.folder)
     model = loadable(asked.model)
+    if name == "beside_vllm":
+        return beside_vllm.measure(model, asked.few, python=asked.vllm)
     if name == "language_nights":
         tastes = asked.tastes[:1] if asked.few else asked.tastes
         times = {"nights": asked.nights, "minutes": asked.minutes}
@@ -97,8 +100,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tastes", nargs="+", default=tastes, choices=tastes, metavar="TASTE", help=", ".join(tastes))
     parser.add_argument("--nights", type=int, default=1, help="nights of a season in language_nights (%(default)s)")
     parser.add_argument("--minutes", type=float, default=language.NIGHT_MINUTES, help="of each (%(default)s)")
+    parser.add_argument("--vllm", default="", help="the Python of an environment with vLLM, for beside_vllm")
     parser.add_argument("--few", action="store_true", help="measure only a little, and do not write it down")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if "beside_vllm" in asked.names and not asked.vllm:
+        parser.error("beside_vllm needs --vllm, the Python of an environment with vLLM (docs/scale-out.md)")
+    return asked
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Our engine as a process of its own, and people who ask it over HTTP: what the serving benchmarks share."""
+"""Our engine, or vLLM, as a process of its own, and people who ask it over HTTP: what the serving benchmarks share."""
 
 import asyncio
+import os
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import psutil
@@ -28,15 +31,17 @@ class Answer:
 class Served:
     """A running engine and a client of it."""
 
-    def __init__(self, client: EngineClient, model: str, process: psutil.Process) -> None:
+    def __init__(self, url: str, client: EngineClient, model: str, process: psutil.Process) -> None:
+        self.url = url
         self.client = client
         self.model = model
         self._process = process
 
     @property
     def memory(self) -> int:
-        """Bytes that only the engine holds."""
-        return int(self._process.memory_full_info().uss)
+        """Bytes that only the engine holds, with the processes that it has started."""
+        family = [self._process, *self._process.children(recursive=True)]
+        return sum(int(process.memory_full_info().uss) for process in family)
 
     async def ask(self, number: int, tokens: int, *, person: str | None = None) -> Answer:
         """Ask for a text of exactly so many tokens, streamed."""
@@ -57,21 +62,50 @@ class Served:
         return sum(answer.tokens for answer in answers) / (time.perf_counter() - began)
 
 
-@asynccontextmanager
-async def serve(model: str, *options: str) -> AsyncIterator[Served]:
+def serve(model: str, *options: str) -> AbstractAsyncContextManager[Served]:
     """Start `python -m engine.serve` with a model and end it afterwards."""
     port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "engine.serve", "--port", str(port), "--model", model, *options,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=8)) as http:
-            client = EngineClient(f"http://127.0.0.1:{port}", http=http)
-            while not await client.is_ready():
-                await asyncio.sleep(0.2)
-            (name, *_) = await client.models()
-            yield Served(client, name, psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        await process.wait()
+    command = [sys.executable, "-m", "engine.serve", "--port", str(port), "--model", model, *options]
+    return _running(command, port, os.environ)
+
+
+def serve_vllm(python: str, model: str, name: str, *, dtype: str = "bfloat16") -> AbstractAsyncContextManager[Served]:
+    """The same with the vLLM in that Python's environment, which loads adapters while it runs; `model` is a folder.
+
+    docs/scale-out.md says how such an environment is made.
+    """
+    port = free_port()
+    command = [
+        python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", name,
+        "--host", "127.0.0.1", "--port", str(port), "--generation-config", "vllm", "--dtype", dtype,
+        "--enable-lora", "--max-loras", "2", "--max-cpu-loras", "4", "--max-lora-rank", "16",
+    ]  # fmt: skip
+    own = {
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+        "PATH": os.pathsep.join([str(Path(python).parent), os.environ["PATH"]]),  # it calls its own commands
+    }
+    others = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return _running(command, port, others | own)
+
+
+@asynccontextmanager
+async def _running(command: Sequence[str], port: int, environment: Mapping[str, str]) -> AsyncIterator[Served]:
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
+        try:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
+            async with httpx.AsyncClient(limits=limits) as http:
+                url = f"http://127.0.0.1:{port}"
+                client = EngineClient(url, http=http)
+                while not await client.is_ready():
+                    if process.returncode is not None:
+                        log.seek(0)
+                        raise RuntimeError(f"{command[2]} has ended:\n{log.read().decode(errors='replace')[-4000:]}")
+                    await asyncio.sleep(0.2)
+                (name, *_) = await client.models()
+                yield Served(url, client, name, psutil.Process(process.pid))
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()

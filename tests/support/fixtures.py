@@ -4,6 +4,7 @@
 test's own. A bot uses the shared one unless told otherwise; `lone_bot` starts an engine of its own.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -76,6 +77,15 @@ async def lone_bot(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotProcess
     process = BotProcess(sandbox, tmp_path)
     yield process
     await process.end()
+
+
+@pytest.fixture
+def vllm_python() -> str:
+    """The Python of an environment with vLLM: `OVATION_TEST_VLLM` names it (docs/scale-out.md says how to make one)."""
+    python = os.environ.get("OVATION_TEST_VLLM")
+    if not python:
+        pytest.skip("OVATION_TEST_VLLM does not name the Python of an environment with vLLM")
+    return python
 
 
 @pytest.fixture

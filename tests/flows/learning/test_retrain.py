@@ -35,9 +35,9 @@ async def rated_prompts(scene: Scene, people: list[tuple[Person, Chat]], count: 
         await asyncio.gather(*(one(number) for number in range(start, min(start + 10, count))))
 
 
-async def retrain(scene: Scene, admin: Person, chat: Chat) -> str:
+async def retrain(scene: Scene, admin: Person, chat: Chat, *, seconds: float = RUN_SECONDS) -> str:
     asked = scene.sandbox.world.say(admin, chat, "/retrain")
-    verdict: SeenMessage = await scene.answer(asked, has_verdict, seconds=RUN_SECONDS)
+    verdict: SeenMessage = await scene.answer(asked, has_verdict, seconds=seconds)
     return verdict.text
 
 
