@@ -308,7 +308,7 @@ def _faults(text: str, topic: str, given: str, kind: Kind, language: str) -> Ite
 def _is_fragment(text: str, written: str, kind: Kind, *, is_cut: bool) -> bool:
     """Whether mending left too little, or a line that never came to its end."""
     if kind.form == "line":
-        return is_cut and written.endswith(text[-8:])
+        return is_cut and written.endswith(text[-8:]) and not SENTENCE_END.search(text[-4:])
     return len(text) < _KEPT_SHARE * len(written)
 
 
