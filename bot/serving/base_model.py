@@ -37,7 +37,8 @@ S = TypeVar("S", bound=DataSettings)
 def chosen(settings: S, say: Callable[[str], object] = logger.info) -> S:
     """The settings with a model in the place of `auto`; `say` is told which, and why (decision 29).
 
-    SmolLM2 where this machine has it, unless what serves in the data folder has learned on the starter.
+    SmolLM2 where this machine has it, unless what serves in the data folder has learned on the starter, or a server
+    elsewhere writes.
 
     Raises:
         StorageError: the data folder's database cannot be read.
@@ -48,7 +49,9 @@ def chosen(settings: S, say: Callable[[str], object] = logger.info) -> S:
     if settings.database_path.exists():
         with closing(open_for_reading(settings.database_path)) as connection:
             learned = versions.learned_base(connection)
-    if learned == STARTER:
+    if settings.engine_url is not None:
+        say("MODEL is not set, so nights train for the starter: let it name what the server at ENGINE_URL has.")
+    elif learned == STARTER:
         say(
             "MODEL is not set, and the version that serves has learned on the starter, so the starter stays:"
             f" MODEL={SMOLLM2} writes better, and begins to learn anew."

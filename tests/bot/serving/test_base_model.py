@@ -129,6 +129,12 @@ def test_a_model_that_is_not_there_is_told_at_once(tmp_path: Path, name: str) ->
         ready(settings(tmp_path, **{"model": "starter", name: "nothing"}), lambda _: None)
 
 
+def test_with_a_server_elsewhere_nothing_is_converted_that_it_may_not_have(tmp_path: Path, package: Path) -> None:
+    said: list[str] = []
+    assert ready(settings(tmp_path, engine_url="http://127.0.0.1:9"), said.append).model == "starter"
+    assert len(said) == 1 and "let it name what the server at ENGINE_URL has" in said[0]
+
+
 def test_what_only_the_server_has_is_left_to_it(tmp_path: Path) -> None:
     elsewhere = settings(tmp_path, model="llama3.2:1b", engine_url="http://127.0.0.1:9")
     assert ready(elsewhere, lambda _: None).model == "llama3.2:1b"
