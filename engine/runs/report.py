@@ -195,7 +195,8 @@ def write_page(path: Path, report: RunReport, config: RunConfig) -> None:
     """Write the page; it needs no network and no other file."""
     spans, place = _spans(report)
     html = page(
-        "engine.runs", "report.html.j2", report=report, config=config, base=source_of(config.base), sentence=SENTENCES[report.reason.code],
+        "engine.runs", "report.html.j2", report=report, config=config, base=source_of(config.base),
+        sentence=SENTENCES[report.reason.code],
         outcome="skipped" if report.reason.code in SKIPPED else "promoted" if report.passed else "rejected",
         figures=key_figures(report.reason), measures=MEASURES, check_in_words=check_in_words,
         spans=spans, place=place, points=points, plots=plots_of(report.curves, kl_budget=config.kl_budget),
