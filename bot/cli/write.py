@@ -17,9 +17,9 @@ from bot.cli.completion import kind_names, version_names
 from bot.cli.terminal import busy, give_up, ready_model, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
-from bot.common.kinds import MAX_TOPIC_CHARACTERS, SHIPPED, InvalidKinds, load_kinds
+from bot.common.kinds import SHIPPED, InvalidKinds, load_kinds
 from bot.common.settings import DataSettings, OfflineSettings, Settings
-from bot.common.text import sanitize
+from bot.common.text import beginning, sanitize
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
 from bot.serving.base_model import chosen
@@ -89,11 +89,16 @@ def _request(settings: Settings, topic: str, kind: str | None) -> OfflineRequest
     topic = sanitize(topic)
     if not topic:
         give_up('What about? Write it after the command: ovation generate "green tea".', status=2)
-    if len(topic) > MAX_TOPIC_CHARACTERS:
-        give_up(say("en", "prompt-too-long", length=len(topic), limit=MAX_TOPIC_CHARACTERS), status=2)
     if kind is not None and kind not in kinds.by_name:
         give_up(f"There is no kind {kind!r}: choose one of {', '.join(kinds.by_name)}.", status=2)
-    return OfflineRequest(topic=topic, kind=kinds.default if kind is None else kinds.by_name[kind], seed=0)
+    asked = kinds.default if kind is None else kinds.by_name[kind]
+    if len(topic) > (limit := asked.most_characters(topic)):
+        if asked.takes == "topic":
+            give_up(say("en", "prompt-too-long", length=len(topic), limit=limit), status=2)
+        read = beginning(topic, limit)
+        say_on_stderr(say("en", "text-cut", kept=len(read), length=len(topic)))
+        topic = read
+    return OfflineRequest(topic=topic, kind=asked, seed=0)
 
 
 async def _write(settings: Settings, version: str | None, requests: list[OfflineRequest], *, as_json: bool) -> int:
@@ -102,7 +107,9 @@ async def _write(settings: Settings, version: str | None, requests: list[Offline
     async with AsyncExitStack() as stack:
         with busy("" if as_json else f"Loading {models.version_name(settings.model)} …"):
             writer = await stack.enter_async_context(open_offline_writer(settings, version))
-        for number, request in enumerate(requests):
+        kinds = settings.kinds_for(writer.base)
+        for number, asked in enumerate(requests):
+            request = replace(asked, kind=kinds.named(asked.kind.name))
             try:
                 if as_json:
                     typer.echo(_line(settings, writer.version, request, await writer.write(request)))

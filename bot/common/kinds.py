@@ -46,6 +46,10 @@ DARING: Mapping[str, float] = {"usual": 1.0, "low": 0.625, "high": 1.375}
 _HOTTEST = 2.0
 
 _USUAL = Sampling(temperature=TEMPERATURE, top_p=TOP_P, min_p=MIN_P)
+_FRAME_TOKENS = 200
+"""For what stands around a text in the prompt."""
+_CHARACTERS_A_TOKEN: Mapping[str, float] = {"en": 3.0, "zh": 0.5}
+"""Of small vocabularies, rather too few than too many: a text that does not fit is refused by the engine."""
 _PROFILES = "profiles"
 _TOPIC, _LENGTH = "{topic}", "{length}"
 _MOST = 80
@@ -114,6 +118,8 @@ class Kind:
     lengths: Mapping[str, Length] = field(default_factory=lambda: {n: Length(f, {}) for n, f in LENGTHS.items()})
     examples: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     """Per language; none for a model that does better without."""
+    context: int | None = None
+    """How many tokens the model can hold; None where nobody knows."""
     has_system: bool = True
     """Whether the model's chat template has a system message; else the instruction begins the user's turn."""
 
@@ -122,10 +128,14 @@ class Kind:
         """Whether the model writes Markdown."""
         return self.renderer == "markdown"
 
-    @property
-    def most_characters(self) -> int:
-        """How long a topic, or a text, may be."""
-        return MAX_TEXT_CHARACTERS if self.takes == "text" else MAX_TOPIC_CHARACTERS
+    def most_characters(self, topic: str) -> int:
+        """How long a topic, or a text, in this one's language may be, so that the model can read it and answer."""
+        if self.takes == "topic":
+            return MAX_TOPIC_CHARACTERS
+        if self.context is None:
+            return MAX_TEXT_CHARACTERS
+        room = max(self.context - self.sampling(length="long").max_tokens - _FRAME_TOKENS, _FRAME_TOKENS)
+        return min(MAX_TEXT_CHARACTERS, round(room * _CHARACTERS_A_TOKEN[language_of_topic(topic)]))
 
     def names_length(self, language: str) -> bool:
         """Whether the request says how long the text is to be."""
@@ -219,12 +229,13 @@ class InvalidKinds(ValueError):
         self.faults = faults
 
 
-def load_kinds(file: Path | None = None, *, model: Sequence[str] = ()) -> Kinds:
+def load_kinds(file: Path | None = None, *, model: Sequence[str] = (), context: int | None = None) -> Kinds:
     """Read and check a file of kinds; without one, those that are shipped.
 
     `model` are the names by which a model is known, the most telling first (`engine.api.models.names_of`). The first of
     them that fits a profile decides which one holds, and where it fits several, the first in the file. A file without
-    profiles takes the shipped ones, as far as it is silent itself: what it says of a kind stands.
+    profiles takes the shipped ones, as far as it is silent itself: what it says of a kind stands. `context` is how many
+    tokens the model can hold, if that is known.
 
     Raises:
         InvalidKinds: it cannot be read, or a kind lacks a field or a language, or cannot be a command.
@@ -233,19 +244,13 @@ def load_kinds(file: Path | None = None, *, model: Sequence[str] = ()) -> Kinds:
     profiles = tables.pop(_PROFILES, None)
     is_own = profiles is not None
     profile = _profile_for(model, profiles if is_own else _read(SHIPPED)[_PROFILES])
-    if profile is None:
-        return Kinds({name: _kind(name, table, {}) for name, table in tables.items()})
-    name, says = profile
+    name, says = (None, {}) if profile is None else profile
     general = {field: value for field, value in says.items() if field in _MODEL_FIELDS}
     particular = says.get("kinds", {}) if is_own else {}
-    kinds = {
-        kind: _kind(
-            kind,
-            _merged(table, general, particular.get(kind, {})) if is_own else _merged(general, table),
-            says,
-        )
-        for kind, table in tables.items()
-    }
+    kinds = {}
+    for kind, table in tables.items():
+        merged = _merged(table, general, particular.get(kind, {})) if is_own else _merged(general, table)
+        kinds[kind] = replace(_kind(kind, merged, says), context=context)
     return Kinds(kinds, name)
 
 

@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
-from engine.api.models import Quantize, names_of
+from engine.api.models import Quantize, context_of, names_of
 from engine.api.types import MAX_TEXTS
 from engine.data.rewards import REACTION_VALUES, read_reaction_values
 from engine.errors import RunError
@@ -268,7 +268,7 @@ class Settings(DataSettings):
     @cached_property
     def kinds(self) -> Kinds:
         """What people can ask for, as MODEL is asked for it; see `kinds_for`, where a server at ENGINE_URL answers."""
-        return load_kinds(self.kinds_file, model=names_of(self.model))
+        return load_kinds(self.kinds_file, model=names_of(self.model), context=context_of(self.model))
 
     def kinds_for(self, base: str) -> Kinds:
         """What people can ask for, as the model is asked for it that answers under the name `base`.

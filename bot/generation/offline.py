@@ -69,6 +69,8 @@ class OfflineWriter:
     """Texts that are not to be copied."""
     texts: int = 1
     """So many are written, of which the best is chosen."""
+    base: str = ""
+    """The name under which the version's base serves."""
 
     async def write(self, request: OfflineRequest) -> WrittenText:
         """Write some texts and choose the best, by what can be seen of each; equal requests give equal texts.
@@ -126,11 +128,12 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
             client = process.client
         else:
             client = EngineClient(str(settings.engine_url), http=http)
-        version = await _load_version(client, settings, wanted, stack)
+        base = await client.find_base(settings.model)
+        version = await _load_version(client, base, settings, wanted, stack)
         guard = None if settings.guard_model is None else client
         fails_open = settings.guard_fails == "open"
         safety = SafetyCheck(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open)
-        yield OfflineWriter(client, version, safety, others, min(settings.best_of, _MOST_TEXTS))
+        yield OfflineWriter(client, version, safety, others, min(settings.best_of, _MOST_TEXTS), base)
 
 
 def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[str, Path]:
@@ -158,9 +161,10 @@ def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[st
     return name, folder
 
 
-async def _load_version(client: EngineClient, settings: Settings, wanted: str | None, stack: AsyncExitStack) -> str:
+async def _load_version(
+    client: EngineClient, base: str, settings: Settings, wanted: str | None, stack: AsyncExitStack
+) -> str:
     """The version that writes, once the engine has it; one that a server had not before, it has not afterwards."""
-    base = await client.find_base(settings.model)
     version, folder = _find_version(settings, base, wanted)
     if version == base or version in await client.models():
         return version

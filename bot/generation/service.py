@@ -120,7 +120,7 @@ class GenerationService:
         text = sanitize((parent and parent.text) or passage.text)
         if not text:
             raise Refusal("text-missing", command=kind.name)
-        read = beginning(text, kind.most_characters)
+        read = beginning(text, kind.most_characters(text))
         if wish:
             wish = await self._checked(wish, kind)
         await self.safety.check_prompt(read)
@@ -239,8 +239,8 @@ class GenerationService:
         topic = sanitize(topic)
         if not topic:
             raise Refusal("prompt-empty", command=kind.name)
-        if len(topic) > kind.most_characters:
-            raise Refusal("prompt-too-long", length=len(topic), limit=kind.most_characters)
+        if len(topic) > (limit := kind.most_characters(topic)):
+            raise Refusal("prompt-too-long", length=len(topic), limit=limit)
         await self.safety.check_prompt(topic)
         return topic
 

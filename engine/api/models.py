@@ -213,15 +213,28 @@ def names_of(source: str) -> tuple[str, ...]:
     that its makers left there, `model_type` and `architectures`. What is no model has its own two names only.
     """
     names: list[object] = [source, version_name(source)]
+    config = _config_of(source)
+    names += [config.get(key) for key in ("_name_or_path", "_model_name_or_path", "model_type")]
+    names += config.get("architectures") or ()
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+
+
+def context_of(source: str) -> int | None:
+    """How many tokens a base can hold, by its config.json; None where that does not say, or is not on this machine."""
+    config = _config_of(source)
+    text = config.get("text_config")
+    context = (text if isinstance(text, dict) else config).get("max_position_embeddings")
+    return context if isinstance(context, int) else None
+
+
+def _config_of(source: str) -> dict[str, Any]:
+    """What config.json says, if it is on this machine and can be read."""
     try:
         folder = _folder_of(source)
         config = {} if folder is None else json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (ModelError, OSError, ValueError):
-        config = {}
-    if isinstance(config, dict):
-        names += [config.get(key) for key in ("_name_or_path", "_model_name_or_path", "model_type")]
-        names += config.get("architectures") or ()
-    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _folder_of(source: str) -> Path | None:

@@ -117,3 +117,14 @@ def test_a_wrong_model_and_a_version_of_another_one_are_refused_before_anything_
     ):
         result = generate("tea", *arguments)
         assert result.exit_code == 2 and says in result.stderr and result.stderr.count("\n") == 1, result.stderr
+
+
+def test_a_long_text_is_summed_up_as_far_as_it_is_read_and_a_long_topic_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MODEL", "starter")
+    monkeypatch.setenv("ENGINE_URL", "http://127.0.0.1:9")  # what is tried comes before anything is asked
+    result = generate("The council met. " * 200, "--kind", "summary")
+    assert re.search(r"I have read its first 2,0\d\d of 3,399 characters", result.stderr), result.stderr
+    result = generate("tea " * 600, "--kind", "poem")
+    assert result.exit_code == 2 and "in at most 2,000" in result.stderr and result.stdout == ""

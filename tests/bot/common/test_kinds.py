@@ -21,7 +21,7 @@ from bot.common.kinds import (
     load_kinds,
 )
 from bot.common.settings import OfflineSettings
-from engine.api.models import names_of
+from engine.api.models import context_of, names_of
 from engine.api.types import Message, Sampling
 
 
@@ -273,3 +273,11 @@ def test_a_server_of_others_is_asked_by_its_own_models_profile(
 ) -> None:
     monkeypatch.delenv("MODEL", raising=False)
     assert OfflineSettings(_env_file=None, **set_here).kinds_for(base).profile == profile
+
+
+def test_a_text_is_read_as_far_as_the_model_can_hold_it() -> None:
+    small, large, unknown = (load_kinds(context=tokens).by_name["summary"] for tokens in (1024, 8192, None))
+    assert small.most_characters("tea") == 3 * (1024 - 280 - 200) and small.most_characters("茶") < 300
+    assert large.most_characters("tea") == unknown.most_characters("tea") == 12_000
+    assert load_kinds(context=64).by_name["slogan"].most_characters("tea") == 2000
+    assert context_of("starter") == 1024 and context_of("nobody/knows") is None
