@@ -14,6 +14,7 @@ from bot.common.errors import OvationError, StartError
 from bot.common.keys import open_existing_keys
 from bot.common.kinds import Kind, language_of_topic
 from bot.common.settings import Settings
+from bot.common.text import sanitize
 from bot.generation.continuing import stream_to_its_end
 from bot.generation.finishing import Finished, finish_all
 from bot.moderation.text_checks import COPY_CHECK_TEXTS, SafetyCheck, prompts_in
@@ -104,7 +105,10 @@ class OfflineWriter:
             async for piece in pieces:
                 if isinstance(piece, Reply):
                     reply = piece
-        finished = finish_all(reply, messages=messages, kind=kind, language=language)
+        if request.max_tokens:  # whoever asks for so many words does not ask for a whole text
+            finished = [Finished(sanitize(text.text)) for text in reply.texts]
+        else:
+            finished = finish_all(reply, messages=messages, kind=kind, language=language)
         pairs = [pair for pair in zip(reply.texts, finished, strict=True) if pair[1].text]
         return max(pairs, key=lambda pair: (not pair[1].faults, pair[1].quality), default=None)
 

@@ -1,5 +1,6 @@
 """The router with an engine elsewhere: it is started otherwise, restarted, or calls the base something else."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,10 @@ class Elsewhere:
             return httpx.Response(200, json={"data": entries})
         if not self.loads_adapters:
             return httpx.Response(404, json={"detail": "Not Found"})
-        self.loaded.append(Path(httpx.Response(200, content=request.content).json()["lora_path"]).name)
+        body = json.loads(request.content)
+        if "lora_path" not in body:
+            return httpx.Response(400, json={"error": {"message": "lora_path: a field is missing."}})
+        self.loaded.append(Path(body["lora_path"]).name)
         return httpx.Response(200, text="Success")
 
 
@@ -70,10 +74,10 @@ async def test_versions_stay_with_their_base_when_another_server_calls_it_otherw
 async def test_a_server_that_loads_no_adapters_costs_no_version(router: VersionRouter, vllm: Elsewhere) -> None:
     vllm.loads_adapters = False
     await router.load_versions()
-    assert (router.champion, router.canary) == ("tea-1b", None)
+    assert (router.champion, router.canary, router.takes_adapters) == ("tea-1b", None, False)
     vllm.loads_adapters = True
     await router.load_versions()
-    assert (router.champion, router.canary) == ("v1", "v2")
+    assert (router.champion, router.canary, router.takes_adapters) == ("v1", "v2", True)
 
 
 @pytest.mark.parametrize("left", [[], ["v1"], ["v2"]])
