@@ -35,7 +35,7 @@ from engine.api.models import version_name
 from engine.data.dataset import dump_dataset
 from engine.preference.choice import RecentTexts, nearly_best
 from engine.preference.features import Array, text_features
-from engine.preference.head import fit, labels_of, sigmoid
+from engine.preference.head import fit, labels_of
 from engine.runs.config import write_config
 from engine.runs.run_dir import ADAPTER_FOLDER
 
@@ -180,11 +180,10 @@ def _chosen(texts: Sequence[PoolText], rated: Rated) -> list[int]:
     )
     head = fit(text_features([each.text for each, _ in rated]), labels)
     prompts = len({each.prompt for each in texts})
-    chances = sigmoid(head.logits(text_features([each.text for each in texts]))).reshape(-1, prompts)
+    liking = head.logits(text_features([each.text for each in texts])).reshape(-1, prompts)
     contents, recent, chosen = [each.text for each in texts], RecentTexts(), []
-    for first in range(0, len(chances), BEST_OF):
-        near = nearly_best(chances[first : first + BEST_OF])
+    for first in range(0, len(liking), BEST_OF):
         for prompt in range(prompts):
-            places = [(first + int(take)) * prompts + prompt for take in near[:, prompt].nonzero()[0]]
-            chosen.append(recent.most_novel(contents, places))
+            near = nearly_best(np.zeros(BEST_OF), liking[first : first + BEST_OF, prompt])
+            chosen.append(recent.most_novel(contents, [(first + int(take)) * prompts + prompt for take in near]))
     return chosen
