@@ -237,7 +237,7 @@ length-long-words = Make it long.
 settings-own-taste-on = Gladly. The more you rate, the better I know it.
 settings-own-taste-off = Done. I write to everybody's taste again.
 settings-need-consent = For that I have to learn from you in this chat. Send /optin first, then press again.
-settings-no-taste = I cannot do that here: my engine writes one text for each prompt, so there is nothing to choose from.
+settings-no-taste = I cannot do that here: one text is written for each prompt (BEST_OF=1), so there is nothing to choose from.
 settings-not-yours = These are somebody else's settings. /settings shows you yours.
 duel-usage = What about? Write it after the command, like this: /duel green tea, or /duel slogan green tea
 duel-better = 🏆 This one is better
