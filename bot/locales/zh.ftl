@@ -225,7 +225,7 @@ length-long-words = 写长一点。
 settings-own-taste-on = 好的。你评价得越多，我就越了解你的口味。
 settings-own-taste-off = 好的。我又按大家的口味写了。
 settings-need-consent = 这需要我在这个聊天里向你学习。请先发 /optin，再按一次。
-settings-no-taste = 这里做不到：我的引擎每次只写一段文字，没有可挑选的。
+settings-no-taste = 这里做不到：每次只写一段文字（BEST_OF=1），没有可挑选的。
 settings-not-yours = 这是别人的设置。/settings 会显示你自己的。
 duel-usage = 写什么呢？请把主题写在命令后面，比如：/duel 绿茶，或者 /duel slogan 绿茶
 duel-better = 🏆 这段更好
