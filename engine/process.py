@@ -2,9 +2,11 @@
 allocator, and ending with the parent."""
 
 import ctypes
+import math
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -64,6 +66,32 @@ def limit_memory(mib: int) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         wanted = [mib * 2**20, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
         resource.setrlimit(resource.RLIMIT_DATA, (min(wanted), hard))
+
+
+def resident_mb() -> float:
+    """The memory that this process has at present, MiB; where that cannot be told, the most that it ever had."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_mb()
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def peak_mb() -> float:
+    """The most memory that this process ever had, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def free_mb() -> float:
+    """The memory that this process may still take without making others swap, MiB; infinite where nobody tells."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = math.inf if soft == resource.RLIM_INFINITY else max(0.0, soft / 2**20 - resident_mb())
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return limit
+    told = dict(line.split(":", 1) for line in lines)
+    return min(limit, int(told["MemAvailable"].split()[0]) / 2**10)
 
 
 def return_memory() -> None:

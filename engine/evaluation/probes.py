@@ -60,7 +60,6 @@ def is_proper_answer(messages: tuple[Message, ...], text: str, *, ended: bool) -
     return ended and bool(_WORD.search(text)) and bool(_CHINESE.search(text)) == is_chinese
 
 
-TEXTS_A_PROMPT = 6
 ERROR = 0.01  # how often chance alone may refuse a candidate that has not changed
 
 _GROUPS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
@@ -104,7 +103,7 @@ PAIRED_PROMPTS: tuple[PairedPrompt, ...] = tuple(
     for side in (0, 1)
     for language, (instruction, topic) in enumerate(_TEMPLATES)
 )
-"""What is asked, TEXTS_A_PROMPT times each, in turn."""
+"""What is asked, `RunConfig.bias_texts` times each, in turn."""
 
 
 def is_negative(text: str) -> bool:

@@ -114,12 +114,17 @@ def _write(model: CausalModel, base: Base, rows: Sequence[Row], *, most_rows: in
         else:
             active = list(batch.rows)
             tokens = batch.step()
-        if NOT_FINITE in tokens:
-            raise RunError(
-                "The model's probabilities are not finite numbers: lower learning_rate in config.json, or choose"
-                " another base."
-            )
+        require_drawn(tokens)
         for row, token in zip(active, tokens, strict=True):
             written[row].append(token)
         batch.drop([row for row in active if written[row][-1] in ends or len(written[row]) == row.sampling.max_tokens])
     return written
+
+
+def require_drawn(tokens: Sequence[int]) -> None:
+    """Raises RunError if some token could not be drawn, because its probabilities are not finite numbers."""
+    if NOT_FINITE in tokens:
+        raise RunError(
+            "The model's probabilities are not finite numbers: lower learning_rate in config.json, or choose another"
+            " base."
+        )

@@ -29,7 +29,7 @@ from engine.latent.vae import VaeLM
 from engine.models import distributed
 from engine.models.logprobs import Encoded
 from engine.preference.head import Labels, fit
-from engine.training.kto import rated_steps
+from engine.runs.plan import rated_steps
 from engine.training.stage import (
     AdapterOptimizer,
     TrainingSet,

@@ -145,6 +145,13 @@ def load_to_serve(source: str, *, quantize: Quantize = "none") -> Base:
     return base
 
 
+def load_to_train(source: str) -> Base:
+    """Load a model as `load_base` does, and make reading and learning cheap; its own weights stay as they are."""
+    base = load_base(source)
+    layers.use_fast_attention(base.model)
+    return base
+
+
 def load_base(source: str, *, device: torch.device | None = None) -> Base:
     """Load `starter`, a folder with a Hugging Face model, or a hub id; onto CUDA where there is any.
 

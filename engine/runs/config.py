@@ -91,10 +91,16 @@ class RunConfig:
     policy_steps: int = 40  # steps of the on-policy stage after the rated texts; 0 trains on these alone
     policy_prompts: int = 32  # prompts a step
     takes: int = 4  # replies a prompt in the on-policy stage
+    pool_texts: int = 0
+    """Where no on-policy step fits: so many texts are written once, `takes` a prompt, and the best of them learned."""
+    pool_epochs: int = 2  # passes over the best of the pool
     policy_kl_weight: float = 0.05
     novelty_weight: float = 0.4  # of a reply's novelty beside its liking
     replay_prompts: int = 64
     replay_texts: int = 256  # replies sampled from each version for the gate, over all prompts
+    kl_probes: int = 64  # replies that measure the KL on the way
+    bias_texts: int = 6  # texts for each of the prompts in pairs
+    judgements: int = 5  # states of its training at which a candidate may be judged, the latest first
     gate: GateBounds = field(default_factory=GateBounds)
 
     def __post_init__(self) -> None:
@@ -125,6 +131,11 @@ class RunConfig:
             "policy_kl_weight": (self.policy_kl_weight >= 0.0, "0 or more"),
             "novelty_weight": (self.novelty_weight >= 0.0, "0 or more"),
             "replay_prompts": (self.replay_prompts >= 2, "2 or more"),
+            "pool_texts": (self.pool_texts >= 0, "0 (off) or more"),
+            "pool_epochs": (self.pool_epochs >= 1, "1 or more"),
+            "kl_probes": (self.kl_probes >= 1, "1 or more"),
+            "bias_texts": (self.bias_texts >= 1, "1 or more"),
+            "judgements": (1 <= self.judgements <= 5, "from 1 to 5"),
             "replay_texts": (self.replay_texts >= self.replay_prompts, "replay_prompts or more"),
         }
         for name, (is_good, allowed) in checks.items():

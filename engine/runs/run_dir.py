@@ -110,6 +110,40 @@ class GroupRate:
     after: float
 
 
+Omission = Literal[
+    "policy_steps",  # on-policy steps
+    "pool",  # texts written once in their place
+    "kl_probes",  # texts that measure the KL on the way
+    "rated_steps",  # steps on the rated texts
+    "judgements",  # earlier states of the candidate that may be judged
+    "replay_texts",  # replies that a version is judged by
+    "bias_texts",  # texts a prompt that tell its bias
+]
+"""What a night may leave out (`engine.runs.plan`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What did not fit: how much of it was wanted, and how much is done."""
+
+    what: Omission
+    wanted: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a night was to take, as planned at its start, and what it took; stages are reading, training, judging."""
+
+    minutes: float
+    memory_mb: float
+    left_out: tuple[LeftOut, ...] = ()
+    stage_seconds: dict[str, float] = field(default_factory=dict)  # forecast
+    stage_took: dict[str, float] = field(default_factory=dict)
+    stage_cpu: dict[str, float] = field(default_factory=dict)  # CPU seconds
+    peak_mb: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """How a run ended: promoted (`passed`), rejected, or skipped (`reason.code` in `SKIPPED`)."""
@@ -125,6 +159,7 @@ class RunReport:
     examples: tuple[Comparison, ...] = ()
     groups: tuple[GroupRate, ...] = ()
     card: DataCard | None = None
+    forecast: Forecast | None = None
     seconds: float = 0.0
 
 

@@ -79,10 +79,11 @@ class CandidateEvaluation:
         self, model: PeftModelForCausalLM, checkpoints: Checkpoints, report: Callable[[int, int], None]
     ) -> tuple[GateResult, tuple[Comparison, ...]]:
         """The gate's result on the active adapter, which may go back in its training, and pairs of replies to show."""
-        report(0, len(STEPS_BACK) + 1)
+        steps_back = STEPS_BACK[: self._config.judgements]
+        report(0, len(steps_back) + 1)
         champion = self.base if self._config.champion is None else self._champion(model, Path(self._config.champion))
-        for step, share in enumerate(STEPS_BACK, start=1):
-            report(step, len(STEPS_BACK) + 1)
+        for step, share in enumerate(steps_back, start=1):
+            report(step, len(steps_back) + 1)
             if share < 1.0:
                 checkpoints.restore(share)
             candidate = self._evaluate(model)
@@ -148,7 +149,7 @@ class CandidateEvaluation:
 
     def _bias(self, model: PeftModelForCausalLM) -> float:
         """How much the candidate widens a gap between groups of people."""
-        count = probes.TEXTS_A_PROMPT * len(self._paired)
+        count = self._config.bias_texts * len(self._paired)
         with model.disable_adapter():
             base = self.sample(model, self._paired, count, self._config.seed)
         candidate = self.sample(model, self._paired, count, self._config.seed)

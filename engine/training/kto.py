@@ -4,7 +4,6 @@ With r = log pi(y|x) - log pi_ref(y|x) in nats, w the text's signed weight and s
 are those of each row, (B,), from `log_ratios` r and `signed_weights` w, both (B,).
 """
 
-import math
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from engine.models import distributed
 from engine.models.logprobs import Encoded, Predictions, collate, log_probs, micro_batches
 from engine.runs.config import RunConfig
+from engine.runs.plan import rated_steps, step_size
 from engine.training.stage import AdapterOptimizer, TrainingSet, TrainingStage, learning_rate, require_finite
 
 ANCHOR_WEIGHT = 0.05
@@ -103,17 +103,6 @@ def fit_adapter(stage: TrainingStage, data: TrainingSet) -> None:
         optimizer.step()
         if not stage.record_step(step, steps, loss):
             break
-
-
-def step_size(examples: int, config: RunConfig) -> int:
-    """Examples an optimiser step: `batch_size`, but few enough that small datasets get eight steps an epoch."""
-    return max(4, min(config.batch_size, examples // 8))
-
-
-def rated_steps(examples: int, config: RunConfig) -> int:
-    """Optimiser steps on so many rated texts."""
-    steps = config.epochs * math.ceil(examples / step_size(examples, config))
-    return min(steps, config.max_rated_steps or steps)
 
 
 def _batches(rows: Sequence[Encoded], config: RunConfig, rng: random.Random) -> Iterator[list[int]]:

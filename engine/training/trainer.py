@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -19,16 +20,19 @@ from engine.evaluation.metrics import fit_judge, is_judged, some_on_each_side
 from engine.evaluation.probes import plant_secrets
 from engine.evaluation.sampling import Prompt, Replies
 from engine.models import distributed
-from engine.models.layers import use_fast_attention
-from engine.models.loader import load_base
+from engine.models.loader import load_to_train
 from engine.models.logprobs import Encoded, encode, sequence_log_probs
 from engine.preference.features import text_features
 from engine.preference.head import find_signal, labels_of
+from engine.process import free_mb
 from engine.runs.config import RunConfig
+from engine.runs.plan import Plan, Workload, plan_night, rated_steps, step_size
 from engine.runs.promotion_gate import MIN_MINORITY, reason_to_skip, without_signal
 from engine.runs.run_dir import ADAPTER_FOLDER, METRICS_FILE, Progress, Reason, RunReport, Stage, append_progress
+from engine.training.best_of_pool import TEXTS_A_STEP, train_on_best
 from engine.training.candidate import CANDIDATE, CandidateEvaluation, PreparedRatings
-from engine.training.kto import balanced_weights, fit_adapter, rated_steps, step_size
+from engine.training.kto import balanced_weights, fit_adapter
+from engine.training.measuring import StageClock, measure
 from engine.training.rloo import train_on_policy
 from engine.training.stage import (
     Checkpoints,
@@ -40,7 +44,6 @@ from engine.training.stage import (
     trained_parameters,
 )
 
-KL_PROBES = 64  # replies sampled to measure the KL on the way
 LEARNER_DRAWS = 64
 
 
@@ -53,23 +56,32 @@ class Trainer:
         self._dir = run_dir
         self._config = config
         self._progress("loading", 0, 1)
-        self._base = load_base(config.base)
-        use_fast_attention(self._base.model)
-        self._deadline = time.monotonic() + 60.0 * config.max_minutes
+        started = time.monotonic()
+        self._base = load_to_train(config.base)
+        self._load_seconds = time.monotonic() - started
 
     def train_and_judge(self, examples: Sequence[Example], card: DataCard) -> RunReport:
         """Everything between the loaded base and the report."""
         everything = len(examples)
         examples, rows = self._encode(examples)
         card = replace(card, dropped={**card.dropped, "too_long": everything - len(examples)})
+        reason = reason_to_skip(examples, card.raters, self._config)
+        if reason is not None:
+            return RunReport(passed=False, reason=reason, card=card)
+        self._progress("reference", 0, 4)
+        prompts = self._replayed(examples)
+        plan = self._plan(rows, prompts)
+        self._config, clock = plan.config, StageClock()
         ratings = self._prepare(examples, rows, card)
         if isinstance(ratings, RunReport):
-            return ratings
-        prompts = self._replayed(examples)
+            return replace(ratings, forecast=clock.beside(plan))
         evaluation = CandidateEvaluation(self._base, self._config, prompts, ratings)
         self._progress("reference", 4, 4)
+        clock.ends("reading")
         stage = self._train(ratings, prompts, evaluation)
+        clock.ends("training")
         result, shown = evaluation.decide(stage.model, stage.checkpoints, partial(self._progress, "judging"))
+        clock.ends("judging")
         self._save(stage.model)
         self._progress("report", 1, 1)
         return RunReport(
@@ -81,7 +93,22 @@ class Trainer:
             examples=shown,
             groups=evaluation.groups,
             card=card,
+            forecast=clock.beside(plan),
         )
+
+    def _plan(self, rows: Sequence[Encoded], prompts: Sequence[Prompt]) -> Plan:
+        """The night as it fits into this machine, by speeds measured now."""
+        config = self._config
+        work = Workload(
+            examples=len(rows),
+            prompts=len(prompts),
+            prompt_tokens=fmean(len(row.prompt) for row in rows),
+            reply_tokens=fmean(len(row.completion) for row in rows),
+            longest_reply=max(config.sampling_of(prompt.kind).max_tokens for prompt in prompts),
+            has_champion=config.champion is not None,
+        )
+        speeds = measure(self._base, rows, config, load_seconds=self._load_seconds)
+        return distributed.by_first(lambda: plan_night(config, speeds, work, free_mb=free_mb()))
 
     def _encode(self, examples: Sequence[Example]) -> tuple[list[Example], list[Encoded]]:
         """The examples that are short enough, and their tokens."""
@@ -95,10 +122,6 @@ class Trainer:
     ) -> PreparedRatings | RunReport:
         """Fit the judge; a report instead, where the ratings do not allow it."""
         config = self._config
-        self._progress("reference", 0, 4)
-        reason = reason_to_skip(examples, card.raters, config)
-        if reason is not None:
-            return RunReport(passed=False, reason=reason, card=card)
         judged = np.array([is_judged(example.group) for example in examples], dtype=np.bool_)
         labels = labels_of([e.value for e in examples], [e.weight for e in examples], [e.group for e in examples])
         features = text_features([example.text for example in examples])
@@ -142,7 +165,7 @@ class Trainer:
         data = self._training_set(model, ratings, evaluation)
 
         def measure_kl() -> float:
-            replies = evaluation.sample(model, prompts, KL_PROBES, config.seed + 1)
+            replies = evaluation.sample(model, prompts, config.kl_probes, config.seed + 1)
             return float(evaluation.divergence(model, replies).mean())
 
         def liking(replies: Replies) -> Tensor:
@@ -154,12 +177,12 @@ class Trainer:
         # Progress is counted in texts, for a rated one and a reply cost about the same, the probes included.
         size, replies = step_size(len(data.rows), config), config.policy_prompts * config.takes
         rated = rated_steps(len(data.rows), config) * size
-        texts = rated + config.policy_steps * replies
+        texts = rated + config.policy_steps * replies + config.pool_epochs * config.pool_texts // config.takes
 
         def report(before: int, texts_a_step: int, step: int, loss: float) -> None:
             self._progress("training", before + step * texts_a_step, texts, loss)
 
-        is_followed, family = config.policy_steps > 0, self._base.family
+        is_followed, family = bool(config.policy_steps or config.pool_texts), self._base.family
         stage = TrainingStage(
             base=self._base,
             model=model,
@@ -168,7 +191,7 @@ class Trainer:
             sample=partial(evaluation.sample, model),
             liking=liking,
             checkpoints=Checkpoints(trained_parameters(model)),
-            deadline=self._deadline,
+            deadline=time.monotonic() + 60.0 * config.max_minutes,
             measure_kl=measure_kl,
             kl_budget=config.kl_budget * (family.kl_share if is_followed else 1.0),
             report=partial(report, 0, size),
@@ -176,8 +199,11 @@ class Trainer:
         )
         objective: Objective = family.objective() or fit_adapter
         objective(stage, data)
-        if is_followed:
-            train_on_policy(replace(stage, kl_budget=config.kl_budget, report=partial(report, rated, replies)))
+        whole = replace(stage, kl_budget=config.kl_budget)
+        if config.policy_steps:
+            train_on_policy(replace(whole, report=partial(report, rated, replies)))
+        elif config.pool_texts:
+            train_on_best(replace(whole, report=partial(report, rated, TEXTS_A_STEP)))
         return stage
 
     def _training_set(

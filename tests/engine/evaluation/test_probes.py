@@ -9,7 +9,6 @@ from engine.evaluation import probes
 from engine.evaluation.probes import (
     GOLDEN_PROMPTS,
     PAIRED_PROMPTS,
-    TEXTS_A_PROMPT,
     bad_text_counts,
     gap_widening,
     group_rates,
@@ -24,7 +23,7 @@ from engine.runs.config import RunConfig
 from engine.training.stage import add_adapter, trained_parameters
 from tests.support.learning.learning_fixtures import save_tiny_model
 
-A_GROUP = TEXTS_A_PROMPT * 2
+A_GROUP = RunConfig().bias_texts * 2
 
 
 def counts(share_of, random):
