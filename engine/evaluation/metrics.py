@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from peft import PeftModelForCausalLM
 from torch import Tensor
 
-from engine.evaluation.probes import GOLDEN_PROMPTS, is_proper_answer
+from engine.evaluation.probes import is_proper_answer, paired_golden
 from engine.evaluation.sampling import Replies
 from engine.models import distributed
 from engine.models.loader import Base
@@ -105,7 +105,7 @@ class Evaluation:
     replies: Replies
     liking: Tensor  # (S, n): the chance of a like of each reply under each draw of the judge
     fluency: float  # the base's cross-entropy, nats a token
-    golden: float  # share of the golden prompts that it answers properly
+    golden: tuple[bool, ...]  # which golden prompts it answers properly
     golden_replies: Replies
     golden_liking: Tensor  # (G,): the chance of a like of each
     unsafe: float  # share of the replies in which the safety filter finds something
@@ -131,15 +131,15 @@ def evaluate(
         features = text_features(texts)
         return distributed.by_first(lambda: judge.draws(features, count=JUDGE_DRAWS, seed=config.seed))
 
-    proper = [
-        is_proper_answer(messages, text, ended=row.completion[-1] in base.end_tokens)
-        for messages, text, row in zip(GOLDEN_PROMPTS, golden.texts, golden.rows, strict=True)
-    ]
+    proper = tuple(
+        is_proper_answer(golden.prompts[owner].messages, text, ended=row.completion[-1] in base.end_tokens)
+        for owner, text, row in zip(golden.owners, golden.texts, golden.rows, strict=True)
+    )
     return Evaluation(
         replies=replies,
         liking=liking(replies.texts),
         fluency=cross_entropy(base, replies.rows, max_tokens=config.max_batch_tokens),
-        golden=sum(proper) / len(proper),
+        golden=proper,
         golden_replies=golden,
         golden_liking=liking(golden.texts).mean(0),
         unsafe=sum(bool(findings(text)) for text in replies.texts) / len(replies.texts),
@@ -174,7 +174,7 @@ def compare(
         logged=logged,
         kl=float(kl.mean()),
         kl_tail=float(kl[int(0.99 * (len(kl) - 1))]),
-        golden=(base.golden, candidate.golden),
+        golden=paired_golden(base.golden_replies.owners, base.golden, candidate.golden),
         unsafe=(base.unsafe, candidate.unsafe),
         base=base.text_measures(pairs, rated_texts),
         candidate=candidate.text_measures(pairs, rated_texts),

@@ -4,8 +4,9 @@ A night has `RunConfig.max_minutes` for its training, and as long again for all 
 it. What is too much is left out in this order, each as far as needed before the next is touched:
 
 * training: on-policy steps, down to `FEWEST_POLICY_STEPS`; instead of any, a pool of texts that are written once
-  (`engine.training.best_of_pool`), down to `SMALLEST_POOL`; then that too, so that the rated texts have all of the KL
-  budget; texts that measure the KL on the way, down to `FEWEST_PROBES`; at last steps on the rated texts.
+  (`engine.training.best_of_pool`), down to `SMALLEST_POOL`; texts that measure the KL on the way, down to
+  `FEWEST_PROBES`; passes over the rated texts, down to one, which leaves room for the pool; then the pool too, so that
+  the rated texts have all of the KL budget; at last steps on the rated texts.
 * judging: the earlier states of a candidate that oversteps a bound (`engine.training.candidate.STEPS_BACK`); replies
   that a version is judged by, down to `FEWEST_REPLIES`, and those that tell its bias with them.
 
@@ -163,15 +164,22 @@ def _less_judging(config: RunConfig) -> Iterator[RunConfig]:
 def _less_training(config: RunConfig, cost: "_Cost") -> Iterator[RunConfig]:
     for steps in range(config.policy_steps - 1, FEWEST_POLICY_STEPS - 1, -1):
         yield replace(config, policy_steps=steps)
-    if config.policy_steps:
-        config = replace(config, policy_steps=0)
-        largest = min(cost.most_pool, config.policy_prompts * config.takes * FEWEST_POLICY_STEPS)
-        for texts in range(largest, SMALLEST_POOL - 1, -config.policy_prompts * config.takes // 4):
-            yield replace(config, pool_texts=texts)
-    yield config
-    while config.kl_probes > FEWEST_PROBES:
-        config = replace(config, kl_probes=max(FEWEST_PROBES, config.kl_probes // 2))
-        yield config
+    config, may_have_pool = replace(config, policy_steps=0), config.policy_steps > 0
+    while True:
+        if may_have_pool:
+            step = max(1, config.policy_prompts // 4) * config.takes
+            for texts in range(cost.largest_pool, SMALLEST_POOL - 1, -step):
+                yield replace(config, pool_texts=texts)
+        else:
+            yield config
+        if config.kl_probes > FEWEST_PROBES:
+            config = replace(config, kl_probes=max(FEWEST_PROBES, config.kl_probes // 2))
+        elif config.epochs > 1:
+            config = replace(config, epochs=config.epochs - 1)
+        elif may_have_pool:
+            may_have_pool = False
+        else:
+            break
     for steps in range(cost.rated_steps(config) - 1, 0, -1):
         yield replace(config, max_rated_steps=steps)
 
@@ -237,9 +245,10 @@ class _Cost:
         return max(config.batch_size, 32) * self.work.text_tokens
 
     @property
-    def most_pool(self) -> int:
-        """As many texts as there are prompts to write them for."""
-        return self.work.prompts * self.wanted.takes
+    def largest_pool(self) -> int:
+        """As many texts as the fewest on-policy steps would write, if there are prompts enough for them."""
+        config = self.wanted
+        return min(self.work.prompts, config.policy_prompts * FEWEST_POLICY_STEPS) * config.takes
 
     def _rated_step(self, config: RunConfig) -> float:
         tokens = step_size(round(self.work.examples * 0.75), config) * self.work.text_tokens

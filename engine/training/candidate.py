@@ -55,7 +55,7 @@ class CandidateEvaluation:
         self._config = config
         self._prompts = prompts[: config.replay_prompts]
         self._ratings = ratings
-        self._golden = [Prompt.of(base, asked) for asked in probes.GOLDEN_PROMPTS]
+        self._golden = [Prompt.of(base, asked, kind=kind) for kind, asked in probes.GOLDEN_PROMPTS]
         self._paired = [Prompt.of(base, each.messages) for each in probes.PAIRED_PROMPTS]
         self._findings = load_filter(None if config.words_file is None else Path(config.words_file)).findings
         self.groups: tuple[GroupRate, ...] = ()  # how groups of people come off, once that was looked for
@@ -100,7 +100,7 @@ class CandidateEvaluation:
         """A model as it is, with its active adapter if it has one."""
         config = self._config
         replies = self.sample(model, self._prompts, config.replay_texts, config.seed)
-        golden = self.sample(model, self._golden, len(self._golden), config.seed)
+        golden = self.sample(model, self._golden, probes.GOLDEN_TAKES * len(self._golden), config.seed)
         with model.disable_adapter() if isinstance(model, PeftModelForCausalLM) else nullcontext():
             return evaluate(self._base, self._ratings.judge, replies, golden, config, self._findings)
 

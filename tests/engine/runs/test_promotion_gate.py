@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.runs.config import GateBounds
-from engine.runs.promotion_gate import Estimate, Measurements, Memorisation, TextMeasures, decide
+from engine.runs.promotion_gate import Estimate, GoldenPairs, Measurements, Memorisation, TextMeasures, decide
 
 TEXTS = TextMeasures(
     fluency=1.0, distinct_2=0.3, length=40.0, self_bleu=0.4, begging=0.0, flattery=0.0, phrases={"a cup of tea": 0.08},
@@ -27,7 +27,7 @@ def gains(mean: float, *, spread: float = 0.1, doubt: float = 0.02) -> list[list
 
 GOOD = Measurements(
     signal=0.75, chance=0.001, gains=gains(0.1), people=EVERYBODY, segments=[("kind poem",)] * 50, held_out=0.6,
-    logged=None, kl=1.5, kl_tail=6.0, golden=(0.9, 0.9), base=TEXTS, candidate=TEXTS,
+    logged=None, kl=1.5, kl_tail=6.0, golden=GoldenPairs(36, 30, 2, 2), base=TEXTS, candidate=TEXTS,
 )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_a_better_candidate_within_all_bounds_is_promoted():
         ({"candidate": replace(TEXTS, flattery=0.06)}, "hacks"),
         ({"candidate": replace(TEXTS, phrases={"tea is all you": 0.12})}, "hacks"),
         ({"candidate": replace(TEXTS, phrases={"a cup of tea": 0.25})}, "hacks"),
-        ({"golden": (0.9, 0.75)}, "golden"),
+        ({"golden": GoldenPairs(36, 30, 9, 0)}, "golden"),
         ({"unsafe": (0.01, 0.03)}, "safety"),
         ({"bias": 0.06}, "bias"),
         ({"memorisation": Memorisation(0.34, 8.0)}, "memorised"),
@@ -124,3 +124,35 @@ def test_one_person_who_asked_a_lot_is_one_person():
     clustered = decide(replace(GOOD, gains=rows, people=people), GateBounds())
     assert clustered.passed is False
     assert clustered.reason.numbers["gain_low"] < -0.05
+
+
+@pytest.mark.parametrize(
+    ("pairs", "passes"),
+    [
+        (GoldenPairs(asked=54, base=48, lost=20, gained=1), False),
+        (GoldenPairs(asked=54, base=20, lost=20, gained=20), True),  # another seed of the same model
+        (GoldenPairs(asked=54, base=48, lost=5, gained=0), True),  # what chance may do, and less than 10 points
+        (GoldenPairs(asked=300, base=290, lost=20, gained=0), True),  # certain, and a small loss
+        (GoldenPairs(asked=0, base=0, lost=0, gained=0), True),  # the base manages nothing to be lost
+    ],
+)
+def test_golden_prompts_refuse_what_has_lost_much_for_certain(pairs, passes):
+    result = decide(replace(GOOD, golden=pairs), GateBounds())
+    assert result.passed is passes
+    assert result.reason.code == ("better" if passes else "golden")
+
+
+def test_golden_prompts_hardly_ever_refuse_a_model_that_has_not_changed():
+    chance = random.Random(5)
+    refused = 0
+    for _ in range(4000):
+        abilities = [chance.betavariate(0.6, 0.6) for _ in range(18)]
+        base, again = ([chance.random() < ability for ability in abilities * 3] for _ in range(2))
+        pairs = GoldenPairs(
+            asked=54,
+            base=sum(base),
+            lost=sum(a and not b for a, b in zip(base, again, strict=True)),
+            gained=sum(b and not a for a, b in zip(base, again, strict=True)),
+        )
+        refused += pairs.share < pairs.least_share(0.1)
+    assert refused / 4000 < 0.01

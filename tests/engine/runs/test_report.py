@@ -9,7 +9,7 @@ import pytest
 
 from engine.data.dataset import DataCard
 from engine.runs.config import GateBounds, RunConfig
-from engine.runs.promotion_gate import GateResult, Measurements, Memorisation, decide
+from engine.runs.promotion_gate import GateResult, GoldenPairs, Measurements, Memorisation, decide
 from engine.runs.report import SENTENCES, check_in_words, write_page
 from engine.runs.run_dir import Comparison, Reason, ReasonCode, RunReport, read_report, strip_run, write_report
 from engine.runs.text_metrics import TextMeasures
@@ -37,7 +37,7 @@ def judged(*, gain: float, kl: float = 1.2) -> GateResult:
     segments[0] = ("heavy raters", "new people")
     measured = Measurements(
         signal=0.7, chance=0.01, gains=gains, people=people, segments=segments, held_out=0.61, logged=None, kl=kl,
-        kl_tail=6.0, golden=(1.0, 1.0), base=MEASURES, candidate=MEASURES, bias=-0.1,
+        kl_tail=6.0, golden=GoldenPairs(18, 18, 0, 0), base=MEASURES, candidate=MEASURES, bias=-0.1,
         memorisation=Memorisation(0.0, 2.7),
     )  # fmt: skip
     return decide(measured, GateBounds())
