@@ -37,6 +37,7 @@ def dataset_of(texts: Iterable[ConsentedText], *, now: datetime, tenure_days: fl
             text=generation.text or "",
             ratings=(*said, *done),
             best_of=generation.best_of,
+            is_cut=generation.finish_reason == "length",
         )
 
 

@@ -164,7 +164,7 @@ class Nightly:
         report = await train(folder, dump_dataset(rows), on_progress=self._on_progress)
         if not report.passed:
             verdict: RunVerdict = "skipped" if report.reason.code in SKIPPED else "rejected"
-            return RunOutcome(verdict, report.reason.code, {**report.reason.numbers, "ratings": float(have)})
+            return RunOutcome(verdict, report.reason.code, _numbers(report, have))
         self._may_cancel = False
         if not await self._publish(run, folder / ADAPTER_FOLDER, report):
             self._may_cancel = True
@@ -181,7 +181,7 @@ class Nightly:
             settings.model, champion=self.router.folder_of(self.router.champion), seed=run.id,
             objective=settings.objective, minutes=settings.train_minutes, steps=settings.train_steps,
             memory_mb=settings.train_memory_mb, niceness=settings.train_niceness, words_file=settings.words_file,
-            guard=settings.guard_model, max_new_tokens=settings.kinds.longest,
+            guard=settings.guard_model, kinds=settings.kinds,
         )  # fmt: skip
         write_config(folder, config)
 
@@ -202,7 +202,7 @@ class Nightly:
 
     async def _serve(self, run: Run, report: RunReport, ratings_used: int) -> RunOutcome:
         """Let a recorded version serve as far as the settings allow."""
-        numbers = {**report.reason.numbers, "ratings": float(ratings_used)}
+        numbers = _numbers(report, ratings_used)
         if self.settings.promotion == "approve":
             return RunOutcome("canary", "approval", numbers)
         version = _version_of(run)
@@ -230,6 +230,13 @@ class Nightly:
 
     def _on_progress(self, progress: Progress) -> None:
         self.progress = progress
+
+
+def _numbers(report: RunReport, ratings: int) -> dict[str, float]:
+    """What is told beside a verdict; `left_out` counts what the machine had no time for."""
+    left_out = len(report.forecast.left_out) if report.forecast else 0
+    told = {"left_out": float(left_out)} if left_out else {}
+    return {**report.reason.numbers, **told, "ratings": float(ratings)}
 
 
 def _version_of(run: Run) -> str:

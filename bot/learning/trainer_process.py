@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from bot.common.child_process import kill_child, ran_out_of_memory, stop_child
-from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, load_kinds
+from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kinds, load_kinds
 from bot.common.settings import computing_environment
+from engine.api.models import names_of
 from engine.errors import RunError
 from engine.runs.config import RunConfig
 from engine.runs.run_dir import METRICS_FILE, Progress, RunReport, read_progress, read_report
@@ -51,15 +52,16 @@ def run_config(
     niceness: int = 10,
     words_file: Path | None = None,
     guard: str | None = None,
-    max_new_tokens: int | None = None,
+    kinds: Kinds | None = None,
 ) -> RunConfig:
     """A run as the bot makes it: it samples as serving does.
 
     `steps` bounds each of the two stages, 0 leaves it to them; `memory_mb` of 0 is no limit; `niceness` is how far the
     trainer stands back behind those who prompt meanwhile. Examples must pass the shipped words, those in `words_file`,
-    and the model `guard`. Without `max_new_tokens` texts are as long as the shipped kinds allow.
+    and the model `guard`. `kinds` say how texts are sampled and how long they may be; None: the shipped ones,
+    as `base` is asked for them.
     """
-    plain = RunConfig()
+    plain, kinds = RunConfig(), kinds or load_kinds(model=names_of(base))
     tokens = _TOKENS_PER_MIB * memory_mb or plain.max_batch_tokens
     return RunConfig(
         base=base,
@@ -74,7 +76,8 @@ def run_config(
         temperature=TEMPERATURE,
         top_p=TOP_P,
         min_p=MIN_P,
-        max_new_tokens=max_new_tokens or load_kinds().longest,
+        max_new_tokens=kinds.longest,
+        kinds={name: kind.sampling() for name, kind in kinds.by_name.items()},
         min_ratings=FEWEST_EXAMPLES,
         max_minutes=minutes,
         max_batch_tokens=max(plain.max_length, min(tokens, plain.max_batch_tokens)),

@@ -397,6 +397,7 @@ alarm-unreadable-backup = ⚠️ Backup { $name } is damaged, so I cannot erase 
 alarm-backup = ⚠️ Tonight's backup could not be made; the log says why. Free some disk space, then /backup.
 
 # --- Verdicts ---
+verdict-left-out = This machine had no time for a whole night: the run's report says what was left out.
 verdict-promoted = ✅ Run { $run }: promoted. { $version } answers from now on. { $reason }
 verdict-canary = 🐤 Run { $run }: canary. { $why ->
         [approval] { $version } is ready.

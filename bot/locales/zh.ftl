@@ -380,6 +380,7 @@ alarm-unreadable-backup = ⚠️ 备份 { $name } 已损坏，我无法在其中
 alarm-backup = ⚠️ 今晚的备份没有做成；日志里有原因。请腾出磁盘空间，然后 /backup。
 
 # --- 结论 ---
+verdict-left-out = 这台机器的时间不够做完整晚的学习：省去了什么，见这次训练的报告。
 verdict-promoted = ✅ 第 { $run } 次训练：已晋升。从现在起由 { $version } 回答。{ $reason }
 verdict-canary = 🐤 第 { $run } 次训练：灰度试用。{ $why ->
         [approval] { $version } 已备好。

@@ -42,7 +42,7 @@ _EXAMPLE_UNITS = 300
 def verdict_sentence(run: Run, language: str) -> str:
     """The verdict, the version that it names, and the reason."""
     numbers = {"ratings": float(run.ratings), **run.numbers}
-    return say(
+    sentence = say(
         language,
         f"verdict-{run.verdict}",
         run=run.id,
@@ -51,6 +51,7 @@ def verdict_sentence(run: Run, language: str) -> str:
         share=100 * numbers.get("share", 0.0),
         reason=reason_sentence(run.reason or "", numbers, language, candidate=f"v{run.id}"),
     )
+    return f"{sentence} {say(language, 'verdict-left-out')}" if numbers.get("left_out") else sentence
 
 
 def reason_sentence(code: str, numbers: Mapping[str, float], language: str, *, candidate: str = "") -> str:

@@ -72,7 +72,8 @@ class RunConfig:
     """Unrated replies of the base as anchors against drift, as a share of a step's texts."""
     kl_budget: float = 2.5
     """Nats a text from the base at which training stops; below the gate's bound, for both are estimates."""
-    max_minutes: float = 20.0  # training stops after this long; the judging comes on top
+    max_minutes: float = 20.0
+    """Training stops after this long; the rest of the night is planned to take as long again: `engine.runs.plan`."""
     max_length: int = 1024  # tokens of prompt and text together; longer examples are dropped
     max_batch_tokens: int = 16384  # tokens that pass through the model at once; bounds the memory
     max_gradient_tokens: int = 16384  # the same where gradients are wanted, which takes far more memory a token

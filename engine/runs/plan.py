@@ -3,10 +3,10 @@
 A night has `RunConfig.max_minutes` for its training, and as long again for all that is read, written and judged around
 it. What is too much is left out in this order, each as far as needed before the next is touched:
 
-* training: on-policy steps, down to `FEWEST_POLICY_STEPS`; instead of any, a pool of texts that are written once
-  (`engine.training.best_of_pool`), down to `SMALLEST_POOL`; texts that measure the KL on the way, down to
-  `FEWEST_PROBES`; passes over the rated texts, down to one, which leaves room for the pool; then the pool too, so that
-  the rated texts have all of the KL budget; at last steps on the rated texts.
+* training: on-policy steps, down to `FEWEST_POLICY_STEPS`; texts that measure the KL on the way, down to
+  `FEWEST_PROBES`; passes over the rated texts, down to one, for most of what a night gains comes after them; instead
+  of any on-policy steps, a pool of texts that are written once (`engine.training.best_of_pool`), down to
+  `SMALLEST_POOL`; then that too, so that the rated texts have all of the KL budget; at last steps on the rated texts.
 * judging: the earlier states of a candidate that oversteps a bound (`engine.training.candidate.STEPS_BACK`); replies
   that a version is judged by, down to `FEWEST_REPLIES`, and those that tell its bias with them.
 
@@ -162,24 +162,19 @@ def _less_judging(config: RunConfig) -> Iterator[RunConfig]:
 
 
 def _less_training(config: RunConfig, cost: "_Cost") -> Iterator[RunConfig]:
+    is_followed = config.policy_steps > 0
     for steps in range(config.policy_steps - 1, FEWEST_POLICY_STEPS - 1, -1):
-        yield replace(config, policy_steps=steps)
-    config, may_have_pool = replace(config, policy_steps=0), config.policy_steps > 0
-    while True:
-        if may_have_pool:
-            step = max(1, config.policy_prompts // 4) * config.takes
-            for texts in range(cost.largest_pool, SMALLEST_POOL - 1, -step):
-                yield replace(config, pool_texts=texts)
-        else:
-            yield config
-        if config.kl_probes > FEWEST_PROBES:
-            config = replace(config, kl_probes=max(FEWEST_PROBES, config.kl_probes // 2))
-        elif config.epochs > 1:
-            config = replace(config, epochs=config.epochs - 1)
-        elif may_have_pool:
-            may_have_pool = False
-        else:
-            break
+        yield (config := replace(config, policy_steps=steps))
+    while config.kl_probes > FEWEST_PROBES:
+        yield (config := replace(config, kl_probes=max(FEWEST_PROBES, config.kl_probes // 2)))
+    for epochs in range(config.epochs - 1, 0, -1):
+        yield (config := replace(config, epochs=epochs))
+    config = replace(config, policy_steps=0)
+    if is_followed:
+        step = max(1, config.policy_prompts // 4) * config.takes
+        for texts in range(cost.largest_pool, SMALLEST_POOL - 1, -step):
+            yield replace(config, pool_texts=texts)
+    yield config
     for steps in range(cost.rated_steps(config) - 1, 0, -1):
         yield replace(config, max_rated_steps=steps)
 

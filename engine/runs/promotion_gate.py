@@ -276,7 +276,8 @@ def _bound_checks(measured: Measurements, bounds: GateBounds) -> list[tuple[Reas
 
 def _luck(lost: int, differences: int) -> float:
     """How often a coin tossed for each difference loses at least so many."""
-    return sum(math.comb(differences, n) for n in range(lost, differences + 1)) / 2**differences
+    ways = sum(math.comb(differences, n) for n in range(lost, differences + 1))
+    return float(ways / 2**differences)
 
 
 def _at_most(measure: Measure, name: str, value: float, bound: float) -> Check:

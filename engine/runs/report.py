@@ -10,7 +10,7 @@ from engine.api.conversions import source_of
 from engine.data.dataset import DataCard
 from engine.runs.config import RunConfig
 from engine.runs.rendering import BLUE, RED, dress, in_words, page, percent, points, svg
-from engine.runs.run_dir import SKIPPED, Check, Measure, Reason, ReasonCode, RunReport, Segment
+from engine.runs.run_dir import SKIPPED, Check, Measure, Omission, Reason, ReasonCode, RunReport, Segment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,6 +67,17 @@ SIGNALS: Final[Mapping[str, str]] = {
     "reported": "reported it",
 }
 """Where a rating comes from."""
+
+LEFT_OUT: Final[Mapping[Omission, str]] = {
+    "policy_steps": "Steps in which it follows the taste in texts of its own",
+    "pool": "Texts of its own, of which the best are learned",
+    "kl_probes": "Texts that measure the distance from the base on the way",
+    "rated_steps": "Steps on the rated texts",
+    "judgements": "Earlier states of the candidate that may be judged",
+    "replay_texts": "Replies that a version is judged by",
+    "bias_texts": "Texts for each prompt that tells its bias",
+}
+"""What a night may leave out."""
 
 _NEEDED: Final = {
     "ratings": "Rated texts", "raters": "People who rated", "likes": "Liked texts", "dislikes": "Disliked texts",
@@ -200,7 +211,7 @@ def write_page(path: Path, report: RunReport, config: RunConfig) -> None:
         outcome="skipped" if report.reason.code in SKIPPED else "promoted" if report.passed else "rejected",
         figures=key_figures(report.reason), measures=MEASURES, check_in_words=check_in_words,
         spans=spans, place=place, points=points, plots=plots_of(report.curves, kl_budget=config.kl_budget),
-        tables=_tables(report.card) if report.card else [],
+        tables=_tables(report.card) if report.card else [], left_out=LEFT_OUT,
     )  # fmt: skip
     path.write_text(html, encoding="utf-8")
 

@@ -48,6 +48,7 @@ def test_a_file_of_trl_trains_an_adapter_and_says_where_it_is(tmp_path: Path, mo
             replay_prompts=4,
             replay_texts=8,
             max_new_tokens=8,
+            kinds={},
             threads=1,
             epochs=1,
         )
