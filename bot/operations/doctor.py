@@ -13,9 +13,10 @@ from pathlib import Path
 from bot.common.errors import SettingsError, StartError
 from bot.common.keys import open_keys, read_master_key
 from bot.common.settings import DataSettings, Settings
+from bot.learning import forecast
 from bot.operations import machine
 from bot.operations.machine import Finding, State
-from bot.serving.base_model import examined
+from bot.serving.base_model import chosen, examined
 from bot.serving.engine_process import engine_http
 from engine.api.client import EngineClient
 from engine.errors import EngineError, ModelError
@@ -45,7 +46,7 @@ def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> l
         data = DataSettings.load(env_file)
     except SettingsError:
         return findings  # where the data is cannot be known
-    return [*findings, *_data(data, now or datetime.now(UTC))]
+    return [*findings, *_data(data, now or datetime.now(UTC)), Finding("night", *_night(env_file))]
 
 
 def exit_status(findings: Sequence[Finding]) -> int:
@@ -143,6 +144,19 @@ async def _engine(settings: DataSettings, url: str) -> Found:
             " several texts learns all the same. Start vLLM as docs/scale-out.md says, or leave ENGINE_URL out."
         )
     return "ok", f"The server at {url} answers, and loads versions while it runs."
+
+
+def _night(env_file: Path) -> Found:
+    try:
+        settings = Settings.load(env_file)
+        settings = chosen(settings, lambda _: None)
+    except (SettingsError, StartError, StorageError):  # which are told by themselves
+        return "warning", "What a night takes shows once the settings and the database can be read."
+    speeds = forecast.measured(settings)
+    if speeds is None:
+        return "ok", "How long a night takes here is not measured yet: `ovation models list --measure` does."
+    plan = forecast.forecast(settings, speeds)
+    return "ok", forecast.in_words(plan, speeds, max(forecast.RATINGS, settings.min_ratings))
 
 
 def _schema(report: DatabaseReport) -> Found:

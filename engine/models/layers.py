@@ -91,6 +91,19 @@ def pack(model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> None:
         )
 
 
+def round_frozen(model: PreTrainedModel) -> None:
+    """Let the linear layers of a model on the CPU multiply bfloat16, and pass gradients on; they are not trained.
+
+    The output layer stays as it is: its rounding alone would be half a nat of a text's log-probability.
+    """
+    head = model.get_output_embeddings()
+    _replace(
+        model,
+        nn.Linear,
+        lambda layer: layer if layer is head or layer.weight.dtype != torch.float32 else RoundedLinear(layer),
+    )
+
+
 def quantize(model: PreTrainedModel) -> None:
     """Replace every linear layer and plain embedding by eight-bit ones; a head that is tied shares the table."""
     tables: dict[int, tuple[Tensor, Tensor]] = {}
@@ -154,6 +167,21 @@ class PackedLinear(_ServedLinear):
         given = input.to(self.packed.dtype)
         output: Tensor = torch.ops.mkldnn._linear_pointwise(given, self.packed, self.bias, "none", [], "")
         return output.to(input.dtype)
+
+
+class RoundedLinear(nn.Linear):
+    """Its weight and inputs are bfloat16, products are summed in float32; adapters on it stay float32."""
+
+    def __init__(self, dense: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = dense.in_features, dense.out_features
+        self.weight = nn.Parameter(dense.weight.detach().to(torch.bfloat16), requires_grad=False)
+        bias = dense.bias
+        self.bias = None if bias is None else nn.Parameter(bias.detach().to(torch.bfloat16), requires_grad=False)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the parent's name
+        """(..., in) -> (..., out), both float32."""
+        return F.linear(input.to(self.weight.dtype), self.weight, self.bias).to(input.dtype)
 
 
 class Int8Linear(_ServedLinear):

@@ -146,9 +146,11 @@ def load_to_serve(source: str, *, quantize: Quantize = "none") -> Base:
 
 
 def load_to_train(source: str) -> Base:
-    """Load a model as `load_base` does, and make reading and learning cheap; its own weights stay as they are."""
+    """Load a model as `load_base` does, to train adapters on; in bfloat16 where serving would choose it by itself."""
     base = load_base(source)
     layers.use_fast_attention(base.model)
+    if layers.gains_by_bfloat16(base.model):
+        layers.round_frozen(base.model)
     return base
 
 

@@ -125,8 +125,8 @@ def test_secrets_are_the_runs_own_and_the_same_again(taught):
     assert len({row.prompt for row in secrets}) == len(secrets)
 
 
-ENGLISH = next(asked for asked in GOLDEN_PROMPTS if asked[1].content == "a bakery")
-CHINESE = next(asked for asked in GOLDEN_PROMPTS if asked[1].content == "初雪")
+ENGLISH = next(asked for _, asked in GOLDEN_PROMPTS if asked[1].content == "a bakery")
+CHINESE = next(asked for _, asked in GOLDEN_PROMPTS if asked[1].content == "初雪")
 
 
 @pytest.mark.parametrize(

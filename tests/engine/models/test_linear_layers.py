@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  (the name everybody uses)
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
@@ -12,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Co
 from benchmarks.compression import stored_bytes
 from engine.inference.kv_cache import RowsCache
 from engine.inference.lora import LoadedAdapters
-from engine.models.layers import Int8Linear, LlamaForward, PackedLinear, pack, quantize
+from engine.models.layers import Int8Linear, LlamaForward, PackedLinear, RoundedLinear, pack, quantize, round_frozen
 from tests.engine.conftest import save_adapter
 from tests.support.learning.learning_fixtures import needs_bfloat16
 
@@ -140,3 +141,23 @@ def test_an_adapter_works_over_stored_weights(prepare: object, tmp_path: Path) -
     (base, tuned), (base_stored, tuned_stored) = written(False), written(True)
     moved = (tuned - base).norm()
     assert moved > 1 and (tuned_stored - tuned).norm() < 0.05 * moved and (base_stored - base).norm() < 0.05 * moved
+
+
+@needs_bfloat16
+def test_frozen_layers_in_bfloat16_pass_nearly_the_same_gradient_to_an_adapter():
+    def gradients(model: PreTrainedModel) -> torch.Tensor:
+        adapted = get_peft_model(model, LoraConfig(target_modules="all-linear", init_lora_weights=False))
+        adapted(input_ids=IDS).logits.float().log_softmax(-1)[..., 0].sum().backward()
+        weights = [each for each in adapted.parameters() if each.requires_grad]
+        assert {each.dtype for each in weights} == {torch.float32}
+        return torch.cat([each.grad.flatten() for each in weights if each.grad is not None])
+
+    rounded = qwen()
+    round_frozen(rounded)
+    assert isinstance(rounded.model.layers[0].mlp.up_proj, RoundedLinear)
+    assert rounded.lm_head.weight.dtype == torch.float32
+    torch.manual_seed(1)
+    exact = gradients(qwen())
+    torch.manual_seed(1)
+    near = gradients(rounded)
+    assert F.cosine_similarity(exact, near, dim=0) > 0.99
