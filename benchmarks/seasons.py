@@ -88,7 +88,7 @@ def requests(chance: Random, count: int, *, first: int, kinds: Sequence[str] = K
 def write(model: CausalModel, asked: Sequence[Request], *, takes: int, seed: int, base: Base | None = None) -> Replies:
     """`takes` texts for each request, one round of all after the other; the base is the starter if not named."""
     base = base or starter()
-    prompts = [Prompt.of(base, each.messages) for each in asked]
+    prompts = [Prompt.of(base, each.messages, kind=each.asked.kind) for each in asked]
     config = run_config(base.name)
     return sample_replies(model, base, prompts, config=config, count=takes * len(prompts), seed=seed)
 
