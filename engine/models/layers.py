@@ -327,7 +327,7 @@ def _norm(layer: Any) -> _Operation:  # noqa: ANN401 - a module of transformers
 def _projection(layer: Any, *, in_bfloat16: bool) -> _Operation:  # noqa: ANN401 - linear, or PEFT's LoRA around a linear
     """(..., in) -> (..., out), with the active adapter in half the operations of PEFT's own forward."""
     if not hasattr(layer, "lora_A"):
-        is_dense = type(layer) is nn.Linear and layer.weight.dtype == torch.float32
+        is_dense = type(layer) is RoundedLinear or (type(layer) is nn.Linear and layer.weight.dtype == torch.float32)
         plain: _Operation = (PackedLinear(layer, torch.bfloat16) if in_bfloat16 and is_dense else layer).forward
         return plain
     active = [] if layer._disable_adapters else [name for name in layer._active_adapter if name in layer.lora_A]

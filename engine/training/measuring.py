@@ -11,6 +11,7 @@ from engine.api.types import Sampling
 from engine.evaluation.sampling import require_drawn
 from engine.inference.batch import Batch, Row
 from engine.models import distributed
+from engine.models.layers import gains_by_bfloat16
 from engine.models.loader import Base
 from engine.models.logprobs import Encoded, collate, log_probs
 from engine.process import peak_mb, resident_mb
@@ -88,7 +89,7 @@ def _step_seconds(base: Base, width: int) -> float:
     """How long a step of so many texts takes."""
     random, ids = Random(width), range(len(base.tokenizer))
     sampling = Sampling(max_tokens=_WRITTEN + 1, top_p=0.95, seed=0)
-    batch: Batch[Row] = Batch(base.model, family=base.family)
+    batch: Batch[Row] = Batch(base.model, family=base.family, in_bfloat16=gains_by_bfloat16(base.model))
     require_drawn(batch.join([Row(tuple(random.choices(ids, k=_PROMPT)), sampling) for _ in range(width)]))
     require_drawn(batch.step())
     started = time.monotonic()

@@ -4,7 +4,7 @@ import itertools
 import math
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.runs.config import RunConfig
@@ -49,6 +49,7 @@ def test_a_night_of_a_real_model_on_two_cores_takes_forty_minutes_at_most():
     assert plan.config.pool_texts >= SMALLEST_POOL
 
 
+@settings(deadline=None)
 @given(
     factor=st.floats(0.001, 1000.0),
     minutes=st.floats(0.1, 600.0),
@@ -82,6 +83,7 @@ def test_whatever_fits_is_within_its_time_and_what_does_not_is_said(
         assert each.kept < each.wanted
 
 
+@settings(deadline=None)
 @given(factor=st.floats(0.01, 10.0), more=st.floats(1.0, 100.0))
 def test_a_faster_machine_never_leaves_out_more(factor, more):
     slow = plan_night(RunConfig(), faster(SMOLLM2, factor), USUAL)
