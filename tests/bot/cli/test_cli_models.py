@@ -125,7 +125,10 @@ def listed(*options: str) -> dict[str, dict[str, Any]]:
     return {model["source"]: model for model in json.loads(result.stdout)}
 
 
-def test_the_models_of_this_machine_are_listed_with_what_is_known_of_them(machine: Path) -> None:
+def test_the_models_of_this_machine_are_listed_with_what_is_known_of_them(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     found = listed()
     tiny, page = str(machine / "tiny.gguf"), "data/page.gguf"
     assert {name: model["place"] for name, model in found.items()} == {
@@ -156,9 +159,14 @@ def test_what_is_measured_is_kept_and_what_was_is_not_measured_again(
     found = listed("--measure")
     assert {name for name in asked if asked.count(name) == 2} == {"gan"} and len(set(asked)) == 5
     assert found["starter"]["measured"] == SPEEDS and found["gan"]["measured"] is None
+    assert found["starter"]["night_minutes"] > 0 and found["gan"]["night_minutes"] is None
     assert "1,234" in models("list").stdout
     (machine / "data" / "models" / "measured.json").write_text("{")
     assert listed()["starter"]["measured"] is None
 
 
-SPEEDS = {"memory_mb": 600.0, "sample_tokens_per_second": 1234.0}
+SPEEDS = {
+    "model": "starter", "parameters": 2_557_632, "vocabulary": 4096, "load_seconds": 1.0, "memory_mb": 600.0,
+    "sample_tokens_per_second": 1234.0, "forward_tokens_per_second": 9000.0, "backward_tokens_per_second": 3000.0,
+    "step_seconds": 0.01, "row_seconds": 0.001, "gradient_bytes": 100_000.0,
+}  # fmt: skip
