@@ -37,7 +37,8 @@ class Finished:
     """How good it is before anybody has rated anything, as log-odds; higher is better."""
 
 
-_AGREEMENT_WEIGHT = 2.0
+_AGREEMENT_WEIGHTS = {"free": 2.0, "text": 1.5, "verse": 0.5, "line": 0.0}
+"""Of what the other texts say too; of slogans it would prefer the dullest."""
 _KEPT_SHARE = 0.3
 """What mending leaves of a text must be so much of it; else the text is at fault, for what remains is a fragment."""
 
@@ -79,7 +80,8 @@ _CLOSING = _any(
     r"i hope (?:this|that|these|it)\b", r"(?:please )?let me know\b", r"feel free to\b", r"would you like me to\b",
     r"do you want me to\b", r"is there anything\b", r"if there's anything\b",
     r"if you(?:'d| would)? (?:need|want|like|have) (?:any|more|me|to)\b", "希望这", "如果你(?:需要|还)", "请告诉我",
-    begins=True,
+    rf"this (?:(?:is )?an? )?(?:[\w-]+,? ){{0,5}}{_THE_WORK} (?:is|clearly|that|captures|emphasi|highlights|aims|will)",
+    r"i (?:also )?(?:added|changed|rephrased|reworded|removed|replaced|made a few)\b", begins=True,
 )  # fmt: skip
 _REFUSAL = _any(
     r"as an ai\b", r"as a (?:large |ai |text-based )?language", r"as a language-based", r"ai chatbot\b",
@@ -143,13 +145,9 @@ def finish_all(reply: Reply, *, messages: Sequence[Message], kind: Kind, languag
         finish(Draft(text.text, text.finish_reason), messages=messages, kind=kind, language=language)
         for text in reply.texts
     ]
-    if kind.form != "free":  # in a line or a poem to say what the others say is no virtue
-        return finished
+    weight = _AGREEMENT_WEIGHTS[kind.form]
     agreed = agreement([each.text for each in finished])
-    return [
-        replace(each, quality=each.quality + _AGREEMENT_WEIGHT * share)
-        for each, share in zip(finished, agreed, strict=True)
-    ]
+    return [replace(each, quality=each.quality + weight * share) for each, share in zip(finished, agreed, strict=True)]
 
 
 def finish(draft: Draft, *, messages: Sequence[Message], kind: Kind, language: str) -> Finished:
@@ -322,7 +320,7 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
     return sum(
         (
             2.0 * _covered(asked, said),
-            -2.0 * (len(said - asked) < 2) - 1.0 * (len(said - asked) < 4 and kind.form != "line"),
+            -1.0 * max(0, 2 - len(said - asked)) * ("?" not in topic),
             0.5 * (ends_well and draft.finish_reason == "stop") - 0.5 * (not ends_well),
             -min(0.5 * invented, 2.0) * (not is_free),
             -min(1.0 * len(_PLACEHOLDER.findall(text)), 2.0),

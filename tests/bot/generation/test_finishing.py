@@ -52,6 +52,8 @@ def test_a_good_example_of_every_kind_stays_as_it_is() -> None:
         ("post", "Here's the revised version: We open on Sunday!", "We open on Sunday!"),
         ("post", "We open on Sunday!\n\nLet me know if you'd like any changes.", "We open on Sunday!"),
         ("post", "We open on Sunday!\n\nI hope this helps!", "We open on Sunday!"),
+        ("post", "We open on Sunday!\n\nThis is a very simple announcement that says it all.", "We open on Sunday!"),
+        ("write", "Send it, please.\n\nI added a comma for clarity.", "Send it, please."),
         ("write", "Dear [Name],\n\nThank you.\n\nRegards,\n[Your Name]", "Hello,\nThank you.\n\nRegards,"),
         ("write", "I'm sorry for any confusion. Boil the egg for six minutes.", "Boil the egg for six minutes."),
         ("post", "What a wonderful idea! We swap books on Sunday.", "We swap books on Sunday."),
