@@ -51,7 +51,7 @@ def verdict_sentence(run: Run, language: str) -> str:
         share=100 * numbers.get("share", 0.0),
         reason=reason_sentence(run.reason or "", numbers, language, candidate=f"v{run.id}"),
     )
-    return f"{sentence} {say(language, 'verdict-left-out')}" if numbers.get("left_out") else sentence
+    return " ".join([sentence, say(language, "verdict-left-out")]) if numbers.get("left_out") else sentence
 
 
 def reason_sentence(code: str, numbers: Mapping[str, float], language: str, *, candidate: str = "") -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.api.types import Sampling
+from engine.errors import ModelError
 from engine.evaluation.sampling import require_drawn
 from engine.inference.batch import Batch, Row
 from engine.models import distributed
@@ -38,7 +39,11 @@ def usual_rows(base: Base, count: int = _READ) -> list[Encoded]:
 
 
 def measure(base: Base, rows: Sequence[Encoded], config: RunConfig, *, load_seconds: float) -> Speeds:
-    """Measure a base without an adapter, on rows as they will be trained on; the same answer in all processes."""
+    """Measure a base without an adapter, on rows as they will be trained on; the same answer in all processes.
+
+    Raises:
+        ModelError: the base computes values that are not numbers.
+    """
     return distributed.by_first(lambda: _measure(base, rows, config, load_seconds))
 
 
@@ -51,7 +56,10 @@ def _measure(base: Base, rows: Sequence[Encoded], config: RunConfig, load_second
         )
         saved = _SavedBytes()
         with torch.autograd.graph.saved_tensors_hooks(saved.count, lambda tensor: tensor):
-            log_probs(model, one).sum().backward()  # the first pass of a process takes longer than any other
+            first = log_probs(model, one).sum()
+            first.backward()  # the first pass of a process takes longer than any other
+        if not first.isfinite():
+            raise ModelError("The base model computes values that are not numbers; choose another.")
         learning = _seconds(lambda: log_probs(model, learned).sum().backward())
         with torch.no_grad():
             reading = _seconds(lambda: log_probs(model, read))

@@ -38,7 +38,7 @@ def test_commands_and_options_are_completed() -> None:
     assert asked("bash", "ovation keys ") == ["rotate"]
     assert asked("bash", "ovation generate --temp") == ["--temperature"]
     assert asked("bash", "ovation export r") == ["ratings", "runs"]
-    assert asked("bash", "ovation models ") == ["compare"]
+    assert asked("bash", "ovation models ") == ["list", "compare"]
     assert asked("bash", "ovation models compare --kind p") == ["poem", "post", "pitch"]
     assert asked("bash", "ovation models compare --taste b") == ["brief"]
 

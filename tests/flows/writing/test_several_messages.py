@@ -1,6 +1,7 @@
 """A text that is longer than a message stands in several, and is one text all the same."""
 
 import signal
+from random import Random
 
 import pytest
 
@@ -10,7 +11,18 @@ from bot.sandbox.world.records import Chat, SeenMessage
 from tests.support.fake_engine import FakeEngine
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
-PARAGRAPHS = [f"Paragraph {number}: " + "the trees of the city give shade. " * 25 for number in range(1, 13)]
+_WORDS = [
+    first + second for first in "bo da fi ga ke lu mi no pe ru".split() for second in "lan mer net rok sil tos".split()
+]
+
+
+def prose(seed: int, sentences: int) -> str:
+    """Sentences of which none says what another says: a text that loops would be cut."""
+    random = Random(seed)
+    return " ".join(" ".join(random.sample(_WORDS, 7)).capitalize() + "." for _ in range(sentences))
+
+
+PARAGRAPHS = [f"Paragraph {number}: {prose(number, 20)}" for number in range(1, 13)]
 TEXT = "\n\n".join(paragraph.strip() for paragraph in PARAGRAPHS)
 
 
@@ -105,7 +117,7 @@ async def test_any_of_the_messages_counts_for_the_text(
 async def test_a_text_without_end_is_cut_at_the_most_messages(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    fake_engine.writes = lambda *_: "\n\n".join(f"Paragraph {n} " + "word " * 700 for n in range(15))
+    fake_engine.writes = lambda *_: "\n\n".join(f"Paragraph {n} {prose(n, 80)}" for n in range(15))
     await bot.start(ENGINE_URL=fake_engine.url)
     ada, chat = scene.person("Ada")
     sandbox.world.say(ada, chat, "/story trees")
