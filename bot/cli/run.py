@@ -45,7 +45,10 @@ def demo(
         str | None, typer.Option(help="What they like, such as brief or poetic; else by the seed.")
     ] = None,
     silence: Annotated[float, typer.Option(min=0, max=0.95, help="The share of them who never react.")] = 0.0,
-    train_minutes: Annotated[float, typer.Option(min=0.1, max=60, help="How long each night may train.")] = 20.0,
+    train_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=60, help="How long each night may train; else 20, and 4 where nobody but you waits."),
+    ] = None,
     train_steps: Annotated[int, typer.Option(min=0, help="And how many steps in each stage; 0: as a bot's.")] = 14,
     model: Annotated[
         str | None,
@@ -58,7 +61,8 @@ def demo(
     """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
     plan = DemoPlan(
         audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste, silence=silence,
-        train_minutes=train_minutes, train_steps=train_steps, model=_demo_model(model, has_audience=audience > 0),
+        train_minutes=train_minutes or (20.0 if audience else 4.0), train_steps=train_steps,
+        model=_demo_model(model, has_audience=audience > 0),
     )  # fmt: skip
     run_demo(plan)
 
