@@ -17,7 +17,7 @@ from bot.cli.completion import kind_names, version_names
 from bot.cli.terminal import busy, give_up, ready_model, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
-from bot.common.kinds import SHIPPED, InvalidKinds, load_kinds
+from bot.common.kinds import SHIPPED, InvalidKinds, language_of_topic, load_kinds
 from bot.common.settings import DataSettings, OfflineSettings, Settings
 from bot.common.text import beginning, sanitize
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
@@ -92,6 +92,8 @@ def _request(settings: Settings, topic: str, kind: str | None) -> OfflineRequest
     if kind is not None and kind not in kinds.by_name:
         give_up(f"There is no kind {kind!r}: choose one of {', '.join(kinds.by_name)}.", status=2)
     asked = kinds.default if kind is None else kinds.by_name[kind]
+    if language_of_topic(topic) not in asked.languages:
+        give_up(say("en", "prompt-language", writes=asked.languages[0]), status=2)
     if len(topic) > (limit := asked.most_characters(topic)):
         if asked.takes == "topic":
             give_up(say("en", "prompt-too-long", length=len(topic), limit=limit), status=2)

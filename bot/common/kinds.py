@@ -68,7 +68,7 @@ _SAMPLING = (
 _MODEL_FIELDS = ("max_tokens", "instruction", "request", "length", *_SAMPLING)
 """What a profile can change."""
 _FIELDS = ("emoji", "renderer", "form", "description", "takes", "calls", "examples", *_MODEL_FIELDS)
-_PROFILE_FIELDS = ("match", "system", "examples", "kinds", *_MODEL_FIELDS)
+_PROFILE_FIELDS = ("match", "languages", "system", "examples", "kinds", *_MODEL_FIELDS)
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _KEY = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
 _PATH = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
@@ -120,6 +120,8 @@ class Kind:
     """Per language; none for a model that does better without."""
     context: int | None = None
     """How many tokens the model can hold; None where nobody knows."""
+    languages: Sequence[str] = LANGUAGES
+    """What the model writes in; what is asked for in others it would answer with gibberish."""
     has_system: bool = True
     """Whether the model's chat template has a system message; else the instruction begins the user's turn."""
 
@@ -318,6 +320,7 @@ def _kind(name: str, table: Mapping[str, Any], profile: Mapping[str, Any]) -> Ki
         usual=replace(plain.usual, **drawn),
         lengths=lengths,
         examples={language: [Example(**each) for each in listed] for language, listed in examples.items()},
+        languages=profile.get("languages", LANGUAGES),
         has_system=profile.get("system", True),
     )
 
@@ -381,9 +384,7 @@ def _faults_of_profile(table: object, kinds: Mapping[str, Any]) -> _Faults:
     match = table.get("match")
     if not _are_texts(match):
         yield ("match",), ' needs names of models, like match = ["*smollm2*"].'
-    for name in ("system", "examples"):
-        if not isinstance(table.get(name, False), bool):
-            yield (name,), f": {name} is true or false."
+    yield from _faults_in_abilities(table)
     yield from _faults_for_model(table, is_partial=True)
     changed = table.get("kinds", {})
     for name, says in changed.items() if isinstance(changed, dict) else ():
@@ -394,6 +395,16 @@ def _faults_of_profile(table: object, kinds: Mapping[str, Any]) -> _Faults:
                 yield ("kinds", name, *path), f", kind {name}{sentence}"
     if not isinstance(changed, dict) or not all(isinstance(says, dict) for says in changed.values()):
         yield ("kinds",), ": kinds must be tables, like [profiles.smollm2.kinds.slogan]."
+
+
+def _faults_in_abilities(table: Mapping[str, Any]) -> _Faults:
+    """In what a profile says a model can do."""
+    languages = table.get("languages", list(LANGUAGES))
+    if not _are_texts(languages) or not set(languages) <= set(LANGUAGES):
+        yield ("languages",), f': languages must be some of {", ".join(LANGUAGES)}, like languages = ["en"].'
+    for name in ("system", "examples"):
+        if not isinstance(table.get(name, False), bool):
+            yield (name,), f": {name} is true or false."
 
 
 def _faults_for_model(table: Mapping[str, Any], *, is_partial: bool = False) -> _Faults:

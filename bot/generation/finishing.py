@@ -120,6 +120,13 @@ _CLAIMS = re.compile(
     re.IGNORECASE,
 )
 """Prices, shares, times and dates: in news, what nobody has given is invented."""
+_DESCRIPTION = _any(
+    rf"(?:this|these|the|a|an|my|your|our)\s+(?:[\w'-]+\s+){{0,4}}?({_THE_WORK}|captions?|toast|speech|review|questions?|rules)\b"
+    r"(?:\s+(?:is|are|was|were|for|about|to|that)\b|[.:])",
+    begins=True,
+)
+_NUMBERS = {word: n for n, word in enumerate("two three four five six seven eight nine ten".split(), start=2)}
+_NUMBER_OF = re.compile(rf"\b({'|'.join(_NUMBERS)}|[2-9]|10)\s+(?:[\w'-]+\s+){{0,3}}?[\w'-]+s\b", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"\[[^\W\d_][^\]\n]{1,48}\](?!\()|<[A-Za-z][A-Za-z '’]{2,30}>|_{4,}|\{[a-z_ ]{3,30}\}", re.IGNORECASE
 )
@@ -319,7 +326,8 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
     fewest, most = {"line": (2, 12), "verse": (12, 90), "text": (15, 90), "free": (4, 90)}[kind.form]
     return sum(
         (
-            2.0 * _covered(asked, said),
+            (2.0 if kind.form in ("line", "verse") else 3.0) * _covered(asked, said),
+            -1.5 * _describes(text, topic) - 1.5 * _has_too_few(text, topic),
             -1.0 * max(0, 2 - len(said - asked)) * ("?" not in topic),
             0.5 * (ends_well and draft.finish_reason == "stop") - 0.5 * (not ends_well),
             -min(0.5 * invented, 2.0) * (not is_free),
@@ -334,8 +342,24 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
 
 
 def _covered(asked: set[str], said: set[str]) -> float:
-    """Which share of the request's content words, by their stems, a text takes up; of many, four are enough."""
-    return len(asked & said) / min(len(asked), 4) if asked and len(asked & said) < 4 else 0.5 if not asked else 1.0
+    """Which share of the request's content words, by their stems, a text takes up; of a long one, eight are enough."""
+    return min(1.0, len(asked & said) / min(len(asked), 8)) if asked else 0.5
+
+
+def _describes(text: str, topic: str) -> bool:
+    """Whether it speaks of the text that was asked for in place of being it: "These three captions are for a dog"."""
+    begins = _DESCRIPTION.match(text)
+    return begins is not None and _stem(begins[1].casefold()) in map(_stem, _words(topic))
+
+
+def _has_too_few(text: str, topic: str) -> bool:
+    """Whether "five ideas" were asked for, and fewer given: counted are items of a list, else lines, else sentences."""
+    if (asked := _NUMBER_OF.search(topic)) is None:
+        return False
+    wanted = _NUMBERS.get(asked[1].casefold()) or int(asked[1])
+    lines = [line for line in text.split("\n") if line.strip()]
+    items = sum(bool(_ITEM.match(line)) for line in lines)
+    return max(items, len(lines) if not items else 0, len(list(_sentences(text))) if not items else 0) < wanted
 
 
 def _is_monotonous(words: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from bot.common.errors import Refusal
 from bot.common.keys import Pseudonyms
-from bot.common.kinds import Kind
+from bot.common.kinds import Kind, language_of_topic
 from bot.common.settings import Settings
 from bot.common.tasks import cancel
 from bot.common.text import beginning, sanitize
@@ -235,12 +235,18 @@ class GenerationService:
         return tuple(ChatMessage(message.role, message.content) for message in asked)
 
     async def _checked(self, topic: str, kind: Kind) -> str:
-        """The topic, fit to be stored and shown; Refusal where it is empty, too long or unsafe."""
+        """The topic, fit to be stored and shown.
+
+        Raises:
+            Refusal: it is empty, too long or unsafe, or in a language that the model does not write.
+        """
         topic = sanitize(topic)
         if not topic:
             raise Refusal("prompt-empty", command=kind.name)
         if len(topic) > (limit := kind.most_characters(topic)):
             raise Refusal("prompt-too-long", length=len(topic), limit=limit)
+        if language_of_topic(topic) not in kind.languages:
+            raise Refusal("prompt-language", writes=kind.languages[0])
         await self.safety.check_prompt(topic)
         return topic
 

@@ -83,6 +83,10 @@ privacy =
 # --- Writing ---
 prompt-empty = What about? Write it after the command, like this: /{ $command } green tea
 prompt-too-long = That is { $length } characters. Please say it in at most { $limit }.
+prompt-language = { $writes ->
+    [zh] The model here writes Chinese only. Please ask in Chinese.
+   *[en] The model here writes English only. Please ask in English.
+}
 prompts-too-many = You have asked { $limit } times within an hour, which is the limit here. Please come back a little later.
 command-unknown = I do not know { $command }. /help lists what I can do.
 text-only = I can read text only. Write me what the text should be about, or see /help.

@@ -83,6 +83,10 @@ privacy =
 # --- 写作 ---
 prompt-empty = 写什么呢？请写在命令后面，例如：/{ $command } 绿茶
 prompt-too-long = 这有 { $length } 个字符。请控制在 { $limit } 个以内。
+prompt-language = { $writes ->
+    [zh] 这里的模型只会写中文。请用中文提出要求。
+   *[en] 这里的模型只会写英文。请用英文提出要求。
+}
 prompts-too-many = 你一小时内已经要求了 { $limit } 次，这是这里的上限。请稍后再来。
 command-unknown = 我不认识 { $command }。/help 列出我会的一切。
 text-only = 我只能读文字。请写下你想要的主题，或者看看 /help。

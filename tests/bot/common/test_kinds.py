@@ -81,6 +81,7 @@ PROFILE = '[profiles.big]\nmatch = ["*"]\n'
         (END, END + 'examples.en = [{ topic = "tea" }]', 8, "examples must be like"),
         (END, END + PROFILE + "temprature = 1", 10, "The profile big: there is no field 'temprature'"),
         (END, END + "[profiles.big]", 8, "The profile big needs names of models"),
+        (END, END + PROFILE + 'languages = ["fr"]', 10, "The profile big: languages must be some of en, zh"),
         (END, END + PROFILE + 'system = "no"', 10, "system is true or false"),
         (END, END + PROFILE + 'kinds.ode.request.en = "{topic}"', 10, "there is no kind 'ode' in this file"),
         (END, END + PROFILE + 'kinds.limerick.request.en = "x"', 10, "kind limerick: request.en must have {topic}"),

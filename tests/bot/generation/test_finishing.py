@@ -211,6 +211,21 @@ def test_quality_prefers_a_slogan_to_the_topic_said_again() -> None:
     )
 
 
+def test_quality_prefers_the_text_to_words_about_it() -> None:
+    asked = {"kind": "write", "request": "a short birthday wish for my colleague Tom"}
+
+    assert quality("Happy birthday, Tom! Enjoy the cake and the day.", **asked) > quality(
+        "A birthday wish for my colleague Tom is a nice thing to have.", **asked
+    )
+
+
+@pytest.mark.parametrize("asked", ["give me three ideas for a picnic", "3 ideas for a picnic"])
+def test_quality_counts_what_was_asked_for_by_number(asked: str) -> None:
+    three, two = "1. A picnic by the lake.\n2. A salad.\n3. A walk.", "1. A picnic by the lake.\n2. A salad and a walk."
+
+    assert quality(three, kind="write", request=asked) > quality(two, kind="write", request=asked) + 1.0
+
+
 def test_agreement_is_highest_for_what_most_texts_say() -> None:
     shares = agreement(["The capital is Lisbon.", "Lisbon is the capital city.", "It is a shoe made of bread."])
 

@@ -41,3 +41,16 @@ async def test_a_mistake_in_the_file_ends_the_start_with_its_line(bot: BotProces
     assert bot.process is not None
     assert await bot.process.wait() == 2
     assert "KINDS_FILE" in bot.log and f"{file}:3: The kind limerick needs a length" in bot.log
+
+
+async def test_a_language_that_the_model_does_not_write_is_refused_with_a_sentence(
+    bot: BotProcess, scene: Scene, sandbox: Sandbox
+) -> None:
+    file = bot.folder / "kinds.toml"
+    file.write_text(
+        SHIPPED.read_text().partition("# Profiles")[0] + '[profiles.any]\nmatch = ["*"]\nlanguages = ["en"]\n'
+    )
+    await bot.start(KINDS_FILE=str(file))
+    lin, chat = scene.person("林", "zh")
+    assert await scene.say(lin, chat, "/slogan 绿茶") == "这里的模型只会写英文。请用英文提出要求。"
+    assert (await scene.ask(lin, chat, "/slogan green tea")).button("up:")
