@@ -327,7 +327,7 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
     return sum(
         (
             (2.0 if kind.form in ("line", "verse") else 3.0) * _covered(asked, said),
-            -1.5 * _describes(text, topic) - 1.5 * _has_too_few(text, topic),
+            -2.5 * _describes(text, topic) - 1.5 * _has_too_few(text, topic),
             -1.0 * max(0, 2 - len(said - asked)) * ("?" not in topic),
             0.5 * (ends_well and draft.finish_reason == "stop") - 0.5 * (not ends_well),
             -min(0.5 * invented, 2.0) * (not is_free),
