@@ -121,7 +121,7 @@ _CLAIMS = re.compile(
 )
 """Prices, shares, times and dates: in news, what nobody has given is invented."""
 _DESCRIPTION = _any(
-    rf"(?:this|these|the|a|an|my|your|our)\s+(?:[\w'-]+\s+){{0,4}}?({_THE_WORK}|captions?|toast|speech|review|questions?|rules)\b"
+    rf"(?:this|these|the|a|an|my|your|our)\s+(?:[\w-]+\s+){{0,4}}?({_THE_WORK}|captions?|toast|speech|review|questions?|rules)\b"
     r"(?:\s+(?:is|are|was|were|for|about|to|that)\b|[.:])",
     begins=True,
 )
@@ -327,7 +327,7 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
     return sum(
         (
             (2.0 if kind.form in ("line", "verse") else 3.0) * _covered(asked, said),
-            -2.5 * _describes(text, topic) - 1.5 * _has_too_few(text, topic),
+            -2.0 * _describes(text, topic) - 1.5 * _has_too_few(text, topic),
             -1.0 * max(0, 2 - len(said - asked)) * ("?" not in topic),
             0.5 * (ends_well and draft.finish_reason == "stop") - 0.5 * (not ends_well),
             -min(0.5 * invented, 2.0) * (not is_free),
