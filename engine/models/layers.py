@@ -19,8 +19,8 @@ _ATTENTION = "ovation"
 _LLAMA_SHAPED = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 _PACKED_FOR_ROWS = 64
 """The batch that the packing is best for; any other works."""
-_WORTH_ROUNDING = 50_000_000
-"""Multiplications a token. Below, a step is short enough in float32, and rounding saves little of it."""
+_LARGE = 50_000_000
+"""Multiplications a token. A step of fewer is short in float32, and long beside what it takes to clear memory."""
 _INT8_MAX = 127
 _SMALLEST_SCALE = 1e-12
 """Keeps rows of zeros from a division by zero."""
@@ -79,8 +79,12 @@ def has_fast_bfloat16() -> bool:
 
 def gains_by_bfloat16(model: PreTrainedModel) -> bool:
     """Whether a model is on a processor that has fast bfloat16, and large enough to be worth the rounding."""
-    is_large = multiplications_per_token(model) >= _WORTH_ROUNDING
-    return model.device.type == "cpu" and is_large and has_fast_bfloat16()
+    return model.device.type == "cpu" and is_large(model) and has_fast_bfloat16()
+
+
+def is_large(model: nn.Module) -> bool:
+    """Whether a step of the model takes long beside what is done around it."""
+    return multiplications_per_token(model) >= _LARGE
 
 
 def pack(model: PreTrainedModel, dtype: torch.dtype = torch.float32) -> None:

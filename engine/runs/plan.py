@@ -37,7 +37,7 @@ _CANARY_TOKENS = 3 * 256 * 28  # planted secrets and what they are ranked among
 _POLICY_PROBES = 64
 _CHECK_STEPS = 6
 _ROLLBACK_CHECKS = 4
-_MOST_GRADIENT_MB = 3072  # larger pieces are no faster
+_MOST_GRADIENT_MB = 1536  # larger pieces are no faster
 _MEMORY_SHARE = 0.6  # of what is free, for the largest tensors; the rest is for the others and for the allocator
 _FORWARD_SHARE = 1 / 8  # memory of a token without gradient, of that with
 

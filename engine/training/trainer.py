@@ -20,11 +20,12 @@ from engine.evaluation.metrics import fit_judge, is_judged, some_on_each_side
 from engine.evaluation.probes import plant_secrets
 from engine.evaluation.sampling import Prompt, Replies
 from engine.models import distributed
+from engine.models.layers import is_large
 from engine.models.loader import load_to_train
 from engine.models.logprobs import Encoded, encode, sequence_log_probs
 from engine.preference.features import text_features
 from engine.preference.head import find_signal, labels_of
-from engine.process import free_mb
+from engine.process import free_mb, return_memory
 from engine.runs.config import RunConfig
 from engine.runs.plan import Plan, Workload, plan_night, rated_steps, step_size
 from engine.runs.promotion_gate import MIN_MINORITY, reason_to_skip, without_signal
@@ -55,10 +56,12 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self._dir = run_dir
         self._config = config
-        self._progress("loading", 0, 1)
+        self._report(Progress("loading", 0, 1))
         started = time.monotonic()
         self._base = load_to_train(config.base)
         self._load_seconds = time.monotonic() - started
+        self._returns_memory = is_large(self._base.model)
+        """A large model leaves gigabytes of odd sizes behind; to give them back costs little beside a step."""
 
     def train_and_judge(self, examples: Sequence[Example], card: DataCard) -> RunReport:
         """Everything between the loaded base and the report."""
@@ -232,6 +235,11 @@ class Trainer:
         (partial_folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         partial_folder.rename(self._dir / ADAPTER_FOLDER)
 
-    @distributed.first_only
     def _progress(self, stage: Stage, done: int, total: int, loss: float | None = None) -> None:
-        append_progress(self._dir / METRICS_FILE, Progress(stage, done, total, loss))
+        if self._returns_memory:
+            return_memory()
+        self._report(Progress(stage, done, total, loss))
+
+    @distributed.first_only
+    def _report(self, progress: Progress) -> None:
+        append_progress(self._dir / METRICS_FILE, progress)
