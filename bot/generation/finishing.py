@@ -78,7 +78,8 @@ _PREAMBLES = (
 """What may stand before the text itself: "Sure!", "Here is a poem about tea:", "Title:"."""
 _CLOSING = _any(
     r"i hope (?:this|that|these|it)\b", r"(?:please )?let me know\b", r"feel free to\b", r"would you like me to\b",
-    r"do you want me to\b", r"the (?:story|poem|text) (?:ends|begins|continues)\b", r"is there anything\b", r"if there's anything\b",
+    r"do you want me to\b", r"the (?:story|poem|text) (?:ends|begins|continues)\b",
+    r"(?:is there|if there's) anything\b",
     r"if you(?:'d| would)? (?:need|want|like|have) (?:any|more|me|to)\b", "希望这", "如果你(?:需要|还)", "请告诉我",
     rf"this (?:(?:is )?an? )?(?:[\w-]+,? ){{0,5}}{_THE_WORK} (?:is|clearly|that|captures|emphasi|highlights|aims|will)",
     r"i (?:also )?(?:added|changed|rephrased|reworded|removed|replaced|made a few)\b", begins=True,
