@@ -37,7 +37,7 @@ _CANARY_TOKENS = 3 * 256 * 28  # planted secrets and what they are ranked among
 _POLICY_PROBES = 64
 _CHECK_STEPS = 6
 _ROLLBACK_CHECKS = 4
-_MOST_GRADIENT_MB = 1536  # larger pieces are no faster
+_MOST_GRADIENT_MB, _MOST_READ_MB = 1536, 3072  # larger pieces are no faster
 _MEMORY_SHARE = 0.6  # of what is free, for the largest tensors; the rest is for the others and for the allocator
 _FORWARD_SHARE = 1 / 8  # memory of a token without gradient, of that with
 
@@ -130,12 +130,14 @@ def plan_night(config: RunConfig, speeds: Speeds, work: Workload, *, free_mb: fl
 def _fitting_pieces(config: RunConfig, speeds: Speeds, free_mb: float) -> RunConfig:
     """With micro-batches for which there is memory; their size changes nothing but that."""
     limit = config.max_memory_mb or math.inf
-    room = min(_MOST_GRADIENT_MB, _MEMORY_SHARE * free_mb, max(0.0, limit - speeds.memory_mb)) * 2**20
-    tokens = max(1, int(room / speeds.gradient_bytes))
+    room = min(_MEMORY_SHARE * free_mb, max(0.0, limit - speeds.memory_mb))
+    learned, read = (
+        max(1, int(min(most, room) * 2**20 / speeds.gradient_bytes)) for most in (_MOST_GRADIENT_MB, _MOST_READ_MB)
+    )
     return replace(
         config,
-        max_gradient_tokens=min(config.max_gradient_tokens, tokens),
-        max_batch_tokens=max(config.max_length, min(config.max_batch_tokens, int(tokens / _FORWARD_SHARE))),
+        max_gradient_tokens=min(config.max_gradient_tokens, learned),
+        max_batch_tokens=max(config.max_length, min(config.max_batch_tokens, int(read / _FORWARD_SHARE))),
     )
 
 

@@ -106,7 +106,7 @@ def test_auto_is_bfloat16_for_a_large_model_on_a_processor_that_gains_by_it(
 
     monkeypatch.setattr(layers, "has_fast_bfloat16", lambda: is_fast)
     assert held() == torch.float32, "a tiny model"
-    monkeypatch.setattr(layers, "_WORTH_ROUNDING", 1)
+    monkeypatch.setattr(layers, "_LARGE", 1)
     assert held() == dtype
 
 
