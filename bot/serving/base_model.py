@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -164,19 +165,18 @@ def _run_converter(source: str, models: Path, *options: str, show: Callable[[flo
         StartError: it says why it cannot be done.
     """
     command = (sys.executable, "-m", "engine.convert", source, str(models), "--parent-pid", str(os.getpid()), *options)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=computing_environment(),
-    ) as child:  # fmt: skip
-        assert child.stdout is not None and child.stderr is not None, "both are pipes"
-        try:
+    # A file, not a pipe: what is said there may be more than a pipe holds, and nobody reads it before the end.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said_there:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=said_there, text=True, start_new_session=True,
+            env=computing_environment(),
+        ) as child:  # fmt: skip
+            assert child.stdout is not None, "it is a pipe"
             for line in child.stdout:
                 if show is not None and line[0].isdigit():
                     show(float(line))
-            lines = child.stderr.read().strip().splitlines()
-        except BaseException:
-            child.kill()
-            raise
+        said_there.seek(0)
+        lines = said_there.read().strip().splitlines()
     status = child.returncode
     if ran_out_of_memory(status, lines):
         raise StartError(f"The model cannot be converted. {NO_MEMORY}", exit_status=1)

@@ -88,7 +88,7 @@ class GgufFile:
                     **place, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
                 )
                 tokenizer = AutoTokenizer.from_pretrained(**place)
-        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError) as error:
+        except (OSError, ValueError, LookupError, NotImplementedError) as error:
             raise ModelError(
                 f"transformers cannot make a model of {self.path}: take the model's safetensors, or another one."
             ) from error
