@@ -15,6 +15,9 @@ SENTENCE_END = re.compile(
 )
 """Where a sentence ends, its closing quotes included; an emoji may take the place of a stop."""
 
+_ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e)|(?:^|\n)\s*\d{1,2})\.$")
+"""A stop that ends no sentence: "Dr.", or the number of a list's item."""
+
 _LOOK = RenderConfig.isolated()
 _LOOK.markdown_symbol.unordered_list_item = "•"
 for _level in range(1, 5):
@@ -56,6 +59,19 @@ def sanitize(text: str) -> str:
     valid = text.encode("utf-8", "ignore").decode("utf-8").replace("\N{REPLACEMENT CHARACTER}", "")
     kept = (c for c in valid if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in _DECEPTIVE))
     return "".join(kept).strip()
+
+
+def sentence_ends(text: str) -> list[int]:
+    """The places right after each sentence of a text.
+
+    >>> sentence_ends("Dr. Lee came. She sm")
+    [13]
+    """
+    return [
+        found.end()
+        for found in SENTENCE_END.finditer(text)
+        if not _ABBREVIATION.search(text[max(0, found.end() - 12) : found.end()])
+    ]
 
 
 def utf16_length(text: str) -> int:

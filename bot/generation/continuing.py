@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot.common.i18n import say
-from bot.common.text import SENTENCE_END
+from bot.common.text import SENTENCE_END, sentence_ends
 from engine.api.types import Message, Reply, Sampling, WrittenText, seed_of
 
 Answer = AsyncGenerator[str | Reply, None]
@@ -69,7 +69,7 @@ def to_last_sentence(text: str) -> str:
     >>> to_last_sentence("It rained. The cat s")
     'It rained.'
     """
-    ends = [found.end() for found in SENTENCE_END.finditer(text)]
+    ends = sentence_ends(text)
     return text[: ends[-1]] if ends and ends[-1] >= _FEWEST_KEPT * len(text) else text
 
 

@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot.common.kinds import Kind
-from bot.common.text import SENTENCE_END, sanitize
+from bot.common.kinds import Kind, language_of_topic
+from bot.common.text import SENTENCE_END, sanitize, sentence_ends
 from engine.api.types import FinishReason, Message, Reply
+from engine.preference.features import WORD, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,6 @@ _AGREEMENT_WEIGHTS = {"free": 2.0, "text": 1.5, "verse": 0.5, "line": 0.0}
 _KEPT_SHARE = 0.3
 """What mending leaves of a text must be so much of it; else the text is at fault, for what remains is a fragment."""
 
-_ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e)|(?:^|\n)\s*\d{1,2})\.$")
 _DANGLING = re.compile(r"\n+[^\S\n]*(?:\d{1,2}[.)]|[-*•#]+|\*\*[^\n*]*(?:\*\*)?:?)?[^\S\n]*$")
 _ITEM = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])\s+\S")
 _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»"}
@@ -134,8 +134,6 @@ _PLACEHOLDER = re.compile(
 _GREETED = re.compile(rf"^(Dear|Hi|Hello|Hey)\s+(?:(?:{_PLACEHOLDER.pattern})[\s,]*)+", re.IGNORECASE | re.MULTILINE)
 _ANOTHER_LANGUAGE = re.compile(r"\b(?:translat|chinese|english)|翻译|英[文语]|中文|汉语", re.IGNORECASE)
 """A wish for another language than its own."""
-_CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
-_WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_]+(?:['’][^\W_]+)*")
 
 _STOPWORDS = frozenset(
     "a about after again all also am an and any are as at be because been before being but by can could did do "
@@ -238,18 +236,18 @@ def _has_invented_contacts(text: str, given: str) -> bool:
 
 def _without_loop(text: str) -> tuple[str, bool]:
     """The text up to where it begins to say the same again and again, and whether it does."""
-    places = [(found.start(), found[0].casefold()) for found in _WORD.finditer(text)]
-    words = [word for _, word in places]
+    places = [(found.start(), found[0].casefold()) for found in WORD.finditer(text)]
+    read = [word for _, word in places]
     for period in range(1, 25):
         run = 0
-        for at in range(len(words) - period):
-            run = run + 1 if words[at] == words[at + period] else 0
+        for at in range(len(read) - period):
+            run = run + 1 if read[at] == read[at + period] else 0
             if run >= max(2 * period, 5):  # the same for the third time
                 return text[: places[at - run + 1 + period][0]].rstrip(), True
     seen: Counter[str] = Counter()
     kept, loops = [], False
     for part in _sentences(text):
-        key = " ".join(_words(part))
+        key = " ".join(words(part))
         seen[key] += 1
         if seen[key] > 1 and len(key) > 12:
             loops = loops or seen[key] > 2
@@ -263,7 +261,7 @@ def _whole(text: str, kind: Kind) -> str:
     lines = text.rpartition("\n")[0].rstrip()
     if kind.form == "verse":
         return lines
-    ends = [found.end() for found in SENTENCE_END.finditer(text) if not _ABBREVIATION.search(text[: found.end()])]
+    ends = sentence_ends(text)
     if _ITEM.match(lines.rpartition("\n")[2]):
         ends.append(len(lines))
     return text[: max(ends, default=0)]
@@ -305,9 +303,9 @@ def _faults(text: str, topic: str, given: str, kind: Kind, language: str) -> Ite
         yield "talk"
     elif kind.form != "free" and _REPLY.search(text):
         yield "reply"
-    if _is_monotonous(_words(text)):
+    if _is_monotonous(words(text)):
         yield "loop"
-    if bool(_CJK.search(text)) != (language == "zh") and not _ANOTHER_LANGUAGE.search(topic):
+    if language_of_topic(text) != language and not _ANOTHER_LANGUAGE.search(topic):
         yield "language"
 
 
@@ -320,10 +318,10 @@ def _is_fragment(text: str, written: str, kind: Kind, *, is_cut: bool) -> bool:
 
 def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> float:
     """Log-odds, set by eye: what a reader of 500 texts of SmolLM2-135M held against them, and about how much."""
-    words, asked, said, is_free = _words(text), set(_content(topic)), set(_content(text)), kind.form == "free"
+    read, asked, said, is_free = words(text), set(_content(topic)), set(_content(text)), kind.form == "free"
     ends_well = bool(SENTENCE_END.search(text[-6:])) or kind.form in ("line", "verse") or "\n" in text[-40:]
     invented = sum(found[0] not in given for found in _CLAIMS.finditer(text))
-    copied = {gram for example in _example_texts(kind) for gram in _grams(_words(example), 3)}
+    copied = {gram for example in _example_texts(kind) for gram in _grams(words(example), 3)}
     fewest, most = {"line": (2, 12), "verse": (12, 90), "text": (15, 90), "free": (4, 90)}[kind.form]
     return sum(
         (
@@ -335,9 +333,9 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
             -min(1.0 * len(_PLACEHOLDER.findall(text)), 2.0),
             -1.0 * bool(_REPLY.search(text)),
             -0.5 * (text.count("#") > 2) - 0.5 * (sum(ord(character) > 0x1F000 for character in text) > 4),
-            -2.0 * max(0.0, 0.85 - _variety(words)) * (len(words) > 12),
-            -1.5 * max(0.0, 1.0 - len(words) / fewest) - 0.5 * min(max(0.0, len(words) / most - 1.0), 2.0),
-            -1.5 * any(gram in copied and not set(gram) <= asked | _STOPWORDS for gram in _grams(words, 3)),
+            -2.0 * max(0.0, 0.85 - _variety(read)) * (len(read) > 12),
+            -1.5 * max(0.0, 1.0 - len(read) / fewest) - 0.5 * min(max(0.0, len(read) / most - 1.0), 2.0),
+            -1.5 * any(gram in copied and not set(gram) <= asked | _STOPWORDS for gram in _grams(read, 3)),
         )
     )
 
@@ -350,7 +348,7 @@ def _covered(asked: set[str], said: set[str]) -> float:
 def _describes(text: str, topic: str) -> bool:
     """Whether it speaks of the text that was asked for in place of being it: "These three captions are for a dog"."""
     begins = _DESCRIPTION.match(text)
-    return begins is not None and _stem(begins[1].casefold()) in map(_stem, _words(topic))
+    return begins is not None and _stem(begins[1].casefold()) in map(_stem, words(topic))
 
 
 def _has_too_few(text: str, topic: str) -> bool:
@@ -376,14 +374,14 @@ def _variety(words: Sequence[str]) -> float:
 
 def _says_task(text: str, topic: str, kind: Kind) -> bool:
     """Whether it repeats the words around the topic in the request, as "Answer with the slogan only"."""
-    given = set(_grams(_words(topic), 4))
+    given = set(_grams(words(topic), 4))
     task = {
         gram
         for template in kind.request.values()
         for part in re.split(r"\{\w+\}", template)
-        for gram in _grams(_words(part), 4)
+        for gram in _grams(words(part), 4)
     }
-    return any(gram in task and gram not in given for gram in _grams(_words(text), 4))
+    return any(gram in task and gram not in given for gram in _grams(words(text), 4))
 
 
 def _example_texts(kind: Kind) -> Iterator[str]:
@@ -394,22 +392,18 @@ def _example_texts(kind: Kind) -> Iterator[str]:
 def _sentences(text: str) -> Iterator[str]:
     """The text in pieces that end with a sentence or a line, what lies between them included."""
     start = 0
-    for found in re.finditer(rf"(?:{SENTENCE_END.pattern}|\n)\s*", text):
-        if not _ABBREVIATION.search(text[start : found.end()].rstrip()):
-            yield text[start : found.end()]
-            start = found.end()
+    for end in sorted({*sentence_ends(text), *(found.start() for found in re.finditer("\n", text))}):
+        if end > start:
+            following = len(text) - len(text[end:].lstrip())
+            yield text[start:following]
+            start = following
     if start < len(text):
         yield text[start:]
 
 
-def _words(text: str) -> list[str]:
-    """Words in small letters; a Chinese character is one."""
-    return [found[0].casefold().replace("’", "'") for found in _WORD.finditer(text)]
-
-
 def _content(text: str) -> Iterable[str]:
     """Stems of the words that mean something: enough to see "volunteers" in "volunteering"."""
-    return [_stem(word) for word in _words(text) if word not in _STOPWORDS]
+    return [_stem(word) for word in words(text) if word not in _STOPWORDS]
 
 
 def _stem(word: str) -> str:

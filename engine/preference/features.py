@@ -35,7 +35,7 @@ _SURFACE = len(_CATEGORIES) + len(_MARKS) + 4
 _WIDTHS = (1, _SURFACE, BUCKETS, BUCKETS, BUCKETS)
 FIRST_HASHED = 2
 """The place of the first block that says what occurs, 0 or 1; all that follow do."""
-_WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W\d_\u3400-\u9fff\uf900-\ufaff]+(?:['’][^\W\d_]+)?|\d+")
+WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W\d_\u3400-\u9fff\uf900-\ufaff]+(?:['’][^\W\d_]+)?|\d+")
 
 
 def block_slices(width: int) -> tuple[slice, ...]:
@@ -58,7 +58,7 @@ def text_features(texts: Sequence[str]) -> Array:
 
 def words(text: str) -> list[str]:
     """The words of a text, in small letters; each Chinese character is one."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+    return WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 def _digest(text: str) -> bytes:
