@@ -11,12 +11,13 @@ from typing import Any
 
 import gguf
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers import modeling_gguf_pytorch_utils as transformers_gguf
 from transformers.integrations.gguf.gguf_conversion_mapping import GGUF_ARCHS
 
 from engine.api.models import check_model
 from engine.errors import ModelError
+from engine.models.loader import UNUSABLE, whole_model
 
 
 def _plain(architecture: str) -> str:
@@ -81,14 +82,14 @@ class GgufFile:
         Raises:
             ModelError: transformers cannot make a model of it.
         """
-        place = {"pretrained_model_name_or_path": str(self.path.parent), "gguf_file": self.path.name}
         try:
             with self._parsed_once(on_share):
-                model = AutoModelForCausalLM.from_pretrained(
-                    **place, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
-                )
-                tokenizer = AutoTokenizer.from_pretrained(**place)
-        except (OSError, ValueError, LookupError, NotImplementedError) as error:
+                model = whole_model(
+                    str(self.path.parent), gguf_file=self.path.name, dtype=dtype,
+                    quantization_config=GgufConfig(dequantize=True),
+                )  # fmt: skip
+                tokenizer = AutoTokenizer.from_pretrained(str(self.path.parent), gguf_file=self.path.name)
+        except UNUSABLE as error:
             raise ModelError(
                 f"transformers cannot make a model of {self.path}: take the model's safetensors, or another one."
             ) from error

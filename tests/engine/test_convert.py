@@ -5,6 +5,7 @@ import threading
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from engine.convert import convert, main
 from engine.errors import ModelError
 from engine.models.loader import load_base
 from engine.runs.versions import licence_of
-from tests.support.gguf_model import CONTEXT_TOKENS, TEMPLATE, write_gguf
+from tests.support.gguf_model import CONTEXT_TOKENS, TEMPLATE, WIDTH, write_gguf
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -130,6 +131,28 @@ def test_a_file_that_cannot_be_used_is_one_sentence_and_status_2(
         assert main([str(file), str(tmp_path / "models"), *options]) == 2
         told = capfd.readouterr().err
         assert says in told and told.count("\n") == 1, told
+    assert converted_models(tmp_path / "models") == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            {"without": "attn_q"},
+            "lacks weights, or they do not fit its config (1, such as model.layers.0.self_attn.q_proj",
+        ),
+        ({"width": 2 * WIDTH}, "lacks weights, or they do not fit its config"),
+        ({"heads": 3}, "cannot make a model"),
+        ({"heads": 0}, "cannot make a model"),
+        ({"merges": ["zz"]}, "cannot make a model"),
+    ],
+)
+def test_a_file_of_odd_parts_is_no_model_with_weights_made_up(
+    file: Path, tmp_path: Path, spoil: dict[str, Any], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_gguf(file, **spoil)
+    assert main([str(file), str(tmp_path / "models")]) == 2
+    assert says in capfd.readouterr().err.splitlines()[-1]
     assert converted_models(tmp_path / "models") == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.api.models import resolve_model, version_name
 from engine.api.types import Message
@@ -43,6 +44,23 @@ def test_a_hub_id_is_left_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_pickled_weights_are_never_opened(copied_model: Path) -> None:
     (copied_model / "model.safetensors").rename(copied_model / "pytorch_model.bin")
     with pytest.raises(ModelError, match="as .bin only, which may hold code"):
+        load_base(str(copied_model))
+
+
+def test_missing_weights_are_not_made_up(copied_model: Path) -> None:
+    file = copied_model / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.0.self_attn.q_proj.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks weights, or they do not fit its config \(1, such as model.layers.0"):
+        load_base(str(copied_model))
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_a_config_that_contradicts_itself_is_told_in_a_sentence(copied_model: Path, heads: int) -> None:
+    config = json.loads((copied_model / "config.json").read_text())
+    (copied_model / "config.json").write_text(json.dumps(config | {"num_attention_heads": heads, "head_dim": None}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
         load_base(str(copied_model))
 
 
