@@ -205,7 +205,7 @@ def _table(
                 for label, goal in _GOALS.items()
             ]
     note = (
-        f"{len(by_id)} requests of `benchmarks/requests.toml`, none of which was used for tuning, through the real bot,"
+        f"{len(by_id)} requests of `benchmarks/requests.toml`, written before any was run, through the real bot,"
         " against the stand-in for Telegram, one after the other, each from somebody new; nobody has rated."
         " Told by `benchmarks/judging.py`, which knows nothing of the bot's own rules; whether a text"
         " serves the request was judged by reading, without knowing the arm."

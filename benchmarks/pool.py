@@ -4,7 +4,6 @@ They lie in a folder outside of the repository, a line each, and an interrupted 
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.language_tastes import LanguageTaste
 from bot.common.kinds import load_kinds
+from bot.common.text import sentence_ends
 from bot.sandbox.people.tastes import KINDS, TOPICS, Asked
 from engine.api.models import is_gguf, names_of, resolve_model, version_name
 from engine.convert import convert
@@ -28,7 +28,6 @@ RATERS = 20
 
 _MOST_TOKENS = 112
 _AT_ONCE = 48
-_LAST_SENTENCE = re.compile(r"(?s)^(.*[.!?…][\"'”’)*]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ def loadable(model: str) -> str:
 
 def whole(text: str) -> str:
     """The text up to its last whole sentence, as the bot shows one that ran out; all of it where it has none."""
-    found = _LAST_SENTENCE.match(text.strip())
-    return found[1] if found else text.strip()
+    text = text.strip()
+    return text[: max(sentence_ends(text), default=len(text))]
 
 
 def pool_of(model: str, *, takes: int = 16, folder: Path = FOLDER) -> Pool:
