@@ -37,7 +37,7 @@ from engine.api.models import resolve_model, version_name
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
-from engine.models.loader import load_base
+from engine.models.loader import load_base, load_to_train
 from engine.models.logprobs import encode, sequence_log_probs
 from engine.runs.config import RunConfig, write_config
 from engine.runs.run_dir import ADAPTER_FOLDER, DATASET_FILE, METRICS_FILE, read_progress, read_report
@@ -80,6 +80,7 @@ def measure_model(model: str, few: bool) -> Table:
             folder = Path(name)
             write_dataset(folder / DATASET_FILE, rows_of(model, opinions(taste, pool.fresh[:ratings], 0)))
             figures = _side(side, folder, model, epochs=1)
+            sys.stderr.write(f"{side}: {figures}\n")
             if (adapter := folder / side / ADAPTER_FOLDER).is_dir():
                 texts = write_texts(folder / "after.jsonl", model, asked, adapter=adapter)
                 figures["liking"] = _mean_liking(taste, asked, [whole(texts[place]) for place in range(heard)])
@@ -94,7 +95,8 @@ def measure_model(model: str, few: bool) -> Table:
         f"{ratings} ratings of texts of {version_name(model)}, by people with the hidden taste “{taste.name}”:"
         f" {taste.meaning}; {NOISE:.0%} of the ratings are random. One epoch in steps of {BATCH}, LoRA of the same rank"
         f" on all linear layers, learning rate {RATE:g}; TRL gets the ratings shuffled, liked and disliked in turn,"
-        f" {DEVICE_BATCH} at once, once in float32 as ours and once in bfloat16, which is its default. The night is all"
+        f" {DEVICE_BATCH} at once, once in float32 and once in bfloat16, which is its default; ours is as the trainer"
+        " loads it, frozen layers in bfloat16 where the processor multiplies such numbers. The night is all"
         f" of `engine.train` with its own epochs and rate, planned for {NIGHT_MINUTES:.0f} minutes, judging included."
         f" Liking is that of {heard} texts on topics that nobody rated. A process each."
     )
@@ -166,15 +168,17 @@ def _rated_texts() -> list[RatedGeneration]:
 
 def _side(side: str, folder: Path, model: str = "starter", *, epochs: int = EPOCHS) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.training", side, str(folder), model, str(epochs)]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    result: dict[str, float] = json.loads(printed.splitlines()[-1])
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise RuntimeError(f"{side} did not end well:\n{ended.stderr[-2000:]}")
+    result: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
     return result
 
 
 def train_ours(folder: Path, model: str, epochs: int) -> float:
     """The trainer's own first stage, without the on-policy one: references, then the adapter; ratings a second."""
     config = RunConfig(epochs=epochs, batch_size=BATCH, learning_rate=None if model == "starter" else RATE)
-    base, (examples, _) = load_base(model), examples_of(read_dataset(folder / DATASET_FILE))
+    base, (examples, _) = load_to_train(model), examples_of(read_dataset(folder / DATASET_FILE))
     began = time.perf_counter()
     rows = tuple(encode(base, example.messages, example.text) for example in examples)
     weights = balanced_weights([example.value for example in examples], [example.weight for example in examples])
@@ -248,9 +252,9 @@ _SIDES: dict[str, Callable[[Path, str, int], float]] = {
 _COMPARED = ("ours", "trl")
 _SIDES_OF_A_MODEL = {
     "ours": "Ovation, rated texts",
-    "night": "Ovation, the whole night",
     "trl": "TRL 1.16 KTOTrainer",
     "trl_bfloat16": "… in bfloat16",
+    "night": "Ovation, the whole night",
 }
 
 
