@@ -238,7 +238,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
         await cleanup.nightly()
         await nightly.begin(slot=slot)
 
-    schedule = Schedule(db=db, line=settings.retrain_at, timezone=settings.timezone, run_slot=run_slot)
+    schedule = Schedule(db=db, trigger=settings.schedule, run_slot=run_slot)
     await schedule.start(hourly=retention.sweep)
     stack.callback(schedule.stop)
     canary.start()

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
 from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.common.cron import CronTrigger
 from bot.common.errors import SettingsError
 from bot.common.kinds import Kinds, load_kinds
 from engine.api.models import Quantize, context_of, names_of
@@ -34,33 +34,6 @@ from engine.safety.near_copy import read_protected
 AUTO: Final = "auto"
 """What MODEL is by default: a model that `bot.serving.base_model` chooses."""
 DEFAULT_LABEL = "AI-generated / AI 生成"
-
-_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-def cron_trigger(line: str, timezone: str) -> CronTrigger:
-    """A trigger for a five-field cron line, with cron's own weekdays: 0 and 7 are Sunday, where APScheduler's 0 is
-    Monday.
-
-    Raises:
-        ValueError: the line is not a cron line.
-    """
-    fields = line.split()
-    if len(fields) == 5 and fields[4] != "*":
-        fields[4] = ",".join(_weekdays(part) for part in fields[4].split(","))
-    return CronTrigger.from_crontab(" ".join(fields), timezone=ZoneInfo(timezone))
-
-
-def _weekdays(part: str) -> str:
-    """Spell out the numbers of one part of the weekday field, e.g. `5-7` as fri,sat,sun."""
-    days, _, step = part.partition("/")
-    first, _, last = ("0-6" if days == "*" else days).partition("-")
-    if not first.isdigit():
-        return part
-    numbers = range(int(first), int(last or first) + 1, int(step or 1))
-    if not numbers or numbers[-1] >= len(_DAYS):
-        raise ValueError(f"{part!r} is not a day of the week")
-    return ",".join(_DAYS[number] for number in numbers)
 
 
 def _secret(pattern: str, otherwise: str) -> AfterValidator:
@@ -128,8 +101,12 @@ def _loopback_of(address: str) -> str:
 
 _ADDRESS = _parsed(_host_of, "is not an address like 127.0.0.1:8443")
 _LOOPBACK = _parsed(_loopback_of, "is not on this machine; write one like 127.0.0.1:8081, and put a proxy before it")
-_CRON = _parsed(lambda line: cron_trigger(line, "UTC"), "is not a five-field cron line like 30 3 * * *")
 _ZONE = _parsed(ZoneInfo, "is not a time zone; write one like Europe/Berlin or Asia/Shanghai")
+
+
+def _cron(line: str) -> str:
+    CronTrigger(line, "UTC")
+    return line
 
 
 def _ids(value: object) -> object:
@@ -228,7 +205,7 @@ class Settings(DataSettings):
         SecretStr | None, _secret(r"[A-Za-z0-9_-]{1,256}", "must be 1 to 256 letters, digits, _ or -")
     ] = None
     webhook_listen: Annotated[str, _ADDRESS] = "127.0.0.1:8443"
-    retrain_at: Annotated[str, _CRON] = "30 3 * * *"
+    retrain_at: Annotated[str, AfterValidator(_cron)] = "30 3 * * *"
     timezone: Annotated[str, _ZONE] = "UTC"
     min_ratings: int = Field(50, ge=1)
     promotion: Literal["auto", "approve"] = "auto"
@@ -259,6 +236,11 @@ class Settings(DataSettings):
     protected_dir: Annotated[Path | None, _readable(read_protected)] = None
     label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def schedule(self) -> CronTrigger:
+        """When runs are due."""
+        return CronTrigger(self.retrain_at, self.timezone)
 
     @property
     def reaction_values(self) -> Mapping[str, float | None]:

@@ -1,7 +1,7 @@
 """Starts the nightly run at every slot of the cron line, once, and makes up for a slot that the machine slept through.
 
-A slot is named by its local wall time, so the hour that repeats in autumn cannot start a second run. APScheduler's own
-memory is not relied on: the database knows up to when slots were seen to.
+A slot is named by its local wall time. APScheduler's own memory is not relied on: the database knows up to when slots
+were seen to.
 """
 
 import logging
@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 
-from bot.common.settings import cron_trigger
+from bot.common.cron import CronTrigger
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import runs
@@ -20,25 +19,13 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60.0
 
-_LOOK_BACK = timedelta(days=8)
-
-
-def missed_slot(trigger: CronTrigger, *, since: datetime, now: datetime) -> datetime | None:
-    """The latest slot after `since` and not after `now`; None when there was none."""
-    latest = None
-    moment = max(since, now - _LOOK_BACK)
-    while (fire := trigger.get_next_fire_time(None, moment)) is not None and fire <= now:
-        latest = fire
-        moment = fire.astimezone(UTC) + timedelta(seconds=1)  # in local time this would stand still in autumn
-    return latest
-
 
 class Schedule:
     """Calls `run_slot` with the slot's name at each slot."""
 
-    def __init__(self, *, db: Database, line: str, timezone: str, run_slot: Callable[[str], Awaitable[object]]) -> None:
+    def __init__(self, *, db: Database, trigger: CronTrigger, run_slot: Callable[[str], Awaitable[object]]) -> None:
         self._db = db
-        self._trigger = cron_trigger(line, timezone)
+        self._trigger = trigger
         self._run_slot = run_slot
         self._since = datetime.now(UTC)
         self._scheduler = AsyncIOScheduler(
@@ -62,13 +49,18 @@ class Schedule:
         """Run the slot that is due; where the disk refuses, try again soon: the slot is still due then."""
         now = datetime.now(UTC)
         try:
-            slot = missed_slot(self._trigger, since=self._since, now=now)
+            slot = self._trigger.latest(since=self._since, now=now)
             if slot is not None:
                 logger.info("the slot of %s is due", slot.isoformat())
-                await self._run_slot(slot.strftime("%Y-%m-%d %H:%M"))
+                await self._run_slot(_name(slot))
             self._since = now
             await runs.record_slot(self._db, at=now)
         except StorageError as error:
             logger.error("a slot could not be recorded, or its run not begun: %s", error)
             again = datetime.now(UTC) + timedelta(seconds=RETRY_SECONDS)
             self._scheduler.add_job(self._look, "date", run_date=again)
+
+
+def _name(slot: datetime) -> str:
+    """The wall time, and of one that is there twice the second with its offset."""
+    return slot.strftime("%Y-%m-%d %H:%M%z" if slot.fold else "%Y-%m-%d %H:%M")

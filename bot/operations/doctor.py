@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bot.common.cron import CronTrigger
 from bot.common.errors import SettingsError, StartError
 from bot.common.keys import open_keys, read_master_key
 from bot.common.settings import DataSettings, Settings
@@ -28,7 +29,7 @@ from storage.db.records import Run, Version
 from storage.privacy import tombstones
 
 _OLD = timedelta(hours=50)
-"""A nightly backup, and two hours for the change of the clocks."""
+"""Two nightly backups, and two hours for the change of the clocks."""
 
 _LONG_LOG_BYTES = 256 * 2**20
 
@@ -46,7 +47,13 @@ def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> l
         data = DataSettings.load(env_file)
     except SettingsError:
         return findings  # where the data is cannot be known
-    return [*findings, *_data(data, now or datetime.now(UTC)), Finding("night", *_night(env_file))]
+    now = now or datetime.now(UTC)
+    schedule = _schedule_of(env_file)
+    findings += _data(data, schedule, now)
+    if schedule is not None:
+        due = schedule.get_next_fire_time(None, now)
+        findings.append(Finding("schedule", "ok", f"The next run is due at {due:%A, %Y-%m-%d %H:%M} ({due.tzinfo})."))
+    return [*findings, Finding("night", *_night(env_file))]
 
 
 def exit_status(findings: Sequence[Finding]) -> int:
@@ -63,13 +70,21 @@ def _settings(env_file: Path) -> Found:
     return "ok", "Every setting is well."
 
 
+def _schedule_of(env_file: Path) -> CronTrigger | None:
+    """When runs are due; None where the settings are wrong, which is told by itself."""
+    try:
+        return Settings.load(env_file).schedule
+    except SettingsError:
+        return None
+
+
 def _private(env_file: Path) -> Found:
     if env_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return "failed", f"{env_file} can be read by other users of this machine: run chmod 600 {env_file}."
     return "ok", f"Only you can read {env_file}."
 
 
-def _data(settings: DataSettings, now: datetime) -> Iterator[Finding]:
+def _data(settings: DataSettings, schedule: CronTrigger | None, now: datetime) -> Iterator[Finding]:
     database = settings.database_path
     has_database = database.exists()
     yield machine.folder(settings.data_dir)
@@ -83,7 +98,7 @@ def _data(settings: DataSettings, now: datetime) -> Iterator[Finding]:
     yield Finding("model", *_model(settings))
     if settings.engine_url is not None:
         yield Finding("engine", *asyncio.run(_engine(settings, str(settings.engine_url))))
-    yield Finding("backups", *_backups(settings, now, is_needed=has_database))
+    yield Finding("backups", *_backups(settings, schedule, now, is_needed=has_database))
     yield Finding("forgotten", *_forgotten(settings))
     if aside := restore.put_aside(database):
         names = ", ".join(str(path) for path in aside)
@@ -211,7 +226,7 @@ def _last_run(run: Run | None) -> Found:
     return "ok", f"{says}."
 
 
-def _backups(settings: DataSettings, now: datetime, *, is_needed: bool) -> Found:
+def _backups(settings: DataSettings, schedule: CronTrigger | None, now: datetime, *, is_needed: bool) -> Found:
     kept = backup.kept(settings.backups_path)
     if not kept:
         return ("warning", "There is none: run ovation backup.") if is_needed else ("ok", "Nothing to back up yet.")
@@ -221,10 +236,15 @@ def _backups(settings: DataSettings, now: datetime, *, is_needed: bool) -> Found
     except StorageError as error:
         return "failed", f"{error} Then run ovation backup."
     says = f"{newest} is whole, of {made_at:%Y-%m-%d %H:%M} UTC"
-    if now - made_at > _OLD:
+    if now - made_at > _OLD and (schedule is None or _has_missed_two(schedule, made_at, now)):
         why = "" if settings.backups_keep else " (BACKUPS_KEEP is 0)"
         return "warning", f"{says}, which is long ago{why}: run ovation backup."
     return "ok", f"{says}; {len(kept)} are kept."
+
+
+def _has_missed_two(schedule: CronTrigger, made_at: datetime, now: datetime) -> bool:
+    """Whether two slots have passed since a backup was made, which should each have made one."""
+    return schedule.get_next_fire_time(schedule.get_next_fire_time(None, made_at), now) < now
 
 
 def _forgotten(settings: DataSettings) -> Found:

@@ -218,6 +218,23 @@ def test_a_version_that_was_altered_fails_where_it_serves_and_warns_where_it_onl
     assert found("versions").state == "failed" and exit_status(look()) == 1
 
 
+def test_a_backup_is_old_once_two_slots_have_made_no_newer_one(home: Path) -> None:
+    write_env(home, "RETRAIN_AT=0 3 * * sun")
+    assert found("backups", look(NOW + timedelta(days=7))).state == "ok", "one Sunday has passed"
+    assert found("backups", look(NOW + timedelta(days=13))).state == "warning"
+    write_env(home, "RETRAIN_AT=@hourly")
+    assert found("backups", look(NOW + timedelta(days=2))).state == "ok"
+
+
+def test_the_next_run_is_told_as_the_bot_will_do_it(home: Path) -> None:
+    write_env(home, "RETRAIN_AT=30 2 * * *", "TIMEZONE=Europe/Berlin")
+    before_the_clocks_go_forward = datetime(2027, 3, 28, 0, 30, tzinfo=UTC)
+    says = "The next run is due at Sunday, 2027-03-28 03:00 (Europe/Berlin)."
+    assert found("schedule", look(before_the_clocks_go_forward)).says == says
+    write_env(home, "RETRAIN_AT=0 3 30 2 *")
+    assert "RETRAIN_AT: '0 3 30 2 *' never comes" in found("settings").says and exit_status(look()) == 2
+
+
 def test_backups_that_are_missing_old_or_damaged_are_told(home: Path) -> None:
     assert found("backups", look(NOW + timedelta(days=3))).state == "warning"
     (made,) = backup.kept(home / "data" / "backups")
