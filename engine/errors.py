@@ -42,6 +42,16 @@ class EngineUnavailable(EngineError):
     status = 503
 
 
+class AnswerBroken(EngineUnavailable):
+    """The server had taken the request, and its answer broke off: perhaps the server died of it."""
+
+
+class AnswerFailed(EngineUnavailable):
+    """The engine lives, and failed at this one answer; the same request would most likely fail again."""
+
+    status = 500
+
+
 class DeadlineExceeded(EngineError):
     """The answer was not complete in the time that the caller gave."""
 

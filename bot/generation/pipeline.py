@@ -42,7 +42,7 @@ from bot.messaging.messenger import (
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.serving.version_router import VersionRouter
 from engine.api.types import Message, Reply
-from engine.errors import EngineBusy, EngineUnavailable, ModelError, RequestError
+from engine.errors import AnswerBroken, AnswerFailed, EngineBusy, EngineUnavailable, ModelError, RequestError
 from engine.safety.near_copy import fingerprint
 from storage.db.database import Database
 from storage.db.records import Generation
@@ -76,6 +76,8 @@ _PAUSE_SECONDS = 1.0
 _TRIES = 3
 _MOST_FAULTS = 2
 """A text with a fault is written once more; then it is refused."""
+_MOST_FAILURES = 2
+"""The engine fails at the same request again, for its seed is the same."""
 _TOO_LONG = frozenset({BAD_REQUEST, REQUEST_ENTITY_TOO_LARGE})
 """How a server refuses what we ask for, which is always well-formed; other refusals are about keys and the like."""
 FAILURES = (RequestError, EngineUnavailable, ModelError, Refusal)
@@ -188,16 +190,23 @@ class GenerationPipeline:
         """The generation with a text from the engine, however often that has to be asked."""
         clock = asyncio.get_running_loop().time
         async with self.requests.request_for(generation.author, wait) as user:
-            began = clock()
+            began, failures = clock(), 0
             while True:
                 pause = _PAUSE_SECONDS
                 try:
-                    return await self._ask_engine(generation, choices, show, wait, user)
+                    async with self.requests.turn(wait):
+                        return await self._ask_engine(generation, choices, show, wait, user)
                 except EngineBusy as error:
                     pause = max(error.retry_after_seconds, _PAUSE_SECONDS)
                     wait.ahead, wait.asked_until = None, clock() + pause
-                except EngineUnavailable:
-                    wait.ahead = None
+                except AnswerFailed:
+                    failures += 1
+                    if failures == _MOST_FAILURES:
+                        raise
+                except EngineUnavailable as error:
+                    is_begun, wait.ahead = wait.ahead is None, None
+                    if isinstance(error, AnswerBroken) and is_begun and not await self.router.engine.is_ready():
+                        self.requests.engine_died(wait)
                 except RequestError as error:
                     if error.status != NOT_FOUND:
                         raise
@@ -356,6 +365,8 @@ def _explain(generation: int, error: Exception) -> str:
         logger.info("generation %d is withheld: %s", generation, error.text)
         return error.text
     logger.warning("generation %d failed: %s", generation, type(error).__name__)
+    if isinstance(error, AnswerFailed):
+        return "failed-answer"
     is_too_long = isinstance(error, RequestError) and error.status in _TOO_LONG
     return "failed-too-long" if is_too_long else "failed-engine"
 
@@ -370,6 +381,8 @@ class Wait:
     """How many are before it in the engine's queue; None: it waits no more, or nobody knows."""
     asked_until: float = float("-inf")
     """Until when, on the loop's clock, the engine has last asked it to wait."""
+    is_tried: bool = False
+    """Whether it is the one suspect that is asked for now."""
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -383,10 +396,15 @@ class EngineRequests:
 
     The engine's own queue is the one that orders people. This bound keeps connections few, and servers that serve first
     come, first served from being filled by one person.
+
+    When the engine dies, any text that it was writing may be the reason, and would end it again. So from then on these
+    are asked for one at a time, until the engine has died over one of them: that one is given up, the others are free.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._suspects: set[Wait] = set()
+        self._trial = asyncio.Lock()
         self._open = asyncio.Semaphore(most)
         self._people: WeakValueDictionary[str, _Person] = WeakValueDictionary()
         self._waits: set[Wait] = set()
@@ -406,6 +424,31 @@ class EngineRequests:
                 yield person.name
         finally:
             self._waits.discard(wait)
+            self._suspects.discard(wait)
+
+    @asynccontextmanager
+    async def turn(self, wait: Wait) -> AsyncIterator[None]:
+        """Wait until this text may be asked for: at once, or if the engine may have died of it, after other such."""
+        wait.is_tried = False
+        if wait in self._suspects:
+            async with self._trial:
+                if wait in self._suspects:
+                    wait.is_tried, wait.asked_until = True, asyncio.get_running_loop().time()
+                    yield
+                    self._suspects.discard(wait)
+                    return
+        yield
+
+    def engine_died(self, wait: Wait) -> None:
+        """The engine has died while it wrote this text.
+
+        Raises:
+            AnswerFailed: it did so before, and this time of those texts only this one was asked for.
+        """
+        if wait.is_tried:
+            self._suspects.clear()
+            raise AnswerFailed("The engine has died twice over this text.")
+        self._suspects.add(wait)
 
     def share_of(self, texts: int) -> int:
         """How many of so many texts may be asked for at once, where all who are being answered get alike many."""

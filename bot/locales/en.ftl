@@ -159,6 +159,7 @@ about-version =
 failed-copy = I could not write this: what came out was too close to somebody else's text, twice. Please ask in other words.
 prompt-unsafe = I do not write about that: it contains a word that this bot does not write about. Please use other words.
 failed-unsafe = I could not write this: what came out was not fit to show, twice. Please ask in other words.
+failed-answer = I could not write this: the model broke down over it, twice. Please ask in other words.
 failed-engine = I could not write this: the model does not answer at the moment. Please try again in a few minutes.
 failed-too-long = I could not write this: the conversation has become too long for the model. Please start again with a shorter request.
 generation-unknown = That text is no longer here, so I cannot do that with it.

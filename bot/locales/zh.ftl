@@ -159,6 +159,7 @@ about-version =
 failed-copy = 这个没有写成：两次写出的内容都太像别人的文字。请换一种说法再试。
 prompt-unsafe = 这个我不写：里面有本机器人不碰的词。请换一种说法。
 failed-unsafe = 这个没有写成：两次写出的内容都不适合展示。请换一种说法再试。
+failed-answer = 这次没写成：模型写到这里两次都中断了。请换个说法。
 failed-engine = 这次没写成：模型暂时没有回应。请过几分钟再试。
 failed-too-long = 这次没写成：对话对模型来说太长了。请用更短的要求重新开始。
 generation-unknown = 那段文字已经不在了，我没法处理它。

@@ -20,9 +20,18 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from engine.api.models import version_name
-from engine.api.protocol import OWNER, read_moderation
+from engine.api.protocol import ANSWER_FAILED, OWNER, read_moderation
 from engine.api.types import FinishReason, Message, Reply, Sampling, WrittenText, seed_of
-from engine.errors import EngineBusy, EngineError, EngineUnavailable, ModelError, NoAdapters, RequestError
+from engine.errors import (
+    AnswerBroken,
+    AnswerFailed,
+    EngineBusy,
+    EngineError,
+    EngineUnavailable,
+    ModelError,
+    NoAdapters,
+    RequestError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +110,9 @@ class EngineClient:
         Raises:
             EngineBusy: the server's queue is full.
             RequestError: the server refuses the request (status 404: it has no such model).
-            EngineUnavailable: it cannot be reached, is silent for too long, or broke off in the middle.
+            AnswerFailed: our engine failed at this answer, and would again.
+            AnswerBroken: it broke off once the server had taken the request.
+            EngineUnavailable: it cannot be reached, or is silent for too long.
         """
         body = _body(messages, sampling, model) | {"stream": True, "stream_options": {"include_usage": True}}
         if user is not None:
@@ -166,17 +177,23 @@ class EngineClient:
     ) -> AsyncGenerator[str | Reply, None]:
         """One request's answer."""
         answer = _PartialReply(body["model"])
-        with _translated_errors():
-            async with self._asked(body, {"Accept": "text/event-stream", "Cache-Control": "no-store"}) as response:
-                response.stream = _QueueListener(response.stream, on_queued)
-                is_done = False
-                # To its very end, so that the connection can be used again.
-                async for event in EventSource(response).aiter_sse():
-                    is_done = is_done or event.data == "[DONE]"
-                    if not is_done and (text := _read(event.data, answer.take)):
-                        yield text
+        is_taken = is_done = False
+        try:
+            with _translated_errors():
+                async with self._asked(body, {"Accept": "text/event-stream", "Cache-Control": "no-store"}) as response:
+                    is_taken = True
+                    response.stream = _QueueListener(response.stream, on_queued)
+                    # To its very end, so that the connection can be used again.
+                    async for event in EventSource(response).aiter_sse():
+                        is_done = is_done or event.data == "[DONE]"
+                        if not is_done and (text := _read(event.data, answer.take)):
+                            yield text
+        except EngineUnavailable as error:
+            if is_taken and not isinstance(error, AnswerFailed):
+                raise AnswerBroken(str(error)) from error
+            raise
         if not (is_done or answer.has_ended):
-            raise EngineUnavailable("The engine broke off in the middle of its answer; ask again.")
+            raise AnswerBroken("The engine broke off in the middle of its answer; ask again.")
         yield answer.reply()
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, model: str) -> Reply:
@@ -383,7 +400,8 @@ class _PartialReply:
     def take(self, chunk: dict[str, Any]) -> str:
         """Add a chunk (or a whole completion) and return what it adds to the first text."""
         if "error" in chunk:
-            raise EngineUnavailable(f"The engine broke off: {_message_of(chunk)}")
+            kind = AnswerFailed if _code_of(chunk) == ANSWER_FAILED else EngineUnavailable
+            raise kind(f"The engine broke off: {_message_of(chunk)}")
         self.usage = chunk.get("usage") or self.usage
         before = len(self.texts[0])
         for choice in chunk["choices"]:
@@ -485,6 +503,11 @@ def _message_of(value: object) -> str:
             if key in value:
                 return _message_of(value[key])
     return str(value)
+
+
+def _code_of(value: dict[str, Any]) -> object:
+    error = value["error"]
+    return error.get("code") if isinstance(error, dict) else None
 
 
 def _refused_adapter(error: EngineError) -> ModelError:

@@ -39,6 +39,10 @@ _ERROR_TYPES = {
     504: "timeout_error",
 }
 
+ANSWER_FAILED: Final = "answer_failed"
+"""The code of an error that is this answer's alone: the engine goes on."""
+_ERROR_CODES = {404: "model_not_found", 500: ANSWER_FAILED}
+
 
 def clean(text: str) -> str:
     """Replace lone surrogates, which JSON can carry and UTF-8 cannot."""
@@ -244,11 +248,10 @@ def sse_queued(ahead: int) -> bytes:
     return b": queued %d\n\n" % ahead
 
 
-def error_object(message: str, *, status: int) -> dict[str, Any]:
-    """OpenAI's error object."""
+def error_object(message: str, *, status: int, param: str | None = None) -> dict[str, Any]:
+    """OpenAI's error object; `param` is the field of the request that is wrong."""
     kind = _ERROR_TYPES.get(status, "invalid_request_error")
-    code = "model_not_found" if status == 404 else None
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return {"error": {"message": message, "type": kind, "param": param, "code": _ERROR_CODES.get(status)}}
 
 
 # Adapters

@@ -118,6 +118,7 @@ class Batch(Generic[AnyRow]):
         """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each.
 
         Rows of the same prompt share one reading of it. Of a model that writes from noise, each gets its own first.
+        If it raises and the newcomers are not among `rows`, the others are as they were.
         """
         for row in newcomers:
             row.prompt = self._family.draw_noise(self._model, row.prompt, row.noise_seed)
@@ -130,14 +131,15 @@ class Batch(Generic[AnyRow]):
         if len(places) < len(owners):
             logits = logits[owners]
             cache.spread(owners)
+        tokens = draw(logits, newcomers, self._watermark)
         for row in newcomers:
             row.cached = len(row.prompt)
-        if self.rows:
+        self.rows += newcomers
+        if len(self.rows) > len(newcomers):
             self._cache.join(cache)
         else:
             self._cache = cache
-        self.rows += newcomers
-        return draw(logits, newcomers, self._watermark)
+        return tokens
 
     @torch.inference_mode()
     def step(self) -> list[int]:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from engine.api.types import Sampling
-from engine.errors import ModelError
+from engine.errors import EngineUnavailable, ModelError
 from engine.inference.batch import NOT_FINITE, Batch, Row
 from engine.models.family import ORDINARY, ModelFamily
+from engine.process import NO_MEMORY, is_out_of_memory
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -60,6 +60,7 @@ class LoadedAdapters:
         Raises:
             ModelError: the files are damaged, not numbers, made for another model, or not plain LoRA; or what it
                 computes are not numbers.
+            EngineUnavailable: there is no memory for it now.
         """
         config = _read_config(folder)
         self._count += 1
@@ -69,8 +70,10 @@ class LoadedAdapters:
                 self._add(key, config, folder)
             finally:
                 self._collect_layers()
-        except (ValueError, TypeError, KeyError, RuntimeError, OSError, SafetensorError) as error:
+        except Exception as error:  # whatever PEFT and torch raise for odd files
             self._delete(key)
+            if is_out_of_memory(error):
+                raise EngineUnavailable(NO_MEMORY) from error
             logger.warning("The adapter %s is refused: %s", folder.name, error)
             raise ModelError(
                 f"The adapter {folder.name} is damaged or does not fit the base; train it anew."
@@ -134,7 +137,7 @@ class LoadedAdapters:
             batch.join([row])
             while row.newest != NOT_FINITE and row.cached < len(prompt) + _CANARY_TOKENS:
                 batch.step()
-        except RuntimeError:
+        except Exception:
             logger.exception("The canary failed.")
             return False
         return row.newest != NOT_FINITE

@@ -5,8 +5,10 @@ draws the random numbers that would have come next. (vLLM calls this preemption 
 2023, section 4.5.)
 """
 
-from collections.abc import Hashable, Sequence
+import codecs
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -87,12 +89,19 @@ class SequenceState(Row):
         super().__init__(job.prompt, sampling, breakers=self._breakers)
         self.job = job
         self.number = number
+        self.is_alone = False
+        """Whether it is to share its batch with nobody, for a batch with it in has failed."""
         self.is_over = False
         self.is_finished = False
         """Whether it has come to its end: it is over, and neither given up nor failed."""
         self._detokenizer = Detokenizer(tokenizer, job.sampling.stop)
         self._tokens: list[int] = []
         self._pieces: list[str] = []
+
+    @property
+    def group(self) -> tuple[str | None, Hashable]:
+        """Texts of one group share a batch: those of one version, but for the ones that are to be alone."""
+        return self.job.adapter, self if self.is_alone else None
 
     @property
     def is_spare(self) -> bool:
@@ -156,11 +165,19 @@ class Detokenizer:
 
     Two things are held back: the bytes of a character that is not complete, and the beginning of what may become a stop
     string. A stop string, and what follows it, is never shown.
+
+    Tokens that stand for one byte each (`<0xE4>`, of tokenizers with byte fallback) are put together here: tokenizers'
+    own decoder makes question marks of a whole run of them if its end is broken, also of characters that were complete
+    and are shown already, and then refuses to go on.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
         self._tokenizer = tokenizer
         self._decoder = DecodeStream(skip_special_tokens=True)
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._has_begun = False
+        self._undecoded: list[int] = []
+        """The newest tokens, of which nothing is shown yet."""
         self._stop = tuple(stop)
         self._held = ""
         self.is_stopped = False
@@ -168,11 +185,33 @@ class Detokenizer:
 
     def push(self, token: int) -> str:
         """Take the next token id; return the text that may be shown now, perhaps none."""
-        return self.push_text(self._decoder.step(self._tokenizer, token) or "")
+        bytes_of = _byte_tokens(self._tokenizer)
+        if token in bytes_of:
+            if not self._has_begun:  # a word after it keeps its space, as after any text
+                self._decoded(next((other for other, byte in bytes_of.items() if byte == b"."), token))
+            return self.push_text(self._utf8.decode(bytes_of[token]))
+        if text := self._decoded(token):
+            text = self._utf8.decode(b"", final=True) + text
+        return self.push_text(text)
+
+    def _decoded(self, token: int) -> str:
+        self._has_begun = True
+        self._undecoded.append(token)
+        try:
+            text = self._decoder.step(self._tokenizer, token)
+        except Exception:  # noqa: BLE001 - it has no other: with this token, what came before reads otherwise
+            self._decoder = DecodeStream(skip_special_tokens=True)
+            text = self._decoder.step(self._tokenizer, token)
+        if text:
+            self._undecoded.clear()
+        return text or ""
 
     def finish(self) -> str:
         """The text that was held back in vain; a character that never became complete is dropped."""
-        shown, self._held = self._held, ""
+        shown = ""
+        if self._undecoded:
+            shown = self.push_text(self._tokenizer.decode(self._undecoded).rstrip("\ufffd"))
+        shown, self._held = shown + self._held, ""
         return shown
 
     def push_text(self, text: str) -> str:
@@ -196,3 +235,12 @@ class Detokenizer:
             if any(stop.startswith(self._held[-length:]) for stop in self._stop):
                 return length
         return 0
+
+
+@lru_cache(maxsize=4)
+def _byte_tokens(tokenizer: Tokenizer) -> Mapping[int, bytes]:
+    """The tokens that stand for one byte each, of a tokenizer that decodes them as bytes."""
+    if tokenizer.decoder is None or b'"ByteFallback"' not in tokenizer.decoder.__getstate__():
+        return {}
+    ids = {byte: tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256)}
+    return {token: bytes((byte,)) for byte, token in ids.items() if token is not None}

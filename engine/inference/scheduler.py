@@ -4,6 +4,9 @@ The texts of a job wait for rows one by one, and read their prompt together wher
 get one when nobody waits and the latency model allows it, and are dropped, the youngest first, as soon as somebody
 waits for a row or for memory.
 
+What one text raises ends that text only. Where a batch fails as a whole, nobody can tell by whose fault: its texts
+leave it and go on from where they stood, each in a batch of its own, and the one that fails there ends.
+
 When memory runs out in a batch, its texts leave it and wait at the head of the queue, spare ones excepted, and half as
 many rows as there were may be written at once; from then on one more every `_RECOVERY_ROUNDS`.
 """
@@ -24,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 import torch
 from tokenizers import Tokenizer
 
-from engine.errors import EngineError, EngineUnavailable
+from engine.errors import AnswerFailed, EngineError, EngineUnavailable
 from engine.inference.batch import Batch
 from engine.inference.kv_cache import KvBudget
 from engine.inference.latency import LatencyModel
@@ -49,6 +52,7 @@ _MIN_SECONDS, _MAX_SECONDS = 1, 60
 _PREFILL_TOKENS = 4096
 """At most so many prompt tokens, padding included, are read in one round, for the others wait meanwhile."""
 _RECOVERY_ROUNDS = 64
+_FAILED: Final = "The model could not compute this answer; ask for something else, or for less."
 _MULTIPLICATIONS_PER_THREAD = 300_000_000
 """Some 3 ms of one thread. Two threads on two cores gained nothing on 160 M and 1.2 times on 1.6 G."""
 
@@ -80,8 +84,11 @@ class Scheduler:
         self._max_batch = max_batch
         self._kv = KvBudget(kv_tokens)
         self._waiting: FairQueue[SequenceState] = FairQueue()
-        self._batches: dict[str | None, Batch[SequenceState]] = {}
+        self._batches: dict[tuple[str | None, Hashable], Batch[SequenceState]] = {}
+        """By `SequenceState.group`."""
         self._running: list[SequenceState] = []
+        self._refused: list[JobProgress] = []
+        """Of jobs that could not even begin."""
         self._latency = LatencyModel()
         self._rounds = 0
         self.row_limit = max_batch
@@ -92,22 +99,30 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether a round would do nothing."""
-        return not (self._waiting or self._batches or self.adapters.retired)
+        return not (self._waiting or self._batches or self._refused or self.adapters.retired)
 
     def add(self, job: Job) -> None:
         """Let a job's texts wait for a row each, the spare ones excepted; each alone must fit into `kv_tokens`."""
-        for _ in range(job.n if job.spare_seconds is None else 1):
-            self._waiting.add(job.begin(self._tokenizer), person=job.person, cost=job.max_length)
+        try:
+            sequences = [job.begin(self._tokenizer) for _ in range(job.n if job.spare_seconds is None else 1)]
+        except BaseException:
+            logger.exception("A request could not begin.")
+            self._refused.append(JobProgress(job, error=AnswerFailed(_FAILED), is_last=True))
+            return
+        for sequence in sequences:
+            self._waiting.add(sequence, person=job.person, cost=job.max_length)
 
     def run_round(self) -> list[JobProgress]:
         """Admit whom there is room for, write one token of every other row; return what changed, in order."""
         running = list(self._batches)
-        progress = self._admit()
-        for adapter in running:
-            progress += self._step(adapter)
-        self._batches = {adapter: batch for adapter, batch in self._batches.items() if batch.rows}
+        progress, self._refused = self._refused, []
+        progress += self._admit()
+        for group in running:
+            progress += self._step(group)
+        self._batches = {group: batch for group, batch in self._batches.items() if batch.rows}
         if self.adapters.retired:
-            self.adapters.free_retired({*self._batches, *(sequence.job.adapter for sequence in self._waiting.items())})
+            waiting = {sequence.job.adapter for sequence in self._waiting.items()}
+            self.adapters.free_retired({adapter for adapter, _ in self._batches} | waiting)
         self._rounds += 1
         if self._rounds >= _RECOVERY_ROUNDS and self.row_limit < self._max_batch:
             self.row_limit, self._rounds = self.row_limit + 1, 0
@@ -118,13 +133,13 @@ class Scheduler:
         """Move waiting jobs into batches, as the queue says and as there is room, and write their first token."""
         gone = self._waiting.remove(lambda sequence: sequence.job.is_cancelled)
         progress = _cancelled(gone)
-        newcomers: dict[str | None, list[SequenceState]] = {}
+        newcomers: dict[tuple[str | None, Hashable], list[SequenceState]] = {}
         for sequence in self._next(progress):
             self._running.append(sequence)
-            newcomers.setdefault(sequence.job.adapter, []).append(sequence)
-        for adapter, sequences in newcomers.items():
-            self._batches.setdefault(adapter, self._new_batch())
-            progress += self._advance(adapter, sequences)
+            newcomers.setdefault(sequence.group, []).append(sequence)
+        for group, sequences in newcomers.items():
+            self._batches.setdefault(group, self._new_batch())
+            progress += self._advance(group, sequences)
         return progress
 
     def _next(self, progress: list[JobProgress]) -> list[SequenceState]:
@@ -138,75 +153,83 @@ class Scheduler:
             prompts[sequence.job] = len(sequence.prompt)
             if chosen and max(prompts.values()) * len(prompts) > _PREFILL_TOKENS:
                 break
-            if not self._has_room(sequence.job, chosen):
+            if not self._has_room(sequence, chosen):
                 spare = next((running for running in reversed(self._running) if running.is_spare), None)
                 if spare is None:
                     break
-                self._leave(spare.job.adapter, [spare])
+                self._leave(spare.group, [spare])
                 progress.append(self._observed(spare.drop()))
                 continue
-            self._kv.reserve(sequence.job.adapter, sequence.job.max_length)
+            self._kv.reserve(sequence.group, sequence.job.max_length)
             chosen.append(self._waiting.pop())
         return chosen if self._waiting else self._with_spare(chosen)
 
-    def _has_room(self, job: Job, chosen: Sequence[SequenceState]) -> bool:
-        """Whether one more row is allowed and fits, beside those in hand and those that are chosen."""
-        return len(self._running) + len(chosen) < self.row_limit and self._kv.fits(job.adapter, job.max_length)
+    def _has_room(self, sequence: SequenceState, chosen: Sequence[SequenceState]) -> bool:
+        """Whether a row as this is allowed and fits, beside those in hand and those that are chosen."""
+        is_allowed = len(self._running) + len(chosen) < self.row_limit
+        return is_allowed and self._kv.fits(sequence.group, sequence.job.max_length)
 
     def _with_spare(self, chosen: list[SequenceState]) -> list[SequenceState]:
         """The chosen and, while nobody waits, spare texts for those whose jobs want some: one for each in turn."""
-        wanting = [each.job for each in chosen if each.job.spare_seconds is not None and not each.length]
+        wanting = [each for each in chosen if each.job.spare_seconds is not None and not each.length]
         rows = Counter(sequence.job.adapter for sequence in [*self._running, *chosen])
         while wanting:
-            job = wanting.pop(0)
+            first = wanting.pop(0)
+            job = first.job
             texts = len(job.sequences) + 1
             wider = (rows + Counter([job.adapter])).values()
-            if texts > job.n or not self._has_room(job, chosen) or not self._is_quick([*wider], texts, job):
+            if texts > job.n or not self._has_room(first, chosen) or not self._is_quick([*wider], texts, job):
                 continue
-            self._kv.reserve(job.adapter, job.max_length)
+            self._kv.reserve(first.group, job.max_length)
             rows[job.adapter] += 1
             chosen.append(job.begin(self._tokenizer))
-            wanting.append(job)
+            wanting.append(first)
         return chosen
 
     def _is_quick(self, rows: Sequence[int], texts: int, job: Job) -> bool:
         seconds, max_tokens = job.spare_seconds or 0.0, job.sampling.max_tokens
         return self._latency.allows(rows, texts, max_tokens=max_tokens, seconds=seconds)
 
-    def _step(self, adapter: str | None) -> list[JobProgress]:
+    def _step(self, group: tuple[str | None, Hashable]) -> list[JobProgress]:
         """Free the rows of cancelled jobs, then write one token of every other row."""
-        batch = self._batches[adapter]
+        batch = self._batches[group]
         # Looked at once a job, for somebody may set it between two of its rows.
         jobs = {job for job in {sequence.job for sequence in batch.rows} if job.is_cancelled}
         gone = [sequence for sequence in batch.rows if sequence.job in jobs]
         progress = _cancelled(gone)
-        self._leave(adapter, gone)
-        return progress + self._advance(adapter) if batch.rows else progress
+        self._leave(group, gone)
+        return progress + self._advance(group) if batch.rows else progress
 
-    def _advance(self, adapter: str | None, newcomers: Sequence[SequenceState] = ()) -> list[JobProgress]:
+    def _advance(
+        self, group: tuple[str | None, Hashable], newcomers: Sequence[SequenceState] = ()
+    ) -> list[JobProgress]:
         """Compute the next token of the newcomers, or else of every row, and let the finished leave."""
-        batch = self._batches[adapter]
+        batch = self._batches[group]
         rows = list(newcomers or batch.rows)
         tokens, ran_out = None, False
         unread = {sequence.job: len(sequence.prompt) for sequence in newcomers}  # texts of one job read together
         self._use_threads(sum(unread.values()) if newcomers else len(rows))
         try:
-            self.adapters.activate(adapter)
+            self.adapters.activate(group[0])
             began = time.perf_counter()
             tokens = batch.join(rows) if newcomers else batch.step()
             if not newcomers:
                 self._latency.observe_step(len(rows), time.perf_counter() - began)
-        except (RuntimeError, MemoryError) as error:  # torch's; what is repaired is repaired outside this block
+        except Exception as error:  # what is repaired is repaired outside this block
             ran_out = is_out_of_memory(error)
             logger.exception("A batch of %d rows failed.", len(rows))
         if tokens is None:
-            return self._repair(adapter, list(dict.fromkeys([*batch.rows, *rows])), ran_out=ran_out)
-        progress = [
-            self._observed(sequence.append(token, self._end_tokens))
-            for sequence, token in zip(rows, tokens, strict=True)
-        ]
-        self._leave(adapter, [sequence for sequence in rows if sequence.is_over])
+            return self._repair(group, rows, ran_out=ran_out)
+        progress = [self._observed(self._append(sequence, token)) for sequence, token in zip(rows, tokens, strict=True)]
+        self._leave(group, [sequence for sequence in rows if sequence.is_over])
         return progress
+
+    def _append(self, sequence: SequenceState, token: int) -> JobProgress:
+        try:
+            return sequence.append(token, self._end_tokens)
+        except BaseException:
+            logger.exception("A text failed at token %d.", token)
+            return sequence.fail(AnswerFailed(_FAILED))
 
     def _observed(self, progress: JobProgress) -> JobProgress:
         lengths = [each.length for each in progress.job.sequences if each.is_finished]
@@ -220,35 +243,43 @@ class Scheduler:
             wanted = 1 + tokens * self._multiplications // _MULTIPLICATIONS_PER_THREAD
             torch.set_num_threads(min(wanted, self._threads))
 
-    def _leave(self, adapter: str | None, sequences: Sequence[SequenceState]) -> None:
-        self._batches[adapter].drop(sequences)
+    def _leave(self, group: tuple[str | None, Hashable], sequences: Sequence[SequenceState]) -> None:
+        self._batches[group].drop(sequences)
         self._release(sequences)
 
     def _release(self, sequences: Sequence[SequenceState]) -> None:
         for sequence in sequences:
             self._running.remove(sequence)
-            self._kv.release(sequence.job.adapter, sequence.job.max_length)
+            self._kv.release(sequence.group, sequence.job.max_length)
 
     def _new_batch(self) -> Batch[SequenceState]:
         return Batch(self._model, self._watermark, family=self._family)
 
-    def _repair(self, adapter: str | None, lost: Sequence[SequenceState], *, ran_out: bool) -> list[JobProgress]:
-        """Start a batch anew whose forward pass failed; the other versions go on.
+    def _repair(
+        self, group: tuple[str | None, Hashable], rows: Sequence[SequenceState], *, ran_out: bool
+    ) -> list[JobProgress]:
+        """Go on after a forward pass of these rows, or the draw of their tokens, has failed.
 
-        For want of memory its texts go back to the queue. They end if that was not it, or if there was but one row.
+        The texts that were in it go back to the queue, for want of memory to be written beside fewer others, and else
+        each alone. One that was alone ends. Texts of the batch that had no part in it stay, unless it is broken.
         """
-        in_hand = len(self._running)
-        self._batches[adapter] = self._new_batch()
+        batch, in_hand = self._batches[group], len(self._running)
+        lost = [*batch.rows, *(row for row in rows if row not in batch.rows)]
+        if ran_out or any(row in batch.rows for row in rows):
+            self._batches[group] = self._new_batch()
+        else:
+            lost = list(rows)
         self._release(lost)
-        if ran_out and in_hand > 1:
+        if (in_hand if ran_out else len(lost)) == 1:
+            return [self._observed(sequence.fail(AnswerFailed(_FAILED))) for sequence in lost]
+        if ran_out:
             self.row_limit, self._rounds = in_hand // 2, 0
-            for sequence in lost:
-                if not sequence.is_spare:
-                    sequence.restart()
-                    self._waiting.put_back(sequence)
-            return [self._observed(sequence.drop()) for sequence in lost if sequence.is_spare]
-        error = EngineUnavailable("The model could not compute this answer; ask again, or ask for less.")
-        return [self._observed(sequence.fail(error)) for sequence in lost]
+        for sequence in lost:
+            if not sequence.is_spare:
+                sequence.restart()
+                sequence.is_alone = not ran_out or sequence.is_alone
+                self._waiting.put_back(sequence)
+        return [self._observed(sequence.drop()) for sequence in lost if sequence.is_spare]
 
 
 def _cancelled(sequences: Sequence[SequenceState]) -> list[JobProgress]:
@@ -323,9 +354,9 @@ class Worker(threading.Thread):
             future.set_result(task(self._scheduler))
         except EngineError as error:
             future.set_exception(error)
-        finally:
-            if not future.done():  # the thread dies of something else, and whoever waits must know
-                future.set_exception(EngineUnavailable("The engine failed and stopped; start it again."))
+        except BaseException:
+            logger.exception("A call failed.")
+            future.set_exception(EngineError("The engine failed at this; its log says why."))
 
     def fail_calls(self) -> None:
         """Fail what came too late, now and from now on: the thread has ended, or hangs and is to end."""

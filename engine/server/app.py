@@ -1,6 +1,7 @@
 """The engine's HTTP API: OpenAI's chat completions and models, vLLM's adapter calls, health and metrics."""
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -22,6 +23,8 @@ from engine.inference.engine import Engine, Piece, TextStream, within
 from engine.models.guard import Guard
 from engine.runs.versions import locate
 
+logger = logging.getLogger(__name__)
+
 MAX_BODY_BYTES = 4 << 20
 
 QUEUE_UPDATE_SECONDS = 2.0
@@ -29,6 +32,7 @@ QUEUE_UPDATE_SECONDS = 2.0
 QUEUE_UPDATES_PER_SECOND = 100
 """Over all streams: less often where very many wait, for counting costs."""
 
+_UNFORESEEN = "The engine failed at this; its log says why."
 _CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left; nobody reads it."""
 _FIRST_TOKEN_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -195,6 +199,10 @@ class _ChatResponse(StreamingResponse):
         except EngineError as error:
             yield protocol.sse(protocol.error_object(str(error), status=error.status))
             return
+        except Exception:
+            logger.exception("A stream failed.")
+            yield protocol.sse(protocol.error_object(_UNFORESEEN, status=500))
+            return
         if self._asked.stream_options is not None and self._asked.stream_options.include_usage:
             yield self._completion.usage_chunk(**self._usage())
         yield protocol.SSE_DONE
@@ -293,4 +301,4 @@ async def _client_left(_: Request, __: Exception) -> Response:
 
 async def _unforeseen_error(_: Request, __: Exception) -> Response:
     """The traceback goes to the log, never to the client."""
-    return _error_response("The engine failed; its log says why.", 500)
+    return _error_response(_UNFORESEEN, 500)

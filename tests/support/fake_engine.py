@@ -16,12 +16,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from bot.common.http_server import listen, serving
-from engine.api.protocol import OWNER, SSE_DONE, SSE_WORKING, Completion, sse_queued
+from engine.api.protocol import OWNER, SSE_DONE, SSE_WORKING, Completion, error_object, sse, sse_queued
 from engine.api.types import FinishReason, WrittenText
 
 BASE = "starter"
 _PATIENCE_SECONDS = 0.5
 """A stream that is held back says now and then that it lives, as our engine does."""
+
+_AWAY_SECONDS = 1.5
+"""It is away so long when it has died: longer than those that it was answering take to notice."""
 
 
 def numbered(body: dict[str, Any], number: int) -> str:
@@ -48,6 +51,12 @@ class FakeEngine:
         """What it makes of a wish for several texts: as our own engine while others wait it writes the first only, or
         as others do it writes all, or knows nothing of it, or refuses it. In all but the first it is no engine of ours,
         in the last two it loads no adapters either; `writes` finds each text's number as the body's `index`."""
+        self.dies_of: Callable[[str], bool] = lambda _: False
+        """What was asked last in a request that ends it, and all answers with it; a moment later it is back."""
+        self.fails_at: Callable[[str], bool] = lambda _: False
+        """What it answers with an error of its own, and goes on."""
+        self.deaths = 0
+        self._away_until = 0.0
         self._key = key
         self._adapters: set[str] = set()
         self._go = asyncio.Event()
@@ -89,6 +98,8 @@ class FakeEngine:
             if self._key is not None and request.headers.get("Authorization") != f"Bearer {self._key}":
                 self.refused += 1
                 return Response("no", status_code=401)
+            if asyncio.get_running_loop().time() < self._away_until:
+                return Response("away", status_code=503)
             admitted: Response = await answer(request)
             return admitted
 
@@ -135,9 +146,17 @@ class FakeEngine:
         return WrittenText(" ".join(words), reason, len(words))
 
     async def _events(self, body: dict[str, Any], texts: list[WrittenText]) -> AsyncIterator[bytes]:
-        completion = Completion(body["model"])
+        completion, asked, life = Completion(body["model"]), body["messages"][-1]["content"], self.deaths
         yield completion.chunk(role="assistant", content="")
-        while self.is_held:
+        if self.fails_at(asked):
+            yield sse(error_object("It failed at this.", status=500))
+            return
+        if self.dies_of(asked):
+            self.deaths += 1
+            self._away_until = asyncio.get_running_loop().time() + _AWAY_SECONDS
+        while self.is_held or life != self.deaths:
+            if life != self.deaths:
+                raise ConnectionError("It has died.")
             yield SSE_WORKING if self.ahead is None else sse_queued(self.ahead)
             try:
                 await asyncio.wait_for(self._go.wait(), _PATIENCE_SECONDS)

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from bot.generation.pipeline import EngineRequests, Wait
+from engine.errors import AnswerFailed
 
 
 async def begun(requests: EngineRequests, stack: AsyncExitStack, person: str) -> tuple[Wait, "asyncio.Task[str]"]:
@@ -72,3 +73,31 @@ async def test_the_engine_knows_a_person_by_a_name_that_lasts_no_longer_than_the
         assert "ada" not in first
     async with requests.request_for("ada", Wait()) as later:
         assert later != first
+
+
+async def test_texts_over_which_the_engine_has_died_are_asked_for_one_at_a_time_until_one_is_found_out() -> None:
+    requests = EngineRequests(8)
+    innocent, guilty, late, fresh = (Wait() for _ in range(4))
+    for wait in (innocent, guilty, late):
+        async with requests.turn(wait):
+            requests.engine_died(wait)
+    asked: list[Wait] = []
+    may_end = asyncio.Event()
+
+    async def write(wait: Wait) -> None:
+        async with requests.turn(wait):
+            asked.append(wait)
+            await may_end.wait()
+            if wait is guilty:
+                requests.engine_died(wait)
+
+    tasks = [asyncio.create_task(write(wait)) for wait in (innocent, guilty, late, fresh)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert asked == [innocent, fresh], "what was not in its hands when it died need not wait"
+    may_end.set()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(end) for end in ended] == [type(None), AnswerFailed, type(None), type(None)]
+    assert asked == [innocent, fresh, guilty, late]
+    async with requests.turn(late):
+        requests.engine_died(late)  # for the first time since, so it is asked for again
