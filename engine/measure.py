@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Sequence
 
+import torch
 from pydantic_core import to_json
 
 from engine.errors import EngineError
 from engine.models.loader import load_to_train
-from engine.process import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory, keep_memory
+from engine.process import NO_MEMORY, OUT_OF_MEMORY, is_out_of_memory, keep_memory, processors
 from engine.runs.config import RunConfig
 from engine.training.measuring import measure, usual_rows
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write("Usage: python -m engine.measure --model SOURCE\n")
             return 2
     keep_memory()
+    torch.set_num_threads(min(torch.get_num_threads(), processors()))
     try:
         started = time.monotonic()
         base = load_to_train(source)

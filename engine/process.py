@@ -1,6 +1,7 @@
-"""What the engine's and the trainer's process have in common: how much memory is free, running out of it, glibc's
-allocator, and ending with the parent."""
+"""What the engine's and the trainer's process have in common: how much of the machine they may use, running out of
+memory, glibc's allocator, and ending with the parent."""
 
+import contextlib
 import ctypes
 import math
 import os
@@ -11,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Final
+
+from engine import cgroups
 
 OUT_OF_MEMORY: Final = 3
 """The exit status of the engine or the trainer when memory ran out."""
@@ -26,7 +29,6 @@ _SIGNS_OF_NO_MEMORY = (
     "bad_alloc",  # C++
     "can't start new thread",  # no room for its stack
 )
-_CGROUP = Path("/sys/fs/cgroup")
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
 _PARENT_POLL_SECONDS = 0.5
 
@@ -42,18 +44,24 @@ def tells_of_no_memory(line: str) -> bool:
 
 
 def free_memory() -> int:
-    """Bytes of memory that can be had now, and no more than the container has left (cgroup v2)."""
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if (memory := Path("/proc/meminfo")).exists():
-        told = dict(line.split(":", 1) for line in memory.read_text().splitlines())
-        free = int(told["MemAvailable"].split()[0]) << 10
-    try:
-        left = int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):  # no cgroup, or one without a limit, which is the word max
-        return free
-    if (counted := _CGROUP / "memory.stat").exists():  # what files were read counts as taken, and can be given back
-        left += int(dict(line.split() for line in counted.read_text().splitlines()).get("inactive_file", 0))
-    return max(min(free, left), 0)
+    """Bytes of memory that can be had now, and no more than the container or the service has left."""
+    return int(min(_available(), cgroups.memory_left()))
+
+
+def processors() -> int:
+    """How many threads can compute at the same time: what the machine has, the process may use and its quota pays."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(mine, cgroups.processors())))
+
+
+def _available() -> float:
+    """Bytes that the machine can give without swapping; infinite where nobody tells."""
+    with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+        told = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line)
+        return int(told["MemAvailable"].split()[0]) << 10
+    with contextlib.suppress(OSError, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return math.inf
 
 
 def limit_memory(mib: int) -> None:
@@ -86,12 +94,7 @@ def free_mb() -> float:
     """The memory that this process may still take without making others swap, MiB; infinite where nobody tells."""
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
     limit = math.inf if soft == resource.RLIM_INFINITY else max(0.0, soft / 2**20 - resident_mb())
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return limit
-    told = dict(line.split(":", 1) for line in lines)
-    return min(limit, int(told["MemAvailable"].split()[0]) / 2**10)
+    return min(limit, free_memory() / 2**20)
 
 
 def return_memory() -> None:

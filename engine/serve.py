@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--guard", help="a model that judges texts at /v1/moderations: a folder, or a hub id")
     key = "mark texts (SynthID-Text) by the first key of this file, a key a line, in hex"
     parser.add_argument("--watermark-key", type=Path, help=key)
-    parser.add_argument("--threads", type=_in_range(1, 1024), help="most CPU threads for the model (all)")
+    parser.add_argument(
+        "--threads", type=_in_range(1, 1024), help="most CPU threads for the model (as many as it may use)"
+    )
     parser.add_argument("--parent-pid", type=_in_range(1, 1 << 22), help="stop when this parent process has ended")
     return parser
 

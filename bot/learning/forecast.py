@@ -1,13 +1,12 @@
 """How long the first night will take and how large it will be, by speeds that were measured on this machine."""
 
 import json
-import os
 
 from bot.common.settings import DataSettings, Settings
 from bot.learning.trainer_process import run_config
 from bot.serving.usable_models import read_measured
 from engine.errors import RunError
-from engine.process import free_mb
+from engine.process import free_mb, processors
 from engine.runs.plan import Plan, Speeds, Workload, plan_night, read_speeds
 
 RATINGS = 400  # of the night that is forecast, or MIN_RATINGS if that is more
@@ -46,4 +45,4 @@ def in_words(plan: Plan, speeds: Speeds, examples: int = RATINGS) -> str:
     size = f"about {max(1.0, plan.minutes):.0f} minutes and {plan.memory_mb / 1024:.1f} GiB"
     rest = "; what does not fit will be left out, and its report says what" if plan.left_out else ""
     speed = f"writes {speeds.sample_tokens_per_second:.0f} tokens a second, 16 texts at once"
-    return f"A night of {examples} ratings takes {size} on these {os.cpu_count()} cores{rest}. The model {speed}."
+    return f"A night of {examples} ratings takes {size} on these {processors()} cores{rest}. The model {speed}."

@@ -16,6 +16,7 @@ from bot.common.kinds import MIN_P, TEMPERATURE, TOP_P, Kinds, load_kinds
 from bot.common.settings import computing_environment
 from engine.api.models import names_of
 from engine.errors import RunError
+from engine.process import processors
 from engine.runs.config import RunConfig
 from engine.runs.run_dir import METRICS_FILE, Progress, RunReport, read_progress, read_report
 
@@ -71,7 +72,7 @@ def run_config(
         seed=seed,
         max_rated_steps=steps,
         policy_steps=min(plain.policy_steps, steps or plain.policy_steps) if objective == "taste" else 0,
-        threads=os.cpu_count() or 1,
+        threads=processors(),
         niceness=niceness,
         temperature=TEMPERATURE,
         top_p=TOP_P,

@@ -21,6 +21,7 @@ from bot.serving.base_model import chosen, examined
 from bot.serving.engine_process import engine_http
 from engine.api.client import EngineClient
 from engine.errors import EngineError, ModelError
+from engine.process import free_memory, processors
 from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
 from storage.backup.integrity import DatabaseReport, examine
@@ -40,7 +41,8 @@ Found = tuple[State, str]
 def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> list[Finding]:
     """Look at everything; the findings are in the order of the checks."""
     python = Finding("Python", "ok", f"{platform.python_version()} on {platform.system()}.")
-    findings = [Finding("settings", *_settings(env_file)), python, machine.sqlite()]
+    room = Finding("memory", "ok", f"{free_memory() >> 20} MiB and {processors()} cores can be had from where you are.")
+    findings = [Finding("settings", *_settings(env_file)), python, machine.sqlite(), room]
     if env_file.exists():
         findings.append(Finding(".env", *_private(env_file)))
     try:

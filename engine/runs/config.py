@@ -79,7 +79,7 @@ class RunConfig:
     max_gradient_tokens: int = 16384  # the same where gradients are wanted, which takes far more memory a token
     max_memory_mb: int = 0
     """Memory that the trainer may take for itself, MiB, on Linux; 0 = no limit. More ends it, as out of memory."""
-    threads: int = 0  # CPU threads; 0 leaves the choice to torch
+    threads: int = 0  # CPU threads; 0 leaves the choice to torch, but for a quota
     niceness: int = 10  # how far the trainer stands back behind those who prompt meanwhile, from 0 to 19
     temperature: float = 1.0  # replay samples as serving does
     top_p: float = 1.0

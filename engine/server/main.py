@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from engine.inference.engine import Engine
 from engine.inference.watermark import Watermark, read_secrets
 from engine.models.guard import Guard
 from engine.models.loader import load_to_serve
+from engine.process import processors
 from engine.server.app import build_app
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
         MemoryError, RuntimeError: as torch has them.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
-    threads = options.threads or os.cpu_count() or 1
+    threads = options.threads or processors()
     torch.set_num_threads(threads)
     disable_progress_bar()
     base = load_to_serve(options.model, quantize=options.quantize)

@@ -25,7 +25,7 @@ from engine.models.loader import load_to_train
 from engine.models.logprobs import Encoded, encode, sequence_log_probs
 from engine.preference.features import text_features
 from engine.preference.head import find_signal, labels_of
-from engine.process import free_mb, return_memory
+from engine.process import free_mb, processors, return_memory
 from engine.runs.config import RunConfig
 from engine.runs.plan import Plan, Workload, plan_night, rated_steps, step_size
 from engine.runs.promotion_gate import MIN_MINORITY, reason_to_skip, without_signal
@@ -52,8 +52,7 @@ class Trainer:
     """One run: its settings, its model, and where it reports to."""
 
     def __init__(self, run_dir: Path, config: RunConfig) -> None:
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        torch.set_num_threads(config.threads or min(torch.get_num_threads(), processors()))
         self._dir = run_dir
         self._config = config
         self._report(Progress("loading", 0, 1))

@@ -45,7 +45,7 @@ def test_the_default_is_a_share_of_what_is_free_and_never_less_than_a_context(
 
 
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.process._CGROUP", tmp_path)
+    monkeypatch.setattr("engine.cgroups.GROUPS", tmp_path)
     whole = free_bytes(torch.device("cpu"))
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.max").write_text("5000\n")
