@@ -6,13 +6,12 @@ What is opened is closed in reverse.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 import httpx
-from telegram.error import InvalidToken, NetworkError
 
 from bot.common.errors import StartError
 from bot.common.http_server import listen, serving
@@ -49,7 +48,7 @@ from bot.reporting.run_messages import RunMessages
 from bot.reporting.statistics import ChatStatistics
 from bot.serving.engine_process import EngineProcess
 from bot.serving.version_router import VersionRouter
-from bot.telegram.application import TelegramApplication, build_application, build_bot, publish_menu
+from bot.telegram.application import TelegramApplication, build_application, build_bot, publish_menu, reach
 from bot.telegram.handlers import access, membership
 from bot.telegram.handlers.access import ErrorHandler
 from bot.telegram.handlers.admin import AdminHandlers, AdminOnly
@@ -107,7 +106,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     alerts = closing(AdminAlerts(db=db, messenger=sender, metrics=metrics, admin_ids=admin_ids))
     inbox = Inbox(db=db, bot=bot, metrics=metrics, alerts=alerts)
     application = build_application(bot, inbox)
-    await _connect(application, timing)
+    await reach(application.initialize, timing)
     stack.push_async_callback(application.shutdown)
 
     # the engine, its versions, and its preference model
@@ -256,14 +255,6 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     await receiving
 
 
-async def _connect(application: TelegramApplication, timing: Timing) -> None:
-    """Learn from Telegram who we are; StartError where it does not know the token."""
-    try:
-        await _until_there(application.initialize, NetworkError, timing)
-    except InvalidToken as error:
-        raise StartError("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.") from error
-
-
 async def _load_versions(
     router: VersionRouter, engine: EngineProcess | EngineClient, metrics: BotMetrics, timing: Timing
 ) -> None:
@@ -271,20 +262,13 @@ async def _load_versions(
     if isinstance(engine, EngineProcess):
         await engine.start(router.load_versions)
         metrics.engine_restarts.set_function(lambda: engine.restarts)
-    else:
-        await _until_there(router.load_versions, EngineUnavailable, timing)
-
-
-async def _until_there(call: Callable[[], Awaitable[object]], away: type[Exception], timing: Timing) -> None:
-    """Call again and again as long as Telegram, or the server at ENGINE_URL, cannot be reached."""
+        return
     while True:
         try:
-            await call()
+            await router.load_versions()
             return
-        except away as error:
-            is_engine = isinstance(error, EngineUnavailable)
-            says, what = (error, "ENGINE_URL") if is_engine else ("Telegram cannot be reached.", "it")
-            logger.warning("%s Trying %s again in %.0f seconds.", says, what, timing.retry)
+        except EngineUnavailable as error:
+            logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, timing.retry)
             await asyncio.sleep(timing.retry)
 
 
@@ -302,12 +286,13 @@ async def _receive(
         secret = settings.webhook_secret.get_secret_value()
         app = webhook_app(settings.webhook_url.path or "/", inbox=inbox, secret=secret, metrics=metrics)
         await stack.enter_async_context(serving(app, _listener("WEBHOOK_LISTEN", settings.webhook_listen)))
-        await bot.set_webhook(str(settings.webhook_url), secret_token=secret, allowed_updates=ALLOWED_UPDATES)
+        url = str(settings.webhook_url)
+        await reach(partial(bot.set_webhook, url, secret_token=secret, allowed_updates=ALLOWED_UPDATES), timing)
         receiving = asyncio.create_task(_for_ever(), name="webhook")
     else:
         http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{bot.base_url}/getUpdates"
-        await _until_there(bot.delete_webhook, NetworkError, timing)  # Telegram refuses polls while one is set
+        await reach(bot.delete_webhook, timing)  # Telegram refuses polls while one is set
         receiving = asyncio.create_task(poll(http, url, inbox=inbox, metrics=metrics, timing=timing), name="polling")
     stack.push_async_callback(cancel, receiving)
     return receiving

@@ -18,6 +18,8 @@ _TOKEN = re.compile(r"\d{3,}:[A-Za-z0-9_-]{20,}")
 _SPEAKABLE = (OvationError, StorageError, EngineError, OSError, sqlite3.Error)
 _QUIET_LIBRARIES = ("httpx", "httpcore", "telegram", "apscheduler", "aiosqlite", "asyncio", "markdown_it", "matplotlib")
 """They log URLs or bodies below WARNING."""
+_SILENT_LOGGER = "telegram.request.BaseRequest"
+"""Logs the body of what is not the Bot API's, whose page it may be; whoever calls says that it is not."""
 
 
 def set_up_logging(level: str, *, token: str) -> None:
@@ -28,6 +30,7 @@ def set_up_logging(level: str, *, token: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger(_SILENT_LOGGER).setLevel(logging.CRITICAL)
 
 
 class RedactingFilter(logging.Filter):

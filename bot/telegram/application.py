@@ -4,21 +4,24 @@ That is its commands, by language and place, and its description. People see in 
 is theirs; groups see no command that works in private only; admins see in their private chats their own commands too.
 """
 
+import asyncio
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any
 
 from telegram import BotCommand, BotCommandScope, BotCommandScopeAllGroupChats, BotCommandScopeChat
 from telegram import BotCommandScopeDefault as Everywhere
-from telegram.error import TelegramError
+from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, RetryAfter, TelegramError
 from telegram.ext import Application, ApplicationBuilder, ExtBot
 from telegram.request import HTTPXRequest
 
+from bot.common.errors import StartError
 from bot.common.i18n import LANGUAGES, say
 from bot.common.kinds import ADMIN_MENU, MENU, PRIVATE_ONLY, Kinds
+from bot.common.timing import Timing
 from bot.messaging.messenger import Urgency
 from bot.telegram.inbox import Inbox
-from bot.telegram.rate_limiter import RateLimiter
+from bot.telegram.rate_limiter import RateLimiter, seconds_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,8 @@ TelegramApplication = Application[Any, Any, Any, Any, Any, Any]
 
 _TIMEOUT_SECONDS = 15.0
 _CONNECTIONS = 64
+_NOT_TELEGRAMS = (TelegramError, ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+"""What the library raises over an answer that is not the Bot API's: a page of a proxy, other JSON, no result."""
 
 
 def build_bot(*, token: str, api_url: str, rate_limiter: RateLimiter) -> ExtBot[Urgency]:
@@ -45,6 +50,50 @@ def build_application(bot: ExtBot[Urgency], inbox: Inbox) -> TelegramApplication
     """An application without handlers, whose updates come through the inbox."""
     builder = ApplicationBuilder().bot(bot).updater(None).update_queue(inbox.queue)
     return builder.concurrent_updates(inbox).job_queue(None).build()
+
+
+async def reach(call: Callable[[], Awaitable[object]], timing: Timing) -> None:
+    """Make a call that the start cannot do without, again and again: Telegram may be away, or ask to wait.
+
+    Raises:
+        StartError: it is refused for good.
+    """
+    while True:
+        wait = timing.retry
+        try:
+            await call()
+            return
+        except RetryAfter as error:
+            wait, why = max(wait, seconds_of(error)), "Telegram asks to wait."
+        except _NOT_TELEGRAMS as error:
+            why = _why_not(error)
+        logger.warning("%s Trying it again in %.0f seconds.", why, wait)
+        await asyncio.sleep(wait)
+
+
+def _why_not(error: Exception) -> str:
+    """Why a call has brought nothing, where it may yet.
+
+    Raises:
+        StartError: it never will.
+    """
+    if isinstance(error, NetworkError) and not isinstance(error, BadRequest):
+        return "Telegram cannot be reached."
+    if not isinstance(error, InvalidToken | BadRequest | Forbidden) or not _is_telegrams(error):
+        return "The answer is not Telegram's; is TELEGRAM_API_URL right?"
+    if isinstance(error, InvalidToken):
+        raise StartError("Telegram does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather.") from error
+    words = " ".join(error.message.split()).rstrip(".")
+    raise StartError(f"Telegram refuses the start ({words}): correct what it names in the settings.") from error
+
+
+def _is_telegrams(error: BaseException | None) -> bool:
+    """Whether a refusal was Telegram's JSON, and no page of something between; the library says so by a cause."""
+    while error is not None:
+        if type(error) is TelegramError:
+            return False
+        error = error.__cause__
+    return True
 
 
 async def publish_menu(bot: ExtBot[Urgency], kinds: Kinds, admin_ids: Collection[int]) -> None:
