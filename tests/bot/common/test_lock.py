@@ -106,3 +106,80 @@ def test_a_folder_of_data_has_one_bot(tmp_path: Path) -> None:
             hold_data_dir(tmp_path),
         ):
             pass
+
+
+def lock_of(folder: Path) -> Path:
+    """Where the lock of the token lies."""
+    with hold_token("7:abc", API, folder=folder):
+        (path,) = folder.iterdir()
+    return path
+
+
+def other_user_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is one of a user of whom this process may open nothing."""
+    path.touch()
+    path.chmod(0o600)
+    owner = path.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.open", refuse)
+
+
+def test_the_lock_of_another_user_is_told_as_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = lock_of(tmp_path)
+    other_user_at(path, monkeypatch)
+    with pytest.raises(StartError, match=r"is the lock of the user \w+: if no Ovation of theirs") as caught:
+        hold_token("7:abc", API, folder=tmp_path).__enter__()
+    assert str(path) in str(caught.value) and "Another Ovation is running" not in str(caught.value)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("held", ["data", "token"])
+def test_what_is_no_file_in_the_place_of_a_lock_is_told(tmp_path: Path, held: str) -> None:
+    path = tmp_path / "lock" if held == "data" else lock_of(tmp_path)
+    path.mkdir()
+    holding = hold_data_dir(tmp_path) if held == "data" else hold_token("7:abc", API, folder=tmp_path)
+    with pytest.raises(StartError, match="is no file"):
+        holding.__enter__()
+    assert path.is_dir()
+
+
+def test_a_stale_lock_of_our_own_is_taken_over(tmp_path: Path) -> None:
+    path = lock_of(tmp_path)
+    path.touch(mode=0o600)
+    with hold_token("7:abc", API, folder=tmp_path):
+        pass
+    assert not path.exists()
+
+
+def test_without_a_folder_for_temporary_files_the_log_says_what_is_not_looked_after(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
+    with hold_token("7:abc", API):
+        pass
+    assert "see that no other Ovation uses it" in caplog.text
+
+
+def test_a_disk_without_locks_is_told_for_the_data_and_survived_for_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StartError, match="cannot be locked"):
+        hold_data_dir(tmp_path).__enter__()
+    with hold_token("7:abc", API, folder=tmp_path):
+        assert "No locks available" in caplog.text
+
+
+def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.touch()
+    with pytest.raises(StartError, match="cannot be written"):
+        hold_data_dir(file).__enter__()

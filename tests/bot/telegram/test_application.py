@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,7 +98,10 @@ def test_what_passes_is_waited_out(answer: Answer, seconds: float, caplog: pytes
         (refusal(401, "Unauthorized"), "Telegram does not know TELEGRAM_BOT_TOKEN"),
         (refusal(404, "Not Found"), "Telegram does not know TELEGRAM_BOT_TOKEN"),
         (refusal(403, "Forbidden: user is deactivated"), "user is deactivated"),
-        (refusal(400, "Bad Request: bad webhook: an HTTPS\n URL must be provided"), "Bad webhook: an https url must be"),
+        (
+            refusal(400, "Bad Request: bad webhook: an HTTPS\n URL must be provided"),
+            "Bad webhook: an https url must be",
+        ),
     ],
 )
 async def test_what_is_refused_for_good_ends_the_start_with_a_sentence(answer: Answer, told: str) -> None:
