@@ -19,7 +19,7 @@ from bot.common.errors import StartError
 from bot.common.settings import DataSettings
 from storage.db.database import is_encrypted, open_for_reading
 from storage.db.errors import KeyringUnusable
-from storage.db.files import create_private, fsync, move_into_place
+from storage.db.files import create_private, fsync, move_into_place, others_can_read
 from storage.db.keyring import PSEUDONYMS, Keyring
 
 KEY_BYTES = 32
@@ -142,12 +142,18 @@ def read_master_key(file: Path) -> bytes:
     """
     if not file.exists():
         raise StartError(f"The key {file} is missing, but there is data made with it: restore it or set KEY_FILE.")
-    if file.stat().st_mode & 0o077:
+    if not file.is_file():
+        raise StartError(f"The key {file} is no file: restore the key, or set KEY_FILE.")
+    if others_can_read(file):
         raise StartError(f"The key {file} can be read by other users of this machine: run chmod 600 {file}.")
     try:
-        key = bytes.fromhex(file.read_text().strip())
+        key = bytes.fromhex(file.read_text(encoding="utf-8-sig").strip())
     except ValueError:
         key = b""
+    except OSError as error:
+        raise StartError(
+            f"The key {file} cannot be read ({error.strerror}): give it to the user that runs the bot."
+        ) from error
     if len(key) != KEY_BYTES:
         raise StartError(f"{file} is not a key of Ovation: restore it from where you keep it, or set KEY_FILE.")
     return key

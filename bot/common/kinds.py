@@ -268,11 +268,11 @@ def language_of_topic(topic: str) -> str:
 def _read(file: Path) -> dict[str, Any]:
     """The tables of a file, checked."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidKinds([f"{file} cannot be read as UTF-8 text: write one table for each kind there."]) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of a number or a nest that is too large as well
         raise InvalidKinds([f"{file} is not TOML: {error}."]) from error
     faults = [f"{file}:{_line_of(text, path)}: {sentence}" for path, sentence in _faults(tables)]
     if faults:

@@ -5,10 +5,12 @@ in its ValueError what to write instead.
 """
 
 import difflib
+import errno
 import logging
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from io import StringIO
@@ -30,10 +32,14 @@ from engine.data.rewards import REACTION_VALUES, read_reaction_values
 from engine.errors import RunError
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import read_protected
+from storage.db.files import others_can_read
 
 AUTO: Final = "auto"
 """What MODEL is by default: a model that `bot.serving.base_model` chooses."""
 DEFAULT_LABEL = "AI-generated / AI 生成"
+
+_ID_DIGITS = 16
+"""Telegram's ids have 52 bits at most."""
 
 
 def _secret(pattern: str, otherwise: str) -> AfterValidator:
@@ -55,6 +61,8 @@ def _readable(read: Callable[[Path | None], object]) -> AfterValidator:
             read(value)
         except RunError as error:
             raise ValueError(str(error)) from error
+        except OSError as error:
+            raise ValueError(f"{value} cannot be read ({error.strerror})") from error
         return value
 
     return AfterValidator(check)
@@ -65,7 +73,7 @@ def _reaction_values(file: Path | None) -> Mapping[str, float | None]:
     if file is None:
         return REACTION_VALUES
     try:
-        return read_reaction_values(file.read_text(encoding="utf-8"))
+        return read_reaction_values(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} cannot be read as UTF-8 text; write one emoji a line there") from error
     except RunError as error:
@@ -87,8 +95,9 @@ def _parsed(parse: Callable[[str], object], otherwise: str) -> AfterValidator:
 
 def _host_of(address: str) -> str:
     host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535 or not host.isprintable():
         raise ValueError(address)
+    host.encode("idna")  # a UnicodeError is a ValueError, too
     return host.strip("[]")
 
 
@@ -109,12 +118,51 @@ def _cron(line: str) -> str:
     return line
 
 
+def _usable_path(path: Path) -> Path:
+    """A path in which ~ is the home folder, as in a shell."""
+    try:
+        place = path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"there is no home folder {path.parts[0]}; write the path in full") from error
+    try:
+        place.stat()
+    except ValueError as error:  # a NUL, or what the file system's encoding does not have
+        raise ValueError("is no path: it has characters that no file here can have") from error
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise ValueError(f"is no path ({error.strerror})") from error
+        if place != path and path.exists():  # an older Ovation made a folder that is called ~
+            raise ValueError(f"~ is your home folder: move {path.absolute()} to {place}") from error
+    return place
+
+
+def _usable_model(source: str) -> str:
+    """The name of a model, or a path in which ~ is the home folder."""
+    return str(_usable_path(Path(source))) if source.startswith("~") else source
+
+
+def _line(value: str) -> str:
+    """A text that people see as one line."""
+    if (value and not value.strip()) or any(unicodedata.category(each) in _UNSEEN for each in value):
+        raise ValueError("must be one line of text that can be read")
+    return value
+
+
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+"""Controls, halves of characters, and breaks of lines and paragraphs."""
+_Place = Annotated[Path, AfterValidator(_usable_path)]
+_Line = Annotated[str, AfterValidator(_line)]
+_Model = Annotated[str, AfterValidator(_usable_model)]
+_Days = Annotated[float, Field(ge=0, le=3650)]
+_Count = Annotated[int, Field(le=10**9)]
+
+
 def _ids(value: object) -> object:
     """Telegram ids with commas between them, as numbers."""
     if not isinstance(value, str):
         return value
     parts = [part.strip() for part in value.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() for part in parts):
+    if not all(part.isascii() and part.isdigit() and len(part) <= _ID_DIGITS for part in parts):
         raise ValueError("must be numeric Telegram ids with commas between them, like 123456789,987654321")
     return tuple(int(part) for part in parts)
 
@@ -122,14 +170,16 @@ def _ids(value: object) -> object:
 class DataSettings(BaseSettings):
     """The settings that commands beside the bot need: where the data is, and whose ratings count how much."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8-sig", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
+    )
 
-    data_dir: Path = Path("data")
-    key_file: Path | None = None
-    backups_keep: int = Field(7, ge=0)
-    tenure_days: float = Field(7.0, ge=0)
-    content_producer: str = Field("Ovation", min_length=1, max_length=100)
-    model: str = Field(AUTO, min_length=1)
+    data_dir: _Place = Path("data")
+    key_file: _Place | None = None
+    backups_keep: _Count = Field(7, ge=0)
+    tenure_days: _Days = 7.0
+    content_producer: _Line = Field("Ovation", min_length=1, max_length=100)
+    model: _Model = Field(AUTO, min_length=1)
     engine_url: HttpUrl | None = None
     engine_key: Annotated[
         SecretStr | None,
@@ -143,14 +193,17 @@ class DataSettings(BaseSettings):
         Raises:
             SettingsError: with every fault at once, one sentence each.
         """
-        problems = _faults_of_file(env_file) if env_file.exists() else []
+        problems = _faults_of_file(env_file)
+        broken = [
+            name for name, value in os.environ.items() if name.lower() in Settings.model_fields and _is_broken(value)
+        ]
+        if broken:  # the library would not say which
+            raise SettingsError([*problems, *(f"{name.upper()}: write it as UTF-8 text." for name in broken)])
         logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it would repeat what _faults_of_file says
         try:
             settings = cls(_env_file=env_file)
         except ValidationError as error:
             problems += [_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
-        except (OSError, UnicodeDecodeError):
-            pass  # _faults_of_file has said so
         if problems:
             raise SettingsError(problems)
         return settings
@@ -158,7 +211,10 @@ class DataSettings(BaseSettings):
     @property
     def key_path(self) -> Path:
         """Where the master key lies: never inside the data folder by default."""
-        return self.key_file or self.data_dir.with_name(self.data_dir.name + ".key")
+        if self.key_file is not None:
+            return self.key_file
+        folder = self.data_dir.resolve() if self.data_dir.name in ("", "..") else self.data_dir
+        return folder.with_name(f"{folder.name}.key") if folder.name else folder / ".key"
 
     @property
     def versions_path(self) -> Path:
@@ -195,7 +251,8 @@ class Settings(DataSettings):
     """Every setting, checked. Field names are the variables in small letters; `.env.example` explains each."""
 
     telegram_bot_token: Annotated[
-        SecretStr, _secret(r"\d+:[A-Za-z0-9_-]{3,}", "is not a bot token; @BotFather gives one like 123456789:AAE…")
+        SecretStr,
+        _secret(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,200}", "is not a bot token; @BotFather gives one like 123456789:AAE…"),
     ]
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
@@ -207,34 +264,34 @@ class Settings(DataSettings):
     webhook_listen: Annotated[str, _ADDRESS] = "127.0.0.1:8443"
     retrain_at: Annotated[str, AfterValidator(_cron)] = "30 3 * * *"
     timezone: Annotated[str, _ZONE] = "UTC"
-    min_ratings: int = Field(50, ge=1)
+    min_ratings: _Count = Field(50, ge=1)
     promotion: Literal["auto", "approve"] = "auto"
     canary_share: float = Field(0.0, ge=0, le=1)
-    canary_ratings: int = Field(50, ge=1)
-    canary_hours: float = Field(24.0, ge=0)
+    canary_ratings: _Count = Field(50, ge=1)
+    canary_hours: float = Field(24.0, ge=0, le=8760)
     canary_days: float = Field(14.0, gt=0, le=365)
     objective: Literal["taste", "kto"] = "taste"
     train_minutes: float = Field(20.0, gt=0, le=1440)
-    train_steps: int = Field(0, ge=0)
+    train_steps: _Count = Field(0, ge=0)
     train_niceness: int = Field(10, ge=0, le=19)
-    train_memory_mb: int = Field(0, ge=0)
+    train_memory_mb: _Count = Field(0, ge=0)
     retention_days: int = Field(180, ge=1, le=3650)
     tainted_days: float = Field(30.0, gt=0, le=365)
-    reactions_file: Annotated[Path | None, _readable(_reaction_values)] = None
+    reactions_file: Annotated[_Place | None, _readable(_reaction_values)] = None
     best_of: int = Field(16, ge=1, le=MAX_TEXTS)
     answer_seconds: float = Field(6.0, ge=0, le=600)
-    prompts_per_hour: int = Field(60, ge=0)
-    queue_limit: int = Field(1000, ge=1)
+    prompts_per_hour: _Count = Field(60, ge=0)
+    queue_limit: _Count = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"
     health_listen: Annotated[str, _ADDRESS, _LOOPBACK] = "127.0.0.1:0"
-    privacy_contact: str = Field("", max_length=200)
-    kinds_file: Annotated[Path | None, _readable(load_kinds)] = None
-    words_file: Annotated[Path | None, _readable(load_filter)] = None
-    guard_model: Annotated[str, Field(min_length=1)] | None = None
+    privacy_contact: _Line = Field("", max_length=200)
+    kinds_file: Annotated[_Place | None, _readable(load_kinds)] = None
+    words_file: Annotated[_Place | None, _readable(load_filter)] = None
+    guard_model: Annotated[_Model, Field(min_length=1)] | None = None
     guard_fails: Literal["closed", "open"] = "closed"
     watermark: Literal["on", "off"] = "off"
-    protected_dir: Annotated[Path | None, _readable(read_protected)] = None
-    label: str = Field(DEFAULT_LABEL, min_length=1, max_length=100)
+    protected_dir: Annotated[_Place | None, _readable(read_protected)] = None
+    label: _Line = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
@@ -283,20 +340,49 @@ class OfflineSettings(Settings):
 
 
 def _faults_of_file(env_file: Path) -> list[str]:
-    """What is wrong with the file itself: who may read it, lines that mean nothing, names that do not exist."""
-    if env_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return [f"{env_file} can be read by other users of this machine: run chmod 600 {env_file}."]
+    """What is wrong with the file itself: who may read it, lines that mean nothing, names that do not exist.
+
+    Raises:
+        SettingsError: it is there and cannot be read.
+    """
     try:
-        bindings = list(parse_stream(StringIO(env_file.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError):
-        return [f"{env_file} cannot be read as UTF-8 text: write it again from .env.example."]
-    problems = []
-    for binding in bindings:
-        if binding.error:
+        if not stat.S_ISREG(env_file.stat().st_mode):
+            raise SettingsError([f"{env_file} is no file: write the settings into one, as .env.example has them."])
+        content = env_file.read_bytes()
+        problems = []
+        if others_can_read(env_file):
+            problems.append(f"{env_file} can be read by other users of this machine: run chmod 600 {env_file}.")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        says = f"{env_file} cannot be read ({error.strerror}): give it to the user that runs the bot."
+        raise SettingsError([says]) from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = _where(env_file, content[: error.start].decode("utf-8-sig", "replace"))
+        raise SettingsError([f"{where} is not UTF-8: save the file as UTF-8 text."]) from error
+    if "\0" in text:
+        where = _where(env_file, text.partition("\0")[0])
+        raise SettingsError([f"{where} has a character NUL: write it again from .env.example, as UTF-8 text."])
+    for binding in parse_stream(StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
             problems.append(f"{env_file}, line {binding.original.line}: write NAME=value, or # before a comment.")
         elif binding.key is not None and binding.key.lower() not in Settings.model_fields:
             problems.append(f"{binding.key} in {env_file} is not a setting{_suggestion(binding.key)}.")
     return problems
+
+
+def _is_broken(value: str) -> bool:
+    """Whether a value has bytes that are no UTF-8, which Python keeps as halves of characters."""
+    return any(unicodedata.category(each) == "Cs" for each in value)
+
+
+def _where(env_file: Path, before: str) -> str:
+    """The line of the file that `before` ends in, and the variable there if its name has been read."""
+    name, is_there, _ = before.rpartition("\n")[2].partition("=")
+    line = f"{env_file}, line {before.count(chr(10)) + 1},"
+    return f"{line} {name.strip()}," if is_there else line
 
 
 def _suggestion(name: str) -> str:
@@ -307,7 +393,7 @@ def _suggestion(name: str) -> str:
 def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
     if kind == "missing":
         return f"{str(location[0]).upper()} is missing: set it in the environment or in .env (see .env.example)."
-    words = message.removeprefix("Value error, ").rstrip(".")
+    words = " ".join(message.removeprefix("Value error, ").split()).rstrip(".")
     return f"{str(location[0]).upper()}: {words}." if location else f"{words}."
 
 

@@ -5,7 +5,6 @@ Each check gives one finding; one that fails does not stop the others.
 
 import asyncio
 import platform
-import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
 from storage.backup.integrity import DatabaseReport, examine
 from storage.db.errors import StorageError
+from storage.db.files import keeps_modes, others_can_read
 from storage.db.records import Run, Version
 from storage.privacy import tombstones
 
@@ -43,7 +43,7 @@ def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> l
     python = Finding("Python", "ok", f"{platform.python_version()} on {platform.system()}.")
     room = Finding("memory", "ok", f"{free_memory() >> 20} MiB and {processors()} cores can be had from where you are.")
     findings = [Finding("settings", *_settings(env_file)), python, machine.sqlite(), room]
-    if env_file.exists():
+    if env_file.is_file():
         findings.append(Finding(".env", *_private(env_file)))
     try:
         data = DataSettings.load(env_file)
@@ -81,8 +81,10 @@ def _schedule_of(env_file: Path) -> CronTrigger | None:
 
 
 def _private(env_file: Path) -> Found:
-    if env_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if others_can_read(env_file):
         return "failed", f"{env_file} can be read by other users of this machine: run chmod 600 {env_file}."
+    if not keeps_modes(env_file.parent.absolute()):
+        return "warning", f"The file system of {env_file} keeps no modes: whoever uses this machine may read it."
     return "ok", f"Only you can read {env_file}."
 
 

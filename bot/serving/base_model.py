@@ -8,7 +8,6 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -165,8 +164,9 @@ def _run_converter(source: str, models: Path, *options: str, show: Callable[[flo
         StartError: it says why it cannot be done.
     """
     command = (sys.executable, "-m", "engine.convert", source, str(models), "--parent-pid", str(os.getpid()), *options)
-    # A file, not a pipe: what is said there may be more than a pipe holds, and nobody reads it before the end.
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said_there:
+    # A file (in memory: there may be no folder for others), not a pipe: what is said there may be more than a pipe
+    # holds, and nobody reads it before the end.
+    with os.fdopen(os.memfd_create("said"), "w+", encoding="utf-8", errors="replace") as said_there:
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=said_there, text=True, start_new_session=True,
             env=computing_environment(),

@@ -132,7 +132,7 @@ def read_reaction_values(toml: str) -> Mapping[str, float | None]:
     """
     try:
         own = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of a number or a nest that is too large as well
         raise RunError(f'{error}: write one emoji a line, like "🤡" = -0.5 or "🤡" = "none".') from error
     values = dict(REACTION_VALUES)
     for emoji, value in own.items():

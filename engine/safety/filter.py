@@ -129,7 +129,7 @@ def load_filter(words_file: Path | None = None) -> SafetyFilter:
 
 def _apply_changes(words: dict[str, str], file: Path) -> None:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{file} cannot be read as UTF-8 text: write one word a line there.") from error
     for number, line in enumerate(lines, start=1):

@@ -112,7 +112,7 @@ def read_protected(folder: Path | None) -> CopyIndex:
         raise RunError(f"{folder} is no folder: name one with .txt or .md files in it.")
     for file in sorted(path for path in folder.rglob("*") if path.suffix in (".txt", ".md")):
         try:
-            protected.add(file.read_text(encoding="utf-8"))
+            protected.add(file.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{file} cannot be read as UTF-8 text: repair it, or take it out of the folder.") from error
     return protected

@@ -3,17 +3,52 @@
 Never for a live database: opening and closing its file drops SQLite's locks.
 """
 
+import functools
+import logging
 import os
 import shutil
+import stat
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+logger = logging.getLogger(__name__)
+
 _DATABASE_SUFFIXES = ("", "-journal", "-wal", "-shm")
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def create_private(path: Path) -> None:
     """Make an empty file that only its owner can read."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def others_can_read(path: Path) -> bool:
+    """Whether other users of this machine can read a file.
+
+    False as well where the file system keeps no modes, as Windows' own do: there nobody could change it. The log says
+    so, once.
+    """
+    return bool(path.stat().st_mode & _OTHERS) and keeps_modes(path.parent.absolute())
+
+
+@functools.cache
+def keeps_modes(folder: Path) -> bool:
+    """Whether a file that is made private in a folder is private; True where none can be made."""
+    probe = folder / f".ovation-{uuid.uuid4().hex}"
+    try:
+        create_private(probe)
+        try:
+            is_private = not probe.stat().st_mode & _OTHERS
+        finally:
+            probe.unlink()
+    except OSError:
+        return True
+    if not is_private:
+        logger.warning(
+            "The file system of %s keeps no modes, so other users of this machine may read what lies there.", folder
+        )
+    return is_private
 
 
 def fsync(path: Path) -> None:

@@ -1,11 +1,14 @@
 """All faults are reported together, by name; secrets never show."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bot.common.errors import SettingsError
+from bot.common.kinds import SHIPPED, load_kinds
 from bot.common.settings import Settings, computing_environment
+from engine.safety.filter import load_filter
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
 
@@ -67,6 +70,103 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     assert "chmod 600" in problem
 
 
+def test_a_file_that_windows_saved_is_read(tmp_path: Path) -> None:
+    file = env_file(tmp_path)
+    file.write_bytes(f"\ufeffTELEGRAM_BOT_TOKEN={TOKEN}\r\nMIN_RATINGS=9\r\n".encode())
+    assert Settings.load(file).min_ratings == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (f"TELEGRAM_BOT_TOKEN={TOKEN}\nLABEL=\xfcber".encode("latin-1"), "line 2, LABEL, is not UTF-8"),
+        (f"TELEGRAM_BOT_TOKEN={TOKEN}".encode("utf-16"), "line 1, is not UTF-8"),
+        (f"TELEGRAM_BOT_TOKEN={TOKEN}\nDATA_DIR=a\0b".encode(), "line 2, DATA_DIR, has a character NUL"),
+        (f"TELEGRAM_BOT_TOKEN={TOKEN}\nMIN_RATINGS".encode(), "line 2: write NAME=value"),
+    ],
+)
+def test_what_is_no_text_is_told_with_its_line(tmp_path: Path, content: bytes, told: str) -> None:
+    file = env_file(tmp_path)
+    file.write_bytes(content)
+    (problem,) = problems(file)
+    assert told in problem and TOKEN not in problem
+
+
+def test_a_folder_and_a_file_of_somebody_else_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", TOKEN)
+    (tmp_path / ".env").mkdir()
+    (problem,) = problems(tmp_path / ".env")
+    assert "is no file" in problem
+
+    def refuse(file: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    (tmp_path / "their").mkdir()
+    file = env_file(tmp_path / "their")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    (problem,) = problems(file)
+    assert "cannot be read (Permission denied)" in problem
+
+
+def test_where_no_modes_are_kept_the_start_goes_on_and_that_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", mode=0o777)
+    monkeypatch.setattr("storage.db.files.create_private", lambda path: path.touch(mode=0o777))
+    old = os.umask(0)
+    try:
+        assert Settings.load(file) and Settings.load(file)
+    finally:
+        os.umask(old)
+    assert caplog.text.count("keeps no modes") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["DATA_DIR", "KEY_FILE", "MODEL", "GUARD_MODEL", "KINDS_FILE", "REACTIONS_FILE", "WORDS_FILE", "PROTECTED_DIR"],
+)
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    if name == "KINDS_FILE":
+        (tmp_path / "x").write_bytes(SHIPPED.read_bytes())
+    elif name == "PROTECTED_DIR":
+        (tmp_path / "x").mkdir()
+    else:
+        (tmp_path / "x").touch()
+    settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"{name}=~/x"))
+    assert str(getattr(settings, name.lower())) == str(tmp_path / "x")
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"{name}=~nobody-at-all/x"))
+    assert problem == f"{name}: there is no home folder ~nobody-at-all; write the path in full."
+
+
+def test_data_in_a_folder_that_is_called_tilde_is_not_left_behind_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~" / "data").mkdir(parents=True)
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", "DATA_DIR=~/data"))
+    assert problem == f"DATA_DIR: ~ is your home folder: move {tmp_path}/~/data to {home}/data."
+    (home / "data").mkdir()
+    assert Settings.load(tmp_path / ".env").data_dir == home / "data"
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "key"), [("data", "data.key"), (".", "{here}.key"), ("sub/..", "{here}.key"), ("/", "/.key")]
+)
+def test_the_key_lies_beside_any_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_dir: str, key: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"DATA_DIR={data_dir}"))
+    assert str(settings.key_path) == key.format(here=tmp_path)
+
+
 def test_a_misspelt_name_and_a_broken_line_are_faults(tmp_path: Path) -> None:
     found = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", "RETRAIN_ATT=0 3 * * *", "this is no setting"))
     assert "did you mean RETRAIN_AT?" in found[0]
@@ -124,6 +224,49 @@ def test_an_opinion_that_is_none_is_told_with_its_line(tmp_path: Path, content: 
         file.write_text(content, encoding="utf-8")
     (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"REACTIONS_FILE={file}"))
     assert problem.startswith("REACTIONS_FILE: ") and told in problem
+
+
+RIGHT = {
+    "KINDS_FILE": SHIPPED.read_text(encoding="utf-8"),
+    "REACTIONS_FILE": '"🤡" = -0.8\n"🔥" = "none"\n',
+    "WORDS_FILE": "gadzooks\nzounds\n",
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_files_of_ones_own_are_read_as_any_editor_saves_them(tmp_path: Path, name: str, ends: str, mark: str) -> None:
+    file = tmp_path / "own"
+    file.write_bytes((mark + RIGHT[name].replace("\n", ends)).encode())
+    settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"{name}={file}"))
+    assert settings.reaction_values["🔥"] is None or name != "REACTIONS_FILE"
+    assert list(settings.kinds.by_name) == list(load_kinds().by_name)
+    assert load_filter(settings.words_file).unsafe("gadzooks!") or name != "WORDS_FILE"
+
+
+@pytest.mark.parametrize("name", [*RIGHT, "PROTECTED_DIR"])
+@pytest.mark.parametrize("content", [None, b"\xff\xfea", "绿 = 1".encode("gb18030")])
+def test_files_of_ones_own_that_are_no_text_are_told(tmp_path: Path, name: str, content: bytes | None) -> None:
+    (tmp_path / "folder").mkdir()
+    place = tmp_path / "folder" / "own.txt"
+    if content is None:
+        place.mkdir()
+    else:
+        place.write_bytes(content)
+    of = place.parent if name == "PROTECTED_DIR" else place
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"{name}={of}"))
+    assert problem.startswith(f"{name}: {place} cannot be read as UTF-8 text")
+
+
+@pytest.mark.parametrize("name", ["KINDS_FILE", "REACTIONS_FILE"])
+@pytest.mark.parametrize(
+    "content", ["a = " + "[" * 30_000, "a = " + "9" * 5000, "\0", "[a", "a.b\n= 3", "a = 1\na = 2"]
+)
+def test_files_of_ones_own_that_are_no_toml_are_told(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "own").write_text(content)
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"{name}={tmp_path}/own"))
+    assert problem.startswith(f"{name}: {tmp_path}/own") and len(problem) < 400
 
 
 def test_threads_that_wait_for_one_another_sleep_unless_the_operator_knows_better(
