@@ -125,7 +125,7 @@ def use(settings: Settings) -> None:
     for days in (settings.tenure_days, settings.canary_days, settings.tainted_days, settings.retention_days):
         assert timedelta(days=days) >= timedelta(0)
     assert timedelta(hours=settings.canary_hours) >= timedelta(0)
-    assert settings.trigger
+    assert settings.schedule
     assert settings.label.strip() and settings.reaction_values
     settings.telegram_bot_token.get_secret_value().encode("ascii")
     for number in (settings.min_ratings, settings.queue_limit, settings.train_memory_mb, *settings.admin_ids):
