@@ -41,6 +41,7 @@ OfferTask = asyncio.Task[Refusal | None]
 T = TypeVar("T")
 
 _RETRY_SECONDS = 2.0
+_HOUR = timedelta(hours=1)
 _TOKEN_BYTES = 9
 _MOST_SIBLINGS = 8
 """More texts than one update asks for."""
@@ -266,8 +267,8 @@ class GenerationService:
         self._arriving += texts
         try:
             if limit := self.settings.prompts_per_hour:
-                since = datetime.now(UTC) - timedelta(hours=1)
-                if await generations.count_since(self.db, author, since=since) + texts > limit:
+                now = datetime.now(UTC)  # what a clock that was ahead has dated later does not count
+                if await generations.count_between(self.db, author, now - _HOUR, now) + texts > limit:
                     raise Refusal("prompts-too-many", limit=limit)
             yield
         finally:

@@ -154,8 +154,11 @@ class CanaryMonitor:
             status = await self.status()
             if status is None:
                 return
-            trial, settings = status.trial, self.settings
-            age = datetime.now(UTC) - trial.began_at
+            trial, settings, now = status.trial, self.settings, datetime.now(UTC)
+            if trial.began_at > now:
+                await versions.redate_trials(self.db, now=now)
+                return  # the next look counts from here
+            age = now - trial.began_at
             is_canary = trial.mode == "canary"
             has_time = age >= timedelta(hours=settings.canary_hours)
             decision = decide(

@@ -98,7 +98,7 @@ class Reports:
         if generation is None or generation.text is None or generation.state not in _VISIBLE:
             raise Refusal("report-usage")
         reporter, now = self.pseudonyms.person(person_id), datetime.now(UTC)
-        if await moderation.count_reports_since(self.db, reporter, since=now - timedelta(hours=1)) >= REPORTS_PER_HOUR:
+        if await moderation.count_reports(self.db, reporter, now - timedelta(hours=1), now) >= REPORTS_PER_HOUR:
             raise Refusal("report-too-many", limit=REPORTS_PER_HOUR)
         is_new = await moderation.record_report(self.db, generation.id, reporter, at=now)
         is_cleared = generation.moderation_state == "cleared"

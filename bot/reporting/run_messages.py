@@ -143,7 +143,7 @@ def share_done(progress: Progress | None) -> float:
 def seconds_left(run: Run, share: float) -> int | None:
     """How long a run will still take, if it goes on as it has; None while too little is done to tell."""
     spent = time.time() - run.started_at.timestamp()
-    return round(spent * (1 - share) / share) if share > _ETA_SHARE else None
+    return round(spent * (1 - share) / share) if share > _ETA_SHARE and spent > 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

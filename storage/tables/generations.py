@@ -191,10 +191,10 @@ def count_unfinished(connection: Connection) -> int:
 
 
 @read
-def count_since(connection: Connection, author: str, *, since: datetime) -> int:
-    """How many prompts a person has sent since a moment."""
-    query = "SELECT count(*) FROM generations WHERE author = ? AND created_at >= ?"
-    return count(connection.execute(query, (author, since)))
+def count_between(connection: Connection, author: str, since: datetime, until: datetime) -> int:
+    """How many prompts a person has sent between two moments."""
+    query = "SELECT count(*) FROM generations WHERE author = ? AND created_at BETWEEN ? AND ?"
+    return count(connection.execute(query, (author, since, until)))
 
 
 @read

@@ -55,10 +55,10 @@ def record_report(connection: Connection, generation: int, reporter: str, *, at:
 
 
 @read
-def count_reports_since(connection: Connection, reporter: str, *, since: datetime) -> int:
-    """How many texts a person has reported since a moment."""
-    query = "SELECT count(*) FROM reports WHERE reporter = ? AND at >= ?"
-    return count(connection.execute(query, (reporter, since)))
+def count_reports(connection: Connection, reporter: str, since: datetime, until: datetime) -> int:
+    """How many texts a person has reported between two moments."""
+    query = "SELECT count(*) FROM reports WHERE reporter = ? AND at BETWEEN ? AND ?"
+    return count(connection.execute(query, (reporter, since, until)))
 
 
 @write

@@ -34,7 +34,11 @@ def record_slot(connection: Connection, *, at: datetime) -> None:
 
 @write
 def start(connection: Connection, *, slot: str | None, at: datetime) -> Run | None:
-    """Begin a run; None when one is running, or when this slot has had its run."""
+    """Begin a run; None when one is running, or when this slot has had its run.
+
+    One that began later than now was begun by a clock that was ahead, and does not count.
+    """
+    connection.execute("UPDATE runs SET slot = NULL WHERE slot = ? AND state = 'ended' AND started_at > ?", (slot, at))
     query = "INSERT INTO runs (slot, state, started_at) VALUES (?, 'running', ?) ON CONFLICT DO NOTHING RETURNING *"
     return first(Run, connection.execute(query, (slot, at)))
 

@@ -203,6 +203,12 @@ def finish_trial(connection: Connection, base: str, result: TrialResult, *, at: 
     return True
 
 
+@write
+def redate_trials(connection: Connection, *, now: datetime) -> None:
+    """Let open trials that begin later than now begin now: the clock was ahead when they began."""
+    connection.execute("UPDATE trials SET began_at = ? WHERE outcome IS NULL AND began_at > ?", (now, now))
+
+
 @read
 def unannounced_trials(connection: Connection) -> list[Trial]:
     """Trials that the ratings have ended and that are not announced yet, oldest first."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from sqlite3 import Connection
 
 import httpx
 import pytest
@@ -102,6 +103,20 @@ async def test_a_canary_that_people_dislike_is_rolled_back_by_itself(stage: Stag
     assert "8 of 44 ratings (18 %)" in ending_sentence(trial, "en") and "回退" in ending_sentence(trial, "zh")
     entry = (await moderation.latest_audit_entries(stage.db, limit=1))[0]
     assert (entry.actor, entry.action, entry.detail) == ("ratings", "rolled_back", "v2")
+
+
+async def test_a_canary_that_began_by_a_clock_that_was_ahead_is_decided_by_the_ratings_since(stage: Stage) -> None:
+    await stage.router.start_canary("v2")
+
+    def ahead(connection: Connection) -> None:
+        connection.execute("UPDATE trials SET began_at = ?", (datetime.now(UTC) + timedelta(hours=6),))
+
+    await stage.db.write(ahead)
+    await stage.canary.look()
+    await stage.rate("v1", 20, 10)
+    await stage.rate("v2", 8, 36)
+    await stage.canary.look()
+    assert [trial.outcome for trial in stage.ended] == ["rolled_back"]
 
 
 async def test_a_canary_that_people_like_is_promoted_after_its_exposure(stage: Stage) -> None:
