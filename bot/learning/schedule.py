@@ -1,7 +1,7 @@
 """Starts the nightly run at every slot of the cron line, once, and makes up for a slot that the machine slept through.
 
 A slot is named by its local wall time. Nothing is planned ahead, because the clock may be put right at any moment:
-every few seconds the schedule looks whether a slot has passed since the last look, and the database knows when that was.
+every few seconds the schedule looks whether a slot has passed since the last look, which the database knows.
 """
 
 import asyncio
