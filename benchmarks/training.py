@@ -37,11 +37,15 @@ from engine.api.models import resolve_model, version_name
 from engine.data.dataset import RatedGeneration, Rating, examples_of, read_dataset, write_dataset
 from engine.data.trl_format import kto_record
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
+from engine.models.layers import is_large
 from engine.models.loader import load_base, load_to_train
 from engine.models.logprobs import encode, sequence_log_probs
+from engine.process import free_mb, return_memory
 from engine.runs.config import RunConfig, write_config
+from engine.runs.plan import fitting_pieces
 from engine.runs.run_dir import ADAPTER_FOLDER, DATASET_FILE, METRICS_FILE, read_progress, read_report
 from engine.training.kto import balanced_weights, fit_adapter
+from engine.training.measuring import measure as speeds_of
 from engine.training.stage import Checkpoints, Curves, TrainingSet, TrainingStage, add_adapter, trained_parameters
 
 RATINGS, RATERS, EPOCHS, BATCH = 400, 20, 3, 32
@@ -88,6 +92,7 @@ def measure_model(model: str, few: bool) -> Table:
     rows = [
         ["ratings trained a second", *(number(each["speed"]) for each in columns)],
         ["seconds from the ratings to the adapter", *(number(ratings / each["speed"]) for each in columns)],
+        ["CPU seconds, loading included", *(number(each["cpu"]) for each in columns)],
         ["peak memory, MiB", *(number(each["peak"]) for each in columns)],
         [f"liking of single texts, {before:.3f} before", *(_told(each.get("liking"), before) for each in columns)],
     ]
@@ -179,6 +184,9 @@ def train_ours(folder: Path, model: str, epochs: int) -> float:
     """The trainer's own first stage, without the on-policy one: references, then the adapter; ratings a second."""
     config = RunConfig(epochs=epochs, batch_size=BATCH, learning_rate=None if model == "starter" else RATE)
     base, (examples, _) = load_to_train(model), examples_of(read_dataset(folder / DATASET_FILE))
+    if is_large(base.model):  # a night measures at its start how much memory a token takes; TRL is told a size
+        rows = tuple(encode(base, example.messages, example.text) for example in examples[:BATCH])
+        config = fitting_pieces(config, speeds_of(base, rows, config, load_seconds=0.0), free_mb())
     began = time.perf_counter()
     rows = tuple(encode(base, example.messages, example.text) for example in examples)
     weights = balanced_weights([example.value for example in examples], [example.weight for example in examples])
@@ -188,7 +196,8 @@ def train_ours(folder: Path, model: str, epochs: int) -> float:
     stage = TrainingStage(
         base, trained, config, prompts=(), sample=lambda *_: Replies((), (), (), ()), liking=lambda _: torch.zeros(0),
         checkpoints=Checkpoints(trained_parameters(trained)), deadline=time.monotonic() + 3600.0,
-        measure_kl=lambda: 0.0, kl_budget=1e9, report=lambda *_: None, curves=Curves(),
+        measure_kl=lambda: 0.0, kl_budget=1e9, report=lambda *_: return_memory() if is_large(base.model) else None,
+        curves=Curves(),
     )  # fmt: skip
     fit_adapter(stage, data)
     speed = epochs * len(rows) / (time.perf_counter() - began)
@@ -343,5 +352,6 @@ def _answers_table(idle: Sequence[float], busy: Sequence[float]) -> Table:
 if __name__ == "__main__":
     speed = _SIDES[sys.argv[1]](Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
     whose = resource.RUSAGE_CHILDREN if sys.argv[1] == "night" else resource.RUSAGE_SELF
-    peak = resource.getrusage(whose).ru_maxrss / 1024
-    sys.stdout.write("\n" + json.dumps({"speed": speed, "peak": peak}) + "\n")
+    used = resource.getrusage(whose)
+    figures = {"speed": speed, "peak": used.ru_maxrss / 1024, "cpu": used.ru_utime + used.ru_stime}
+    sys.stdout.write("\n" + json.dumps(figures) + "\n")

@@ -111,7 +111,7 @@ def read_speeds(text: bytes | str) -> Speeds:
 def plan_night(config: RunConfig, speeds: Speeds, work: Workload, *, free_mb: float = math.inf) -> Plan:
     """The most of the run that `config` asks for which fits. What fits whole is left as it is."""
     cost = _Cost(config, speeds, work)
-    planned = _fitting_pieces(config, speeds, free_mb)
+    planned = fitting_pieces(config, speeds, free_mb)
     planned = _first_that_fits(planned, _less_judging(planned), cost.around)
     planned = _first_that_fits(planned, _less_training(planned, cost), cost.training)
     pieces = planned.gradient_tokens * speeds.gradient_bytes / 2**20
@@ -127,7 +127,7 @@ def plan_night(config: RunConfig, speeds: Speeds, work: Workload, *, free_mb: fl
     )
 
 
-def _fitting_pieces(config: RunConfig, speeds: Speeds, free_mb: float) -> RunConfig:
+def fitting_pieces(config: RunConfig, speeds: Speeds, free_mb: float) -> RunConfig:
     """With micro-batches for which there is memory; their size changes nothing but that."""
     limit = config.max_memory_mb or math.inf
     room = min(_MEMORY_SHARE * free_mb, max(0.0, limit - speeds.memory_mb))
