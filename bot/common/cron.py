@@ -1,10 +1,15 @@
-"""When a run is due: a line of cron, with cron's meaning."""
+"""When a run is due: a line of cron, with cron's meaning, as a trigger of APScheduler.
+
+APScheduler's own trigger means something else by the same line: both days at once where cron takes either, Monday for
+0, no run in the night in which the clocks go forward, two where they go back.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from apscheduler.triggers.base import BaseTrigger
 from cronsim import CronSim, CronSimError
 
 _NAMED: Final = {
@@ -21,7 +26,7 @@ _SOME_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall time, to try a 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-class CronTrigger:
+class CronTrigger(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
     """The slots of a line of crontab(5) in a time zone.
 
     A slot is a wall time. One that does not exist on the day when the clocks go forward comes when the hour that is

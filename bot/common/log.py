@@ -16,7 +16,7 @@ from storage.db.errors import StorageError
 
 _TOKEN = re.compile(r"\d{3,}:[A-Za-z0-9_-]{20,}")
 _SPEAKABLE = (OvationError, StorageError, EngineError, OSError, sqlite3.Error)
-_QUIET_LIBRARIES = ("httpx", "httpcore", "telegram", "aiosqlite", "asyncio", "markdown_it", "matplotlib")
+_QUIET_LIBRARIES = ("httpx", "httpcore", "telegram", "apscheduler", "aiosqlite", "asyncio", "markdown_it", "matplotlib")
 """They log URLs or bodies below WARNING."""
 _SILENT_LOGGER = "telegram.request.BaseRequest"
 """Logs the body of what is not the Bot API's, whose page it may be; whoever calls says that it is not."""

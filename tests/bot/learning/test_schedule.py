@@ -9,12 +9,11 @@ from unittest.mock import AsyncMock
 import pytest
 
 from bot.common.cron import CronTrigger
-from bot.learning.schedule import Schedule, _each_hour
+from bot.learning.schedule import Schedule
 from storage.db.database import Database
 from storage.db.errors import DatabaseUnusable
 from storage.tables import runs
 from tests.support.stored.keys import keyring_in
-from tests.support.virtual_time import in_virtual_time
 
 
 def at(text: str) -> datetime:
@@ -51,7 +50,7 @@ async def test_a_slot_slept_through_is_run_at_the_start_and_only_once(tmp_path: 
 async def test_a_slot_that_the_disk_refuses_is_tried_again_and_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.learning.schedule.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("bot.learning.schedule.RETRY_SECONDS", 0.05)
     db = await Database.open(tmp_path / "ovation.db", keyring_in(tmp_path))
     tries: list[str] = []
 
@@ -148,15 +147,22 @@ async def test_a_clock_that_is_kept_by_seconds_doubles_nothing(db: Database, put
     assert begun == ["2026-11-24 03:30"]
 
 
-@in_virtual_time
-async def test_what_is_done_each_hour_goes_by_the_time_that_passes_and_survives_its_failures() -> None:
-    loop, done = asyncio.get_running_loop(), list[float]()
-
-    async def sweep() -> None:
-        done.append(loop.time())
-        raise RuntimeError
-
-    task = asyncio.create_task(_each_hour(sweep))
-    await asyncio.sleep(3 * 3600 + 1)
-    task.cancel()
-    assert done == [0.0, 3600.0, 7200.0, 10800.0]
+async def test_timers_that_a_wrong_clock_has_set_are_set_anew(
+    db: Database, put: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.learning.schedule.CLOCK_SECONDS", 0.01)
+    put("2026-11-23 12:00")
+    schedule = Schedule(db=db, trigger=CronTrigger("30 3 * * *", "UTC"), run_slot=AsyncMock())
+    await schedule.start(hourly=AsyncMock())
+    jobs = schedule._scheduler.get_jobs()
+    wrong = datetime.now(UTC) + timedelta(days=9)
+    for job in jobs:
+        job.modify(next_run_time=wrong)
+    await asyncio.sleep(0.1)
+    assert [job.next_run_time for job in jobs] == [wrong, wrong], "a clock that is right changes nothing"
+    put("2026-11-23 09:00")
+    async with asyncio.timeout(60):
+        while any(job.next_run_time == wrong for job in jobs):
+            await asyncio.sleep(0.01)
+    schedule.stop()
+    assert all(job.next_run_time <= datetime.now(UTC) + timedelta(days=1) for job in jobs)
