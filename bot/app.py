@@ -48,6 +48,7 @@ from bot.reporting.run_messages import RunMessages
 from bot.reporting.statistics import ChatStatistics
 from bot.serving.engine_process import EngineProcess
 from bot.serving.version_router import VersionRouter
+from bot.telegram.allow_list import AllowList
 from bot.telegram.application import TelegramApplication, build_application, build_bot, publish_menu, reach
 from bot.telegram.handlers import access, membership
 from bot.telegram.handlers.access import ErrorHandler
@@ -104,7 +105,10 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     bot = build_bot(token=token, api_url=str(settings.telegram_api_url), rate_limiter=rate_limiter)
     sender = Sender(bot)
     alerts = closing(AdminAlerts(db=db, messenger=sender, metrics=metrics, admin_ids=admin_ids))
-    inbox = Inbox(db=db, bot=bot, metrics=metrics, alerts=alerts)
+    allow_list = closing(AllowList(
+        settings=settings, bot=bot, sender=sender, alerts=alerts, metrics=metrics, db=db, pseudonyms=pseudonyms
+    ))  # fmt: skip
+    inbox = Inbox(db=db, bot=bot, metrics=metrics, alerts=alerts, allow_list=allow_list)
     application = build_application(bot, inbox)
     await reach(application.initialize, timing)
     stack.push_async_callback(application.shutdown)
@@ -221,7 +225,7 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
         *membership.handlers(sender, db, pseudonyms),
         *InfoHandlers(
             kinds=kinds, consent=consent, preferences=preferences, statistics=statistics, versions=versions,
-            provenance=provenance, reaction_test=reaction_test, sender=sender,
+            provenance=provenance, reaction_test=reaction_test, sender=sender, allow_list=allow_list,
         ).handlers(),
     ]  # fmt: skip
     errors = ErrorHandler(inbox=inbox, sender=sender, alerts=alerts, metrics=metrics)

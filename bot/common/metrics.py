@@ -26,6 +26,7 @@ class BotMetrics:
         self.delivered = counter("delivered", "Generations shown whole.")
         self.failed = counter("failed", "Generations that ended without a text.")
         self.refused = counter("refused", "Requests answered with a refusal.")
+        self.turned_away = counter("turned_away", "Updates of people and chats whom the allow list does not name.")
         self.unknown_sends = counter("unknown_sends", "Placeholders that may or may not have reached the chat.")
         self.orphans = counter("orphans", "Doubled placeholders that were found and taken away.")
         self.floods = counter("429s", "Calls that Telegram asked to hold back.")

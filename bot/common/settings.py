@@ -167,6 +167,27 @@ def _ids(value: object) -> object:
     return tuple(int(part) for part in parts)
 
 
+def _allowed_ids(value: object) -> object:
+    """Telegram ids of people, at least one: a list that names nobody must not let everybody in."""
+    ids = _ids(value)
+    if isinstance(value, str) and not ids:
+        raise ValueError("names nobody; write numeric Telegram ids, or leave it out to let everybody in")
+    return ids
+
+
+def _allowed_chats(value: object) -> object:
+    """Telegram ids of groups and channels, at least one."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not parts or not all(re.fullmatch(rf"-[0-9]{{1,{_ID_DIGITS}}}", part) for part in parts):
+        raise ValueError(
+            "must be the numbers of groups and channels, which begin with a minus, with commas between them, like"
+            " -1001234567890; people belong into ALLOWED_IDS"
+        )
+    return tuple(int(part) for part in parts)
+
+
 class DataSettings(BaseSettings):
     """The settings that commands beside the bot need: where the data is, and whose ratings count how much."""
 
@@ -256,6 +277,8 @@ class Settings(DataSettings):
     ]
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
+    allowed_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_allowed_ids)] = ()
+    allowed_chats: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_allowed_chats)] = ()
     quantize: Quantize = "auto"
     webhook_url: HttpUrl | None = None
     webhook_secret: Annotated[
@@ -293,6 +316,11 @@ class Settings(DataSettings):
     protected_dir: Annotated[_Place | None, _readable(read_protected)] = None
     label: _Line = Field(DEFAULT_LABEL, min_length=1, max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may use the bot."""
+        return not (self.allowed_ids or self.allowed_chats)
 
     @property
     def schedule(self) -> CronTrigger:

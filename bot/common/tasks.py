@@ -14,6 +14,10 @@ class BackgroundTasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def __len__(self) -> int:
+        """How many run."""
+        return len(self._tasks)
+
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Run `work` beside everything else."""
         task = asyncio.create_task(work, name=name)

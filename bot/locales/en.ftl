@@ -189,6 +189,10 @@ stats-all = 📈 The last 30 days in all chats: { $texts ->
     }. Each person has one rating per text; the last one counts.
 stats-counted = Telegram has also counted reactions without saying whose they are. They are in no other number, and I learn nothing from them: { $emoji }
 stats-only-counted = Nothing to draw yet: nobody has rated a text here by name in the last 30 days. Reactions that Telegram has only counted: { $emoji }. In a channel, 👍 and 👎 under the posts are ratings.
+stats-turned-away = 🚪 Turned away since the last start, for ALLOWED_IDS and ALLOWED_CHATS do not name them: { $updates ->
+        [one] one message, press or query.
+       *[other] { $updates } messages, presses and queries.
+    }
 stats-empty = Nothing to draw yet: nobody has rated a text here in the last 30 days. React to some with 👍, 👎, ❤, 🔥 or 🥱.
 chart-versions = Satisfaction by version
 chart-days = Ratings by day
@@ -271,6 +275,7 @@ inline-too-many = Enough for this hour. Try again later
 inline-queue = Many are asking. Try again in a minute
 inline-engine = I cannot write now. Try again in a minute
 inline-failed = That did not work. Try other words
+inline-not-allowed = Only for people whom my operator has let in
 inline-banned = The admins have banned you. Ask them
 
 # --- Stopping, confirming, being shut out ---
@@ -294,6 +299,9 @@ queue-yours = { $texts ->
        *[other] { $texts } texts of yours are
     } already coming, and many people are asking. Please wait until you have received some.
 queue-full = Very many people are asking at the moment. Please try again in a few minutes.
+not-allowed = I am here only for the people and groups that my operator has let in; to be one of them, tell them your number: { $number }
+not-allowed-chat = I am here only for the people and groups that my operator has let in; for this chat to be one of them, tell them its number: { $number }
+not-allowed-leaving = I am here only for the people and groups that my operator has let in, so I am leaving “{ $chat }”; if I am to come back, tell them its number: { $number }
 banned = The admins of this bot have banned you. Please write to them if you think that is a mistake.
 confirm-yes = Yes, do it
 confirm-no = No, leave it
@@ -399,6 +407,7 @@ health-queue = Prompts
 health-engine = Engine
 alarm-dead-letter = ⚠️ I had to give up on an update ({ $update }, { $error }), so somebody may miss an answer. /health counts such cases; the log says more.
 alarm-unreadable-backup = ⚠️ Backup { $name } is damaged, so I cannot erase forgotten people in it. Please delete it.
+alarm-chat-moved = ⚠️ The group { $before } of ALLOWED_CHATS has become a supergroup with the number { $now }. Put that into ALLOWED_CHATS, or I will leave it after the next start.
 alarm-backup = ⚠️ Tonight's backup could not be made; the log says why. Free some disk space, then /backup.
 
 # --- Verdicts ---

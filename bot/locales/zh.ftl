@@ -177,6 +177,7 @@ stats-chat = 📈 这里最近 30 天：{ $texts } 段文字，{ $ratings } 个�
 stats-all = 📈 所有聊天最近 30 天：{ $texts } 段文字，{ $ratings } 个评价。每人对一段文字只算一个评价，以最后一个为准。
 stats-counted = 此外还有 Telegram 只计数、不说是谁的表情回应。它们不在上面的数字里，我也不会从中学习：{ $emoji }
 stats-only-counted = 还没有可画的：最近 30 天这里没有人具名评价。Telegram 只计了数的表情回应：{ $emoji }。在频道里，请用帖子下的 👍 和 👎 评价。
+stats-turned-away = 🚪 上次启动以来，因 ALLOWED_IDS 和 ALLOWED_CHATS 没有列出而被拒绝的消息、按键和查询：{ $updates } 次。
 stats-empty = 还没有可画的：最近 30 天这里没有人评价过文字。用 👍、👎、❤、🔥 或 🥱 回应一下吧。
 chart-versions = 各版本的满意度
 chart-days = 每天的评价
@@ -259,6 +260,7 @@ inline-too-many = 这一小时够多了，晚点再来吧
 inline-queue = 现在人很多，过一分钟再试吧
 inline-engine = 暂时写不了，过一分钟再试吧
 inline-failed = 没写成，换个说法试试
+inline-not-allowed = 只为运营者允许的人服务
 inline-banned = 管理员已禁止你使用，请联系他们
 
 # --- 停止、确认、被拒绝 ---
@@ -277,6 +279,9 @@ queue-ahead = ⏳ { $ahead ->
     }轮到你时，就会写在这里。
 queue-yours = 你已经有 { $texts } 篇正在写，现在问的人很多。请等其中几篇写好再来。
 queue-full = 现在问的人非常多。请过几分钟再试。
+not-allowed = 我只为运营者允许的人和群组服务；想加入的话，请把你的编号告诉他们：{ $number }
+not-allowed-chat = 我只为运营者允许的人和群组服务；想让这个聊天加入的话，请把它的编号告诉他们：{ $number }
+not-allowed-leaving = 我只为运营者允许的人和群组服务，所以我要离开“{ $chat }”；想让我回来的话，请把它的编号告诉他们：{ $number }
 banned = 管理员已禁止你使用这个机器人。如果你认为弄错了，请联系他们。
 confirm-yes = 是的，执行
 confirm-no = 不，保持原样
@@ -382,6 +387,7 @@ health-queue = 要求
 health-engine = 引擎
 alarm-dead-letter = ⚠️ 我不得不放弃一条更新（{ $update }，{ $error }），可能有人收不到回答。/health 会统计这类情况；日志里有更多说明。
 alarm-unreadable-backup = ⚠️ 备份 { $name } 已损坏，我无法在其中删除被遗忘的人。请删除它。
+alarm-chat-moved = ⚠️ ALLOWED_CHATS 中的群组 { $before } 已升级为超级群组，新编号是 { $now }。请把它写进 ALLOWED_CHATS，否则下次启动后我会离开那里。
 alarm-backup = ⚠️ 今晚的备份没有做成；日志里有原因。请腾出磁盘空间，然后 /backup。
 
 # --- 结论 ---

@@ -31,6 +31,7 @@ from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
 from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Urgency
+from bot.telegram.allow_list import AllowList
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import inbox as stored_updates
@@ -67,12 +68,15 @@ class Inbox(BaseUpdateProcessor):
     Reactions wait for nobody: their order is decided by their dates, in the database.
     """
 
-    def __init__(self, *, db: Database, bot: ExtBot[Urgency], metrics: BotMetrics, alerts: AdminAlerts) -> None:
+    def __init__(
+        self, *, db: Database, bot: ExtBot[Urgency], metrics: BotMetrics, alerts: AdminAlerts, allow_list: AllowList
+    ) -> None:
         super().__init__(_EVERYBODY)  # who waits for a chat's turn must not take a slot; `_slots` is the bound
         self._db = db
         self._bot = bot
         self._metrics = metrics
         self._alerts = alerts
+        self._allow_list = allow_list
         self.queue: asyncio.Queue[object] = asyncio.Queue()
         """What the application is to handle."""
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -95,12 +99,12 @@ class Inbox(BaseUpdateProcessor):
 
     async def accept(self, raws: Sequence[object]) -> None:
         """Commit a batch of updates as Telegram sent them, all or none, and queue what is new; what is no update is
-        dropped.
+        dropped, and nothing is stored of what the allow list turns away.
 
         Raises:
             StorageError: they cannot be stored; Telegram must not be told that they were.
         """
-        updates = {id_: raw for raw in raws if (id_ := id_of(raw)) is not None}
+        updates = {id_: raw for raw in raws if (id_ := id_of(raw)) is not None and await self._is_admitted(raw)}
         bodies = [(update_id, json.dumps(raw)) for update_id, raw in updates.items()]
         new = await stored_updates.accept(self._db, bodies, at=datetime.now(UTC))
         self._metrics.accepted.inc(len(new))
@@ -112,7 +116,22 @@ class Inbox(BaseUpdateProcessor):
     async def resume(self) -> None:
         """Queue what the last process accepted and did not handle, oldest first."""
         for update_id, body in await stored_updates.unfinished(self._db):
-            await self._enqueue(update_id, json.loads(body))
+            raw = json.loads(body)
+            if await self._is_admitted(raw):
+                await self._enqueue(update_id, raw)
+            else:
+                await stored_updates.finish(self._db, update_id)
+
+    async def _is_admitted(self, raw: Any) -> bool:  # noqa: ANN401 - whatever was sent
+        try:
+            update = Update.de_json(raw, self._bot)
+        except _UNREADABLE:
+            return True  # `_enqueue` gives it up
+        try:
+            return await self._allow_list.admits(update)
+        except _UNREADABLE as error:
+            logger.warning("an update is dropped that does not say who sent it: %s", type(error).__name__)
+            return False
 
     async def _enqueue(self, update_id: int, raw: Any) -> None:  # noqa: ANN401 - whatever was sent
         try:

@@ -122,6 +122,11 @@ class Sender:
         with _translated():
             await self._bot.delete_message(chat_id, message_id)
 
+    async def leave(self, chat_id: int) -> None:
+        """Leave a group or channel."""
+        with _translated():
+            await self._bot.leave_chat(chat_id)
+
     async def reaction_access(self, chat_id: int) -> ReactionAccess:
         """Which reactions in a chat reach us."""
         is_admin = False

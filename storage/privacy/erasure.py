@@ -168,6 +168,12 @@ def would_erase(connection: Connection, stones: Iterable[Tombstone], named_in: N
 
 
 @read
+def has_data(connection: Connection, person: str) -> bool:
+    """Whether there is anything of a person."""
+    return _span(connection, person) is not None
+
+
+@read
 def cutoff(connection: Connection, person: str, now: datetime) -> datetime:
     """The moment up to which all that there is of a person now was made: now, or the latest date on any of it.
 

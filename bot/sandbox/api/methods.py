@@ -151,6 +151,14 @@ class Methods:
         status = "administrator" if person_id in inside.admins else "member"
         return inside.members[person_id].json_as_member(status)
 
+    async def leave_chat(self, params: Params) -> object:
+        """Leave a group or channel; the bot is told that it has."""
+        inside = self._open_chat(params.chat_id())
+        if inside.chat.is_private:
+            raise bad_request("chat member status can't be changed in private chats")
+        self._state.set_bot_status(inside, "left", by=self._state.bot)
+        return True
+
     def _chat(self, chat_id: int) -> ChatState:
         """The chat, without a look at whether the bot may write there."""
         if chat_id not in self._state.chats:

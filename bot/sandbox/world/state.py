@@ -291,6 +291,22 @@ class State:
         if self.of(message.chat).bot_is_here:
             self.updates.add("channel_post" if message.chat.kind == "channel" else "message", self.json_of(message))
 
+    def set_bot_status(self, inside: ChatState, status: BotStatus, *, by: Person) -> None:
+        """Change what the bot is in a chat, and queue the update that tells it."""
+        old, inside.bot_status = inside.bot_status, status
+        if old == status:
+            return
+        may_post = inside.may_post if inside.chat.kind == "channel" else None
+        change: Json = {
+            "chat": inside.chat.json(),
+            "from": by.json(),
+            "date": int(self.clock().timestamp()),
+            "old_chat_member": self.bot.json_as_member(old, may_post=may_post),
+            "new_chat_member": self.bot.json_as_member(status, may_post=may_post),
+        }
+        self.updates.add("my_chat_member", change)
+        self.publish("chat", inside.chat)
+
     def json_of(self, message: SeenMessage) -> Json:
         """The Message object, with the message it replies to as that is now: in a topic, if no other, its first."""
         topic = message.thread if message.chat.is_forum else None

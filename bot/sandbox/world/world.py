@@ -326,20 +326,7 @@ class World:
         By somebody in the chat, unless told who.
         """
         inside = self.state.of(chat)
-        old, inside.bot_status = inside.bot_status, status
-        if old == status:
-            return
-        actor = by or next(iter(inside.members.values()), self.bot)
-        may_post = inside.may_post if chat.kind == "channel" else None
-        change: Json = {
-            "chat": inside.chat.json(),
-            "from": actor.json(),
-            "date": int(self.state.clock().timestamp()),
-            "old_chat_member": self.bot.json_as_member(old, may_post=may_post),
-            "new_chat_member": self.bot.json_as_member(status, may_post=may_post),
-        }
-        self.updates.add("my_chat_member", change)
-        self.state.publish("chat", inside.chat)
+        self.state.set_bot_status(inside, status, by=by or next(iter(inside.members.values()), self.bot))
 
     def migrate(self, chat: Chat) -> Chat:
         """Turn a basic group into a supergroup with another id; both chats get their service message."""

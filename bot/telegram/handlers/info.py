@@ -17,6 +17,7 @@ from bot.moderation.provenance import ProvenanceCheck
 from bot.operations.model_versions import ModelVersions
 from bot.privacy.consent import Consent
 from bot.reporting.statistics import ChatStatistics
+from bot.telegram.allow_list import AllowList
 from bot.telegram.message import Handler, Incoming, Press, answer, button, command, reply, toast, unpacked
 from bot.telegram.sender import Sender
 
@@ -33,6 +34,7 @@ class InfoHandlers:
     provenance: ProvenanceCheck
     reaction_test: ReactionTest
     sender: Sender
+    allow_list: AllowList
 
     def handlers(self) -> list[Handler]:
         """In order; the last three take what is left."""
@@ -81,6 +83,9 @@ class InfoHandlers:
         await with_retries(lambda: self.sender.edit(by.chat_id, by.message_id, say(language, "settings"), buttons))
 
     async def _stats(self, message: Incoming) -> None:
+        turned_away = self.allow_list.turned_away
+        if turned_away and message.is_private and message.request.person_id in self.allow_list.settings.admin_ids:
+            await answer(self.sender, message, "stats-turned-away", updates=turned_away)
         chart = await self.statistics.chart(
             chat_id=message.request.chat_id,
             person_id=message.request.person_id,

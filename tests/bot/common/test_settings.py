@@ -276,3 +276,24 @@ def test_threads_that_wait_for_one_another_sleep_unless_the_operator_knows_bette
     assert computing_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert computing_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_who_may_use_the_bot_is_a_list_of_people_and_one_of_chats(tmp_path: Path) -> None:
+    token = f"TELEGRAM_BOT_TOKEN={TOKEN}"
+    assert Settings.load(env_file(tmp_path, token, "ALLOWED_IDS=", "ALLOWED_CHATS=")).is_open
+    settings = Settings.load(env_file(tmp_path, token, "ALLOWED_IDS=1, 2,", "ALLOWED_CHATS=-1001234567890,-5"))
+    assert settings.allowed_ids == (1, 2) and settings.allowed_chats == (-1001234567890, -5)
+    assert not settings.is_open
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ALLOWED_IDS=,", "ALLOWED_IDS=' '", "ALLOWED_IDS=@ada", "ALLOWED_IDS=-1001", "ALLOWED_IDS=1;2", "ALLOWED_IDS=*",
+        "ALLOWED_CHATS=,", "ALLOWED_CHATS=5", "ALLOWED_CHATS=-", "ALLOWED_CHATS=--5", "ALLOWED_CHATS=@tea",
+        "ALLOWED_CHATS=−5", f"ALLOWED_CHATS=-{'9' * 5000}", f"ALLOWED_IDS={'9' * 5000}",
+    ],
+)  # fmt: skip
+def test_a_list_that_is_wrong_or_names_nobody_lets_nobody_in(tmp_path: Path, line: str) -> None:
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", line))
+    assert problem.startswith(line.partition("=")[0]) and ("numbers" in problem or "numeric" in problem)
