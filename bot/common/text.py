@@ -2,10 +2,15 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
-from telegramify_markdown import convert
-from telegramify_markdown.config import RenderConfig
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_block.table import escapedSplit
+from markdown_it.rules_inline import StateInline, emphasis, strikethrough
+from markdown_it.token import Token
 
 TELEGRAM_LIMIT = 4096
 """UTF-16 units that one message can hold."""
@@ -18,13 +23,6 @@ SENTENCE_END = re.compile(
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e)|(?:^|\n)\s*\d{1,2})\.$")
 """A stop that ends no sentence: "Dr.", or the number of a list's item."""
 
-_LOOK = RenderConfig.isolated()
-_LOOK.markdown_symbol.unordered_list_item = "•"
-for _level in range(1, 5):
-    setattr(_LOOK.markdown_symbol, f"heading_level_{_level}", "")  # the model's headings need no pictures of ours
-
-_KEPT = frozenset({"bold", "italic", "underline", "strikethrough", "spoiler", "code", "pre", "blockquote"})
-"""Links are shown as their text only: a hidden address is how people are led astray."""
 
 _DECEPTIVE = frozenset(
     [
@@ -43,12 +41,280 @@ class Span:
     kind: str
     offset: int
     length: int
+    language: str | None = None
+    """Of a program's text."""
 
 
 def parse_markdown(markdown: str) -> tuple[str, tuple[Span, ...]]:
-    """The text without its marks, and what the marks meant."""
-    text, entities = convert(markdown, latex_escape=False, config=_LOOK)
-    return text, tuple(Span(each.type, each.offset, each.length) for each in entities if each.type in _KEPT)
+    """The text without its marks, and what the marks meant.
+
+    No word vanishes: addresses stand behind what links to them, so that nobody is led astray by a hidden one, and in
+    angle brackets everything stands as it was written but `<br>`. What is nested too deeply stays Markdown.
+    """
+    tokens = _MARKDOWN.parse(markdown)
+    if any(token.level >= _DEEPEST - 2 for token in tokens):
+        return markdown, ()
+    shown = _Shown()
+    shown.blocks(tokens)
+    return shown.text, tuple(sorted(shown.spans, key=lambda span: (span.offset, -span.length)))
+
+
+_DEEPEST = 40
+"""Lists and quotes in one another; the parser drops what is deeper."""
+_RULE = "—" * 8
+_INLINE = {"strong": "bold", "em": "italic", "s": "strikethrough"}
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,20}")
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A text that grows token by token; between its blocks stands what was between them in the Markdown."""
+
+    text: str = ""
+    spans: list[Span] = field(default_factory=list)
+    _before: str = ""
+    """What comes before the next block."""
+    _lists: list[bool] = field(default_factory=list)
+    """Of each list that is open, the innermost last, whether its items stand close together."""
+    _quotes: list[int] = field(default_factory=list)
+
+    def blocks(self, tokens: Sequence[Token]) -> None:  # noqa: C901, PLR0912 - a table of all there is
+        """Add blocks; `tokens` as the parser has them."""
+        heading: tuple[int, str] | None = None
+        for token in tokens:
+            match token.type:
+                case "paragraph_open":
+                    if self._lists and not token.hidden:
+                        self._lists[-1] = False
+                    self._begin_block()
+                case "heading_open":
+                    self._begin_block()
+                    heading = self._units(), token.tag
+                case "inline":
+                    self.line(token.children or ())
+                case "heading_close" if heading is not None:
+                    begin, level = heading
+                    for kind in ("bold", "underline") if level in ("h1", "h2") else ("bold",):
+                        self._add_span(kind, begin)
+                    self._end_block()
+                case "paragraph_close":
+                    self._end_block()
+                case "bullet_list_open" | "ordered_list_open":
+                    self._lists.append(True)
+                case "bullet_list_close" | "ordered_list_close":
+                    self._lists.pop()
+                    self._end_block()
+                case "list_item_open":
+                    self._begin_block(outdent=1)
+                    self._write("• " if token.markup in "*+-" else f"{token.info}{token.markup} ")
+                    self._before = ""
+                case "list_item_close":
+                    self._end_block()
+                case "blockquote_open":
+                    self._begin_block()
+                    self._quotes.append(self._units())
+                case "blockquote_close":
+                    begin = self._quotes.pop()
+                    if not self._quotes:  # Telegram has none in another
+                        self._add_span("blockquote", begin)
+                    self._end_block()
+                case "fence":
+                    self._add_program(token.content.removesuffix("\n"), token.info.strip())
+                case "table":
+                    self._add_program("\n".join(_aligned(token.content.splitlines())), "")
+                case "hr":
+                    self._begin_block()
+                    self._write(_RULE)
+                    self._end_block()
+
+    def line(self, tokens: Iterable[Token], newline: str | None = None) -> None:  # noqa: C901 - the same
+        """Add what stands in a paragraph or a cell; `newline` in the place of the breaks in it."""
+        newline = newline or "\n" + self._indent()
+        opened: list[tuple[int, Token]] = []
+        for token in tokens:
+            match token.type.rpartition("_")[2] if token.nesting else token.type:
+                case "open":
+                    opened.append((self._units(), token))
+                    if token.tag == "a" and not _address_of(token):
+                        self._write("[")
+                case "close":
+                    begin, opening = opened.pop()
+                    kind = _INLINE.get(token.tag)
+                    if kind is None:
+                        address = _address_of(opening)
+                        self._write(_behind(self._from(begin), address) if address else "]()")
+                    elif all(other.tag != token.tag for _, other in opened):
+                        self._add_span(kind, begin)
+                case "image":
+                    self._write(token.content + _behind(token.content, _address_of(token)))
+                case "softbreak" | "hardbreak":
+                    self._write(newline)
+                case "code_inline":
+                    begin = self._units()
+                    self._write(token.content)
+                    self._add_span("code", begin)
+                case "text_special" if not all(map(_is_kept, token.content)):
+                    self._write(token.markup)
+                case _:
+                    self._write(token.content)
+
+    def _add_program(self, content: str, info: str) -> None:
+        is_language = bool(content and _LANGUAGE.fullmatch(info))
+        self._begin_block()
+        begin = self._units()
+        self._write(content if is_language else f"{info}\n{content}".strip("\n"))
+        self._add_span("pre", begin, info if is_language else None)
+        self._end_block()
+
+    def _begin_block(self, *, outdent: int = 0) -> None:
+        if self._before and self.text:
+            self._write(self._before + self._indent(outdent))
+        self._before = ""
+
+    def _end_block(self) -> None:
+        self._before = "\n" if self._lists and self._lists[-1] else "\n\n"
+
+    def _indent(self, outdent: int = 0) -> str:
+        return "  " * (len(self._lists) - outdent)
+
+    def _write(self, text: str) -> None:
+        self.text += text
+
+    def _units(self) -> int:
+        return utf16_length(self.text)
+
+    def _from(self, unit: int) -> str:
+        return self.text.encode("utf-16-le")[2 * unit :].decode("utf-16-le")
+
+    def _add_span(self, kind: str, begin: int, language: str | None = None) -> None:
+        if (length := self._units() - begin) > 0:
+            self.spans.append(Span(kind, begin, length, language))
+
+
+def _address_of(token: Token) -> str:
+    """The address of a link or picture, with its title."""
+    address, title = token.attrs.get("href") or token.attrs.get("src") or "", token.attrs.get("title")
+    return "".join(filter(_is_kept, f'{address} "{title}"' if title else str(address)))
+
+
+def _behind(words: str, address: str) -> str:
+    """What stands behind the words of a link, so that its address can be read."""
+    if words == address:
+        return ""
+    return f" ({address})" if words else address
+
+
+def _aligned(rows: Iterable[str]) -> Iterator[str]:
+    """The rows of a table, its columns under one another; no cell is left out, however many a row has."""
+    table = [[_plain(cell) for cell in _cells(row)] for number, row in enumerate(rows) if number != 1]
+    widths = [max(map(_width, column)) for column in zip_longest(*table, fillvalue="")]
+    for number, cells in enumerate(table):
+        yield " | ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=False)
+        ).rstrip()
+        if number == 0:
+            yield "-+-".join("-" * width for width in widths)
+
+
+def _cells(row: str) -> list[str]:
+    cells = escapedSplit(row.strip())
+    return cells[not cells[0] : len(cells) - (len(cells) > 1 and not cells[-1])]
+
+
+def _plain(cell: str) -> str:
+    """The text of a cell: in a table, which is set as a program's text is, nothing is bold."""
+    (inline,) = _MARKDOWN.parseInline(cell.strip())
+    shown = _Shown()
+    shown.line(inline.children or (), newline=" ")
+    return shown.text
+
+
+def _width(text: str) -> int:
+    """In columns of a screen, of which a Chinese character takes two."""
+    return sum(1 + (unicodedata.east_asian_width(each) in "WF") - bool(unicodedata.combining(each)) for each in text)
+
+
+class _Markdown(MarkdownIt):
+    """CommonMark with tables and strikethrough; without what makes words vanish or is no Markdown to people.
+
+    Off are HTML, `[name]: …` as the definition of a link, `<…>` as one, and four blanks that begin a program's text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("commonmark", {"html": False, "maxNesting": _DEEPEST})
+        self.enable(["table", "strikethrough"]).disable(["code", "reference", "html_block", "html_inline", "autolink"])
+        self.disable("text_join")  # so that what came of an entity can be told
+        self.block.ruler.at("table", _table, {"alt": ["paragraph"]})
+        self.inline.ruler.before("entity", "break", _break)
+        for name, rule in (("emphasis", emphasis), ("strikethrough", strikethrough)):
+            self.inline.ruler.at(name, _as_people_mean_it(rule.tokenize))
+
+    def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's
+        """Whether it looks like an address; `items[0](name)` has none."""
+        return bool(super().validateLink(url)) and any(mark in url for mark in ".:/#@?")
+
+    def normalizeLink(self, url: str) -> str:  # noqa: N802 - the library's
+        """The address as it was written."""
+        return url
+
+
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A table as one token with its lines: the library's cells lack those that a row has too many."""
+    known = len(state.tokens)
+    if not table(state, start, end, silent):
+        return False
+    if not silent:
+        del state.tokens[known:]
+        state.push("table", "", 0).content = state.getLines(start, state.line, state.blkIndent, False)
+    return True
+
+
+def _break(state: StateInline, silent: bool) -> bool:
+    """`<br>` is what people write for a new line, in cells above all."""
+    found = _BREAK.match(state.src, state.pos)
+    if found is None:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = found.end()
+    return True
+
+
+def _as_people_mean_it(tokenize: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
+    """CommonMark's rule of marks, but for two things.
+
+    It looks for blanks around words and quotes, which Chinese has not, so that `是**“重点”**内` would keep its stars:
+    beside a Chinese character, and where a doubled one stands within a word, a mark may begin as well as end something.
+    And stars beside figures multiply.
+    """
+
+    def rule(state: StateInline, silent: bool) -> bool:
+        begin, known = state.pos, len(state.delimiters)
+        if not tokenize(state, silent):
+            return False
+        before, after = state.src[begin - 1 : begin] if begin else "", state.src[state.pos : state.pos + 1]
+        if not before.strip() or not after.strip():
+            return True
+        marker, is_double = state.src[begin], state.pos - begin > 1
+        is_chinese = _is_chinese(before) or _is_chinese(after)
+        figures = before.isdigit() + after.isdigit()
+        is_product = marker == "*" and before.isalnum() and after.isalnum() and not is_chinese and figures > is_double
+        is_either = is_chinese and is_double if marker == "_" else is_chinese or is_double
+        for each in state.delimiters[known:]:
+            if is_product or is_either:
+                each.open = each.close = is_either and not is_product
+        return True
+
+    return rule
+
+
+def _is_chinese(character: str) -> bool:
+    """Whether it is of a script that sets no blanks between words, or of its punctuation."""
+    return unicodedata.east_asian_width(character) in "WF" and unicodedata.category(character) != "So"
+
+
+_MARKDOWN = _Markdown()
 
 
 def sanitize(text: str) -> str:
@@ -57,8 +323,11 @@ def sanitize(text: str) -> str:
     The joiners that emoji, Persian and Hindi need stay.
     """
     valid = text.encode("utf-8", "ignore").decode("utf-8").replace("\N{REPLACEMENT CHARACTER}", "")
-    kept = (c for c in valid if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in _DECEPTIVE))
-    return "".join(kept).strip()
+    return "".join(filter(_is_kept, valid)).strip()
+
+
+def _is_kept(character: str) -> bool:
+    return character in "\n\t" or (unicodedata.category(character) != "Cc" and character not in _DECEPTIVE)
 
 
 def sentence_ends(text: str) -> list[int]:

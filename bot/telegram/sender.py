@@ -177,7 +177,7 @@ def _marked_up(body: str, footer: str) -> tuple[str, tuple[Span, ...]]:
 
 
 def _entities(spans: tuple[Span, ...]) -> list[MessageEntity] | None:
-    return [MessageEntity(span.kind, span.offset, span.length) for span in spans] or None
+    return [MessageEntity(it.kind, it.offset, it.length, language=it.language) for it in spans] or None
 
 
 def _article(offer: Offer, *, as_it_stands: bool = False) -> InlineQueryResultArticle:

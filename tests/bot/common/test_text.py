@@ -1,8 +1,10 @@
-"""Text from outside cannot break storage or Telegram."""
+"""Text from outside cannot break storage or Telegram, and Markdown loses no word on its way to people."""
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from bot.common.text import beginning, sanitize, split, truncate, utf16_length
+from bot.common.text import beginning, parse_markdown, sanitize, split, truncate, utf16_length
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,148 @@ def test_of_a_text_that_is_too_long_the_beginning_ends_well() -> None:
     assert beginning("One two. Three\n\nfour five", 18) == "One two. Three"
     assert beginning("绿茶很好。喝一杯吧。再来", 10) == "绿茶很好。喝一杯吧。"
     assert beginning("short", 10) == "short" and beginning("x" * 30, 10) == "x" * 10
+
+
+def shown(markdown: str) -> tuple[str, list[tuple[str, str]]]:
+    """The text, and what of it looks how."""
+    text, spans = parse_markdown(markdown)
+    units = text.encode("utf-16-le")
+    return text, [
+        (span.kind, units[2 * span.offset : 2 * (span.offset + span.length)].decode("utf-16-le")) for span in spans
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dear <name>, thank you for your <thing>.",
+        "<div>\nHello <b>you</b>\n</div>",
+        "a <!-- note --> b",
+        "<?php echo 1 ?> <!DOCTYPE html> <![CDATA[x]]>",
+        "Write to <press@tea.example> or see <https://tea.example/a?b=c>",
+        "<script>alert(1)</script>",
+        "1 < 2 > 0, a<b and c>d",
+        "[Chorus]: Hello there",
+        '[1]: https://tea.example "Tea"',
+        "[words][1] and [words][] and [words]",
+        "[^1]: the note[^1]",
+        "items[0](name) and call[]() and f[x]()",
+        "![note] and [a](javascript:alert)",
+        "2*3*4 = 24, 2**3**4, 10*x*3",
+        "$5 and $6, $x^2$, ||hidden|| a || b",
+        "Name: ____ Date: ____",
+        "snake_case_name, 5 * 4 * 3",
+        "10. ten\n9. nine\n8. eight\n1. one\n1. one",
+        "1) first\n2) second",
+        "&bogus; &#8238;turned &#x202e; &zwnj",
+        "R&D; Q&A",
+        "a^b^ H~2~O x~y",
+        ":smile: :::note",
+        "line one\nline two",
+        "#hashtag and #1",
+    ],
+)
+def test_what_is_no_mark_to_people_stands_as_it_was_written(text: str) -> None:
+    assert shown(text) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text", "looks"),
+    [
+        ("这是**“重点”**内容", "这是“重点”内容", [("bold", "“重点”")]),
+        ("他**“甲”**和**“乙”**好", "他“甲”和“乙”好", [("bold", "“甲”"), ("bold", "“乙”")]),
+        ("**重点：**内容", "重点：内容", [("bold", "重点：")]),
+        ("请看*（一）*这里", "请看（一）这里", [("italic", "（一）")]),
+        ("这是__“重点”__内容", "这是“重点”内容", [("bold", "“重点”")]),
+        ("~~“删”~~后", "“删”后", [("strikethrough", "“删”")]),
+        ("한국어**(중요)**입니다", "한국어(중요)입니다", [("bold", "(중요)")]),
+        ('the **"word"**s', 'the "word"s', [("bold", '"word"')]),
+        ("**Note:**now", "Note:now", [("bold", "Note:")]),
+        ("the **3**rd", "the 3rd", [("bold", "3")]),
+        ("🍵 **茶😀** `c😀`", "🍵 茶😀 c😀", [("bold", "茶😀"), ("code", "c😀")]),
+        ("***both***", "both", [("italic", "both"), ("bold", "both")]),
+        ("one<br>two<BR/>three<br />four", "one\ntwo\nthree\nfour", []),
+        ("hard  \nbreak\\\nhere", "hard\nbreak\nhere", []),
+        ("Tom &amp; Jerry &lt;both&gt; &copy;", "Tom & Jerry <both> ©", []),
+        ("\\*not bold\\* \\<x\\>", "*not bold* <x>", []),
+        ("[tea](https://tea.example)", "tea (https://tea.example)", []),
+        ('[tea](https://tea.example "Tea & cup")', 'tea (https://tea.example "Tea & cup")', []),
+        ("[https://tea.example](https://tea.example)", "https://tea.example", []),
+        ("[](https://tea.example)", "https://tea.example", []),
+        ("![a cup](https://tea.example/cup.png)", "a cup (https://tea.example/cup.png)", []),
+        ("[tea](https://t.e/&#8238;x)", "tea (https://t.e/x)", []),
+        (
+            "# Tea *time*\n\ntext",
+            "Tea time\n\ntext",
+            [("bold", "Tea time"), ("underline", "Tea time"), ("italic", "time")],
+        ),
+        ("### Tea", "Tea", [("bold", "Tea")]),
+        ("- a\n- b\n\n\n", "• a\n• b", []),
+        ("- a\n  - b\n    - c\n- d\n\nend", "• a\n  • b\n    • c\n• d\n\nend", []),
+        ("* a\n\n* b\n", "• a\n\n• b", []),
+        ("1. a\n   - b\n2. c", "1. a\n  • b\n2. c", []),
+        ("- [ ] buy\n- [x] **done**", "• [ ] buy\n• [x] done", [("bold", "done")]),
+        ("> a\n> > b\n\nc", "a\n\nb\n\nc", [("blockquote", "a\n\nb")]),
+        ("    Dear Ada", "Dear Ada", []),
+        ("one\n***\ntwo", "one\n\n————————\n\ntwo", []),
+        ("```\na <b>\n  **c**\n```\nend", "a <b>\n  **c**\n\nend", [("pre", "a <b>\n  **c**")]),
+        ("```Dear Ada, hello\nx\n```", "Dear Ada, hello\nx", [("pre", "Dear Ada, hello\nx")]),
+        ("~~~\nleft open", "left open", [("pre", "left open")]),
+        (
+            "| tea | **min** |\n|---|:-:|\n| 绿茶 | 2 | 70° |\n| a\\|b |\n",
+            "tea  | min\n-----+-----+----\n绿茶 | 2   | 70°\na|b",
+            [("pre", "tea  | min\n-----+-----+----\n绿茶 | 2   | 70°\na|b")],
+        ),
+    ],
+)
+def test_markdown_looks_as_people_mean_it(markdown: str, text: str, looks: list[tuple[str, str]]) -> None:
+    found, spans = shown(markdown)
+    assert (found, sorted(spans)) == (text, sorted(looks))
+
+
+def test_the_language_of_a_program_is_told() -> None:
+    text, (span,) = parse_markdown("```python\nprint(1)\n```")
+    assert (text, span.kind, span.language) == ("print(1)", "pre", "python")
+
+
+@pytest.mark.parametrize("depth", [30, 50, 1000])
+@pytest.mark.parametrize("mark", ["> ", ">", "- ", "1. ", "*", "[", "`", "(", "![", "<", "&", "|", "~~", "_"])
+def test_nothing_is_lost_however_deep_it_is(mark: str, depth: int) -> None:
+    text, spans = parse_markdown(mark * depth + "deep")
+    assert "deep" in text and len(spans) <= 2
+    both, _ = parse_markdown(f"{mark}a " * depth + f"b{mark} " * depth)
+    assert both.count("a") == both.count("b") == depth
+
+
+WORDS = "word|Tea|7|x1|绿茶|重点|“|”|，|。|：|\"|'|é|😀|👍🏽|-|—|!|?|@ada|http://t.e|0|\u3000|\t|$|^|:|;|&|=".split("|")
+MARKS = (
+    r"* ** *** _ __ ~ ~~ ` `` # > >> - + [ ] ]( ](http://t.e/ ( ) ![ < > <name> </b> <!-- --> <a_href='x'> { } | --- \\"
+    " === [a]: [^1] [x] [^1]: |---|---| 1. 12) ```"
+).split()
+PIECES = st.lists(
+    st.sampled_from(
+        [*WORDS, *MARKS, *(f"{mark} " for mark in MARKS), "\n", "\n\n", "  \n", "\\\n", "    ", "```\n", "\n```\n"]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PIECES)
+@example('1. a\n<b>\n2) [x](http://t.e/y "z") {q}')
+def test_every_letter_figure_and_bracket_of_any_text_is_shown_in_its_order(markdown: str) -> None:
+    text, spans = parse_markdown(markdown)
+    length, units = utf16_length(text), text.encode("utf-16-le")
+    for span in reversed(spans):  # the language of a program is told above it
+        begin = 2 * span.offset
+        units = units[:begin] + (span.language or "").encode("utf-16-le") + units[begin:]
+    rest = iter(units.decode("utf-16-le"))
+    for character in markdown:
+        if character.isalnum() or character in "<{}":
+            assert character in rest, (markdown, text, character)
+    assert text.count(">") >= markdown.count("<name>") + markdown.count("</b>"), "others may be quotes"
+    for span in spans:
+        assert 0 <= span.offset < span.offset + span.length <= length
+        text.encode("utf-16-le")[2 * span.offset : 2 * (span.offset + span.length)].decode(
+            "utf-16-le"
+        )  # halves no character

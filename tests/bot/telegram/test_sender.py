@@ -111,9 +111,21 @@ async def test_markdown_is_shown_as_spans_and_a_footer_is_left_alone() -> None:
     telegram = RecordingTelegram()
     await sender(telegram).edit_markdown(1, 7, "**tea** [click](http://evil.example)", "AI_generated_ · #1")
     ((_, sent),) = telegram.calls
-    assert sent["text"] == "tea click\n\nAI_generated_ · #1"
+    assert sent["text"] == "tea click (http://evil.example)\n\nAI_generated_ · #1"
     assert [(span["type"], span["length"]) for span in json.loads(str(sent["entities"]))] == [("bold", 3)]
     assert json.loads(str(sent["link_preview_options"])) == {"is_disabled": True}
+
+
+async def test_no_word_of_a_text_vanishes_and_nothing_but_one_blank_line_stands_before_the_label() -> None:
+    telegram = RecordingTelegram()
+    body = "Dear <name>, thank you for your **<thing>**:\n\n- a\n- b\n\n\n```python\nx\n```\n\n* c\n"
+    await sender(telegram).edit_markdown(1, 7, body, "label")
+    ((_, sent),) = telegram.calls
+    text = "Dear <name>, thank you for your <thing>:\n\n• a\n• b\n\nx\n\n• c\n\nlabel"
+    assert sent["text"] == text
+    bold, program = json.loads(str(sent["entities"]))
+    assert bold == {"type": "bold", "offset": 32, "length": 7}
+    assert program == {"type": "pre", "offset": text.index("x\n"), "length": 1, "language": "python"}
 
 
 async def test_markup_that_telegram_refuses_is_shown_as_plain_text() -> None:
