@@ -95,7 +95,7 @@ async def _running(command: Sequence[str], port: int, environment: Mapping[str, 
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
         try:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
-            async with httpx.AsyncClient(limits=limits) as http:
+            async with httpx.AsyncClient(limits=limits, trust_env=False) as http:
                 url = f"http://127.0.0.1:{port}"
                 client = EngineClient(url, http=http)
                 while not await client.is_ready():

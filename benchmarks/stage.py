@@ -49,7 +49,7 @@ class Engine:
             sys.executable, "-m", "engine.serve", "--port", str(self._port), "--parent-pid", str(os.getpid()),
             "--model", self.model, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(trust_env=False) as http:
             while self._process.returncode is None:
                 with contextlib.suppress(httpx.TransportError):
                     if (await http.get(f"{self.url}/health")).is_success:
@@ -92,7 +92,7 @@ class Stage:
     async def metrics(self) -> Mapping[str, float]:
         """The bot's numbers; those of a histogram's buckets by name and bound."""
         address = re.findall(r"health at (http://\S+)", self.bot.log)[-1]
-        async with httpx.AsyncClient(timeout=30.0) as http:
+        async with httpx.AsyncClient(timeout=30.0, trust_env=False) as http:
             text = (await http.get(f"{address}/metrics")).raise_for_status().text
         families = text_string_to_metric_families(text)
         samples = [sample for family in families for sample in family.samples]

@@ -17,7 +17,7 @@ from bot.common.errors import StartError
 from bot.common.http_server import listen, serving
 from bot.common.keys import Keys
 from bot.common.metrics import BotMetrics
-from bot.common.settings import Settings
+from bot.common.settings import Settings, proxies
 from bot.common.tasks import cancel
 from bot.common.timing import Timing
 from bot.feedback.buttons import RatingButtons
@@ -102,7 +102,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     metrics = BotMetrics()
     token = settings.telegram_bot_token.get_secret_value()
     rate_limiter = RateLimiter(limits=settings.pacing == "on", on_flood=metrics.floods.inc)
-    bot = build_bot(token=token, api_url=str(settings.telegram_api_url), rate_limiter=rate_limiter)
+    api_url = str(settings.telegram_api_url)
+    bot = build_bot(token=token, api_url=api_url, rate_limiter=rate_limiter, proxies=proxies())
     sender = Sender(bot)
     alerts = closing(AdminAlerts(db=db, messenger=sender, metrics=metrics, admin_ids=admin_ids))
     allow_list = closing(AllowList(
@@ -294,8 +295,8 @@ async def _receive(
         await reach(partial(bot.set_webhook, url, secret_token=secret, allowed_updates=ALLOWED_UPDATES), timing)
         receiving = asyncio.create_task(_for_ever(), name="webhook")
     else:
-        http = await stack.enter_async_context(httpx.AsyncClient())
         url = f"{bot.base_url}/getUpdates"
+        http = await stack.enter_async_context(httpx.AsyncClient(transport=proxies().transport(url)))
         await reach(bot.delete_webhook, timing)  # Telegram refuses polls while one is set
         receiving = asyncio.create_task(poll(http, url, inbox=inbox, metrics=metrics, timing=timing), name="polling")
     stack.push_async_callback(cancel, receiving)

@@ -14,6 +14,8 @@ import pytest
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MODEL"] = "starter"  # the default is a larger one, where it is installed
+for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
+    del os.environ[name]  # a test that means one sets it
 
 pytest_plugins = ["tests.support.fixtures"]
 

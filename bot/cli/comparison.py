@@ -25,6 +25,7 @@ import httpx
 from bot.common.child_process import describe_end
 from bot.common.errors import StartError
 from bot.common.kinds import Kind, language_of_topic, load_kinds
+from bot.common.settings import computing_environment
 from bot.common.text import sanitize
 from bot.learning.trainer_process import run_config, train
 from bot.reporting.run_messages import share_done
@@ -317,7 +318,7 @@ async def engine_for(model: str, versions: Path) -> AsyncIterator[EngineClient]:
     Raises:
         StartError: the model cannot be loaded.
     """
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(trust_env=False) as http:  # an engine of ours is reached through no proxy
         process = EngineProcess(model=model, versions=versions, http=http)
         try:
             await process.start()
@@ -476,7 +477,9 @@ def surprises(prompts: Sequence[Sequence[Message]], texts: Sequence[str], *, mod
         for messages, text in zip(prompts, texts, strict=True)
     ]
     program = [sys.executable, "-m", "engine.evaluation.fluency", "--model", model]
-    done = subprocess.run(program, input="\n".join(lines), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        program, input="\n".join(lines), capture_output=True, text=True, check=False, env=computing_environment()
+    )
     if done.returncode:
         said = done.stderr.strip().splitlines()
         told = f"The fluency of texts cannot be measured: it {describe_end(done.returncode, said)}."

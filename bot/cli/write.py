@@ -18,7 +18,7 @@ from bot.cli.terminal import busy, give_up, ready_model, say_on_stderr
 from bot.common.i18n import say
 from bot.common.keys import open_existing_keys
 from bot.common.kinds import SHIPPED, InvalidKinds, language_of_topic, load_kinds
-from bot.common.settings import DataSettings, OfflineSettings, Settings
+from bot.common.settings import DataSettings, OfflineSettings, Settings, computing_environment
 from bot.common.text import beginning, sanitize
 from bot.generation.offline import OfflineRequest, OfflineWriter, Withheld, open_offline_writer
 from bot.moderation.provenance import LIKELY, aigc
@@ -161,7 +161,9 @@ def detect(
     asked = json.dumps({"model": settings.model, "keys": [key], "text": text})
     with busy("" if as_json else "Looking for the watermark …"):
         program = [sys.executable, "-m", "engine.inference.watermark"]
-        done = subprocess.run(program, input=asked, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            program, input=asked, capture_output=True, text=True, check=False, env=computing_environment()
+        )
     if done.returncode:
         give_up((done.stderr.strip().splitlines() or ["The text could not be looked at."])[-1], status=1)
     found = json.loads(done.stdout)

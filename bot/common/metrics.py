@@ -51,6 +51,8 @@ class BotMetrics:
         self.active_version = Gauge("ovation_active_version", "1 for the champion.", ["version"], registry=registry)
         self.polled_at = time.monotonic()
         """When updates were last asked for with success, or last came by webhook."""
+        self.poll_fault = ""
+        """Why the last poll brought no answer; "" where it did."""
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""

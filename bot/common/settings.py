@@ -16,7 +16,8 @@ from functools import cached_property
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from urllib.request import getproxies_environment
 from zoneinfo import ZoneInfo
 
 from dotenv.parser import parse_stream
@@ -34,9 +35,13 @@ from engine.safety.filter import load_filter
 from engine.safety.near_copy import read_protected
 from storage.db.files import others_can_read
 
+if TYPE_CHECKING:
+    from bot.common.proxies import Proxies
+
 AUTO: Final = "auto"
 """What MODEL is by default: a model that `bot.serving.base_model` chooses."""
 DEFAULT_LABEL = "AI-generated / AI 生成"
+_PROXY_VARIABLES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 
 _ID_DIGITS = 16
 """Telegram's ids have 52 bits at most."""
@@ -225,6 +230,8 @@ class DataSettings(BaseSettings):
             settings = cls(_env_file=env_file)
         except ValidationError as error:
             problems += [_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
+        if issubclass(cls, Settings):  # the other commands reach nobody
+            problems += proxies().faults
         if problems:
             raise SettingsError(problems)
         return settings
@@ -414,6 +421,8 @@ def _where(env_file: Path, before: str) -> str:
 
 
 def _suggestion(name: str) -> str:
+    if name.lower() in _PROXY_VARIABLES:
+        return ": set it in the environment, where other programs find it too"
     close = difflib.get_close_matches(name.upper(), [field.upper() for field in Settings.model_fields], n=1)
     return f"; did you mean {close[0]}?" if close else "; .env.example lists them all"
 
@@ -435,6 +444,22 @@ def computing_environment() -> dict[str, str]:
     """The environment for a child that computes on several threads: they sleep while they wait for one another.
 
     Otherwise they spin, and beside other work they do little else: writing 64 texts took twelve times as much of the
-    CPU as on one thread.
+    CPU as on one thread. The model hub is reached through the proxy that applies.
+
+    Raises:
+        SettingsError: a proxy cannot be used.
     """
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    own = {name: value for name, value in os.environ.items() if name.lower() not in _PROXY_VARIABLES}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **own, **proxies().environment(hub_url())}
+
+
+def proxies() -> "Proxies":
+    """The proxies of this process's environment."""
+    from bot.common.proxies import Proxies  # noqa: PLC0415 - httpx, which many commands do not need
+
+    return Proxies(getproxies_environment())
+
+
+def hub_url() -> str:
+    """Where models come from that MODEL names as owner/name."""
+    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"

@@ -6,13 +6,16 @@ Each check gives one finding; one that fails does not stop the others.
 import asyncio
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import httpx
 
 from bot.common.cron import CronTrigger
 from bot.common.errors import SettingsError, StartError
 from bot.common.keys import open_keys, read_master_key
-from bot.common.settings import DataSettings, Settings
+from bot.common.settings import DataSettings, Settings, hub_url, proxies
 from bot.learning import forecast
 from bot.operations import machine
 from bot.operations.machine import Finding, State
@@ -31,7 +34,7 @@ from storage.privacy import tombstones
 
 _OLD = timedelta(hours=50)
 """Two nightly backups, and two hours for the change of the clocks."""
-
+_TELEGRAM_SECONDS = 5.0
 _LONG_LOG_BYTES = 256 * 2**20
 
 Found = tuple[State, str]
@@ -49,6 +52,9 @@ def diagnose(env_file: Path = Path(".env"), *, now: datetime | None = None) -> l
         data = DataSettings.load(env_file)
     except SettingsError:
         return findings  # where the data is cannot be known
+    findings.append(Finding("proxies", *_proxies(data, env_file)))
+    with suppress(SettingsError):
+        findings.append(Finding("Telegram", *asyncio.run(_telegram(Settings.load(env_file)))))
     now = now or datetime.now(UTC)
     schedule = _schedule_of(env_file)
     findings += _data(data, schedule, now)
@@ -86,6 +92,50 @@ def _private(env_file: Path) -> Found:
     if not keeps_modes(env_file.parent.absolute()):
         return "warning", f"The file system of {env_file} keeps no modes: whoever uses this machine may read it."
     return "ok", f"Only you can read {env_file}."
+
+
+def _proxies(data: DataSettings, env_file: Path) -> Found:
+    """Which proxy is used for what."""
+    found = proxies()
+    if found.faults:
+        return "failed", " ".join(found.faults)
+    try:
+        telegram = str(Settings.load(env_file).telegram_api_url)
+    except SettingsError:
+        telegram = str(Settings.model_fields["telegram_api_url"].default)
+    engine = "http://localhost" if data.engine_url is None else str(data.engine_url)
+    ways: dict[str, list[str]] = {}
+    for what, url in (("Telegram", telegram), ("the engine", engine), ("the model hub", hub_url())):
+        proxy = found.proxy_for(url)
+        ways.setdefault("directly" if proxy is None else f"through {proxy}", []).append(what)
+    says = "; ".join(f"{_listed(whats)} {way}" for way, whats in ways.items())
+    return "ok", f"{says[0].upper()}{says[1:]}; what stays on this machine uses none."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+async def _telegram(settings: Settings) -> Found:
+    """Whether Telegram answers, by the way that the bot takes."""
+    root = str(settings.telegram_api_url).rstrip("/")
+    token = settings.telegram_bot_token.get_secret_value()
+    async with httpx.AsyncClient(transport=proxies().transport(root), timeout=_TELEGRAM_SECONDS) as http:
+        try:
+            response = await http.get(f"{root}/bot{token}/getMe")
+        except httpx.ProxyError as error:
+            return "warning", f"It cannot be reached: {error}"
+        except httpx.HTTPError:
+            return "warning", f"{root} cannot be reached: look at the network, a firewall, or a proxy that is needed."
+    if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND):
+        return "failed", "It does not know TELEGRAM_BOT_TOKEN: copy it again from @BotFather."
+    if not response.is_success:
+        return "warning", f"It answers with status {response.status_code}: try again later."
+    try:
+        name = response.json()["result"]["username"]
+    except (ValueError, LookupError, TypeError):
+        return "warning", f"What answers at {root} is not Telegram: look at TELEGRAM_API_URL and the proxy."
+    return "ok", f"It answers, and knows this bot as @{name}."
 
 
 def _data(settings: DataSettings, schedule: CronTrigger | None, now: datetime) -> Iterator[Finding]:

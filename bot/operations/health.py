@@ -133,7 +133,8 @@ class Health:
         if self.settings.webhook_url is not None:
             return HealthCheck("updates", True, "webhook")
         seconds = time.monotonic() - self.metrics.polled_at
-        return HealthCheck("updates", seconds < SILENCE_SECONDS, f"{seconds:.0f} s")
+        says = " · ".join(filter(None, [f"{seconds:.0f} s", self.metrics.poll_fault]))
+        return HealthCheck("updates", seconds < SILENCE_SECONDS, says)
 
     async def _queue(self) -> HealthCheck:
         waiting = await generations.count_unfinished(self.db)

@@ -19,7 +19,7 @@ import httpx
 from bot.common.child_process import describe_end, kill_child, ran_out_of_memory, stop_child
 from bot.common.errors import StartError
 from bot.common.keys import Keys
-from bot.common.settings import DataSettings, Settings, computing_environment
+from bot.common.settings import DataSettings, Settings, computing_environment, proxies
 from bot.common.tasks import cancel
 from engine.api.client import EngineClient
 from engine.api.models import Quantize, resolve_model
@@ -46,6 +46,7 @@ _RESTART_SECONDS = 60.0
 _RESTART_FACTOR = 4.0
 """To load again may take a minute, and so many times as long as the first time."""
 _POLL_SECONDS = 0.1
+_OWN_ROOT = "http://127.0.0.1"
 
 
 def free_port() -> int:
@@ -73,7 +74,7 @@ class EngineProcess:
         watermark_key: str | None = None,
     ) -> None:
         port = free_port()
-        self.client = EngineClient(f"http://127.0.0.1:{port}", http=http)
+        self.client = EngineClient(f"{_OWN_ROOT}:{port}", http=http)
         self._command = (
             sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
             "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()), *options,
@@ -238,11 +239,12 @@ async def begin_engine(settings: Settings, stack: AsyncExitStack, keys: Keys) ->
 
 
 def engine_http(settings: DataSettings) -> httpx.AsyncClient:
-    """The HTTP client for the engine, with ENGINE_KEY."""
+    """The HTTP client for the engine, with ENGINE_KEY, through the proxy that applies: to one of ours, none ever."""
     key = settings.engine_key
     headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
-    return httpx.AsyncClient(timeout=httpx.Timeout(10.0, read=300.0, pool=None), limits=limits, headers=headers)
+    transport = proxies().transport(str(settings.engine_url or _OWN_ROOT), limits)
+    return httpx.AsyncClient(timeout=httpx.Timeout(10.0, read=300.0, pool=None), transport=transport, headers=headers)
 
 
 def own_engine(settings: Settings, http: httpx.AsyncClient, keys: Callable[[], Keys]) -> EngineProcess:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any
 
+import httpx
 from telegram import BotCommand, BotCommandScope, BotCommandScopeAllGroupChats, BotCommandScopeChat
 from telegram import BotCommandScopeDefault as Everywhere
 from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, RetryAfter, TelegramError
@@ -18,6 +19,7 @@ from telegram.request import HTTPXRequest
 from bot.common.errors import StartError
 from bot.common.i18n import LANGUAGES, say
 from bot.common.kinds import ADMIN_MENU, MENU, PRIVATE_ONLY, Kinds
+from bot.common.proxies import Proxies
 from bot.common.timing import Timing
 from bot.messaging.messenger import Urgency
 from bot.telegram.inbox import Inbox
@@ -33,16 +35,17 @@ _NOT_TELEGRAMS = (TelegramError, ArithmeticError, AttributeError, KeyError, Type
 """What the library raises over an answer that is not the Bot API's: a page of a proxy, other JSON, no result."""
 
 
-def build_bot(*, token: str, api_url: str, rate_limiter: RateLimiter) -> ExtBot[Urgency]:
+def build_bot(*, token: str, api_url: str, rate_limiter: RateLimiter, proxies: Proxies) -> ExtBot[Urgency]:
     """A bot that speaks to the Bot API at `api_url`."""
     root = api_url.rstrip("/")
+    transport = proxies.transport(root, httpx.Limits(max_connections=_CONNECTIONS))
     request = HTTPXRequest(
-        connection_pool_size=_CONNECTIONS, read_timeout=_TIMEOUT_SECONDS, write_timeout=_TIMEOUT_SECONDS,
-        connect_timeout=_TIMEOUT_SECONDS, pool_timeout=_TIMEOUT_SECONDS,
+        read_timeout=_TIMEOUT_SECONDS, write_timeout=_TIMEOUT_SECONDS, connect_timeout=_TIMEOUT_SECONDS,
+        pool_timeout=_TIMEOUT_SECONDS, httpx_kwargs={"transport": transport},
     )  # fmt: skip
     return ExtBot(
         token=token, base_url=f"{root}/bot", base_file_url=f"{root}/file/bot", request=request,
-        rate_limiter=rate_limiter,
+        get_updates_request=request, rate_limiter=rate_limiter,
     )  # fmt: skip
 
 
@@ -78,7 +81,8 @@ def _why_not(error: Exception) -> str:
         StartError: it never will.
     """
     if isinstance(error, NetworkError) and not isinstance(error, BadRequest):
-        return "Telegram cannot be reached."
+        way = error.__cause__
+        return f"Telegram cannot be reached{f': {way}' if isinstance(way, httpx.ProxyError) else '.'}"
     if not isinstance(error, InvalidToken | BadRequest | Forbidden) or not _is_telegrams(error):
         return "The answer is not Telegram's; is TELEGRAM_API_URL right?"
     if isinstance(error, InvalidToken):

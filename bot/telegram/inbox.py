@@ -233,6 +233,7 @@ async def poll(http: httpx.AsyncClient, url: str, *, inbox: Inbox, metrics: BotM
         except (NotFetched, StorageError) as error:
             logger.warning("no updates: %s", error)
             metrics.polling_errors.inc()
+            metrics.poll_fault = str(error)
             if isinstance(error, NotFetched) and error.is_conflict:
                 alone_since = time.monotonic()
                 if not was_first and alone_since - began > timing.conflict:
@@ -242,7 +243,7 @@ async def poll(http: httpx.AsyncClient, url: str, *, inbox: Inbox, metrics: BotM
             await asyncio.sleep(max(pause, getattr(error, "wait", 0.0)))
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             continue
-        metrics.polled_at = time.monotonic()
+        metrics.polled_at, metrics.poll_fault = time.monotonic(), ""
         was_first = was_first or metrics.polled_at - alone_since > timing.conflict
         pause = _FIRST_PAUSE_SECONDS
         # Each offset is sent once: after a quiet week Telegram starts its numbers anew, perhaps below the last one.
@@ -265,6 +266,8 @@ async def _fetch(http: httpx.AsyncClient, url: str, offset: int) -> Sequence[obj
         if response.is_success:
             return list(answer["result"])
         wait = float(answer.get("parameters", {}).get("retry_after", 0))
+    except httpx.ProxyError as error:
+        raise NotFetched(f"Telegram cannot be reached: {error}") from error
     except httpx.HTTPError as error:
         raise NotFetched(f"Telegram cannot be reached ({type(error).__name__}).") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -25,6 +25,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, Re
 from telegram.ext import ExtBot
 
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
+from bot.common.proxies import ProxyAway
 from bot.common.text import TELEGRAM_LIMIT, Span, parse_markdown, truncate, utf16_length
 from bot.messaging.messenger import Address, Keyboard, Offer, ReactionAccess, Urgency, with_footer
 from bot.telegram.rate_limiter import seconds_of
@@ -33,6 +34,7 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _NETWORK_PAUSE_SECONDS = 2.0
 _REMEMBERED = 10_000
 """Messages of which we know what they show."""
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, ProxyAway)
 _START_PARAMETER = "inline"
 """What /start is sent with by the line above the offered texts."""
 _DESCRIPTION_UNITS = 120
@@ -216,7 +218,7 @@ def _translated() -> Iterator[None]:
             raise ChatGone("The chat does not exist any more.") from error
         raise _Refused("Telegram refuses the message as it is.") from error  # its own words may quote the text
     except NetworkError as error:
-        is_unknown = not isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        is_unknown = not isinstance(error.__cause__, _NOT_SENT)
         raise NotNow("Telegram cannot be reached.", seconds=_NETWORK_PAUSE_SECONDS, is_unknown=is_unknown) from error
     except TelegramError as error:
         raise DeliveryError(f"Telegram refuses the message: {type(error).__name__}.") from error

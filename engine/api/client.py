@@ -464,6 +464,8 @@ def _translated_errors() -> Iterator[None]:
     """httpx's exceptions as ours."""
     try:
         yield
+    except httpx.ProxyError as error:
+        raise EngineUnavailable(f"The engine cannot be reached: {error}") from error
     except httpx.ConnectError as error:
         raise EngineUnavailable("The engine cannot be reached; is it running?") from error
     except httpx.TimeoutException as error:

@@ -16,9 +16,11 @@ from bot.common.settings import DataSettings
 from bot.operations import machine
 from bot.operations.doctor import diagnose, exit_status
 from bot.operations.machine import Finding
+from bot.sandbox.server import Sandbox
 from engine.runs.versions import publish
 from storage.backup import backup
 from tests.support.fake_engine import FakeEngine
+from tests.support.proxy import FakeProxy
 from tests.support.stored.histories import opened, write_history
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
@@ -41,7 +43,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> 
 
 def write_env(home: Path, *lines: str) -> None:
     file = home / ".env"
-    file.write_text("\n".join((f"TELEGRAM_BOT_TOKEN={TOKEN}", *lines)))
+    nobody = "TELEGRAM_API_URL=http://127.0.0.1:1"
+    file.write_text("\n".join((f"TELEGRAM_BOT_TOKEN={TOKEN}", nobody, *lines)))
     file.chmod(0o600)
 
 
@@ -54,10 +57,53 @@ def found(check: str, findings: list[Finding] | None = None) -> Finding:
     return finding
 
 
-def test_an_installation_that_is_well_is_told_so(home: Path) -> None:
-    findings = look()
+async def test_an_installation_that_is_well_is_told_so(home: Path, sandbox: Sandbox) -> None:
+    write_env(home, f"TELEGRAM_API_URL={sandbox.url}", f"TELEGRAM_BOT_TOKEN={sandbox.token}")
+    findings = await asyncio.to_thread(look)
     assert exit_status(findings) == 0
     assert {f.check for f in findings if f.state != "ok"} <= {"SQLite"}
+    assert "knows this bot as @" in found("Telegram", findings).says
+
+
+async def test_which_proxy_is_used_for_what_is_shown_and_telegram_and_the_engine_are_tried_through_it(
+    home: Path, sandbox: Sandbox, fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telegram, engine = (url.replace("127.0.0.1", "elsewhere.example") for url in (sandbox.url, fake_engine.url))
+    write_env(home, f"TELEGRAM_API_URL={telegram}", f"TELEGRAM_BOT_TOKEN={sandbox.token}", f"ENGINE_URL={engine}")
+    async with FakeProxy().running() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://ada:secret@{proxy.address}")
+        findings = await asyncio.to_thread(look)
+    way = f"the proxy http://{proxy.address} (HTTP_PROXY)"
+    assert f"Telegram and the engine through {way}; the model hub directly" in found("proxies", findings).says
+    assert {found(check, findings).state for check in ("Telegram", "engine")} == {"ok"}
+    assert {f"{url.removeprefix('http://')}" for url in (telegram, engine)} == set(proxy.asked)
+    gone = await asyncio.to_thread(look)
+    for check in ("Telegram", "engine"):
+        assert f"The proxy http://{proxy.address} (HTTP_PROXY) does not answer" in found(check, gone).says
+    assert "secret" not in str(findings + gone)
+
+
+def test_a_proxy_that_is_none_is_a_wrong_setting(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks://127.0.0.1:1080")
+    findings = look()
+    assert exit_status(findings) == 2 and "ALL_PROXY begins with socks://" in found("settings", findings).says
+    assert found("proxies", findings).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "says"),
+    [
+        ("401 Unauthorized\r\n\r\n{}", "failed", "does not know TELEGRAM_BOT_TOKEN"),
+        ("502 Bad Gateway\r\n\r\n<html>", "warning", "status 502"),
+        ("200 OK\r\n\r\n<html>Please log in</html>", "warning", "is not Telegram"),
+        ("200 OK\r\n\r\n{}", "warning", "is not Telegram"),
+    ],
+)
+async def test_what_telegram_answers_is_told(home: Path, answer: str, state: str, says: str) -> None:
+    async with FakeProxy(f"HTTP/1.0 {answer}").running() as telegram:
+        write_env(home, f"TELEGRAM_API_URL=http://{telegram.address}/x/y")
+        finding = found("Telegram", await asyncio.to_thread(look))
+    assert (finding.state, says in finding.says) == (state, True)
 
 
 def test_looking_changes_nothing(home: Path) -> None:
