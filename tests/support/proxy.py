@@ -42,6 +42,8 @@ class FakeProxy:
             first = await reader.readexactly(1)
             await (self._socks(reader, writer) if first == b"\x05" else self._http(first, reader, writer))
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     async def _http(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = first + await reader.readuntil(b"\r\n\r\n")
@@ -86,11 +88,13 @@ class FakeProxy:
         there: asyncio.StreamReader, back: asyncio.StreamWriter,
     ) -> None:  # fmt: skip
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            with suppress(OSError):
-                while data := await source.read(65536):
-                    self.seen += data
-                    sink.write(data)
-                    await sink.drain()
-            sink.close()
+            try:
+                with suppress(OSError):
+                    while data := await source.read(65536):
+                        self.seen += data
+                        sink.write(data)
+                        await sink.drain()
+            finally:
+                sink.close()
 
         await asyncio.gather(pump(reader, back), pump(there, writer))

@@ -21,17 +21,17 @@ async def test_prompts_reach_the_own_engine_past_a_proxy_that_telegram_needs(
     lone_bot.settings |= {"http_proxy": f"http://ada:secret@127.0.0.1:{port}"}
     await lone_bot.spawn()
     told = f"Telegram cannot be reached: The proxy {way} (HTTP_PROXY) does not answer."
-    await sandbox.world.until(lambda: told in lone_bot.log or None, 60)
+    await sandbox.world.until(lambda: told in lone_bot.log or None, 120)
 
     proxy = FakeProxy()
     async with proxy.running(port):
-        await sandbox.world.until(lambda: " ready: @" in lone_bot.log or None, 60)
+        await sandbox.world.until(lambda: " ready: @" in lone_bot.log or None, 120)
         ada, chat = scene.person("Ada")
         assert (await scene.ask(ada, chat, "/slogan green tea")).text
         assert {f"{place}" for place in proxy.asked} == {telegram.removeprefix("http://")}
         address = health_address(lone_bot)
     lost = f"no updates: {told}"
-    await sandbox.world.until(lambda: lost in lone_bot.log or None, 60)
+    await sandbox.world.until(lambda: lost in lone_bot.log or None, 120)
     async with httpx.AsyncClient() as http:
         checks = (await http.get(f"{address}/ready")).json()["checks"]
     assert told in checks["updates"]["says"] and checks["engine"]["ok"]
