@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from telegram import Bot, CallbackQuery, Document, MaybeInaccessibleMessage, Message, Update, User
+from telegram import Bot, CallbackQuery, Document, MaybeInaccessibleMessage, Message, MessageEntity, Update, User
 from telegram.error import TelegramError
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
@@ -31,6 +31,10 @@ class Incoming:
     request: Request
     text: str
     """What they say, perhaps under a file or a picture."""
+    topic: str
+    """The same without the first mention of us."""
+    is_mentioned: bool
+    """Whether they mention us."""
     document: Document | None
     is_private: bool
     is_forwarded: bool
@@ -87,10 +91,13 @@ def incoming(update: Update, bot: Bot) -> Incoming | None:
     replied = message.reply_to_message
     if replied is not None and replied.forum_topic_created is not None:
         replied = None  # every first message in a topic replies to the notice of its opening
+    topic, is_mentioned = without_mention(message, bot)
     return Incoming(
         bot=bot,
         request=_request(update, person, message),
         text=message.text or message.caption or "",
+        topic=topic,
+        is_mentioned=is_mentioned,
         document=message.document,
         is_private=message.chat.type == "private",
         is_forwarded=message.forward_origin is not None,
@@ -172,11 +179,35 @@ def is_ours(message: Message | None, bot: Bot) -> bool:
     return message is not None and message.from_user is not None and message.from_user.id == bot.id
 
 
-def without_mention(username: str, text: str) -> tuple[str, bool]:
-    """The text without the first mention of us, and whether there was one."""
-    mention = f"@{username}"
-    at = text.lower().find(mention.lower())
-    return (text, False) if at < 0 else (f"{text[:at]}{text[at + len(mention) :]}", True)
+def without_mention(message: Message, bot: Bot) -> tuple[str, bool]:
+    """A message's text or caption without the first mention of us, and whether there was one.
+
+    What is a mention is for Telegram to say, which marks none in longer names, addresses and programs.
+    """
+    units = (message.text or message.caption or "").encode("utf-16-le", "surrogatepass")
+    for entity in message.entities or message.caption_entities:
+        begin, end = 2 * entity.offset, 2 * (entity.offset + entity.length)
+        if _names_us(entity, units[begin:end].decode("utf-16-le", "replace"), bot):
+            return (units[:begin] + units[end:]).decode("utf-16-le", "surrogatepass"), True
+    return units.decode("utf-16-le", "surrogatepass"), False
+
+
+def _names_us(entity: MessageEntity, words: str, bot: Bot) -> bool:
+    """`@our_bot`, our name as a link to us, or `/command@our_bot`."""
+    if entity.type == MessageEntity.TEXT_MENTION:
+        return entity.user is not None and entity.user.id == bot.id
+    is_name = entity.type == MessageEntity.MENTION and words.startswith("@")
+    is_command = entity.type == MessageEntity.BOT_COMMAND and "@" in words
+    return (is_name or is_command) and words.rpartition("@")[2].lower() == bot.username.lower()
+
+
+def command_in_caption(message: Message, bot: Bot) -> str | None:
+    """The command that a caption begins with, in small letters; None where it is another bot's, or none."""
+    for entity, words in message.parse_caption_entities([MessageEntity.BOT_COMMAND]).items():
+        name, _, whose = words.removeprefix("/").lower().partition("@")
+        if entity.offset == 0 and whose in ("", bot.username.lower()):
+            return name
+    return None
 
 
 def _request(update: Update, person: User, message: MaybeInaccessibleMessage) -> Request:

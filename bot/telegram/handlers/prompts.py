@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
-from telegram import Document, Update
+from telegram import Document, Message, Update
 from telegram.error import TelegramError
 from telegram.ext import CommandHandler, ContextTypes, MessageHandler, filters
 
@@ -15,7 +15,18 @@ from bot.feedback.buttons import RatingButtons
 from bot.feedback.ratings import Feedback
 from bot.generation.service import GenerationService, Passage, Request
 from bot.messaging.messenger import REFINEMENTS
-from bot.telegram.message import Handler, Incoming, Press, answer, button, command, is_ours, unpacked, without_mention
+from bot.telegram.message import (
+    Handler,
+    Incoming,
+    Press,
+    answer,
+    button,
+    command,
+    command_in_caption,
+    is_ours,
+    unpacked,
+    without_mention,
+)
 from bot.telegram.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -42,14 +53,17 @@ class PromptHandlers:
     def handlers(self) -> list[Handler]:
         """In order; those for anonymous senders come before all that answers people."""
         kinds = self.kinds.by_name
-        addressed = filters.UpdateType.MESSAGE & filters.TEXT & ~filters.COMMAND
+        addressed = filters.UpdateType.MESSAGE & ((filters.TEXT & ~filters.COMMAND) | (filters.CAPTION & _Mention()))
         posted = filters.UpdateType.CHANNEL_POST
         return [
             CommandHandler([*kinds, *TAKEN], self._refuse_as_chat, filters=_FROM_A_CHAT),
-            MessageHandler(_FROM_A_CHAT & filters.TEXT, self._refuse_text_as_chat),
+            MessageHandler(_FROM_A_CHAT & (filters.TEXT | filters.CAPTION), self._refuse_text_as_chat),
             *(command(name, partial(self._write, kind)) for name, kind in kinds.items()),
             *(
-                MessageHandler(_file_under(name), unpacked(partial(self._write, kind)))
+                MessageHandler(
+                    filters.UpdateType.MESSAGE & filters.Document.ALL & _Under(name),
+                    unpacked(partial(self._write, kind)),
+                )
                 for name, kind in kinds.items()
                 if kind.takes == "text"
             ),
@@ -71,10 +85,10 @@ class PromptHandlers:
     async def _refuse_text_as_chat(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         """The same for a mention of the bot or a reply to it; all other text is none of its business."""
         message = update.message
-        if message is None or message.text is None:
+        if message is None:
             return
-        _, is_mentioned = without_mention(context.bot.username, message.text)
-        if is_mentioned or is_ours(message.reply_to_message, context.bot):
+        _, is_mentioned = without_mention(message, context.bot)
+        if is_mentioned or (message.text is not None and is_ours(message.reply_to_message, context.bot)):
             raise Refusal("written-as-chat")
 
     async def _write(self, kind: Kind, message: Incoming) -> None:
@@ -92,11 +106,11 @@ class PromptHandlers:
     async def _write_or_refine(self, message: Incoming) -> None:
         """Text without a command: a reply to a text changes it; in a group, any other must mention the bot."""
         request, replies_to = message.request, message.replies_to
-        if replies_to is not None and await self.service.refine(request, replies_to, lambda _: message.text):
+        wish = message.topic if message.topic.strip() else message.text
+        if replies_to is not None and await self.service.refine(request, replies_to, lambda _: wish):
             return
-        topic, is_mentioned = without_mention(message.bot.username, message.text)
-        if message.is_private or is_mentioned:
-            await self.service.write(message.request, self.kinds.default, topic)
+        if message.is_private or message.is_mentioned:
+            await self.service.write(message.request, self.kinds.default, message.topic)
 
     async def _write_post(self, kind: Kind, update: Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         """A kind's command as a channel's post; all other posts are ignored.
@@ -163,10 +177,24 @@ class PromptHandlers:
         await answer(self.sender, message, "cancel-done" if stopped else "cancel-nothing", texts=stopped)
 
 
-def _file_under(name: str) -> filters.BaseFilter:
-    """Messages with a file whose caption is this command."""
-    caption = filters.CaptionRegex(rf"^/{name}(?:@\w+)?(?:\s|$)")
-    return filters.UpdateType.MESSAGE & filters.Document.ALL & caption
+class _Mention(filters.MessageFilter):
+    """Messages that mention us."""
+
+    def filter(self, message: Message) -> bool:
+        """Whether this one does."""
+        return without_mention(message, message.get_bot())[1]
+
+
+class _Under(filters.MessageFilter):
+    """Messages whose caption begins with a command of ours."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(name=f"under /{command}")
+        self._command = command
+
+    def filter(self, message: Message) -> bool:
+        """Whether this one's does."""
+        return message.caption is not None and command_in_caption(message, message.get_bot()) == self._command
 
 
 async def _passage_of(message: Incoming) -> Passage | None:
