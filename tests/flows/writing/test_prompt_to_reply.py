@@ -53,11 +53,20 @@ async def test_in_a_group_only_what_is_addressed_is_answered_or_stored(
     for person in (ada, bob):
         world.join(person, group)
     chatter = world.say(ada, group, "this secret is not for the bot")
-    other_bot = world.say(ada, group, "/weather Paris")
+    others = [
+        *(
+            world.say(ada, group, f"{words} tea")
+            for words in ("/weather Paris", "@ovation_bot2_helper_bot", "a@ovation_bot.net")
+        ),
+        world.send_file(ada, group, b"tea", caption="/summary@other_bot"),
+    ]
     command = await scene.ask(ada, group, "/title night trains")
     mention = await scene.ask(bob, group, "@ovation_bot 写一句关于绿茶的口号")
     reply = await scene.ask(ada, group, "funnier", reply_to=command)
-    assert not world.answers(chatter) and not world.answers(other_bot)
+    await scene.answer(
+        world.send_file(bob, group, b"", caption="@Ovation_Bot 绿茶"), lambda m: m.button("up:") is not None
+    )
+    assert not any(world.answers(message) for message in (chatter, *others))
     assert {command.id, mention.id, reply.id} <= {m.id for m in world.messages(group)}
     await bot.stop()
     stored = b"".join(file.read_bytes() for file in (bot.folder / "data").glob("ovation.db*"))
