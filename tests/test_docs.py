@@ -20,7 +20,7 @@ COMPARE = ROOT / "docs" / "compare.md"
 OTHERS_VARIABLES = frozenset(
     "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY HF_HOME HF_HUB_OFFLINE HF_TOKEN"
     " OMP_NUM_THREADS OMP_WAIT_POLICY CUDA_VISIBLE_DEVICES RUN_DIR"
-    " VLLM_ALLOW_RUNTIME_LORA_UPDATING VLLM_CPU_KVCACHE_SPACE".split()
+    " VLLM_ALLOW_RUNTIME_LORA_UPDATING VLLM_CPU_KVCACHE_SPACE TORCH_INDEX_URL".split()
 )
 OTHERS_COMMANDS = frozenset(
     "live ready metrics newbot setjoingroups setprivacy setinline setinlinefeedback revoke limerick".split()

@@ -4,6 +4,7 @@ All faults are collected and reported together, by the variable's name, without 
 in its ValueError what to write instead.
 """
 
+import contextlib
 import difflib
 import errno
 import logging
@@ -16,7 +17,7 @@ from functools import cached_property
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.request import getproxies_environment
 from zoneinfo import ZoneInfo
 
@@ -193,6 +194,34 @@ def _allowed_chats(value: object) -> object:
     return tuple(int(part) for part in parts)
 
 
+def _secret_in(file: Path) -> str:
+    """What a file holds that has a secret and nothing else.
+
+    Raises:
+        ValueError: it cannot be read, or holds more, or nothing.
+    """
+    try:
+        words = file.read_text(encoding="utf-8-sig").split()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text") from error
+    if len(words) != 1:
+        raise ValueError(f"{file} must hold the secret and nothing else")
+    return words[0]
+
+
+def _holding_a_secret(file: Path) -> Path:
+    _secret_in(file)
+    return file
+
+
+_SecretFile = Annotated[_Place | None, AfterValidator(lambda file: file and _holding_a_secret(file))]
+"""Where a secret may be read from in place of its own variable, as containers and services hand them over."""
+_OF_FILE: Final = "_file"
+_SECRET_FILES: Final = ("telegram_bot_token_file", "webhook_secret_file", "engine_key_file")
+
+
 class DataSettings(BaseSettings):
     """The settings that commands beside the bot need: where the data is, and whose ratings count how much."""
 
@@ -211,6 +240,21 @@ class DataSettings(BaseSettings):
         SecretStr | None,
         _secret(r"[!-~]+", "must be letters, digits and signs without blanks, as the server's operator gave it"),
     ] = None
+    engine_key_file: _SecretFile = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secrets(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Put what the files hold into the place of the secrets; each file's own check says what is wrong with it."""
+        found = dict(given)
+        for name, file in given.items():
+            secret = name.removesuffix(_OF_FILE)
+            if name in _SECRET_FILES and file:
+                if given.get(secret):
+                    raise ValueError(f"{secret.upper()} and {name.upper()} are both set: leave one of them out")
+                with contextlib.suppress(ValueError, RuntimeError, OSError):
+                    found[secret] = _secret_in(Path(file).expanduser())
+        return found
 
     @classmethod
     def load(cls, env_file: Path = Path(".env")) -> Self:
@@ -229,7 +273,11 @@ class DataSettings(BaseSettings):
         try:
             settings = cls(_env_file=env_file)
         except ValidationError as error:
-            problems += [_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()]
+            faults = {fault["loc"]: _sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()}
+            for name in _SECRET_FILES:
+                if (name,) in faults:  # then the secret is not missing
+                    faults.pop((name.removesuffix(_OF_FILE),), None)
+            problems += faults.values()
         if issubclass(cls, Settings):  # the other commands reach nobody
             problems += proxies().faults
         if problems:
@@ -282,6 +330,7 @@ class Settings(DataSettings):
         SecretStr,
         _secret(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,200}", "is not a bot token; @BotFather gives one like 123456789:AAE…"),
     ]
+    telegram_bot_token_file: _SecretFile = None
     telegram_api_url: HttpUrl = HttpUrl("https://api.telegram.org")
     admin_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_ids)] = ()
     allowed_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_allowed_ids)] = ()
@@ -291,6 +340,7 @@ class Settings(DataSettings):
     webhook_secret: Annotated[
         SecretStr | None, _secret(r"[A-Za-z0-9_-]{1,256}", "must be 1 to 256 letters, digits, _ or -")
     ] = None
+    webhook_secret_file: _SecretFile = None
     webhook_listen: Annotated[str, _ADDRESS] = "127.0.0.1:8443"
     retrain_at: Annotated[str, AfterValidator(_cron)] = "30 3 * * *"
     timezone: Annotated[str, _ZONE] = "UTC"

@@ -7,7 +7,7 @@ import pytest
 
 from bot.common.errors import SettingsError
 from bot.common.kinds import SHIPPED, load_kinds
-from bot.common.settings import Settings, computing_environment
+from bot.common.settings import DataSettings, Settings, computing_environment
 from engine.safety.filter import load_filter
 
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
@@ -297,3 +297,33 @@ def test_who_may_use_the_bot_is_a_list_of_people_and_one_of_chats(tmp_path: Path
 def test_a_list_that_is_wrong_or_names_nobody_lets_nobody_in(tmp_path: Path, line: str) -> None:
     (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", line))
     assert problem.startswith(line.partition("=")[0]) and ("numbers" in problem or "numeric" in problem)
+
+
+def test_secrets_may_come_from_files(tmp_path: Path) -> None:
+    for name, secret in (("token", TOKEN), ("secret", "abc"), ("key", "sk-1")):
+        (tmp_path / name).write_bytes(f"\ufeff{secret}\r\n".encode())
+    lines = [f"TELEGRAM_BOT_TOKEN_FILE={tmp_path / 'token'}", f"ENGINE_KEY_FILE={tmp_path / 'key'}"]
+    lines += [f"WEBHOOK_SECRET_FILE={tmp_path / 'secret'}", "ENGINE_URL=http://127.0.0.1:8001"]
+    settings = Settings.load(env_file(tmp_path, *lines, "WEBHOOK_URL=https://bot.example.org", "TELEGRAM_BOT_TOKEN="))
+    assert settings.telegram_bot_token.get_secret_value() == TOKEN
+    assert settings.webhook_secret is not None and settings.webhook_secret.get_secret_value() == "abc"
+    assert settings.engine_key is not None and settings.engine_key.get_secret_value() == "sk-1"
+    assert DataSettings.load(tmp_path / ".env").engine_key == settings.engine_key
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"two words", b"\xff\xfe", b"not-a-token", b"1:\x00abc"])
+def test_a_secrets_file_that_is_wrong_is_told_without_the_secret(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN_FILE={file}"))
+    assert problem.startswith("TELEGRAM_BOT_TOKEN") and "not-a-token" not in problem and "abc" not in problem
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    assert "cannot be read" in problems(tmp_path / ".env")[0]
+
+
+def test_a_secret_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    lines = (f"TELEGRAM_BOT_TOKEN={TOKEN}", f"TELEGRAM_BOT_TOKEN_FILE={tmp_path / 'token'}")
+    assert "both set" in problems(env_file(tmp_path, *lines))[0]
