@@ -355,6 +355,7 @@ class Settings(DataSettings):
     train_steps: _Count = Field(0, ge=0)
     train_niceness: int = Field(10, ge=0, le=19)
     train_memory_mb: _Count = Field(0, ge=0)
+    runs_keep: _Count = Field(30, ge=1)
     retention_days: int = Field(180, ge=1, le=3650)
     tainted_days: float = Field(30.0, gt=0, le=365)
     reactions_file: Annotated[_Place | None, _readable(_reaction_values)] = None

@@ -51,6 +51,23 @@ def run_folder(data_dir: Path, run: int) -> Path:
     return data_dir / "runs" / f"{run:05}"
 
 
+def prune_runs(data_dir: Path, *, keep: int, needed: Collection[int]) -> int:
+    """Delete the folders of old runs, but for the newest `keep` and those that are needed; returns how many went.
+
+    Raises:
+        OSError: one cannot be deleted; a later try goes on.
+    """
+    folders = {int(path.name): path for path in (data_dir / "runs").glob("[0-9]*") if _is_run(path)}
+    old = [path for run, path in sorted(folders.items())[:-keep] if run not in needed]
+    for path in old:
+        shutil.rmtree(path)
+    return len(old)
+
+
+def _is_run(path: Path) -> bool:
+    return path.name.isascii() and path.name.isdigit() and path.is_dir() and not path.is_symlink()
+
+
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
     """How a run ended; `reason` is a code for which the locales have a sentence, with `numbers` in it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bot.common.settings import Settings
-from bot.learning.nightly import run_folder
+from bot.learning.nightly import prune_runs, run_folder
 from bot.serving.version_router import VersionRouter
 from engine.errors import EngineError
 from engine.runs.run_dir import strip_run
@@ -29,7 +29,8 @@ WITHOUT_CONSENT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Nothing is kept longer than RETENTION_DAYS; a version that is tainted may serve for TAINTED_DAYS."""
+    """Nothing is kept longer than RETENTION_DAYS, nor more runs than RUNS_KEEP; a version that is tainted may serve for
+    TAINTED_DAYS."""
 
     db: Database
     router: VersionRouter
@@ -45,11 +46,18 @@ class Retention:
             await self._retire_tainted(before=now - timedelta(days=self.settings.tainted_days))
             for version in await versions.to_destroy(self.db, old_before=oldest):
                 await self._destroy(version)
+            pruned = await self._prune_runs()
         except (StorageError, EngineError, OSError):
             logger.exception("what is kept too long could not be deleted; trying again in an hour")
             return
+        if pruned:
+            logger.info("the folders of %d old runs deleted", pruned)
         if texts or ratings or old:
             logger.info("words of %d texts and raters of %d ratings purged; %d old texts deleted", texts, ratings, old)
+
+    async def _prune_runs(self) -> int:
+        needed = await versions.needed_runs(self.db)
+        return await asyncio.to_thread(prune_runs, self.settings.data_dir, keep=self.settings.runs_keep, needed=needed)
 
     async def _retire_tainted(self, *, before: datetime) -> None:
         """Normally the next run retires them; this is for where no run comes."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cachetools import TTLCache
-from telegram import Bot, Chat, Message, MessageEntity, Update
+from telegram import Bot, Chat, Message, Update
 from telegram.constants import ChatMemberStatus
 
 from bot.common.errors import DeliveryError
@@ -24,7 +24,7 @@ from bot.common.settings import Settings
 from bot.common.tasks import BackgroundTasks
 from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Address
-from bot.telegram.message import address_of, is_ours, toast
+from bot.telegram.message import address_of, command_in, is_ours, toast, without_mention
 from bot.telegram.sender import Sender
 from storage.db.database import Database
 from storage.privacy import erasure
@@ -106,7 +106,7 @@ class AllowList:
 
     async def _asks_for_own_data(self, update: Update) -> bool:
         person, message, press = update.effective_user, update.message, update.callback_query
-        asks = message is not None and self._command_in(message) in _RIGHTS
+        asks = message is not None and command_in(message, self.bot) in _RIGHTS
         if press is not None and press.data is not None:
             asks = _BUTTONS_OF_RIGHTS.fullmatch(press.data) is not None
         return asks and person is not None and await erasure.has_data(self.db, self.pseudonyms.person(person.id))
@@ -122,16 +122,7 @@ class AllowList:
     def _is_addressed(self, message: Message) -> bool:
         if message.chat.type == Chat.PRIVATE or is_ours(message.reply_to_message, self.bot):
             return True
-        mentions = _parts(message, MessageEntity.MENTION).values()
-        return self._command_in(message) is not None or f"@{self.bot.username}".lower() in map(str.lower, mentions)
-
-    def _command_in(self, message: Message) -> str | None:
-        """The command that a message begins with, unless it is another bot's."""
-        for entity, words in _parts(message, MessageEntity.BOT_COMMAND).items():
-            name, _, to = words.lower().removeprefix("/").partition("@")
-            if entity.offset == 0 and to in ("", self.bot.username.lower()):
-                return name
-        return None
+        return command_in(message, self.bot) is not None or without_mention(message, self.bot)[1]
 
     def _once(self, memory: TTLCache[object, bool], who: int, tell: Coroutine[Any, Any, None]) -> None:
         """Tell, unless it was done a short while ago, or many are being told."""
@@ -172,10 +163,3 @@ class AllowList:
             logger.info("left a %s that the bot is not for", chat.type)
         except DeliveryError as error:
             logger.warning("a %s that the bot is not for cannot be left: %s", chat.type, error)
-
-
-def _parts(message: Message, kind: str) -> dict[MessageEntity, str]:
-    """The parts of a text, or of what stands under a file, that Telegram has marked as of this kind."""
-    if message.text:
-        return message.parse_entities([kind])
-    return message.parse_caption_entities([kind]) if message.caption else {}

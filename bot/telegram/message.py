@@ -201,9 +201,12 @@ def _names_us(entity: MessageEntity, words: str, bot: Bot) -> bool:
     return (is_name or is_command) and words.rpartition("@")[2].lower() == bot.username.lower()
 
 
-def command_in_caption(message: Message, bot: Bot) -> str | None:
-    """The command that a caption begins with, in small letters; None where it is another bot's, or none."""
-    for entity, words in message.parse_caption_entities([MessageEntity.BOT_COMMAND]).items():
+def command_in(message: Message, bot: Bot) -> str | None:
+    """The command that a text or caption begins with, in small letters; None where it is another bot's, or none."""
+    if not (message.text or message.caption):
+        return None
+    parse = message.parse_entities if message.text else message.parse_caption_entities
+    for entity, words in parse([MessageEntity.BOT_COMMAND]).items():
         name, _, whose = words.removeprefix("/").lower().partition("@")
         if entity.offset == 0 and whose in ("", bot.username.lower()):
             return name

@@ -11,7 +11,7 @@ from sqlite3 import Connection
 
 from storage.db.database import first, read, records, value, write
 from storage.db.records import AuditEntry, Trial, TrialMode, TrialRating, TrialResult, Version, VersionState
-from storage.tables import moderation
+from storage.tables import moderation, runs
 from storage.tables.people import agreed
 
 _BY_RATINGS = "ratings"
@@ -225,6 +225,17 @@ def mark_trial_announced(connection: Connection, trial: int) -> None:
 def tainted_serving(connection: Connection, base: str) -> list[Version]:
     """The tainted versions of a base that serve."""
     return [v for v in of_base(connection, base) if v.tainted_at and v.state in ("champion", "canary")]
+
+
+@read
+def needed_runs(connection: Connection) -> frozenset[int]:
+    """The runs of the versions that serve, wait for it, or are gone back to, of every base; and one under way."""
+    bases = [base for (base,) in connection.execute("SELECT DISTINCT base FROM versions")]
+    wanted = [previous_champion(connection, base) for base in bases]
+    wanted += [in_state(connection, base, state) for base in bases for state in ("champion", "canary", "candidate")]
+    running = runs.running(connection)
+    of_versions = {version.run for version in wanted if version is not None and version.run is not None}
+    return frozenset(of_versions | ({running.id} if running else set()))
 
 
 @write

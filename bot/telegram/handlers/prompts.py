@@ -22,7 +22,7 @@ from bot.telegram.message import (
     answer,
     button,
     command,
-    command_in_caption,
+    command_in,
     is_ours,
     unpacked,
     without_mention,
@@ -194,7 +194,7 @@ class _Under(filters.MessageFilter):
 
     def filter(self, message: Message) -> bool:
         """Whether this one's does."""
-        return message.caption is not None and command_in_caption(message, message.get_bot()) == self._command
+        return message.caption is not None and command_in(message, message.get_bot()) == self._command
 
 
 async def _passage_of(message: Incoming) -> Passage | None:

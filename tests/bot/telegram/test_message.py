@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from telegram import Bot, Message, User
 
-from bot.telegram.message import command_in_caption, without_mention
+from bot.telegram.message import command_in, without_mention
 
 OURS, OTHER = 7, 8
 
@@ -94,7 +94,7 @@ def test_a_message_without_words_mentions_nobody(us: Bot) -> None:
     ],
 )
 def test_the_command_of_a_caption_is_ours_or_nobodys(us: Bot, text: str, command: str, found: str | None) -> None:
-    assert command_in_caption(said(text, ("bot_command", command), caption=True), us) == found
+    assert command_in(said(text, ("bot_command", command), caption=True), us) == found
 
 
 def test_entities_that_are_not_within_the_text_do_no_harm(us: Bot) -> None:
