@@ -1,6 +1,6 @@
 """`python -m bot` is `ovation run`."""
 
-from bot.cli.__main__ import app
+from bot.cli.__main__ import main
 
 if __name__ == "__main__":
-    app(["run"])
+    main(["run"])

@@ -4,7 +4,14 @@ Exit statuses: 0 done, 1 failed, 2 wrong use or configuration. The module of a c
 so that no command waits for what another needs.
 """
 
+import codecs
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from types import ModuleType
 from typing import Any, Final
 
@@ -80,9 +87,60 @@ def ovation() -> None:
     """A Telegram bot that writes for a chat and learns every night from the reactions it gets."""
 
 
-def main() -> None:
-    """The console script."""
-    app()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script. What the streams cannot show is escaped as in JSON, and one that is closed is no fault."""
+    _open_streams()
+    status: Any = 0
+    try:
+        app(arguments)
+    except SystemExit as end:
+        status = end.code
+    except OSError as error:  # the help is printed before any command is called
+        status = _told(error)
+    flushed = _flush()
+    sys.exit(status or flushed)
+
+
+def _open_streams() -> None:
+    codecs.register_error(_ESCAPES, _escape)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started us; children must not take a file of ours for it
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode))
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace" if name == "stdin" else _ESCAPES)
+
+
+_ESCAPES: Final = "ovation.escapes"
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """An error handler for codecs: an object of JSON that is printed in any encoding stays what it was."""
+    assert isinstance(error, UnicodeEncodeError), "nothing is read with it"
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
+
+
+def _flush() -> int:
+    """Write what is still to be written; the exit status, 1 where nobody takes it."""
+    status = 0
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            status = _told(error)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the interpreter would complain at its end
+    return status
+
+
+def _told(error: OSError) -> int:
+    """The exit status, after a sentence: but who reads a pipe no more knows that."""
+    if error.errno != errno.EPIPE:
+        with suppress(OSError):
+            sys.stderr.write(f"The output cannot be written: {error.strerror}.\n")
+    return 1
 
 
 if __name__ == "__main__":

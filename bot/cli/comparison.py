@@ -478,7 +478,13 @@ def surprises(prompts: Sequence[Sequence[Message]], texts: Sequence[str], *, mod
     ]
     program = [sys.executable, "-m", "engine.evaluation.fluency", "--model", model]
     done = subprocess.run(
-        program, input="\n".join(lines), capture_output=True, text=True, check=False, env=computing_environment()
+        program,
+        input="\n".join(lines),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        env=computing_environment(),
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()

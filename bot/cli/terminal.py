@@ -1,5 +1,6 @@
 """What the commands of `ovation` share: sentences and statuses at the end, questions, and signs of life meanwhile."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,9 +33,10 @@ def explained() -> Iterator[None]:
     except (OvationError, StorageError, EngineError) as error:
         give_up(str(error), status=2 if isinstance(error, SettingsError) else getattr(error, "exit_status", 1))
     except OSError as error:
-        if error.filename is None:  # such as a pipe that nobody reads any more
+        if error.errno == errno.EPIPE:  # nobody reads any more, who need not be told
             raise
-        give_up(f"{error.filename}: {error.strerror}. See `ovation doctor`.", status=1)
+        where = "" if error.filename is None else f"{error.filename}: "
+        give_up(f"{where}{error.strerror or error}. See `ovation doctor`.", status=1)
 
 
 def give_up(sentence: str, *, status: int) -> NoReturn:

@@ -153,7 +153,7 @@ def detect(
     An unmarked text is taken for a marked one in 1 of 100 cases. Short, changed or translated texts show nothing.
     """
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         give_up(f"{file} cannot be read as UTF-8 text: name a text file, or - for standard input.", status=2)
     settings = ready_model(DataSettings.load())
@@ -162,7 +162,13 @@ def detect(
     with busy("" if as_json else "Looking for the watermark …"):
         program = [sys.executable, "-m", "engine.inference.watermark"]
         done = subprocess.run(
-            program, input=asked, capture_output=True, text=True, check=False, env=computing_environment()
+            program,
+            input=asked,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            env=computing_environment(),
         )
     if done.returncode:
         give_up((done.stderr.strip().splitlines() or ["The text could not be looked at."])[-1], status=1)

@@ -168,7 +168,8 @@ def _run_converter(source: str, models: Path, *options: str, show: Callable[[flo
     # holds, and nobody reads it before the end.
     with os.fdopen(os.memfd_create("said"), "w+", encoding="utf-8", errors="replace") as said_there:
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=said_there, text=True, start_new_session=True,
+            command, stdout=subprocess.PIPE, stderr=said_there, encoding="utf-8", errors="replace",
+            start_new_session=True,
             env=computing_environment(),
         ) as child:  # fmt: skip
             assert child.stdout is not None, "it is a pipe"

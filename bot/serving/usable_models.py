@@ -138,7 +138,9 @@ def measure(source: str, settings: DataSettings) -> None:
     """
     location = converted(source, settings, lambda _: None)
     command = (sys.executable, "-m", "engine.measure", "--model", location)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=computing_environment())
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=computing_environment()
+    )
     lines = done.stderr.strip().splitlines()
     if ran_out_of_memory(done.returncode, lines):
         raise StartError(f"{source} cannot be measured. {NO_MEMORY}", exit_status=1)
