@@ -221,3 +221,39 @@ def test_the_steps_of_the_image_make_an_ovation_that_runs(tmp_path: Path) -> Non
     assert unset.returncode == 2 and "TELEGRAM_BOT_TOKEN is missing" in unset.stderr
     written = ovation("generate", "green tea", "--kind", "slogan", "--model", "starter")
     assert written.returncode == 0 and written.stdout.strip()
+
+
+_SHUT_IN = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$VOLUME"
+printf %s "$TOKEN" > "$SECRETS/telegram_bot_token" && printf %064d 7 > "$SECRETS/ovation_key" && chmod 400 "$SECRETS"/*
+mount -o remount,bind,ro /
+mount -t tmpfs tmpfs /var/tmp
+cd "$VOLUME" && exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_written_but_to_the_volume(tmp_path: Path, service: dict[str, Any], no_settings: None) -> None:
+    """With a root that cannot be written, as compose has it, and the environment of the image."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not have a mount namespace")
+    volume, secrets = tmp_path / "volume", tmp_path / "secrets"
+    volume.mkdir()
+    secrets.mkdir()
+    places = {"/data": str(volume), "/run/secrets": str(secrets), "/tmp": "/var/tmp"}
+    environment = {
+        **os.environ, "VOLUME": str(volume), "SECRETS": str(secrets), "TMPDIR": "/var/tmp", "MODEL": "starter",
+        "TOKEN": "123456789:AAE-this_is_a_token_of_35_characters", "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(ROOT), "PROGRAM": f"{sys.executable} -m bot.cli",
+    }  # fmt: skip
+    for name, value in {**image_environment(), **service["environment"]}.items():
+        if name != "PATH":
+            place = next((place for place in places if value.startswith(f"{place}/")), "")
+            environment[name] = value.replace(place, places[place], 1) if place else value
+    steps = "! touch /etc/here && $PROGRAM generate 'green tea' --kind slogan && { $PROGRAM doctor; test $? -le 1; }"
+    command = ["unshare", "-m", "sh", "-c", _SHUT_IN, "sh", "sh", "-c", steps]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "AI-generated" in done.stdout and "Traceback" not in done.stderr

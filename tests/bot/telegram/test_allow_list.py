@@ -1,6 +1,7 @@
 """Whoever is not on the list is told so once, whatever they send; who is gets through, and rights outlive the list."""
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,9 @@ from bot.common.metrics import BotMetrics
 from bot.common.settings import Settings
 from bot.messaging.messenger import Address
 from bot.telegram.allow_list import AllowList
+from bot.telegram.inbox import Inbox
 from storage.db.database import Database
+from storage.tables import inbox as stored_updates
 from storage.tables import people
 from tests.support.stored.keys import keyring_in
 
@@ -263,3 +266,23 @@ async def test_a_flood_of_strangers_is_not_told_all_at_once(door: Door) -> None:
     gate.set()
     await asyncio.gather(*door.list._tasks._tasks)
     assert door.sender.send.await_count == 100 and door.list.turned_away == 300
+
+
+async def test_nothing_of_a_stranger_reaches_the_inbox_and_what_waits_from_before_is_dropped(door: Door) -> None:
+    door.open(ids=(ADA,))
+    inbox = Inbox(db=door.db, bot=door.bot, metrics=door.metrics, alerts=door.alerts, allow_list=door.list)
+
+    async def stored() -> list[tuple[int, str, bool]]:
+        return await door.db.read(
+            lambda c: [tuple(row) for row in c.execute("SELECT update_id, state, body IS NOT NULL FROM inbox")]
+        )
+
+    odd = [{"text": 5}, {"text": ["/forget"]}, {"entities": [{"type": "bot_command", "offset": -1, "length": 10**9}]}]
+    raws = [{"update_id": number, "message": message(EVE, EVE) | more} for number, more in enumerate([{}, *odd], 10)]
+    await inbox.accept([*raws, {"update_id": 1, "message": message(ADA, ADA)}, {"update_id": 2, "nonsense": {}}])
+    assert await stored() == [(1, "new", True)] and inbox.queue.qsize() == 1
+
+    left = {"update_id": 3, "message": message(EVE, EVE, "/slogan a secret")}
+    await stored_updates.accept(door.db, [(3, json.dumps(left))], at=datetime.now(UTC))
+    await inbox.resume()
+    assert await stored() == [(1, "new", True), (3, "done", False)] and inbox.queue.qsize() == 2
