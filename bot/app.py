@@ -252,6 +252,8 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     await application.start()
     stack.push_async_callback(application.stop)
     stack.callback(inbox.abandon)  # before the application waits for its handlers
+    if not settings.is_open:
+        logger.info("for %d people and %d chats only", len(settings.allowed_ids), len(settings.allowed_chats))
     receiving = await _receive(settings, stack, application, inbox, metrics, timing)
     listener = _listener("HEALTH_LISTEN", settings.health_listen)
     await stack.enter_async_context(serving(health.app(), listener))

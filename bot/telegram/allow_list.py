@@ -98,11 +98,15 @@ class AllowList:
             return True
         if chat is None:
             return False
-        before = None if message is None else message.migrate_from_chat_id
-        if before in self.settings.allowed_chats:
-            self._moved.add(chat.id)
-            self.alerts.tell("alarm-chat-moved", before=str(before), now=str(chat.id))
+        if message is not None and (message.migrate_to_chat_id or message.migrate_from_chat_id):
+            self._follow(message.migrate_from_chat_id or chat.id, message.migrate_to_chat_id or chat.id)
         return chat.id in self.settings.allowed_chats or chat.id in self._moved
+
+    def _follow(self, before: int, now: int) -> None:
+        """A group has become a supergroup with another id, which Telegram tells in both."""
+        if before in self.settings.allowed_chats and now not in self.settings.allowed_chats:
+            self._moved.add(now)
+            self.alerts.tell("alarm-chat-moved", before=str(before), now=str(now))
 
     async def _asks_for_own_data(self, update: Update) -> bool:
         person, message, press = update.effective_user, update.message, update.callback_query

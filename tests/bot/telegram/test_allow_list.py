@@ -224,11 +224,15 @@ async def test_with_chats_on_the_list_the_bot_leaves_the_others_it_is_in(door: D
     assert not await door.admits("message", message(EVE, EVE)), "a private chat is nobody's group"
 
 
-async def test_a_group_on_the_list_stays_on_it_when_it_becomes_a_supergroup(door: Door) -> None:
+@pytest.mark.parametrize(
+    "service",
+    [message(EVE, TEAM, "", migrate_to_chat_id=OTHERS), message(1087968824, OTHERS, "", migrate_from_chat_id=TEAM)],
+)
+async def test_a_group_on_the_list_stays_on_it_when_it_becomes_a_supergroup(
+    door: Door, service: dict[str, Any]
+) -> None:
     door.open(chats=(TEAM,))
-    anonymous = {"from": user(1087968824), "sender_chat": chat(OTHERS)}
-    service = message(EVE, OTHERS, "", migrate_from_chat_id=TEAM) | anonymous
-    assert await door.admits("message", service)
+    assert await door.admits("message", service | {"sender_chat": service["chat"]})
     assert await door.admits("message", message(EVE, OTHERS))
     assert door.alerts.tell.call_args.kwargs == {"before": str(TEAM), "now": str(OTHERS)}
 
