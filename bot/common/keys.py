@@ -89,7 +89,12 @@ def open_keys(settings: DataSettings, *, may_create: bool = False) -> Keys:
     file = settings.keyring_path
     _finish_rotation(settings.key_path, file)
     if is_new and not settings.key_path.exists():
-        create_master_key(settings.key_path)
+        try:
+            create_master_key(settings.key_path)
+        except OSError as error:
+            raise StartError(
+                f"The key {settings.key_path} cannot be written ({error.strerror}): set KEY_FILE."
+            ) from error
     master = read_master_key(settings.key_path)
     try:
         if file.exists():

@@ -142,6 +142,13 @@ def _usable_path(path: Path) -> Path:
     return place
 
 
+def _folder_of_its_own(path: Path) -> Path:
+    """No root: locks, keys and databases would lie among everybody's."""
+    if not path.resolve().name:
+        raise ValueError("must be a folder for the data alone, like /var/lib/ovation")
+    return path
+
+
 def _usable_model(source: str) -> str:
     """The name of a model, or a path in which ~ is the home folder."""
     return str(_usable_path(Path(source))) if source.startswith("~") else source
@@ -229,7 +236,7 @@ class DataSettings(BaseSettings):
         env_file_encoding="utf-8-sig", extra="ignore", frozen=True, env_ignore_empty=True, allow_inf_nan=False
     )
 
-    data_dir: _Place = Path("data")
+    data_dir: Annotated[_Place, AfterValidator(_folder_of_its_own)] = Path("data")
     key_file: _Place | None = None
     backups_keep: _Count = Field(7, ge=0)
     tenure_days: _Days = 7.0
@@ -290,7 +297,7 @@ class DataSettings(BaseSettings):
         if self.key_file is not None:
             return self.key_file
         folder = self.data_dir.resolve() if self.data_dir.name in ("", "..") else self.data_dir
-        return folder.with_name(f"{folder.name}.key") if folder.name else folder / ".key"
+        return folder.with_name(f"{folder.name}.key")
 
     @property
     def versions_path(self) -> Path:

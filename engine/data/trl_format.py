@@ -86,7 +86,7 @@ def _row(line: bytes, number: int, path: Path) -> RatedGeneration:
     where = f"{path}, line {number}"
     try:
         parsed: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{where} is not JSON.") from error
     if isinstance(parsed, dict) and "ratings" in parsed:
         return read_row(line, where)

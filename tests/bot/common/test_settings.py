@@ -155,9 +155,7 @@ def test_data_in_a_folder_that_is_called_tilde_is_not_left_behind_in_silence(
     assert Settings.load(tmp_path / ".env").data_dir == home / "data"
 
 
-@pytest.mark.parametrize(
-    ("data_dir", "key"), [("data", "data.key"), (".", "{here}.key"), ("sub/..", "{here}.key"), ("/", "/.key")]
-)
+@pytest.mark.parametrize(("data_dir", "key"), [("data", "data.key"), (".", "{here}.key"), ("sub/..", "{here}.key")])
 def test_the_key_lies_beside_any_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_dir: str, key: str
 ) -> None:
@@ -165,6 +163,12 @@ def test_the_key_lies_beside_any_data_folder(
     monkeypatch.chdir(tmp_path)
     settings = Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"DATA_DIR={data_dir}"))
     assert str(settings.key_path) == key.format(here=tmp_path)
+
+
+@pytest.mark.parametrize("root", ["/", "//", "/..", "/usr/.."])
+def test_the_data_have_a_folder_of_their_own(tmp_path: Path, root: str) -> None:
+    (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"DATA_DIR={root}"))
+    assert problem == "DATA_DIR: must be a folder for the data alone, like /var/lib/ovation."
 
 
 def test_a_misspelt_name_and_a_broken_line_are_faults(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from bot.common.settings import Settings
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 TOKEN = "123456789:AAE-this_is_a_token_of_35_characters"
-SECRETS = ("TELEGRAM_BOT_TOKEN", "WEBHOOK_SECRET", "ENGINE_KEY")
+FILES = {f"{name}_FILE" for name in ("TELEGRAM_BOT_TOKEN", "WEBHOOK_SECRET", "ENGINE_KEY")}
+"""Each stands in another's place."""
 NAMES = tuple(name.upper() for name in Settings.model_fields)
 
 Line = tuple[str, bytes]
@@ -102,7 +103,8 @@ def cases(seed: int, count: int, folder: Path) -> Iterator[tuple[set[str], bytes
     foreign, own = {"ENGINE_URL", "ENGINE_KEY"}, {"GUARD_MODEL"}
     for _ in range(count):
         without = dice.choice((foreign, own))  # they exclude each other
-        chosen = {name for name, _ in right if name not in without and dice.random() < 0.5} | {"TELEGRAM_BOT_TOKEN"}
+        left_out = without | FILES
+        chosen = {name for name, _ in right if name not in left_out and dice.random() < 0.5} | {"TELEGRAM_BOT_TOKEN"}
         changed = {dice.choice(NAMES) for _ in range(dice.randint(1, 3))} - without
         lines = []
         for name, value in right:
