@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cachetools import TTLCache
-from telegram import Bot, Chat, Message, Update
+from telegram import Bot, Chat, ChatMemberUpdated, Message, Update
 from telegram.constants import ChatMemberStatus
 
 from bot.common.errors import DeliveryError
@@ -73,9 +73,14 @@ class AllowList:
         Raises:
             StorageError: the database does not say whether somebody has something here.
         """
-        if self.settings.is_open or self._is_allowed(update) or await self._asks_for_own_data(update):
+        if self.settings.is_open:
             return True
         person, chat, message = update.effective_user, update.effective_chat, update.message
+        if self._is_allowed(update) or await self._asks_for_own_data(update):
+            if update.my_chat_member is None or self._can_be_used(update.my_chat_member.chat):
+                return True
+            self._once(self._told, update.my_chat_member.chat.id, self._ask_for_number(update.my_chat_member))
+            return False
         if chat is not None and self._is_to_be_left(chat, update):
             self._once(self._answered, chat.id, self._leave(chat, update))
         elif person is not None and (update.callback_query or update.inline_query):
@@ -100,7 +105,14 @@ class AllowList:
             return False
         if message is not None and (message.migrate_to_chat_id or message.migrate_from_chat_id):
             self._follow(message.migrate_from_chat_id or chat.id, message.migrate_to_chat_id or chat.id)
+        return self._is_listed(chat)
+
+    def _is_listed(self, chat: Chat) -> bool:
         return chat.id in self.settings.allowed_chats or chat.id in self._moved
+
+    def _can_be_used(self, chat: Chat) -> bool:
+        """In a channel that is not on the list nobody can use the bot, for Telegram does not say who posts."""
+        return chat.type != Chat.CHANNEL or self._is_listed(chat)
 
     def _follow(self, before: int, now: int) -> None:
         """A group has become a supergroup with another id, which Telegram tells in both."""
@@ -141,6 +153,13 @@ class AllowList:
         language = language_of(message.from_user.language_code if message.from_user else None)
         with suppress(DeliveryError):
             await self.sender.send(address_of(message), say(language, sentence, number=str(message.chat_id)))
+
+    async def _ask_for_number(self, change: ChatMemberUpdated) -> None:
+        """Tell somebody who is allowed, and has brought the bot to a channel, what to put on the list."""
+        if change.new_chat_member.status not in _OUTSIDE:
+            words = say(language_of(change.from_user.language_code), "not-allowed-chat", number=str(change.chat.id))
+            with suppress(DeliveryError):
+                await self.sender.send(Address(chat_id=change.from_user.id), words)
 
     async def _answer(self, person_id: int, update: Update) -> None:
         if update.callback_query is not None:

@@ -27,6 +27,12 @@ from tests.support.stored.keys import keyring_in
 ADMIN, ADA, EVE = 4242, 100, 666
 TEAM, OTHERS, CHANNEL = -1001, -1002, -1003
 TOKEN = "7:AAE-this_is_a_token_of_35_characters"
+RIGHTS = dict.fromkeys(
+    "can_be_edited is_anonymous can_manage_chat can_delete_messages can_manage_video_chats can_restrict_members"
+    " can_promote_members can_change_info can_invite_users can_post_stories can_edit_stories"
+    " can_delete_stories".split(),
+    False,
+)
 PSEUDONYMS = Pseudonyms(bytes(32))
 
 
@@ -55,7 +61,7 @@ def reaction(sender: int, where: int) -> dict[str, Any]:
 
 def standing(sender: int, where: int, before: str, now: str) -> dict[str, Any]:
     bot = {"id": 7, "is_bot": True, "first_name": "Ovation", "username": "ovation_bot"}
-    old, new = ({"status": status, "user": bot} for status in (before, now))
+    old, new = ({"status": status, "user": bot} | RIGHTS for status in (before, now))
     change = {"chat": chat(where), "from": user(sender), "date": 1_790_000_000}
     return change | {"old_chat_member": old, "new_chat_member": new}
 
@@ -192,20 +198,23 @@ async def test_a_press_and_an_inline_query_are_answered(door: Door, monkeypatch:
     door.sender.offer.assert_awaited_once()
 
 
+async def test_who_may_use_the_bot_hears_that_a_channel_must_be_on_the_list(door: Door) -> None:
+    door.open(ids=(ADA,))
+    assert not await door.admits("my_chat_member", standing(ADA, CHANNEL, "left", "administrator"))
+    ((told, words),) = door.said
+    assert told == ADA and str(CHANNEL) in words
+    door.sender.leave.assert_not_awaited()
+    assert await door.admits("my_chat_member", standing(ADA, OTHERS, "left", "member"))
+    door.open(ids=(ADA,), chats=(CHANNEL,))
+    assert await door.admits("my_chat_member", standing(ADA, CHANNEL, "left", "administrator"))
+    assert len(door.said) == 1
+
+
 @pytest.mark.parametrize("where", [OTHERS, CHANNEL])
 async def test_a_bot_that_a_stranger_brings_in_says_why_and_leaves(door: Door, where: int) -> None:
     door.open(ids=(ADA,))
     status = "administrator" if where == CHANNEL else "member"
-    change = standing(EVE, where, "left", status)
-    if where == CHANNEL:
-        rights = dict.fromkeys(
-            "can_be_edited is_anonymous can_manage_chat can_delete_messages can_manage_video_chats can_restrict_members"
-            " can_promote_members can_change_info can_invite_users can_post_stories can_edit_stories"
-            " can_delete_stories".split(),
-            False,
-        )
-        change["new_chat_member"] |= rights
-    assert not await door.admits("my_chat_member", change)
+    assert not await door.admits("my_chat_member", standing(EVE, where, "left", status))
     ((told, words),) = door.said
     assert told == (EVE if where == CHANNEL else OTHERS) and str(where) in words
     door.sender.leave.assert_awaited_once_with(where)
