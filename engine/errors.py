@@ -1,6 +1,11 @@
 """The engine's exceptions. Every message is one sentence that a person can act on."""
 
+from typing import TYPE_CHECKING, Literal
+
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from engine.api.types import Reply
 
 
 class EngineError(Exception):
@@ -18,12 +23,19 @@ class NoAdapters(ModelError):
     """The server was started so that it loads no adapter, or cannot see its folder; the adapter may be good."""
 
 
+RefusalKind = Literal[
+    "too_long", "too_large", "no_model", "template", "field", "key", "account", "address", "policy", "other"
+]
+"""What a refused request is refused for; `address`: there is no such call."""
+
+
 class RequestError(EngineError):
     """The caller asked for something impossible; status 404 for an unknown model."""
 
-    def __init__(self, message: str, *, status: int = 400) -> None:
+    def __init__(self, message: str, *, status: int = 400, kind: RefusalKind = "other") -> None:
         super().__init__(message)
         self.status = status
+        self.kind = kind
 
 
 class EngineBusy(EngineError):
@@ -42,8 +54,20 @@ class EngineUnavailable(EngineError):
     status = 503
 
 
+class EngineFailed(EngineUnavailable):
+    """The server says that it failed."""
+
+    status = 500
+
+
 class AnswerBroken(EngineUnavailable):
-    """The server had taken the request, and its answer broke off: perhaps the server died of it."""
+    """The server had taken the request, and its answer broke off, perhaps because the server died of it; or nothing in
+    the answer can be used. `reply` is what had come.
+    """
+
+    def __init__(self, message: str, *, reply: "Reply | None" = None) -> None:
+        super().__init__(message)
+        self.reply = reply
 
 
 class AnswerFailed(EngineUnavailable):

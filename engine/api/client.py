@@ -10,23 +10,25 @@ import json
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from http import HTTPStatus
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
-from httpx_sse import EventSource, SSEError
 
 from engine.api.models import version_name
-from engine.api.protocol import ANSWER_FAILED, OWNER, read_moderation
-from engine.api.types import FinishReason, Message, Reply, Sampling, WrittenText, seed_of
+from engine.api.protocol import OWNER, read_moderation
+from engine.api.reading import Documents, PartialReply, ServerSays, documents_in, lines_of
+from engine.api.refusals import Refusal
+from engine.api.types import Message, Reply, Sampling, fold_system, seed_of
 from engine.errors import (
     AnswerBroken,
     AnswerFailed,
     EngineBusy,
     EngineError,
+    EngineFailed,
     EngineUnavailable,
     ModelError,
     NoAdapters,
@@ -44,7 +46,10 @@ LOAD_SECONDS: Final = 120.0
 HEALTH_SECONDS: Final = 2.0
 MOST_SIDE_BY_SIDE: Final = 8
 """So many requests at most stand in the place of one with `n`: a server that knows no `n` may answer one at a time."""
-_DEFAULT_RETRY_SECONDS = 1.0
+_USELESS_SECONDS = 300.0
+"""So long a server may send signs of life and no text, where it does not say how many are before the request."""
+_TAIL_SECONDS = 2.0
+"""So long after the end of the last text is waited for the rest of the answer."""
 
 _ALWAYS_SENT = frozenset({"max_tokens", "temperature", "top_p"})
 _DISPENSABLE = (
@@ -60,15 +65,13 @@ _ONE_TEXT_ONLY = re.compile(r"\bn\b|\bone completion choice\b")
 _NO_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _ALREADY_LOADED = "already been"
 """vLLM's words, with and without a space after them; names of versions are never used twice, so all is well."""
-_QUEUED = re.compile(rb"^: queued (\d{1,9})$", re.MULTILINE)
+_QUEUED = re.compile(r": queued (\d{1,9})")
 """The comment by which our engine says how many are before a request (`engine.api.protocol.sse_queued`)."""
+_WRITING = ": writing"
+"""And by which it says that it is at work (`engine.api.protocol.SSE_WORKING`)."""
+_OF_THE_REQUEST = frozenset({"too_long", "too_large", "policy"})
+"""Refusals that say nothing of the server, for other requests may be well."""
 _UNREADABLE = "The engine's answer cannot be read; is the address that of an OpenAI-compatible server?"
-
-
-class _ServerError(EngineUnavailable):
-    """The server says that it failed."""
-
-    status = 500
 
 
 class EngineClient:
@@ -84,6 +87,11 @@ class EngineClient:
         self._dialect = _Dialect()
         self._is_ours = False
         """Whether the server is our own engine, which takes fields that no other has."""
+        self.fault = ""
+        """What was wrong with the last answer, or with the way there; "" where nothing was."""
+        self.useless = 0
+        """How many requests in a row have brought nothing that can be used."""
+        self._told: set[tuple[type[EngineError], str]] = set()
 
     async def stream(
         self,
@@ -123,17 +131,21 @@ class EngineClient:
         if n > 1 and dialect.takes_n:
             more = {"n": n, "spare_seconds": spare_seconds}
             body |= more if self._is_ours and spare_seconds is not None else {"n": n}
-            pieces = self._streamed(body, on_queued)
+            pieces = self._streamed(body, on_queued, n)
         elif n > 1:
             n = min(n, MOST_SIDE_BY_SIDE)
             pieces = self._side_by_side(body, on_queued, n, spare_seconds)
         else:
             pieces = self._streamed(body, on_queued)
-        async with contextlib.aclosing(pieces):
-            async for piece in pieces:
-                if isinstance(piece, Reply) and len(piece.texts) < n and "spare_seconds" not in body:
-                    dialect.takes_n = False
-                yield piece
+        try:
+            async with contextlib.aclosing(pieces):
+                async for piece in pieces:
+                    if isinstance(piece, Reply) and len(piece.texts) < n and "spare_seconds" not in body:
+                        dialect.takes_n = False
+                    yield piece
+        except EngineError as error:
+            self._note(error)
+            raise
 
     async def _side_by_side(
         self, body: dict[str, Any], on_queued: Callable[[int], None], n: int, spare_seconds: float | None
@@ -173,37 +185,55 @@ class EngineClient:
         raise AssertionError("a stream ends with a reply")
 
     async def _streamed(
-        self, body: dict[str, Any], on_queued: Callable[[int], None]
+        self, body: dict[str, Any], on_queued: Callable[[int], None], n: int = 1
     ) -> AsyncGenerator[str | Reply, None]:
-        """One request's answer."""
-        answer = _PartialReply(body["model"])
-        is_taken = is_done = False
+        """One request's answer. Text that has come is kept where more of it cannot be had by asking again."""
+        answer, is_taken = PartialReply(body["model"]), False
         try:
-            with _translated_errors():
+            with _translated_errors(body):
                 async with self._asked(body, {"Accept": "text/event-stream", "Cache-Control": "no-store"}) as response:
                     is_taken = True
-                    response.stream = _QueueListener(response.stream, on_queued)
-                    # To its very end, so that the connection can be used again.
-                    async for event in EventSource(response).aiter_sse():
-                        is_done = is_done or event.data == "[DONE]"
-                        if not is_done and (text := _read(event.data, answer.take)):
-                            yield text
-        except EngineUnavailable as error:
-            if is_taken and not isinstance(error, AnswerFailed):
-                raise AnswerBroken(str(error)) from error
-            raise
-        if not (is_done or answer.has_ended):
-            raise AnswerBroken("The engine broke off in the middle of its answer; ask again.")
+                    async with contextlib.aclosing(_pieces_of(response, answer, on_queued, n)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+            self._recovered()
+        except EngineError as error:
+            is_whole = answer.has_text and (answer.has_ended or isinstance(error, RequestError))
+            if not is_whole and (not is_taken or isinstance(error, AnswerFailed | RequestError | EngineBusy)):
+                raise
+            if not is_whole:
+                raise AnswerBroken(str(error), reply=answer.reply() if answer.has_text else None) from error
+            self._note(error)
         yield answer.reply()
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, model: str) -> Reply:
         """The whole answer at once; raises as `stream` does."""
-        answer = _PartialReply(model)
-        with _translated_errors():
-            async with self._asked(_body(messages, sampling, model)) as response:
+        answer, body = PartialReply(model), _body(messages, sampling, model)
+        with _translated_errors(body):
+            async with self._asked(body) as response:
                 await response.aread()
-        _read(response.text, answer.take)
+            for value, event in documents_in(response.content.decode("utf-8-sig", "replace")):
+                answer.take(value, event)
+        if not answer.texts:
+            raise EngineUnavailable(_UNREADABLE)
         return answer.reply()
+
+    def _note(self, error: EngineError) -> None:
+        """Keep what is wrong with the server, and say it in the log once, until it has answered well."""
+        kind = getattr(error, "kind", "")
+        if kind in _OF_THE_REQUEST or isinstance(error, AnswerFailed):
+            return
+        self.fault = str(error)
+        self.useless += 1
+        if (known := (type(error), kind)) not in self._told:
+            self._told.add(known)
+            logger.warning("%s", error)
+
+    def _recovered(self) -> None:
+        if self._told:
+            logger.info("the engine answers again")
+        self.fault, self.useless = "", 0
+        self._told.clear()
 
     async def is_ready(self) -> bool:
         """Whether the server would answer a request now. Servers without `/health` are asked for their models."""
@@ -212,19 +242,24 @@ class EngineClient:
                 response = await self._http.get(f"{self._root}/health", timeout=HEALTH_SECONDS)
                 if response.status_code == HTTPStatus.NOT_FOUND:
                     response = await self._http.get(f"{self._root}/v1/models", timeout=HEALTH_SECONDS)
-        except EngineUnavailable:
+        except EngineUnavailable as error:
+            self.fault = str(error)
             return False
+        if not response.is_success:
+            self.fault = str(Refusal.read(response.status_code, response.text, response.headers).error(()))
+        elif not self.useless:
+            self.fault = ""
         return response.is_success
 
     async def models(self) -> tuple[str, ...]:
         """What requests may name, the base first."""
         once = {"Connection": "close"}  # a server that fails to list them hangs up without a word
         answer = await self._send("GET", "/v1/models", None, HEALTH_SECONDS, once)
-        listed = _read(answer, lambda found: [(each, str(each["id"])) for each in found["data"]])
+        listed = _read(answer, lambda found: [(each, str(each["id"])) for each in found["data"] if "id" in each])
         entries = [(each.get("parent") is not None, name) for each, name in listed]
         self._is_ours = any(each.get("owned_by") == OWNER for each, _ in listed)
         if not entries:
-            raise _ServerError("The engine serves no model; start it with one.")
+            raise EngineFailed("The engine serves no model; start it with one.")
         return tuple(name for _, name in sorted(entries, key=itemgetter(0)))
 
     async def find_base(self, model: str = "") -> str:
@@ -239,7 +274,7 @@ class EngineClient:
         """
         try:
             names = await self.models()
-        except (_ServerError, RequestError):  # it has no list to show
+        except (EngineFailed, RequestError):  # it has no list to show
             if not model:
                 raise
             names = ()
@@ -269,11 +304,11 @@ class EngineClient:
         body = {"lora_name": name, "lora_path": str(folder)}
         try:
             await self._send("POST", "/v1/load_lora_adapter", body, LOAD_SECONDS)
-        except (RequestError, _ServerError) as error:
+        except (RequestError, EngineFailed) as error:
             if _ALREADY_LOADED in str(error):
                 return
             # A failure is vLLM's word for an adapter that does not fit, or of an engine that dies.
-            if isinstance(error, _ServerError) and not await self.is_ready():
+            if isinstance(error, EngineFailed) and not await self.is_ready():
                 raise
             raise _refused_adapter(error) from error
 
@@ -283,7 +318,7 @@ class EngineClient:
             await self._send("POST", "/v1/load_lora_adapter", {}, HEALTH_SECONDS)
         except RequestError as refusal:
             return refusal.status not in _NO_ROUTE
-        except _ServerError:
+        except EngineFailed:
             pass  # it has the call, and stumbled over a request without a name
         return True
 
@@ -322,14 +357,13 @@ class EngineClient:
         while True:
             sent = self._dialect.translated(body)
             async with self._http.stream("POST", url, json=sent, timeout=timeout, headers=headers) as response:
-                try:
-                    await _raise_for_status(response)
-                except RequestError as refusal:
-                    if self._dialect.learns_from(refusal, sent):
-                        continue
-                    raise
-                yield response
-                return
+                if response.is_success:
+                    yield response
+                    return
+                await response.aread()
+                refusal = Refusal.read(response.status_code, response.text, response.headers)
+                if not self._dialect.learns_from(refusal, sent):
+                    raise refusal.error(_said_in(body))
 
     async def _send(
         self, method: str, path: str, body: object, seconds: float, headers: dict[str, str] | None = None
@@ -338,7 +372,8 @@ class EngineClient:
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         with _translated_errors():
             response = await self._http.request(method, self._root + path, json=body, timeout=timeout, headers=headers)
-        await _raise_for_status(response)
+        if not response.is_success:
+            raise Refusal.read(response.status_code, response.text, response.headers).error()
         return response.text
 
 
@@ -352,15 +387,36 @@ class _Dialect:
         self._refused: set[str] = set()
         self.takes_n = True
         """Whether the server writes as many texts as it is asked for, as far as is known."""
+        self.folds_system = False
+        """Whether the system message goes into the first message of the user, for the template takes none."""
+        self._limit = "max_tokens"
 
     def translated(self, body: dict[str, Any]) -> dict[str, Any]:
         """A request's body as this server wants it."""
         model = self._base if self._base and body["model"] == self.base else body["model"]
-        return {name: value for name, value in body.items() if name not in self._refused} | {"model": model}
+        kept = {name: value for name, value in body.items() if name not in self._refused} | {"model": model}
+        kept[self._limit] = kept.pop("max_tokens")
+        if self.folds_system:
+            messages = fold_system([Message(**message) for message in body["messages"]])
+            kept["messages"] = [asdict(message) for message in messages]
+        return kept
 
-    def learns_from(self, refusal: RequestError, body: dict[str, Any]) -> bool:
-        """Whether the server refused `body` for fields that it can do without; it gets them no more."""
-        message = str(refusal)
+    def learns_from(self, refusal: Refusal, body: dict[str, Any]) -> bool:
+        """Whether the server refused `body` for what it can do without; it gets that no more."""
+        message = refusal.words
+        if (
+            refusal.kind == "template"
+            and not self.folds_system
+            and any(m["role"] == "system" for m in body["messages"])
+        ):
+            logger.info("the model takes no system message; it goes into the first message of the user")
+            self.folds_system = True
+            return True
+        if "max_completion_tokens" in message and "max_tokens" in body:
+            self._limit = "max_completion_tokens"
+            return True
+        if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return False
         unknown = {"n"} if "n" in body and _ONE_TEXT_ONLY.search(message) else set()
         if _UNKNOWN_FIELD.search(message):
             unknown |= {name for name in _DISPENSABLE if name in body and re.search(rf"\b{name}\b", message)}
@@ -381,71 +437,59 @@ def _body(messages: Sequence[Message], sampling: Sampling, model: str) -> dict[s
     return {"model": model, "messages": [asdict(message) for message in messages]} | given
 
 
-@dataclass(slots=True)
-class _PartialReply:
-    """A reply in the making, from chunks or from one whole completion."""
-
-    model: str
-    texts: dict[int, str] = field(default_factory=lambda: {0: ""})
-    """As far as they have come, by their index."""
-    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
-    lengths: dict[int, int] = field(default_factory=dict)
-    usage: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether there is a reason for the end of every text; not every server says [DONE] after the last."""
-        return self.texts.keys() <= self.finish_reasons.keys()
-
-    def take(self, chunk: dict[str, Any]) -> str:
-        """Add a chunk (or a whole completion) and return what it adds to the first text."""
-        if "error" in chunk:
-            kind = AnswerFailed if _code_of(chunk) == ANSWER_FAILED else EngineUnavailable
-            raise kind(f"The engine broke off: {_message_of(chunk)}")
-        self.usage = chunk.get("usage") or self.usage
-        before = len(self.texts[0])
-        for choice in chunk["choices"]:
-            index = int(choice.get("index") or 0)
-            text = (choice.get("delta") or choice.get("message") or {}).get("content") or ""
-            self.texts[index] = self.texts.get(index, "") + text
-            if choice.get("finish_reason"):
-                self.finish_reasons[index] = "length" if choice["finish_reason"] == "length" else "stop"
-            if choice.get("tokens"):
-                self.lengths[index] = int(choice["tokens"])
-        return self.texts[0][before:]
-
-    def reply(self) -> Reply:
-        written = int(self.usage.get("completion_tokens") or 0)
-        if len(self.texts) == 1:
-            self.lengths.setdefault(0, written)
-        ended = [index for index in sorted(self.texts) if index == 0 or index in self.finish_reasons]
-        return Reply(
-            tuple(
-                WrittenText(self.texts[index], self.finish_reasons.get(index, "stop"), self.lengths.get(index, 0))
-                for index in ended
-            ),
-            self.model,
-            int(self.usage.get("prompt_tokens") or 0),
-            written,
-        )
+def _said_in(body: dict[str, Any]) -> list[str]:
+    """What a request holds of people's words."""
+    return [str(message["content"]) for message in body.get("messages", ())]
 
 
-class _QueueListener(httpx.AsyncByteStream):
-    """A response's bytes on their way to the reader of events; `on_queued` is called with each queue position."""
+async def _pieces_of(
+    response: httpx.Response, answer: PartialReply, on_queued: Callable[[int], None], n: int
+) -> AsyncGenerator[str, None]:
+    """Read an answer into `answer`; the pieces are those of its first text.
 
-    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, on_queued: Callable[[int], None]) -> None:
-        assert isinstance(stream, httpx.AsyncByteStream), "only asynchronous clients listen"
-        self._stream = stream
-        self._on_queued = on_queued
+    Raises:
+        EngineUnavailable: it broke off, or holds nothing that can be used.
+        ServerSays: the server's own error.
+    """
+    documents, clock = Documents(), asyncio.get_running_loop().time
+    deadline, is_over = clock() + _USELESS_SECONDS, False
+    async with contextlib.aclosing(lines_of(response.aiter_bytes())) as lines:
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):  # around no `yield`: it would end whoever waits there
+                    line = await anext(lines, None)
+            except TimeoutError as error:
+                if not is_over:
+                    raise EngineUnavailable("The engine sends signs of life, and no text.") from error
+                line = None
+            if line is None:
+                break
+            if queued := _QUEUED.fullmatch(line):
+                on_queued(int(queued[1]))
+            if queued or line == _WRITING:
+                deadline = clock() + _USELESS_SECONDS
+            for value in () if documents.is_done else documents.feed(line):
+                if text := answer.take(value, documents.event):
+                    deadline = max(deadline, clock() + (0.0 if is_over else _USELESS_SECONDS))
+                    yield text
+            if not is_over and (documents.is_done or len(answer.finish_reasons) >= n):
+                is_over, deadline = True, clock() + _TAIL_SECONDS  # the connection can be used again at its very end
+    _check_end(response, answer, documents)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._stream:
-            for found in _QUEUED.finditer(part):
-                self._on_queued(int(found[1]))
-            yield part
 
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+def _check_end(response: httpx.Response, answer: PartialReply, documents: Documents) -> None:
+    """Whether an answer that has come to its end is whole; EngineUnavailable if not."""
+    if answer.texts and (documents.is_done or answer.has_ended):
+        return
+    is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
+    if answer.has_text and is_framed and not documents.rest:
+        return  # some servers just end
+    if answer.texts or documents.rest:
+        raise EngineUnavailable("The engine broke off in the middle of its answer; ask again.")
+    what = "it is a page for people" if documents.is_page else "there is no text in it"
+    raise EngineUnavailable(
+        f"The engine's answer cannot be used, for {what}: is ENGINE_URL an OpenAI-compatible server?"
+    )
 
 
 def _read(text: str, reader: Callable[[dict[str, Any]], T]) -> T:
@@ -455,15 +499,17 @@ def _read(text: str, reader: Callable[[dict[str, Any]], T]) -> T:
         if not isinstance(value, dict):
             raise TypeError(f"an object was expected, not {type(value).__name__}")
         return reader(value)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise EngineUnavailable(_UNREADABLE) from error
 
 
 @contextlib.contextmanager
-def _translated_errors() -> Iterator[None]:
-    """httpx's exceptions as ours."""
+def _translated_errors(body: dict[str, Any] | None = None) -> Iterator[None]:
+    """httpx's exceptions, and errors that a server tells in its answer to `body`, as ours."""
     try:
         yield
+    except ServerSays as error:
+        raise error.refusal.error(_said_in(body or {})) from None
     except httpx.ProxyError as error:
         raise EngineUnavailable(f"The engine cannot be reached: {error}") from error
     except httpx.ConnectError as error:
@@ -472,44 +518,8 @@ def _translated_errors() -> Iterator[None]:
         raise EngineUnavailable("The engine did not answer in time; try again later.") from error
     except (httpx.TransportError, httpx.StreamError) as error:
         raise EngineUnavailable("The connection to the engine broke; ask again.") from error
-    except (SSEError, httpx.InvalidURL, httpx.DecodingError) as error:
+    except (httpx.InvalidURL, httpx.DecodingError) as error:
         raise EngineUnavailable(_UNREADABLE) from error
-
-
-async def _raise_for_status(response: httpx.Response) -> None:
-    """The server's refusal as an exception with its own words."""
-    if response.is_success:
-        return
-    await response.aread()
-    try:
-        message = _message_of(json.loads(response.text))
-    except ValueError:
-        message = f"The engine answered with status {response.status_code}."
-    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        try:
-            seconds = max(float(response.headers.get("Retry-After", "")), 0.0)
-        except ValueError:
-            seconds = _DEFAULT_RETRY_SECONDS
-        raise EngineBusy(message, retry_after_seconds=seconds)
-    if response.is_client_error or response.status_code == HTTPStatus.NOT_IMPLEMENTED:
-        raise RequestError(message, status=response.status_code)
-    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise _ServerError(message)
-    raise EngineUnavailable(message)
-
-
-def _message_of(value: object) -> str:
-    """The sentence in an error object: OpenAI's, vLLM's older flat one, or FastAPI's `detail`."""
-    if isinstance(value, dict):
-        for key in ("error", "message", "detail"):
-            if key in value:
-                return _message_of(value[key])
-    return str(value)
-
-
-def _code_of(value: dict[str, Any]) -> object:
-    error = value["error"]
-    return error.get("code") if isinstance(error, dict) else None
 
 
 def _refused_adapter(error: EngineError) -> ModelError:

@@ -27,6 +27,24 @@ class Message:
     content: str
 
 
+def fold_system(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages for a model whose template takes no system message: it begins the user's first message.
+
+    Messages of one side in a row become one, for such templates want the sides to take turns.
+    """
+    system = "\n\n".join(message.content for message in messages if message.role == "system")
+    turns = [message for message in messages if message.role != "system"]
+    if system:
+        turns = [Message("user", system), *turns]
+    folded: list[Message] = []
+    for turn in turns:
+        if folded and folded[-1].role == turn.role:
+            folded[-1] = Message(turn.role, f"{folded[-1].content}\n\n{turn.content}")
+        else:
+            folded.append(turn)
+    return tuple(folded)
+
+
 def group_of(messages: Sequence[Message]) -> str:
     """A short name for a prompt: equal messages, equal name."""
     parts = "\x1e".join(f"{message.role}\x1f{message.content}" for message in messages)

@@ -1,0 +1,233 @@
+"""What comes back from an OpenAI-compatible server, read as liberally as it can be meant.
+
+Servers differ in how they stream, and some do not stream though they were asked to. So of the lines of an answer every
+JSON object counts, wherever it stands, and of an object whatever can be text. What says nothing is passed over.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.api.protocol import ANSWER_FAILED, clean
+from engine.api.refusals import refusal_in
+from engine.api.types import MAX_TEXTS, FinishReason, Reply, WrittenText
+from engine.errors import AnswerFailed
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_LONGEST_REST = 1 << 17
+"""Characters of an object that goes over several lines and has not ended yet; it is read anew with each of them."""
+_MOST_BYTES = 1 << 25
+"""Of an answer; what comes after is not read."""
+_MOST_CHARACTERS = 1 << 20
+"""Of one text: far more than any request allows."""
+_MOST_TOKENS = 1 << 31
+_DECODER = json.JSONDecoder(strict=False)
+_DEEPEST = 4
+_CUT_OFF = re.compile(r"length|max_?tokens|model_length", re.IGNORECASE)
+_TELLING = frozenset({"delta", "message", "text", "finish_reason"})
+"""What only a choice has."""
+_OTHER_FIELDS = frozenset({"event", "id", "retry"})
+_SURROGATES = range(0xD800, 0xDC00)
+
+
+async def lines_of(parts: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+    """The lines of a body, which end with CR, LF or both; bytes that are no UTF-8 are replaced."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+    rest: list[str] = []
+    size = 0
+    async for part in parts:
+        if (size := size + len(part)) > _MOST_BYTES:
+            break
+        first, *others = _LINE_END.split(decoder.decode(part))
+        rest.append(first)
+        for line in others:
+            yield "".join(rest)
+            rest = [line]
+    yield "".join([*rest, decoder.decode(b"", final=True)])
+
+
+@dataclass(slots=True)
+class Documents:
+    """The JSON objects in the lines of an answer, also several in a line, or one over several."""
+
+    is_done: bool = False
+    """Whether the server has said that nothing more comes."""
+    event: str = ""
+    """What the server calls the present event."""
+    is_page: bool = False
+    """Whether a person was meant to read it."""
+    rest: str = ""
+    """The beginning of an object whose end has not come yet; or no JSON at all."""
+
+    def feed(self, line: str) -> list[dict[str, Any]]:
+        """The objects that a line brings to their end."""
+        name, colon, value = line.partition(":")
+        if not name.strip("\ufeff") or (colon and name in _OTHER_FIELDS):  # a comment, or the end of an event
+            self.event = value.strip() if name == "event" else self.event if line else ""
+            return []
+        payload = (value if colon and name.strip("\ufeff ") == "data" else line).strip(" \t\ufeff\0")
+        if payload.strip('[]";. ').upper() == "DONE":
+            self.is_done = True
+            return []
+        self.is_page = self.is_page or payload[:9].lower() in ("<!doctype", "<html>")
+        found, rest = _parsed(self.rest + payload)
+        if self.rest and not found:
+            alone, rest_alone = _parsed(payload)
+            found, rest = (alone, rest_alone) if alone else (found, rest)
+        self.rest = rest if rest[:1] in ("{", "[") and len(rest) <= _LONGEST_REST else ""
+        flat = (each for one in found for each in (one if isinstance(one, list) else [one]))
+        return [each for each in flat if isinstance(each, dict)]
+
+
+def _parsed(text: str) -> tuple[list[Any], str]:
+    """The JSON values that a text begins with, and what is left."""
+    found, place = [], 0
+    while place < len(text):
+        try:
+            value, place = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            break
+        found.append(value)
+        while place < len(text) and text[place] in " \t,":
+            place += 1
+    return found, text[place:]
+
+
+@dataclass(slots=True)
+class PartialReply:
+    """A reply in the making, from chunks or from one whole completion."""
+
+    model: str
+    texts: dict[int, str] = field(default_factory=dict)
+    """As far as they have come, by their index; the one that began first is the reply's first."""
+    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
+    lengths: dict[int, int] = field(default_factory=dict)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    _halves: dict[int, str] = field(default_factory=dict)
+    """The first halves of characters that are split over two chunks."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is a reason for the end of every text; not every server says [DONE] after the last."""
+        return bool(self.finish_reasons) and self.texts.keys() <= self.finish_reasons.keys()
+
+    @property
+    def has_text(self) -> bool:
+        """Whether anything has come that can be shown."""
+        return any(text.strip() for text in self.texts.values())
+
+    def take(self, value: Mapping[str, Any], event: str = "") -> str:
+        """Add a chunk (or a whole completion) and return what it adds to the first text.
+
+        Raises:
+            EngineError: it says that the server has failed, or refuses.
+        """
+        error = value.get("error")
+        if error or event == "error" or value.get("object") == "error":
+            if isinstance(error, dict) and error.get("code") == ANSWER_FAILED:
+                raise AnswerFailed("The engine failed at this answer; ask for something else.")
+            raise ServerSays(value)
+        self.usage = value["usage"] if isinstance(value.get("usage"), dict) else self.usage
+        added = ""
+        for place, choice in enumerate(_choices(value)):
+            index = _index(choice.get("index"), place)
+            is_first = index == next(iter(self.texts), index)
+            new = self._new_text(index, choice)
+            if new or index in self.texts or not choice.keys().isdisjoint(_TELLING):
+                self.texts[index] = self.texts.get(index, "") + new
+                added += new if is_first else ""
+            if reason := choice.get("finish_reason"):
+                self.finish_reasons[index] = "length" if _CUT_OFF.search(str(reason)[:100]) else "stop"
+            if len(self.texts.get(index, "")) > _MOST_CHARACTERS:
+                self.finish_reasons[index] = "length"
+            if length := _count(choice.get("tokens")):
+                self.lengths[index] = length
+        return added
+
+    def _new_text(self, index: int, choice: Mapping[str, Any]) -> str:
+        before = self.texts.get(index, "")
+        if index in self.finish_reasons and before:
+            return ""  # what comes after the end repeats it
+        text = _words(choice.get("delta")) or _words(choice.get("text"))
+        if not text:
+            text = _words(choice.get("message")) or _words(choice.get("content")) or _words(choice.get("response"))
+            text = text.removeprefix(before)
+        text = self._halves.pop(index, "") + text
+        if text and ord(text[-1]) in _SURROGATES:
+            text, self._halves[index] = text[:-1], text[-1]
+        return clean(text)[: _MOST_CHARACTERS + 1]
+
+    def reply(self) -> Reply:
+        """The reply, as far as it has come; of further texts only those that have ended."""
+        written = _count(self.usage.get("completion_tokens"))
+        if len(self.texts) <= 1:
+            self.lengths.setdefault(next(iter(self.texts), 0), written)
+        first = next((index for index, text in self.texts.items() if text.strip()), next(iter(self.texts), 0))
+        ended = [first, *(index for index in sorted(self.texts) if index != first and index in self.finish_reasons)]
+        return Reply(
+            tuple(
+                WrittenText(
+                    self.texts.get(index, ""), self.finish_reasons.get(index, "stop"), self.lengths.get(index, 0)
+                )
+                for index in ended
+            ),
+            self.model,
+            _count(self.usage.get("prompt_tokens")),
+            written,
+        )
+
+
+class ServerSays(Exception):
+    """An error object in place of an answer, or in the middle of one."""
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        super().__init__("an error object")
+        self.refusal = refusal_in(value)
+
+
+def _choices(value: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    choices = value.get("choices")
+    if isinstance(choices, dict):
+        choices = [choices]
+    if isinstance(choices, list) and choices:
+        return [each for each in choices[: 2 * MAX_TEXTS] if isinstance(each, dict)]
+    is_bare = isinstance(value.get("message"), dict) or isinstance(value.get("delta"), dict)
+    is_bare = is_bare or isinstance(value.get("response"), str) or isinstance(value.get("content"), str)
+    return [value] if is_bare and "type" not in value else []
+
+
+def _words(value: object, depth: int = 0) -> str:
+    """The text in whatever a server puts in the place of a message or its content."""
+    if isinstance(value, str):
+        return value
+    if depth > _DEEPEST:
+        return ""
+    if isinstance(value, list):
+        return "".join(_words(each, depth + 1) for each in value)
+    if isinstance(value, dict) and value.get("type") in (None, "text", "output_text", "message"):
+        return next(filter(None, (_words(value.get(key), depth + 1) for key in ("content", "text", "value"))), "")
+    return ""
+
+
+def _index(value: object, place: int) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:3])
+    is_index = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TEXTS
+    return value if is_index and isinstance(value, int) else min(place, MAX_TEXTS - 1)
+
+
+def _count(value: object) -> int:
+    """A number of tokens; 0 for what is none."""
+    is_number = isinstance(value, int | float) and 0 <= value < _MOST_TOKENS
+    return int(value) if is_number and isinstance(value, int | float) else 0
+
+
+def documents_in(text: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """The objects in a whole answer, each with the name of its event."""
+    documents = Documents()
+    for line in _LINE_END.split(text):
+        for value in documents.feed(line):
+            yield value, documents.event
