@@ -8,6 +8,7 @@ from dataclasses import replace
 from bot.common.i18n import say
 from bot.common.text import SENTENCE_END, sentence_ends
 from engine.api.types import Message, Reply, Sampling, WrittenText, seed_of
+from engine.errors import AnswerBroken
 
 Answer = AsyncGenerator[str | Reply, None]
 """A text piece by piece, and last the whole reply."""
@@ -35,12 +36,15 @@ async def stream_to_its_end(
         if whole is not None:
             turns = (*messages, Message("assistant", whole.text), Message("user", say(language, "go-on-words")))
             yield "\n"
-        async with aclosing(ask(turns, drawn)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, str):
-                    yield piece
-                else:
-                    part = piece
+        try:
+            async with aclosing(ask(turns, drawn)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, str):
+                        yield piece
+                    else:
+                        part = piece
+        except AnswerBroken as error:
+            raise _broken_after(whole, error) from error
         if whole is None:
             whole = part
         else:
@@ -61,6 +65,15 @@ async def stream_to_its_end(
             whole = replace(whole, texts=(replace(whole.texts[0], text=to_last_sentence(whole.text)),))
     assert whole is not None, "there is at least one call"
     yield whole
+
+
+def _broken_after(whole: Reply | None, error: AnswerBroken) -> AnswerBroken:
+    """The error with all that has come, the parts before the broken one too."""
+    if whole is None:
+        return error
+    more = "" if error.reply is None else error.reply.text
+    kept = replace(whole.texts[0], text=joined(whole.text, more))
+    return AnswerBroken(str(error), reply=replace(whole, texts=(kept,)))
 
 
 def to_last_sentence(text: str) -> str:

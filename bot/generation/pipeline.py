@@ -8,13 +8,16 @@ never a second answer.
 import asyncio
 import contextlib
 import logging
+import math
+import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from http.client import BAD_REQUEST, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE
+from http.client import NOT_FOUND
 from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
@@ -42,7 +45,15 @@ from bot.messaging.messenger import (
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.serving.version_router import VersionRouter
 from engine.api.types import Message, Reply
-from engine.errors import AnswerBroken, AnswerFailed, EngineBusy, EngineUnavailable, ModelError, RequestError
+from engine.errors import (
+    AnswerBroken,
+    AnswerFailed,
+    EngineBusy,
+    EngineError,
+    EngineUnavailable,
+    ModelError,
+    RequestError,
+)
 from engine.safety.near_copy import fingerprint
 from storage.db.database import Database
 from storage.db.records import Generation
@@ -73,14 +84,15 @@ Show = Callable[[str], None]
 """Takes all of a text so far; "" when it is discarded and another one begins."""
 
 _PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 8.0
 _TRIES = 3
+_MOST_BROKEN = 3
+"""After so many answers that broke off, what has come of the longest is the text; without any, it is given up."""
 _MOST_FAULTS = 2
 """A text with a fault is written once more; then it is refused."""
-_MOST_FAILURES = 2
-"""The engine fails at the same request again, for its seed is the same."""
-_TOO_LONG = frozenset({BAD_REQUEST, REQUEST_ENTITY_TOO_LARGE})
-"""How a server refuses what we ask for, which is always well-formed; other refusals are about keys and the like."""
-FAILURES = (RequestError, EngineUnavailable, ModelError, Refusal)
+_MOST_TRIES: Mapping[type[EngineError], int] = {AnswerFailed: 1, AnswerBroken: _MOST_BROKEN, RequestError: 3}
+"""So often a text is asked for again: our engine fails at the same request again, for its seed is the same."""
+FAILURES = (RequestError, EngineUnavailable, EngineBusy, ModelError, Refusal)
 """Why there is no text."""
 
 
@@ -190,36 +202,33 @@ class GenerationPipeline:
         """The generation with a text from the engine, however often that has to be asked."""
         clock = asyncio.get_running_loop().time
         async with self.requests.request_for(generation.author, wait) as user:
-            began, failures = clock(), 0
+            began, attempts = clock(), _Attempts()
             while True:
-                pause = _PAUSE_SECONDS
                 try:
                     async with self.requests.turn(wait):
-                        return await self._ask_engine(generation, choices, show, wait, user)
-                except EngineBusy as error:
-                    pause = max(error.retry_after_seconds, _PAUSE_SECONDS)
-                    wait.ahead, wait.asked_until = None, clock() + pause
-                except AnswerFailed:
-                    failures += 1
-                    if failures == _MOST_FAILURES:
-                        raise
-                except EngineUnavailable as error:
-                    is_begun, wait.ahead = wait.ahead is None, None
-                    if isinstance(error, AnswerBroken) and is_begun and not await self.router.engine.is_ready():
-                        self.requests.engine_died(wait)
-                except RequestError as error:
-                    if error.status != NOT_FOUND:
-                        raise
-                    await self.router.ensure_loaded()
+                        return await self._ask_engine(generation, choices, show, wait, user, attempts.given)
+                except (EngineBusy, EngineUnavailable, RequestError) as error:
+                    trouble = error
+                is_begun, wait.ahead = wait.ahead is None, None
+                pause = attempts.pause_after(trouble)
+                if isinstance(trouble, EngineBusy):
+                    wait.asked_until = clock() + pause
+                elif isinstance(trouble, AnswerBroken) and is_begun and not await self.router.engine.is_ready():
+                    self.requests.engine_died(wait)
+                    attempts.made[AnswerBroken] -= 1  # which says nothing of what it answers when it lives
+                elif isinstance(trouble, RequestError) and not await self.router.ensure_loaded():
+                    attempts.made[RequestError] -= 1  # it is away, and may have the version when it is back
                 patience_ends = max(began, wait.asked_until) + patience
                 if clock() + pause > min(patience_ends, began + BUSY_PATIENCE_SECONDS):
-                    raise EngineUnavailable("The engine did not answer in time.")
+                    raise trouble
                 await asyncio.sleep(pause)
 
     async def _ask_engine(
-        self, generation: Generation, choices: Choices, show: Show, wait: "Wait", user: str
+        self, generation: Generation, choices: Choices, show: Show, wait: "Wait", user: str, given: Reply | None
     ) -> Generation:
-        """Let the model write, showing the first text as it grows, and choose; faulty ones are written again."""
+        """Let the model write, showing the first text as it grows, and choose; faulty ones are written again. What is
+        `given` is in the place of the first answer.
+        """
 
         def queued(ahead: int) -> None:
             wait.ahead, wait.asked_until = ahead, asyncio.get_running_loop().time()
@@ -231,7 +240,7 @@ class GenerationPipeline:
         n = 1 if kind.calls > 1 else self.requests.share_of(self.preference_sync.texts_for(generation))
         faults, has_written_again = 0, False
         for attempt in range(_TRIES):
-            growing = ""
+            growing, reply, given = "", given, None
             show(growing)
             sampling = choices.sampling(kind, generation.seed + attempt)
             ask = partial(
@@ -240,7 +249,8 @@ class GenerationPipeline:
             )  # fmt: skip
             stream = stream_to_its_end(ask, messages, sampling, calls=kind.calls, language=language)
             async with aclosing(stream) as pieces:
-                async for piece in pieces:
+                while reply is None:
+                    piece = await anext(pieces)
                     wait.ahead = None
                     if isinstance(piece, Reply):
                         reply = piece
@@ -364,11 +374,41 @@ def _explain(generation: int, error: Exception) -> str:
     if isinstance(error, Refusal):
         logger.info("generation %d is withheld: %s", generation, error.text)
         return error.text
-    logger.warning("generation %d failed: %s", generation, type(error).__name__)
-    if isinstance(error, AnswerFailed):
-        return "failed-answer"
-    is_too_long = isinstance(error, RequestError) and error.status in _TOO_LONG
-    return "failed-too-long" if is_too_long else "failed-engine"
+    kind = getattr(error, "kind", "")
+    logger.warning("generation %d failed: %s", generation, f"{type(error).__name__} {kind}".strip())
+    if isinstance(error, RequestError):
+        return f"failed-{error.kind.replace('_', '-')}"
+    told = {AnswerFailed: "failed-answer", AnswerBroken: "failed-broken", EngineBusy: "failed-busy"}
+    return told.get(type(error), "failed-engine")
+
+
+class _Attempts:
+    """How often a text was asked for in vain, and what came of it all the same."""
+
+    def __init__(self) -> None:
+        self.made: Counter[type[EngineError]] = Counter()
+        self._longest: Reply | None = None
+
+    @property
+    def given(self) -> Reply | None:
+        """What is to be the text, for more of it does not come."""
+        return self._longest if self.made[AnswerBroken] >= _MOST_BROKEN else None
+
+    def pause_after(self, error: EngineError) -> float:
+        """How long to wait before the engine is asked again, in seconds: longer each time, and not everybody at once.
+
+        Raises:
+            EngineError: this one, for it is of no use to ask again.
+        """
+        kind = type(error)
+        is_hopeless = isinstance(error, RequestError) and error.status != NOT_FOUND
+        if is_hopeless or self.made[kind] >= _MOST_TRIES.get(kind, math.inf):
+            raise error
+        self.made[kind] += 1
+        if isinstance(error, AnswerBroken) and error.reply is not None:
+            self._longest = max(self._longest or error.reply, error.reply, key=lambda reply: len(reply.text))
+        pause = min(_PAUSE_SECONDS * 2.0 ** (self.made.total() - 1), _LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
+        return max(pause, error.retry_after_seconds) if isinstance(error, EngineBusy) else pause
 
 
 @dataclass(slots=True, eq=False)

@@ -31,6 +31,8 @@ SILENCE_SECONDS = 90.0
 """Without an answered poll for so long, updates are not coming in. A webhook is quiet when people are."""
 
 _DISK_SECONDS = 5.0
+_MOST_USELESS = 3
+"""An engine that answers with nothing of use so often in a row is not well, whatever it says of itself."""
 _LEAST_FREE_BYTES = 256 * 2**20
 
 
@@ -117,7 +119,10 @@ class Health:
 
     async def _checks(self) -> tuple[HealthCheck, ...]:
         """Everything that an answer to a prompt needs."""
-        engine = HealthCheck("engine", await self.router.engine.is_ready(), self.router.champion)
+        client = self.router.engine
+        is_ready = await client.is_ready()
+        says = " · ".join(filter(None, [self.router.champion, client.fault]))
+        engine = HealthCheck("engine", is_ready and client.useless < _MOST_USELESS, says)
         return (await self._disk(), self._updates(), await self._queue(), engine)
 
     async def _disk(self) -> HealthCheck:

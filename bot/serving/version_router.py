@@ -92,14 +92,18 @@ class VersionRouter:
         if canary is not None and not await self._load(canary.name):
             await versions.retire(self.db, canary.name, at=datetime.now(UTC))
 
-    async def ensure_loaded(self) -> None:
-        """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts."""
+    async def ensure_loaded(self) -> bool:
+        """Load the versions again if the engine has lost them, as an engine elsewhere does when it restarts; False
+        where that cannot be done yet.
+        """
         async with self._repairing:
             try:
                 if not {self.champion, self.canary or self.champion} <= set(await self.engine.models()):
                     await self.load_versions()
             except EngineError as error:
                 logger.warning("the versions cannot be loaded again yet: %s", error)
+                return False
+        return True
 
     async def promote(self, name: str) -> None:
         """Load a version and make it the champion.

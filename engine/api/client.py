@@ -202,7 +202,9 @@ class EngineClient:
             if not is_whole and (not is_taken or isinstance(error, AnswerFailed | RequestError | EngineBusy)):
                 raise
             if not is_whole:
-                raise AnswerBroken(str(error), reply=answer.reply() if answer.has_text else None) from error
+                raise AnswerBroken(
+                    str(error), reply=answer.reply(is_cut_off=True) if answer.has_text else None
+                ) from error
             self._note(error)
         yield answer.reply()
 
