@@ -65,6 +65,7 @@ class VersionRouter:
         self.base = await self.engine.find_base(self.model)
         if self.model and self.base != version_name(self.model):
             logger.warning("the engine serves %s, but nights train adapters of MODEL=%s", self.base, self.model)
+        await self.engine.learn_template(self.base)
         self.takes_adapters = await self.engine.takes_adapters()
         if not self.takes_adapters:
             logger.warning(

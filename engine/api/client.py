@@ -199,7 +199,8 @@ class EngineClient:
             self._recovered()
         except EngineError as error:
             is_whole = answer.has_text and (answer.has_ended or isinstance(error, RequestError))
-            if not is_whole and (not is_taken or isinstance(error, AnswerFailed | RequestError | EngineBusy)):
+            is_plain = isinstance(error, RequestError | EngineBusy) and not answer.has_text
+            if not is_whole and (not is_taken or is_plain or isinstance(error, AnswerFailed)):
                 raise
             if not is_whole:
                 raise AnswerBroken(
@@ -284,6 +285,25 @@ class EngineClient:
         listed = next((name for name in names if wanted in (None, version_name(name))), None)
         self._dialect = _Dialect(listed or await self._tried(model, names))
         return self._dialect.base
+
+    async def learn_template(self, model: str) -> None:
+        """Learn by a tiny request whether the model's chat template takes a system message; if not, none is sent.
+
+        Our own engine knows by itself, and whoever cannot answer now shows it by refusing the first request.
+        """
+        if self._is_ours or self._dialect.folds_system:
+            return
+        one, hello = Sampling(max_tokens=1), Message("user", "Hello")
+        try:
+            await self.complete([Message("system", "Be brief."), hello], one, model=model)
+        except (RequestError, EngineFailed) as refusal:  # some fail over it where they should refuse
+            if getattr(refusal, "kind", "other") not in ("template", "other", "field"):
+                return
+            with contextlib.suppress(EngineError):
+                await self.complete([hello], one, model=model)
+                self._dialect.fold()
+        except EngineError:
+            return
 
     async def _tried(self, model: str, names: Sequence[str]) -> str:
         """`model` if the server answers to it, or else the first of the names."""
@@ -403,6 +423,11 @@ class _Dialect:
             kept["messages"] = [asdict(message) for message in messages]
         return kept
 
+    def fold(self) -> None:
+        """From now on no system message is sent."""
+        logger.info("the model takes no system message: it goes into the first message of the user")
+        self.folds_system = True
+
     def learns_from(self, refusal: Refusal, body: dict[str, Any]) -> bool:
         """Whether the server refused `body` for what it can do without; it gets that no more."""
         message = refusal.words
@@ -411,8 +436,7 @@ class _Dialect:
             and not self.folds_system
             and any(m["role"] == "system" for m in body["messages"])
         ):
-            logger.info("the model takes no system message; it goes into the first message of the user")
-            self.folds_system = True
+            self.fold()
             return True
         if "max_completion_tokens" in message and "max_tokens" in body:
             self._limit = "max_completion_tokens"
@@ -472,7 +496,7 @@ async def _pieces_of(
                 deadline = clock() + _USELESS_SECONDS
             for value in () if documents.is_done else documents.feed(line):
                 if text := answer.take(value, documents.event):
-                    deadline = max(deadline, clock() + (0.0 if is_over else _USELESS_SECONDS))
+                    deadline = clock() + (_TAIL_SECONDS if is_over else _USELESS_SECONDS)
                     yield text
             if not is_over and (documents.is_done or len(answer.finish_reasons) >= n):
                 is_over, deadline = True, clock() + _TAIL_SECONDS  # the connection can be used again at its very end

@@ -76,7 +76,8 @@ class Documents:
         found, rest = _parsed(self.rest + payload)
         if self.rest and not found:
             alone, rest_alone = _parsed(payload)
-            found, rest = (alone, rest_alone) if alone else (found, rest)
+            is_object = bool(alone) and isinstance(alone[0], dict | list)  # a line of a longer one may be a string
+            found, rest = (alone, rest_alone) if is_object else (found, rest)
         self.rest = rest if rest[:1] in ("{", "[") and len(rest) <= _LONGEST_REST else ""
         flat = (each for one in found for each in (one if isinstance(one, list) else [one]))
         return [each for each in flat if isinstance(each, dict)]
@@ -139,7 +140,7 @@ class PartialReply:
             if new or index in self.texts or not choice.keys().isdisjoint(_TELLING):
                 self.texts[index] = self.texts.get(index, "") + new
                 added += new if is_first else ""
-            if reason := choice.get("finish_reason"):
+            if (reason := choice.get("finish_reason")) and reason not in ("null", "none", "None"):
                 self.finish_reasons[index] = "length" if _CUT_OFF.search(str(reason)[:100]) else "stop"
             if len(self.texts.get(index, "")) > _MOST_CHARACTERS:
                 self.finish_reasons[index] = "length"
@@ -149,12 +150,12 @@ class PartialReply:
 
     def _new_text(self, index: int, choice: Mapping[str, Any]) -> str:
         before = self.texts.get(index, "")
-        if index in self.finish_reasons and before:
-            return ""  # what comes after the end repeats it
         text = _words(choice.get("delta")) or _words(choice.get("text"))
         if not text:
             text = _words(choice.get("message")) or _words(choice.get("content")) or _words(choice.get("response"))
             text = text.removeprefix(before)
+        elif text == before and index in self.finish_reasons:
+            return ""  # all of it once more, at the end
         text = self._halves.pop(index, "") + text
         if text and ord(text[-1]) in _SURROGATES:
             text, self._halves[index] = text[:-1], text[-1]
@@ -230,5 +231,5 @@ def documents_in(text: str) -> Iterator[tuple[dict[str, Any], str]]:
     """The objects in a whole answer, each with the name of its event."""
     documents = Documents()
     for line in _LINE_END.split(text):
-        for value in documents.feed(line):
+        for value in () if documents.is_done else documents.feed(line):
             yield value, documents.event

@@ -96,6 +96,8 @@ class Refusal:
     status: int
     words: str = ""
     wait_seconds: float = _DEFAULT_WAIT_SECONDS
+    is_in_answer: bool = False
+    """Whether the server had begun to answer as if all were well."""
 
     @classmethod
     def read(cls, status: int, body: str, headers: Mapping[str, str]) -> "Refusal":
@@ -129,6 +131,7 @@ class Refusal:
         if self.status in _LATER or (is_failure and kind not in _ALSO_AS_500):
             failure = EngineFailed if self.status == HTTPStatus.INTERNAL_SERVER_ERROR else EngineUnavailable
             fallback = f"The engine answered with status {self.status}."
+            fallback = "The engine failed at its answer." if self.is_in_answer else fallback
             return failure(told if said is None and told else " ".join(filter(None, [fallback, _quoted(told)])))
         sentence = _SENTENCES[kind] if kind != "other" else f"The engine refuses the request (status {self.status})."
         message = told if said is None and told else " ".join(filter(None, [sentence, _quoted(told)]))
@@ -203,4 +206,4 @@ def refusal_in(value: Mapping[str, Any]) -> Refusal:
     named = {"invalid_request_error": 400, "authentication_error": 401, "rate_limit_exceeded": 429}
     if isinstance(error, dict) and status == 503:
         status = next((named[name] for name in (error.get("code"), error.get("type")) if name in named), status)
-    return Refusal(status, message_of(value))
+    return Refusal(status, message_of(value), is_in_answer=True)

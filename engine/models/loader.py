@@ -6,6 +6,7 @@ Safetensors only, never remote code.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from engine.api.models import (
     resolve_model,
     version_name,
 )
-from engine.api.types import Message
+from engine.api.types import Message, fold_system
 from engine.errors import ModelError, RequestError
 from engine.models import layers
 from engine.models.family import ORDINARY, ModelFamily, family_of
@@ -112,7 +113,20 @@ class ChatTemplate:
         """The token ids of a text that is no conversation, control tokens read as ordinary characters."""
         return self._tokens(text, split_special_tokens=True)
 
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether the template puts a system message into the conversation; some refuse it, others leave it out."""
+        probe = "3f9d"
+        try:
+            return probe in self._rendered([Message("system", probe), Message("user", "Hello")])
+        except RequestError:
+            return False
+
     def _render(self, messages: Sequence[Message]) -> str:
+        has_system = any(message.role == "system" for message in messages)
+        return self._rendered(fold_system(messages) if has_system and not self.takes_system else messages)
+
+    def _rendered(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             return str(
