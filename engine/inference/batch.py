@@ -1,26 +1,31 @@
 """One batch: rows of one version that are prefilled, stepped together, and leave when they like.
 
-Rows are padded on the left, so positions are counted from each row's own first token. One uniform number a step and row
-decides what is drawn, from the row's own generator, so a seed gives the same text alone and in any batch. Filters come
-in the order of transformers: penalties, temperature, top-k, top-p, min-p.
+Rows are padded on the left, so positions are counted from each row's own first token; those of architectures that
+cannot be batched exactly (`tokens_together`) are read one by one instead, as transformers' `generate` reads them. One
+uniform number a step and row decides what is drawn, from the row's own generator, so a seed gives the same text alone
+and in any batch. Filters come in the order of transformers: penalties, temperature, top-k, top-p, min-p.
 """
 
 import inspect
+import logging
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from engine.api.types import Sampling
 from engine.inference.kv_cache import RowsCache
 from engine.inference.penalties import History, penalise
 from engine.inference.watermark import CONTEXT_TOKENS, Watermark
+from engine.models.architectures import reset_positions, tokens_together
 from engine.models.family import ORDINARY, ModelFamily
 from engine.models.layers import LlamaForward, has_llama_forward
+
+logger = logging.getLogger(__name__)
 
 NOT_FINITE = -1
 """Drawn in place of a token where the row's logits hold NaN or infinity."""
@@ -86,10 +91,7 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 class Batch(Generic[AnyRow]):
-    """Rows that share a forward pass, always with the same adapter active.
-
-    `rows` is in the order of the cache's rows, which changes when rows leave.
-    """
+    """Rows that share a forward pass, always with the same adapter active."""
 
     def __init__(
         self,
@@ -111,57 +113,86 @@ class Batch(Generic[AnyRow]):
         self._is_llama = has_llama_forward(model)
         self._in_bfloat16 = in_bfloat16
         self._llama_forward: LlamaForward | None = None  # with the first step, when the adapter is active
-        self.rows: list[AnyRow] = []
+        self._tokens_together = tokens_together(model)
+        self._together: list[AnyRow] = []
+        """In the order of the cache's rows, which changes when rows leave."""
+        self._alone: dict[AnyRow, _Reader] = {}
+
+    @property
+    def rows(self) -> list[AnyRow]:
+        """All rows, in the order of the tokens that `step` returns."""
+        return [*self._together, *self._alone]
 
     @torch.inference_mode()
     def join(self, newcomers: Sequence[AnyRow]) -> list[int]:
-        """Read the newcomers' prompts, add them at the end of `rows`, and return the first token of each.
+        """Read the newcomers' prompts, add them to `rows`, and return the first token of each.
 
         Rows of the same prompt share one reading of it. Of a model that writes from noise, each gets its own first.
         If it raises and the newcomers are not among `rows`, the others are as they were.
         """
         for row in newcomers:
             row.prompt = self._family.draw_noise(self._model, row.prompt, row.noise_seed)
+        alone = {row: _Reader(self._model) for row in newcomers if self._is_alone(row)}
+        together = [row for row in newcomers if row not in alone]
+        logits, cache = self._read_prompts(together)
+        logits += [reader.read(row.prompt) for row, reader in alone.items()]
+        places = {row: place for place, row in enumerate([*together, *alone])}
+        tokens = draw(torch.cat(logits)[[places[row] for row in newcomers]], newcomers, self._watermark)
+        for row in newcomers:
+            row.cached = len(row.prompt)
+        is_first = not self._together
+        self._together += together
+        self._alone |= alone
+        if is_first:
+            self._cache = cache
+        elif together:
+            self._cache.join(cache)
+        return tokens
+
+    def _is_alone(self, row: Row) -> bool:
+        return len(row.prompt) + row.sampling.max_tokens > self._tokens_together
+
+    def _read_prompts(self, rows: Sequence[Row]) -> tuple[list[Tensor], RowsCache]:
+        """The logits (rows, vocab) after the rows' prompts, none without rows, and the cache of what was read."""
+        cache = RowsCache()
+        if not rows:
+            return [], cache
         places: dict[tuple[int, ...], int] = {}
-        owners = [places.setdefault(tuple(row.prompt), len(places)) for row in newcomers]
+        owners = [places.setdefault(tuple(row.prompt), len(places)) for row in rows]
         width = max(map(len, places))
         ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in places])
-        cache = RowsCache()
         logits = self._read(ids, list(map(len, places)), cache)
         if len(places) < len(owners):
             logits = logits[owners]
             cache.spread(owners)
-        tokens = draw(logits, newcomers, self._watermark)
-        for row in newcomers:
-            row.cached = len(row.prompt)
-        self.rows += newcomers
-        if len(self.rows) > len(newcomers):
-            self._cache.join(cache)
-        else:
-            self._cache = cache
-        return tokens
+        return [logits], cache
 
     @torch.inference_mode()
     def step(self) -> list[int]:
         """Read every row's newest token and return every row's next, in the order of `rows`."""
-        ids = torch.tensor([[row.newest] for row in self.rows])
-        logits = self._read(ids, [row.cached + 1 for row in self.rows], self._cache)
-        for row in self.rows:
+        rows, logits = self.rows, []
+        if self._together:
+            ids = torch.tensor([[row.newest] for row in self._together])
+            logits.append(self._read(ids, [row.cached + 1 for row in self._together], self._cache))
+        logits += [reader.read([row.newest]) for row, reader in self._alone.items()]
+        for row in rows:
             row.cached += 1
-        return draw(logits, self.rows, self._watermark)
+        return draw(torch.cat(logits) if len(logits) > 1 else logits[0], rows, self._watermark)
 
     @torch.inference_mode()
     def drop(self, leaving: Sequence[AnyRow]) -> None:
         """Remove rows; what they held in the cache is free for others."""
         for row in leaving:
-            place = self.rows.index(row)
-            self.rows[place] = self.rows[-1]
-            self.rows.pop()
+            if self._alone.pop(row, None) is not None:
+                continue
+            place = self._together.index(row)
+            self._together[place] = self._together[-1]
+            self._together.pop()
             self._cache.drop(place)
-        if self.rows:
-            self._cache.narrow(max(row.cached for row in self.rows))
-        else:
+        if not self._together:
             self._cache = RowsCache()
+        elif leaving:
+            self._cache.narrow(max(row.cached for row in self._together))
 
     def _read(self, ids: Tensor, lengths: Sequence[int], cache: RowsCache) -> Tensor:
         """Read `ids` (rows, new columns) into `cache`; the logits (rows, vocab) after the last column.
@@ -183,6 +214,55 @@ class Batch(Generic[AnyRow]):
         if self._takes_positions:
             inputs["position_ids"] = positions
         output = self._model(input_ids=ids, past_key_values=cache, use_cache=True, **inputs, **self._options)
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+
+def can_write(model: PreTrainedModel, prompt: Sequence[int], *, tokens: int, family: ModelFamily = ORDINARY) -> bool:
+    """Whether a model, as it is now, writes so many tokens after a prompt without failing, and with numbers."""
+    batch: Batch[Row] = Batch(model, family=family)
+    row = Row(prompt, Sampling(temperature=0.0, max_tokens=tokens))
+    try:
+        batch.join([row])
+        while row.newest != NOT_FINITE and row.cached < len(prompt) + tokens:
+            batch.step()
+    except Exception:
+        logger.exception("The model cannot write.")
+        return False
+    return row.newest != NOT_FINITE
+
+
+class _Reader:
+    """One row by itself, read by what `generate` calls for each of its steps.
+
+    Positions that grow with the sequence (dynamic NTK) are set back before each step, for another row has grown them.
+    """
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401 - a PreTrainedModel with all that generation adds
+        self._model = model
+        self._ids = torch.zeros(1, 0, dtype=torch.long, device=model.device)
+        self._state: dict[str, Any] = {"use_cache": True, "attention_mask": None}
+        if model._supports_logits_to_keep():
+            self._state["logits_to_keep"] = 1
+        if model._supports_default_dynamic_cache():
+            name = (
+                "cache_params" if "cache_params" in inspect.signature(model.forward).parameters else "past_key_values"
+            )
+            self._state[name] = DynamicCache(config=model.config.get_text_config(decoder=True))
+
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Read more tokens; the logits (1, vocab) after the last."""
+        is_first = not self._ids.shape[1]
+        new = torch.tensor([list(tokens)], device=self._ids.device)
+        self._ids = torch.cat((self._ids, new), dim=-1)
+        if is_first and "position_ids" in inspect.signature(self._model.forward).parameters:
+            self._state["position_ids"] = self._model._prepare_position_ids_for_generation(self._ids, self._state)
+        reset_positions(self._model)
+        inputs = self._model.prepare_inputs_for_generation(
+            self._ids, next_sequence_length=None if is_first else 1, is_first_iteration=is_first, **self._state
+        )
+        output = self._model(**inputs, return_dict=True)
+        self._state = self._model._update_model_kwargs_for_generation(output, self._state)
         logits: Tensor = output.logits[:, -1]
         return logits
 

@@ -187,10 +187,15 @@ def default_kv_tokens(base: Base) -> int:
 
 
 def bytes_per_token(model: PreTrainedModel) -> int:
-    """What the keys and values of one token take: 2 x layers x key/value heads x their width x bytes a number."""
+    """What the keys and values of one token take: 2 x layers x key/value heads x their width x bytes a number.
+
+    Where a config names its heads otherwise, as wide as its words: no key is wider.
+    """
     config: PretrainedConfig = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    words = getattr(config, "hidden_size", None) or next(model.get_input_embeddings().parameters()).shape[-1]
+    queries = getattr(config, "num_attention_heads", None) or 1
+    heads = getattr(config, "num_key_value_heads", None) or queries
+    width = getattr(config, "head_dim", None) or words // queries
     return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
 
 

@@ -15,9 +15,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from engine.api.types import Sampling
 from engine.errors import EngineUnavailable, ModelError
-from engine.inference.batch import NOT_FINITE, Batch, Row
+from engine.inference.batch import can_write
 from engine.models.family import ORDINARY, ModelFamily
 from engine.process import NO_MEMORY, is_out_of_memory
 
@@ -79,7 +78,7 @@ class LoadedAdapters:
                 f"The adapter {folder.name} is damaged or does not fit the base; train it anew."
             ) from error
         self.activate(key)
-        is_sound = self._writes(canary_prompt)
+        is_sound = can_write(self._model, canary_prompt, tokens=_CANARY_TOKENS, family=self._family)
         self.activate(None)
         if not is_sound:
             self._delete(key)
@@ -128,19 +127,6 @@ class LoadedAdapters:
         self.activate(None)
         if self._peft is not None and key in self._peft.peft_config:
             self._peft.delete_adapter(key)
-
-    def _writes(self, prompt: Sequence[int]) -> bool:
-        """Whether the active adapter writes a few tokens of an answer without failing."""
-        batch: Batch[Row] = Batch(self._model, family=self._family)
-        row = Row(prompt, Sampling(temperature=0.0))
-        try:
-            batch.join([row])
-            while row.newest != NOT_FINITE and row.cached < len(prompt) + _CANARY_TOKENS:
-                batch.step()
-        except Exception:
-            logger.exception("The canary failed.")
-            return False
-        return row.newest != NOT_FINITE
 
 
 def _read_config(folder: Path) -> "LoraConfig":

@@ -15,6 +15,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.pytorch_utils import Conv1D
 
+from engine.models.architectures import is_batched
+
 _ATTENTION = "ovation"
 _LLAMA_SHAPED = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 _PACKED_FOR_ROWS = 64
@@ -31,8 +33,8 @@ _Operation = Callable[[Tensor], Tensor]
 
 
 def use_fast_attention(model: PreTrainedModel) -> None:
-    """Let a model on the CPU compute `attend`, if it would use PyTorch's own attention."""
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+    """Let a model on the CPU compute `attend`, if it would use PyTorch's own attention, of an architecture we know."""
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa" and is_batched(model):
         AttentionInterface.register(_ATTENTION, attend)
         AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
         model.set_attn_implementation(_ATTENTION)

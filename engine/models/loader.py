@@ -14,7 +14,13 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from jinja2 import TemplateError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from engine.api.models import (
     INSTALL_SMOLLM2,
@@ -27,7 +33,7 @@ from engine.api.models import (
 )
 from engine.api.types import Message, fold_system
 from engine.errors import ModelError, RequestError
-from engine.models import layers
+from engine.models import architectures, layers
 from engine.models.family import ORDINARY, ModelFamily, family_of
 from engine.process import return_memory
 
@@ -38,7 +44,6 @@ UNUSABLE: tuple[type[Exception], ...] = (
     TypeError,  # a vocabulary of another form, by the tokenizers' Rust
 )  # fmt: skip
 """What transformers and tokenizers raise for a model that is not there, damaged, or of odd parts."""
-_BATCHABLE_LAYERS = {"full_attention", "sliding_attention"}
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 
 
@@ -64,7 +69,7 @@ class Base:
     @property
     def context_tokens(self) -> int:
         """How many tokens a prompt and its answer may have together."""
-        return int(self.model.config.get_text_config().max_position_embeddings)
+        return architectures.context_tokens(self.model.config.get_text_config())
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -183,8 +188,8 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
     The weights are bfloat16 on CUDA and float32 on the CPU.
 
     Raises:
-        ModelError: there is no such model, it has no safetensors, no chat template or no fast tokenizer, or it
-            keeps another state than keys and values between tokens.
+        ModelError: there is no such model, it has no safetensors, no chat template or no fast tokenizer, or it is of
+            an architecture that cannot write here.
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -198,6 +203,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
             model, tokenizer = GgufFile(Path(location)).load(dtype=dtype)
         else:
             family = family_of(location, source)
+            architectures.refuse_type(PretrainedConfig.get_config_dict(location)[0], source)
             tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
             model = whole_model(location, use_safetensors=True, trust_remote_code=False, dtype=dtype)
     except UNUSABLE as error:
@@ -215,9 +221,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         raise ModelError(f"The model {source!r} has no tokenizer.json; choose a model that ships one.")
     if tokenizer.eos_token_id is None and model.generation_config.eos_token_id is None:
         raise ModelError(f"The model {source!r} has no end token; choose an instruct or chat model.")
-    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
-    if not kinds <= _BATCHABLE_LAYERS:
-        raise ModelError(f"The model {source!r} has {', '.join(sorted(kinds))} layers; choose one with attention only.")
+    architectures.refuse_layers(model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides `self` from mypy

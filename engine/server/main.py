@@ -14,10 +14,14 @@ import uvicorn
 from starlette.applications import Starlette
 from transformers.utils.logging import disable_progress_bar
 
+from engine.api.types import Message
+from engine.errors import ModelError
+from engine.inference.batch import can_write
 from engine.inference.engine import Engine
 from engine.inference.watermark import Watermark, read_secrets
+from engine.models.architectures import is_batched
 from engine.models.guard import Guard
-from engine.models.loader import load_to_serve
+from engine.models.loader import Base, load_to_serve
 from engine.process import processors
 from engine.server.app import build_app
 
@@ -39,7 +43,7 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
     """Load the model, then serve it; returns the exit status.
 
     Raises:
-        ModelError: the model or the watermark's key cannot be had.
+        ModelError: the model or the watermark's key cannot be had, or the model cannot write.
         MemoryError, RuntimeError: as torch has them.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -47,6 +51,8 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
     torch.set_num_threads(threads)
     disable_progress_bar()
     base = load_to_serve(options.model, quantize=options.quantize)
+    if not is_batched(base.model):
+        try_out(base)
     guard = None if options.guard is None else Guard(options.guard)
     secrets = [] if options.watermark_key is None else read_secrets(options.watermark_key)
     watermarks = [Watermark(secret, base.model.device) for secret in secrets]
@@ -63,6 +69,14 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
             return await _serve(engine, build_app(engine, versions_dir=options.versions, guard=guard), listener)
 
     return asyncio.run(run())
+
+
+def try_out(base: Base) -> None:
+    """Let a model of an architecture that nobody has tried here write a little; ModelError if it cannot."""
+    kind = base.model.config.model_type
+    if not can_write(base.model, base.template.encode((Message("user", "Hello"),)), tokens=2):
+        raise ModelError(f"The model {base.name} ({kind}) cannot write here; choose one of another architecture.")
+    logger.warning("Models of the type %s are read one text at a time: many at once will be slow.", kind)
 
 
 class _Server(uvicorn.Server):
