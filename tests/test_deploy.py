@@ -136,10 +136,11 @@ def answering(status: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("status", "is_well"), [(200, True), (503, False)])
-def test_the_health_check_asks_the_bot_itself_and_no_proxy(status: int, is_well: bool) -> None:
+def test_the_health_check_asks_the_bot_itself_and_no_proxy(service: dict[str, Any], status: int, is_well: bool) -> None:
     (check,) = all_of("HEALTHCHECK")
     program = re.search(r'CMD \["python", "-c", "(.*)"\]$', check)
     assert program is not None
+    assert service["healthcheck"]["test"] == ["CMD", "python", "-c", program[1]]
     environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
     with answering(status) as port:
         program_here = program[1].replace("8081", str(port))
