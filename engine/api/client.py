@@ -91,7 +91,7 @@ class EngineClient:
         """What was wrong with the last answer, or with the way there; "" where nothing was."""
         self.useless = 0
         """How many requests in a row have brought nothing that can be used."""
-        self._told: set[tuple[type[EngineError], str]] = set()
+        self._told: set[str] = set()
 
     async def stream(
         self,
@@ -223,13 +223,13 @@ class EngineClient:
 
     def _note(self, error: EngineError) -> None:
         """Keep what is wrong with the server, and say it in the log once, until it has answered well."""
-        kind = getattr(error, "kind", "")
-        if kind in _OF_THE_REQUEST or isinstance(error, AnswerFailed):
+        if getattr(error, "kind", "") in _OF_THE_REQUEST or isinstance(error, AnswerFailed):
             return
         self.fault = str(error)
         self.useless += 1
-        if (known := (type(error), kind)) not in self._told:
-            self._told.add(known)
+        what, _, _ = self.fault.partition(" It says: ")  # of which each time may be another
+        if what not in self._told:
+            self._told.add(what)
             logger.warning("%s", error)
 
     def _recovered(self) -> None:

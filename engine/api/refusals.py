@@ -43,7 +43,8 @@ _BY_WORDS: Final[tuple[tuple[RefusalKind, str], ...]] = (
     ("policy", r"content[_ ](policy|filter|management)|\bmoderation\b|\bflagged\b|responsible ai"),
     (
         "template",
-        r"system.{0,20}(role|message|prompt|instruction)|\broles?\b.{0,60}(support|alternat|allow|expect|invalid|unknown)"
+        r"developer instruction"
+        r"|system.{0,20}(role|message|prompt|instruction)|\broles?\b.{0,60}(support|alternat|allow|expect|invalid)"
         r"|(unsupported|invalid|unknown) role|chat[_ ]?template|\bjinja",
     ),
     (
@@ -76,10 +77,10 @@ _ORDINARY: Final = frozenset(
     " it its json key kind large least length less limit list loaded loading long longer longest max max_tokens"
     " maximum may message messages method min minimum missing model models more most must name named no none not"
     " null number object of off on one only or out over param parameter parameters part parts path per permission"
-    " permitted plan please possible prompt property provide provided quota range rate reached reason received"
-    " reduce refused request requested requests require required requires resource response retry role roles"
+    " permitted plan please possible prompt property provide provided quota range rate re reached reason received"
+    " reduce refused request requested requests require required requires resource response retry role roles s"
     " schema see seed sent server service set should size some stream string such support supported supports"
-    " system temperature template text than that the there these this timeout to token tokens too tools top_p"
+    " system t temperature template text than that the there these this timeout to token tokens too tools top_p"
     " total true try type unauthorized unavailable unexpected unknown unprocessable unrecognized unsupported up"
     " url use used user using valid validation value values version was we were when which window with without"
     " wrong you your".split()

@@ -139,7 +139,7 @@ class ChatTemplate:
                     turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
                 )
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, LookupError) as error:
             raise RequestError(f"The model's chat template refuses these messages: {error}.") from error
 
     def _tokens(self, text: str, *, split_special_tokens: bool = False) -> list[int]:

@@ -113,6 +113,33 @@ def test_messages_that_the_template_refuses_are_the_callers_fault(tiny_base: Bas
         tiny_base.template.encode([Message("user", "hi")])
 
 
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "<|user|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>"
+)
+"""As Gemma and older Mistral models have it."""
+SILENT = "{% for m in messages if m['role'] != 'system' %}<|user|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>"
+
+
+@pytest.mark.parametrize("template", [GEMMA, SILENT])
+def test_a_template_without_a_system_message_finds_it_in_the_users(tiny_base: Base, template: str) -> None:
+    tiny_base.tokenizer.chat_template = template
+    chat = ChatTemplate(tiny_base.tokenizer)
+    assert not chat.takes_system
+    turns = [Message("system", "Be brief."), Message("user", "A poem"), Message("user", "on tea")]
+    written = tiny_base.tokenizer.decode(chat.encode(turns))
+    assert written == "<|user|>Be brief.\n\nA poem\n\non tea<|end|><|assistant|>"
+    more = [*turns, Message("assistant", "Tea."), Message("user", "Longer")]
+    assert "Be brief." in tiny_base.tokenizer.decode(chat.encode(more))
+    assert ChatTemplate(tiny_base.tokenizer).encode([Message("user", "hi")]), "nothing is folded where nothing need be"
+
+
+def test_a_template_with_a_system_message_keeps_it_apart(tiny_base: Base) -> None:
+    assert tiny_base.template.takes_system
+
+
 @needs_bfloat16
 @pytest.mark.parametrize(("is_fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_auto_is_bfloat16_for_a_large_model_on_a_processor_that_gains_by_it(
