@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import stat
+import tempfile
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -44,6 +45,8 @@ AUTO: Final = "auto"
 DEFAULT_LABEL = "AI-generated / AI 生成"
 _PROXY_VARIABLES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 
+_MOST_SHOWN = 60
+"""Characters of a value in the sentence about it."""
 _ID_DIGITS = 16
 """Telegram's ids have 52 bits at most."""
 
@@ -92,8 +95,9 @@ def _parsed(parse: Callable[[str], object], otherwise: str) -> AfterValidator:
     def check(value: str) -> str:
         try:
             parse(value)
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} {otherwise}") from error
+        except (KeyError, ValueError, OSError, RecursionError) as error:  # of a zone with a thousand parts
+            shown = value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}…"
+            raise ValueError(f"{shown!r} {otherwise}") from error
         return value
 
     return AfterValidator(check)
@@ -289,6 +293,7 @@ class DataSettings(BaseSettings):
             problems += proxies().faults
         if problems:
             raise SettingsError(problems)
+        _find_room(settings.data_dir)
         return settings
 
     @property
@@ -490,6 +495,18 @@ def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
         return f"{str(location[0]).upper()} is missing: set it in the environment or in .env (see .env.example)."
     words = " ".join(message.removeprefix("Value error, ").split()).rstrip(".")
     return f"{str(location[0]).upper()}: {words}." if location else f"{words}."
+
+
+def _find_room(data_dir: Path) -> None:
+    """Where the system has no folder for temporary files that can be written, use one in the data folder, for this
+    process and its children: torch is not even imported without."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        folder = data_dir.absolute() / "tmp"
+        with contextlib.suppress(OSError):  # whoever needs it says what is wrong with the data folder
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:

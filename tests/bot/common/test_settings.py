@@ -1,6 +1,7 @@
 """All faults are reported together, by name; secrets never show."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,18 @@ def test_files_of_ones_own_that_are_no_toml_are_told(tmp_path: Path, name: str, 
     (tmp_path / "own").write_text(content)
     (problem,) = problems(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"{name}={tmp_path}/own"))
     assert problem.startswith(f"{name}: {tmp_path}/own") and len(problem) < 400
+
+
+def test_without_a_folder_for_temporary_files_there_is_one_in_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/nowhere")  # restored at the end
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
+    Settings.load(env_file(tmp_path, f"TELEGRAM_BOT_TOKEN={TOKEN}", f"DATA_DIR={tmp_path}/data"))
+    room = str(tmp_path / "data" / "tmp")
+    assert tempfile.gettempdir() == room == computing_environment()["TMPDIR"]
+    assert (tmp_path / "data" / "tmp").stat().st_mode & 0o077 == 0
 
 
 def test_threads_that_wait_for_one_another_sleep_unless_the_operator_knows_better(
