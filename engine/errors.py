@@ -30,12 +30,18 @@ RefusalKind = Literal[
 
 
 class RequestError(EngineError):
-    """The caller asked for something impossible; status 404 for an unknown model."""
+    """The caller asked for something impossible; status 404 for an unknown model.
 
-    def __init__(self, message: str, *, status: int = 400, kind: RefusalKind = "other") -> None:
+    `param` is the field of the request that is wrong, where it is one.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 400, kind: RefusalKind = "other", param: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
+        self.param = param
 
 
 class EngineBusy(EngineError):

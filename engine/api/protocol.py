@@ -1,7 +1,8 @@
 """The HTTP API's wire format: OpenAI's chat completions and moderations, vLLM's extras and adapter calls.
 
-Request bodies are pydantic models: fields that they do not know are ignored, as OpenAI's server does, and fields that
-they know must have the right type. What the server writes and the client reads stands side by side.
+Request bodies are pydantic models: fields that they know must have the right type, fields that others know and that
+would change the answer are refused by name (`_NOT_DONE`), and the rest is ignored. What the server writes and the
+client reads stands side by side.
 """
 
 import json
@@ -77,10 +78,13 @@ def parse(body: bytes, kind: type[AnyBody]) -> AnyBody:
         raise RequestError(f"The body is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise RequestError("The body must be a JSON object.")
+    if kind is ChatRequest:
+        _refuse_what_is_not_done(value)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise RequestError(f"{first_problem(error, 'the body')}.") from error
+        field = ".".join(map(str, error.errors(include_url=False)[0]["loc"]))
+        raise RequestError(f"{first_problem(error, 'the body')}.", param=field or None) from error
 
 
 # Chat completions
@@ -96,6 +100,8 @@ class Turn(Body):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[_Part] | None = None
+    tool_calls: Any = None
+    function_call: Any = None
 
 
 def _conversation(turns: Sequence[Turn]) -> tuple[Message, ...]:
@@ -104,13 +110,40 @@ def _conversation(turns: Sequence[Turn]) -> tuple[Message, ...]:
     for turn in turns:
         parts = turn.content if isinstance(turn.content, list) else [_Part(type="text", text=turn.content or "")]
         if any(part.type != "text" for part in parts):
-            raise RequestError("messages: this model reads text only; leave out parts of other types.")
+            raise RequestError(
+                "messages: this model reads text only; leave out parts of other types.", param="messages"
+            )
+        if turn.tool_calls or turn.function_call:
+            raise RequestError("messages: this server knows no tools; leave out calls of them.", param="messages")
         messages.append(Message(_ROLES[turn.role], clean("".join(part.text for part in parts))))
     return tuple(messages)
 
 
 class _StreamOptions(Body):
     include_usage: bool = False
+
+
+_NOTHING: Final[Sequence[object]] = (None, False, 0, "", [], {})
+_NOT_DONE: Final[Mapping[str, Sequence[object]]] = {
+    "tools": (), "tool_choice": ("none", "auto"), "functions": (), "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},), "logit_bias": (), "audio": (), "modalities": (["text"],),
+    "prediction": (), "web_search_options": (), "reasoning_effort": ("none",), "verbosity": ("medium",),
+    "service_tier": ("auto", "default"), "store": (), "moderation": (),
+    # of vLLM, llama.cpp and others
+    "best_of": (1,), "use_beam_search": (), "length_penalty": (1.0,), "min_tokens": (), "bad_words": (),
+    "stop_token_ids": (), "allowed_token_ids": (), "logits_processors": (), "prompt_logprobs": (), "echo": (),
+    "add_generation_prompt": (True,), "continue_final_message": (), "chat_template": (), "chat_template_kwargs": (),
+    "include_stop_str_in_output": (), "skip_special_tokens": (True,), "documents": (), "guided_json": (),
+    "guided_regex": (), "guided_choice": (), "guided_grammar": (), "structured_outputs": (), "grammar": (),
+    "json_schema": (), "mirostat": (), "typical_p": (1.0,), "no_repeat_ngram_size": (),
+}  # fmt: skip
+"""Fields that would change the answer and are not done, with the values by which they do not, beside `_NOTHING`."""
+
+
+def _refuse_what_is_not_done(body: Mapping[str, object]) -> None:
+    for name in _NOT_DONE.keys() & body.keys():
+        if body[name] not in (*_NOTHING, *_NOT_DONE[name]):
+            raise RequestError(f"{name}: this server does not do that; leave it out.", param=name)
 
 
 def _cleaned(words: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -153,9 +186,10 @@ class ChatRequest(Body):
     answer within so many seconds, and each comes in one piece; so there may be fewer than `n`, but never none."""
 
     @property
-    def limit(self) -> int | None:
-        """The most new tokens; None: what the prompt leaves of the context."""
-        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+    def limit(self) -> int:
+        """The most new tokens, if the context has room for them."""
+        limits = (self.max_completion_tokens, self.max_tokens, MAX_NEW_TOKENS)
+        return min(next(limit for limit in limits if limit is not None), MAX_NEW_TOKENS)
 
     def conversation(self) -> tuple[Message, ...]:
         """The messages; RequestError if one holds anything but text."""
@@ -164,7 +198,7 @@ class ChatRequest(Body):
     def sampling(self) -> Sampling:
         """RequestError if a value is out of range."""
         given: dict[str, Any] = {name: getattr(self, name) for name in _SAMPLING_FIELDS} | {
-            "max_tokens": MAX_NEW_TOKENS if self.limit is None else self.limit,
+            "max_tokens": self.limit,
             "top_k": 0 if self.top_k == -1 else self.top_k,
             "stop": _cleaned(self.stop),
             "dry_sequence_breakers": _cleaned(self.dry_sequence_breakers),

@@ -188,12 +188,14 @@ class Engine:
         """The sampling with a `max_tokens` for which there is room; RequestError if there is none."""
         most = min(self.context_tokens, self.kv_tokens)
         room = most - prompt_tokens
-        if fills_context and room > 0:
+        if sampling.max_tokens > room > 0 and fills_context:
             return replace(sampling, max_tokens=min(sampling.max_tokens, room))
         if sampling.max_tokens > room:
             raise RequestError(
                 f"The messages have {prompt_tokens} tokens and max_tokens is {sampling.max_tokens}, but together they"
-                f" may be {most} tokens at most; shorten the messages or ask for less."
+                f" may be {most} tokens at most; shorten the messages or ask for less.",
+                kind="too_long",
+                param="messages",
             )
         return sampling
 

@@ -17,8 +17,9 @@ BATCHED: Final = frozenset(
     " ernie4_5 ernie4_5_moe exaone4 exaone_moe falcon flex_olmo flint gemma gemma2 gemma3_text gemma4 gemma4_text glm"
     " glm4 glm4_moe gpt2 gpt_bigcode gpt_neox gpt_neox_japanese gpt_oss gptj granite granite_swa granitemoe"
     " granitemoe_swa granitemoeshared helium hunyuan_v1_dense hunyuan_v1_moe hy_v3 hyperclovax jais2 jetmoe kolibri1"
-    " laguna llama llama4_text mellum mimo_v2_flash minimax_m2 ministral ministral3 mistral mixtral modernbert-decoder"
-    " mpt nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 qwen2 qwen3".split()
+    " laguna llama llama4_text mellum mimo_v2_flash minimax_m2 minimax_m3_vl_text ministral ministral3 mistral mixtral"
+    " modernbert-decoder mpt nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 phimoe qwen2 qwen2_moe"
+    " qwen3 qwen3_moe seed_oss smollm3 solar_open stablelm starcoder2 vaultgemma xglm".split()
 )
 """Types of models whose rows, padded on the left and together, get the tokens that `generate` gives each alone, also
 with our attention (`layers.attend`). Each is held to that by `tests/engine/inference/test_architectures.py`, where a

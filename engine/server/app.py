@@ -45,6 +45,7 @@ def build_app(engine: Engine, *, versions_dir: Path | None, guard: Guard | None 
         routes=[
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
             Route("/v1/models", api.models),
+            Route("/v1/models/{name:path}", api.model),
             Route("/v1/load_lora_adapter", api.load, methods=["POST"]),
             Route("/v1/unload_lora_adapter", api.unload, methods=["POST"]),
             Route("/v1/moderations", api.moderations, methods=["POST"]),
@@ -78,7 +79,7 @@ class _Api:
                 asked.conversation(),
                 asked.sampling(),
                 model=asked.model,
-                fills_context=asked.limit is None,
+                fills_context=True,
                 user=asked.safety_identifier or asked.user or None,
                 n=asked.n or 1,
                 spare_seconds=asked.spare_seconds,
@@ -91,20 +92,25 @@ class _Api:
         return answer if asked.stream else await answer.whole(request)
 
     async def models(self, _: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [self._model(name) for name in self._engine.model_names]})
+
+    async def model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self._engine.model_names:
+            raise RequestError(f"There is no model {name!r} here.", status=HTTPStatus.NOT_FOUND, param="model")
+        return JSONResponse(self._model(name))
+
+    def _model(self, name: str) -> dict[str, object]:
         base = self._engine.model_names[0]
-        entries = [
-            {
-                "id": name,
-                "object": "model",
-                "created": self._started_at,
-                "owned_by": protocol.OWNER,
-                "root": base,
-                "parent": None if name == base else base,
-                "max_model_len": self._engine.context_tokens,
-            }
-            for name in self._engine.model_names
-        ]
-        return JSONResponse({"object": "list", "data": entries})
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._started_at,
+            "owned_by": protocol.OWNER,
+            "root": base,
+            "parent": None if name == base else base,
+            "max_model_len": self._engine.context_tokens,
+        }
 
     async def load(self, request: Request) -> Response:
         asked = protocol.parse(await _body(request), protocol.LoadRequest)
@@ -276,8 +282,11 @@ class _Metrics:
             self._first_token.observe(stream.first_text_seconds)
 
 
-def _error_response(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(protocol.error_object(message, status=status), status_code=status, headers=headers)
+def _error_response(
+    message: str, status: int, headers: Mapping[str, str] | None = None, *, param: str | None = None
+) -> Response:
+    error = protocol.error_object(message, status=status, param=param)
+    return JSONResponse(error, status_code=status, headers=headers)
 
 
 async def _engine_error(_: Request, error: Exception) -> Response:
@@ -287,11 +296,14 @@ async def _engine_error(_: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     if isinstance(error, DeadlineExceeded):
         headers["X-Should-Retry"] = "false"  # else OpenAI's own client asks for the same again, twice
-    return _error_response(str(error), error.status, headers)
+    return _error_response(str(error), error.status, headers, param=getattr(error, "param", None))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for HTTPException only"
+    if request.method == "OPTIONS" and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # What can be done here; without any Access-Control header, so that no page of another origin may do it.
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=error.headers)
     return _error_response(f"{request.method} {request.url.path}: {error.detail}.", error.status_code, error.headers)
 
 

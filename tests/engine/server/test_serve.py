@@ -94,9 +94,6 @@ async def test_the_openai_client_raises_its_own_errors(server: Server) -> None:
     ("fields", "word"),
     [
         ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": 10**9}, "max_tokens"),
-        ({"max_completion_tokens": 10**9}, "max_tokens"),
-        ({"max_tokens": CONTEXT_TOKENS}, str(CONTEXT_TOKENS)),
         ({"max_tokens": "16"}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
         ({"temperature": -1}, "temperature"),
@@ -165,9 +162,84 @@ async def test_unknown_and_null_fields_are_ignored_and_parts_of_text_are_joined(
     assert odd == await text(http)
 
 
-async def test_without_a_limit_the_answer_may_fill_the_context(http: httpx.AsyncClient) -> None:
-    answer = (await chat(http, max_tokens=None)).json()
+@pytest.mark.parametrize("limit", [None, CONTEXT_TOKENS, 8192, 10**9])
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+async def test_an_answer_may_fill_the_context_and_no_more(
+    http: httpx.AsyncClient, name: str, limit: int | None
+) -> None:
+    answer = (await chat(http, **{"max_tokens": None, name: limit})).json()
     assert answer["usage"]["total_tokens"] == CONTEXT_TOKENS
+    assert answer["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("tool_choice", "required"),
+        ("functions", [{"name": "f"}]),
+        ("response_format", {"type": "json_object"}),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}),
+        ("logit_bias", {"5": 10}),
+        ("modalities", ["text", "audio"]),
+        ("prediction", {"type": "content", "content": "x"}),
+        ("reasoning_effort", "high"),
+        ("store", True),
+        ("guided_json", {"type": "object"}),
+        ("structured_outputs", {"choice": ["a"]}),
+        ("min_tokens", 5),
+        ("stop_token_ids", [5]),
+        ("chat_template", "{{ messages }}"),
+        ("use_beam_search", True),
+        ("messages", [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url"}]}]),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_would_change_the_answer_and_is_not_done_is_refused_by_name(
+    http: httpx.AsyncClient, name: str, value: object, stream: bool
+) -> None:
+    response = await chat(http, **{name: value}, stream=stream)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["param"], error["type"], error["code"]) == (name, "invalid_request_error", None)
+    assert name in error["message"]
+
+
+async def test_values_that_change_nothing_are_taken(http: httpx.AsyncClient) -> None:
+    same = {
+        "tools": [], "tool_choice": "none", "functions": None, "function_call": "auto", "logit_bias": {},
+        "response_format": {"type": "text"}, "modalities": ["text"], "parallel_tool_calls": True, "store": False,
+        "reasoning_effort": None, "service_tier": "auto", "metadata": {"a": "b"}, "user": "x", "min_tokens": 0,
+        "prompt_cache_key": "k", "length_penalty": 1.0, "best_of": 1, "verbosity": "medium", "n": 1,
+        "frequency_penalty": 0, "presence_penalty": 0, "stream_options": None, "something_new": 1,
+    }  # fmt: skip
+    assert await text(http, **same) == await text(http)
+
+
+async def test_one_model_is_told_of_by_its_name(http: httpx.AsyncClient, server: Server) -> None:
+    (listed,) = [each for each in (await http.get("/v1/models")).json()["data"] if each["id"] == "tiny"]
+    assert (await http.get("/v1/models/tiny")).json() == listed
+    for name in ("gpt-9", "a/b", "%2e%2e"):
+        missing = await http.get(f"/v1/models/{name}")
+        assert missing.status_code == 404
+        assert (missing.json()["error"]["param"], missing.json()["error"]["code"]) == ("model", "model_not_found")
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+        assert (await client.models.retrieve("tiny")).id == "tiny"
+
+
+async def test_a_preflight_is_told_the_methods_and_no_page_of_another_origin_is_let_in(
+    http: httpx.AsyncClient,
+) -> None:
+    asking = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    for path, method in (("/v1/chat/completions", "POST"), ("/v1/models", "GET"), ("/health", "GET")):
+        preflight = await http.options(path, headers=asking)
+        assert (preflight.status_code, preflight.content) == (204, b"")
+        assert method in preflight.headers["allow"]
+        assert not [name for name in preflight.headers if name.startswith("access-control-")]
+    assert (await http.options("/v1/nothing", headers=asking)).status_code == 404
+    answer = await http.get("/v1/models", headers=asking)
+    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_a_lone_surrogate_and_control_tokens_are_text(http: httpx.AsyncClient) -> None:
