@@ -1,11 +1,8 @@
 """The engine's exceptions. Every message is one sentence that a person can act on."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import ValidationError
-
-if TYPE_CHECKING:
-    from engine.api.types import Reply
 
 
 class EngineError(Exception):
@@ -68,12 +65,12 @@ class EngineFailed(EngineUnavailable):
 
 class AnswerBroken(EngineUnavailable):
     """The server had taken the request, and its answer broke off, perhaps because the server died of it; or nothing in
-    the answer can be used. `reply` is what had come.
+    the answer can be used. `text` is what had come of the first text.
     """
 
-    def __init__(self, message: str, *, reply: "Reply | None" = None) -> None:
+    def __init__(self, message: str, *, text: str = "") -> None:
         super().__init__(message)
-        self.reply = reply
+        self.text = text
 
 
 class AnswerFailed(EngineUnavailable):

@@ -69,11 +69,7 @@ async def stream_to_its_end(
 
 def _broken_after(whole: Reply | None, error: AnswerBroken) -> AnswerBroken:
     """The error with all that has come, the parts before the broken one too."""
-    if whole is None:
-        return error
-    more = "" if error.reply is None else error.reply.text
-    kept = replace(whole.texts[0], text=joined(whole.text, more))
-    return AnswerBroken(str(error), reply=replace(whole, texts=(kept,)))
+    return error if whole is None else AnswerBroken(str(error), text=joined(whole.text, error.text))
 
 
 def to_last_sentence(text: str) -> str:

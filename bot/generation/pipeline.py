@@ -44,7 +44,7 @@ from bot.messaging.messenger import (
 )
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.serving.version_router import VersionRouter
-from engine.api.types import Message, Reply
+from engine.api.types import Message, Reply, WrittenText
 from engine.errors import (
     AnswerBroken,
     AnswerFailed,
@@ -387,12 +387,14 @@ class _Attempts:
 
     def __init__(self) -> None:
         self.made: Counter[type[EngineError]] = Counter()
-        self._longest: Reply | None = None
+        self._longest = ""
 
     @property
     def given(self) -> Reply | None:
         """What is to be the text, for more of it does not come."""
-        return self._longest if self.made[AnswerBroken] >= _MOST_BROKEN else None
+        if not self._longest.strip() or self.made[AnswerBroken] < _MOST_BROKEN:
+            return None
+        return Reply((WrittenText(self._longest, "length"),), "")
 
     def pause_after(self, error: EngineError) -> float:
         """How long to wait before the engine is asked again, in seconds: longer each time, and not everybody at once.
@@ -405,8 +407,8 @@ class _Attempts:
         if is_hopeless or self.made[kind] >= _MOST_TRIES.get(kind, math.inf):
             raise error
         self.made[kind] += 1
-        if isinstance(error, AnswerBroken) and error.reply is not None:
-            self._longest = max(self._longest or error.reply, error.reply, key=lambda reply: len(reply.text))
+        if isinstance(error, AnswerBroken):
+            self._longest = max(self._longest, error.text, key=len)
         pause = min(_PAUSE_SECONDS * 2.0 ** (self.made.total() - 1), _LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
         return max(pause, error.retry_after_seconds) if isinstance(error, EngineBusy) else pause
 

@@ -203,9 +203,7 @@ class EngineClient:
             if not is_whole and (not is_taken or is_plain or isinstance(error, AnswerFailed)):
                 raise
             if not is_whole:
-                raise AnswerBroken(
-                    str(error), reply=answer.reply(is_cut_off=True) if answer.has_text else None
-                ) from error
+                raise AnswerBroken(str(error), text=answer.reply().text) from error
             self._note(error)
         yield answer.reply()
 

@@ -161,9 +161,8 @@ class PartialReply:
             text, self._halves[index] = text[:-1], text[-1]
         return clean(text)[: _MOST_CHARACTERS + 1]
 
-    def reply(self, *, is_cut_off: bool = False) -> Reply:
+    def reply(self) -> Reply:
         """The reply, as far as it has come; of further texts only those that have ended."""
-        unsaid: FinishReason = "length" if is_cut_off else "stop"
         written = _count(self.usage.get("completion_tokens"))
         if len(self.texts) <= 1:
             self.lengths.setdefault(next(iter(self.texts), 0), written)
@@ -172,7 +171,7 @@ class PartialReply:
         return Reply(
             tuple(
                 WrittenText(
-                    self.texts.get(index, ""), self.finish_reasons.get(index, unsaid), self.lengths.get(index, 0)
+                    self.texts.get(index, ""), self.finish_reasons.get(index, "stop"), self.lengths.get(index, 0)
                 )
                 for index in ended
             ),
