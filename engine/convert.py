@@ -84,6 +84,9 @@ def convert(source: str, models_dir: Path, tell: Callable[[float], object] = lam
         import torch  # noqa: PLC0415 - a wrong name need not wait for it
 
         model, tokenizer = opened.load(dtype=torch.bfloat16, on_share=lambda share: tell(0.2 + 0.4 * share))
+        from engine.models.loader import with_adapter  # noqa: PLC0415 - the same
+
+        model = with_adapter(model, source)
         tell(0.7)
         model.save_pretrained(attempt)
         tokenizer.save_pretrained(attempt)

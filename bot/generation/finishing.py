@@ -62,9 +62,10 @@ _THE_WORK = (
 _PREAMBLES = (
     _any(
         r"(?:sure(?: thing)?|certainly|of course|absolutely|ok(?:ay)?|alright|great|yes|no problem)"
-        r"(?:,? i can (?:help|do)[^\n.!:]{0,60})?[,.!:]+\s+",
+        r"(?:,? i can (?:help|do)[^\n.!:]{0,60}[,.!:]+\s+|[,.!:]+\s+(?=(?:here|below|this|the following|i(?:'ve|'d| have))\b))",
         begins=True,
     ),
+    _any(r"(?:sure(?: thing)?|certainly|absolutely|ok(?:ay)?|alright|no problem)[.!:]+\s+|sure, ", begins=True),
     _any(
         r"(?:here(?:'s| is| are)|below (?:is|are)|this is|the following (?:is|are)|i(?:'ve| have) (?:written|made))\b"
         rf"[^\n:]{{0,120}}?\b{_THE_WORK}\b[^\n:]{{0,160}}:\s*",
@@ -86,8 +87,8 @@ _CLOSING = _any(
 )  # fmt: skip
 _REFUSAL = _any(
     r"as an ai\b", r"as a (?:large |ai |text-based )?language", r"as a language-based", r"ai chatbot\b",
-    r"i(?:'m| am) (?:just |only )?an? (?:ai|chatbot)\b", r"i(?:'m| am) sorry,? (?:but|i (?:can|could|don))",
-    r"i (?:can(?:not|'t)|am unable to|'m unable to) (?:assist|help|fulfil|provide|write|create|generate|access)",
+    r"i(?:'m| am) (?:just |only )?an? (?:ai|chatbot)\b", r"i(?:'m| am) sorry,? (?:but )?i (?:don't|do not) (?:have|understand|know)",
+    r"i (?:can(?:not|'t)|could(?:n't| not)|am unable to|'m unable to) (?:assist|help|fulfil|provide|write|create|generate|access)",
     "作为(?:一个|一名)?(?:AI|人工智能|语言模型)", "我是(?:一个|一名)?(?:AI|人工智能)",
 )  # fmt: skip
 _TALK = _any(
@@ -128,6 +129,7 @@ _DESCRIPTION = _any(
 )
 _NUMBERS = {word: n for n, word in enumerate("two three four five six seven eight nine ten".split(), start=2)}
 _NUMBER_OF = re.compile(rf"\b({'|'.join(_NUMBERS)}|[2-9]|10)\s+(?:[\w'-]+\s+){{0,3}}?[\w'-]+s\b", re.IGNORECASE)
+_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _PLACEHOLDER = re.compile(
     r"\[[^\W\d_][^\]\n]{1,48}\](?!\()|<[A-Za-z][A-Za-z '’]{2,30}>|_{4,}|\{[a-z_ ]{3,30}\}", re.IGNORECASE
 )
@@ -330,10 +332,12 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
             -1.0 * max(0, 2 - len(said - asked)) * ("?" not in topic),
             0.5 * (ends_well and draft.finish_reason == "stop") - 0.5 * (not ends_well),
             -min(0.5 * invented, 2.0) * (not is_free),
+            -min(1.5 * _figures_missing(text, topic, kind), 3.0),
             -min(1.0 * len(_PLACEHOLDER.findall(text)), 2.0),
             -1.0 * bool(_REPLY.search(text)),
             -0.5 * (text.count("#") > 2) - 0.5 * (sum(ord(character) > 0x1F000 for character in text) > 4),
             -2.0 * max(0.0, 0.85 - _variety(read)) * (len(read) > 12),
+            -min(0.5 * _said_again(read), 1.5) * (kind.form != "verse"),
             -1.5 * max(0.0, 1.0 - len(read) / fewest) - 0.5 * min(max(0.0, len(read) / most - 1.0), 2.0),
             -1.5 * any(gram in copied and not set(gram) <= asked | _STOPWORDS for gram in _grams(read, 3)),
         )
@@ -359,6 +363,23 @@ def _has_too_few(text: str, topic: str) -> bool:
     lines = [line for line in text.split("\n") if line.strip()]
     items = sum(bool(_ITEM.match(line)) for line in lines)
     return max(items, len(lines) if not items else 0, len(list(_sentences(text))) if not items else 0) < wanted
+
+
+def _figures_missing(text: str, topic: str, kind: Kind) -> int:
+    """How many figures of a request, such as a day or an hour, a text does not hold; not those that ask for a number.
+
+    A question may be answered, and a text summed up, without.
+    """
+    if kind.takes == "text" or "?" in topic:
+        return 0
+    said = set(_FIGURE.findall(text))
+    return sum(figure not in said for figure in _FIGURE.findall(_NUMBER_OF.sub("", topic)))
+
+
+def _said_again(words: Sequence[str]) -> int:
+    """How many runs of three words, with one among them that means something, come a second time."""
+    runs = Counter(gram for gram in _grams(words, 3) if not set(gram) <= _STOPWORDS)
+    return sum(count - 1 for count in runs.values())
 
 
 def _is_monotonous(words: Sequence[str]) -> bool:

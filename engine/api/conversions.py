@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from engine.api.models import version_name
+from engine.api.models import SMOLLM2, SMOLLM2_ADAPTER, version_name
 from engine.errors import ModelError
 
 CHECKSUMS = "conversion.json"
@@ -54,7 +54,7 @@ def conversion_folder(source: str, file: Path, models_dir: Path) -> Path:
     """Where the model that MODEL calls `source`, a GGUF file, lies converted; nothing need be there yet.
 
     The fingerprint is of the file's size and of 16 pieces of 64 KiB from its first byte to its last, for a start is
-    not to read gigabytes.
+    not to read gigabytes; of `smollm2` also of the adapter that becomes a part of it.
 
     Raises:
         OSError: the file cannot be read.
@@ -65,6 +65,8 @@ def conversion_folder(source: str, file: Path, models_dir: Path) -> Path:
         for place in range(_SAMPLES):
             opened.seek(max(size - _SAMPLE_BYTES, 0) * place // (_SAMPLES - 1))
             digest.update(opened.read(_SAMPLE_BYTES))
+    if source == SMOLLM2:
+        digest.update((SMOLLM2_ADAPTER / "adapter_model.safetensors").read_bytes())
     return models_dir / digest.hexdigest()[:12] / version_name(source)
 
 

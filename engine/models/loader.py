@@ -24,6 +24,8 @@ from transformers import (
 
 from engine.api.models import (
     INSTALL_SMOLLM2,
+    SMOLLM2,
+    SMOLLM2_ADAPTER,
     SMOLLM2_ON_HUB,
     Quantize,
     check_model,
@@ -45,6 +47,8 @@ UNUSABLE: tuple[type[Exception], ...] = (
 )  # fmt: skip
 """What transformers and tokenizers raise for a model that is not there, damaged, or of odd parts."""
 _PRIVATE_USE = range(0xE000, 0xF8FF)
+_SMOLLM2_SHAPE = (576, 30)
+"""Width and layers of SmolLM2-135M."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,7 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
             architectures.refuse_type(PretrainedConfig.get_config_dict(location)[0], source)
             tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
             model = whole_model(location, use_safetensors=True, trust_remote_code=False, dtype=dtype)
+        model = with_adapter(model, source)
     except UNUSABLE as error:
         if location == SMOLLM2_ON_HUB:
             raise ModelError(
@@ -226,6 +231,19 @@ def load_base(source: str, *, device: torch.device | None = None) -> Base:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides `self` from mypy
     return Base(name=version_name(source), model=model, tokenizer=tokenizer, family=family)
+
+
+def with_adapter(model: PreTrainedModel, source: str) -> PreTrainedModel:
+    """Of `smollm2` the model that has learned from our answers, in place; any other as it is.
+
+    A package may come to hold another size, which the adapter does not fit.
+    """
+    if source != SMOLLM2 or (model.config.hidden_size, model.config.num_hidden_layers) != _SMOLLM2_SHAPE:
+        return model
+    from peft import PeftModel  # noqa: PLC0415 - takes long to import, and few need it
+
+    merged: PreTrainedModel = PeftModel.from_pretrained(model, str(SMOLLM2_ADAPTER)).merge_and_unload()
+    return merged
 
 
 def whole_model(place: str, **options: Any) -> PreTrainedModel:  # noqa: ANN401 - whatever `from_pretrained` takes

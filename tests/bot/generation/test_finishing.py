@@ -8,6 +8,7 @@ import pytest
 from bot.common.kinds import Kind, load_kinds
 from bot.generation.finishing import Draft, Finished, agreement, finish, finish_all
 from engine.api.types import FinishReason, Message, Reply, WrittenText
+from recipes.smollm2.build import read_answers
 
 KINDS = load_kinds(model=["smollm2"]).by_name
 GOOD = json.loads((Path(__file__).parent / "good_texts.json").read_text(encoding="utf-8"))
@@ -29,14 +30,28 @@ def test_a_good_text_stays_as_it_is(case: dict[str, str]) -> None:
     assert result.faults == ()
 
 
-def test_a_good_example_of_every_kind_stays_as_it_is() -> None:
-    examples = [(kind, each) for kind in KINDS.values() for listed in kind.examples.values() for each in listed]
+def test_of_thousands_of_good_answers_none_is_changed_and_next_to_none_is_at_fault() -> None:
+    answers = read_answers()
+    results = [finished(each.text, kind=each.kind, request=each.topic) for each in answers]
+    assert [each.text for each in results] == [each.text for each in answers]
+    assert sum(bool(each.faults) for each in results) <= len(answers) // 500
 
-    assert examples
-    for kind, example in examples:
-        language = "zh" if any("\u4e00" <= character <= "\u9fff" for character in example.text) else "en"
-        result = finished(example.text, kind=kind.name, request=example.topic, language=language)
-        assert (result.text, result.faults) == (example.text.strip(), ()), (kind.name, example.topic)
+
+def test_a_yes_is_taken_off_only_before_a_preamble() -> None:
+    assert finished("Yes, all our soap is vegan.").text == "Yes, all our soap is vegan."
+    assert finished("Yes, here is a post about soap: It is vegan.").text == "It is vegan."
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("I'm sorry, but I can't do overtime tomorrow.", ()),
+        ("I'm sorry, but I can't assist with that.", ("refusal",)),
+        ("I am sorry, but I don't have access to your calendar.", ("refusal",)),
+    ],
+)
+def test_a_message_that_declines_is_no_refusal(text: str, faults: tuple[str, ...]) -> None:
+    assert finished(text, kind="write", request="sms: no overtime tomorrow").faults == faults
 
 
 @pytest.mark.parametrize(
@@ -248,3 +263,25 @@ def test_of_answers_the_odd_one_out_is_not_preferred_and_of_slogans_it_may_be() 
     assert min(free[:2]) > free[2]
     line = qualities(KINDS["slogan"], answers)
     assert line[2] == finished(answers[2], kind="slogan", request="What is the capital of Portugal?").quality
+
+
+@pytest.mark.parametrize(
+    ("request_", "better", "worse"),
+    [
+        ("invite parents to the play on 12 May at 6 pm", "Come to the play on 12 May at 6 pm, dear parents!",
+         "Come to the play on 10 May at 6 pm, dear parents!"),
+        ("the pool opens at 6:30", "The pool opens at 6:30 from now on.", "The pool opens at 6 from now on."),
+        ("apologise for a late delivery", "We are sorry for the late delivery and for the long wait.",
+         "We are sorry for the late delivery and sorry for the late delivery."),
+    ],
+)  # fmt: skip
+def test_figures_that_were_given_and_words_that_are_not_said_again_are_better(
+    request_: str, better: str, worse: str
+) -> None:
+    assert finished(better, request=request_).quality > finished(worse, request=request_).quality
+
+
+def test_a_number_of_things_that_is_asked_for_need_not_be_said() -> None:
+    text = "Plant beans.\nWater them.\nPull the weeds."
+    asked = [finished(text, kind="write", request=words).quality for words in ("3 garden tips", "three garden tips")]
+    assert asked[0] == asked[1]
