@@ -62,7 +62,8 @@ _THE_WORK = (
 _PREAMBLES = (
     _any(
         r"(?:sure(?: thing)?|certainly|of course|absolutely|ok(?:ay)?|alright|great|yes|no problem)"
-        r"(?:,? i can (?:help|do)[^\n.!:]{0,60}[,.!:]+\s+|[,.!:]+\s+(?=(?:here|below|this|the following|i(?:'ve|'d| have))\b))",
+        r"(?:,? i can (?:help|do)[^\n.!:]{0,60}[,.!:]+\s+"
+        r"|[,.!:]+\s+(?=(?:here|below|this|the following|i(?:'ve|'d| have))\b))",
         begins=True,
     ),
     _any(r"(?:sure(?: thing)?|certainly|absolutely|ok(?:ay)?|alright|no problem)[.!:]+\s+|sure, ", begins=True),
@@ -87,8 +88,10 @@ _CLOSING = _any(
 )  # fmt: skip
 _REFUSAL = _any(
     r"as an ai\b", r"as a (?:large |ai |text-based )?language", r"as a language-based", r"ai chatbot\b",
-    r"i(?:'m| am) (?:just |only )?an? (?:ai|chatbot)\b", r"i(?:'m| am) sorry,? (?:but )?i (?:don't|do not) (?:have|understand|know)",
-    r"i (?:can(?:not|'t)|could(?:n't| not)|am unable to|'m unable to) (?:assist|help|fulfil|provide|write|create|generate|access)",
+    r"i(?:'m| am) (?:just |only )?an? (?:ai|chatbot)\b",
+    r"i(?:'m| am) sorry,? (?:but )?i (?:don't|do not) (?:have|understand|know)",
+    r"i (?:can(?:not|'t)|could(?:n't| not)|am unable to|'m unable to)"
+    r" (?:assist|help|fulfil|provide|write|create|generate|access)",
     "作为(?:一个|一名)?(?:AI|人工智能|语言模型)", "我是(?:一个|一名)?(?:AI|人工智能)",
 )  # fmt: skip
 _TALK = _any(
