@@ -12,6 +12,7 @@ from bot.common.kinds import ADMIN_MENU, MENU
 from bot.generation.preferences import OPTIONS
 from bot.messaging.messenger import REFINEMENTS
 from bot.reporting.charts import WORDS
+from engine.errors import RefusalKind
 from engine.runs.run_dir import ReasonCode, Stage
 from storage.db.records import DislikeReason, RunVerdict, TrialMode, TrialOutcome, VersionState
 
@@ -53,6 +54,7 @@ def test_every_sentence_that_the_code_names_exists_and_none_is_left_over() -> No
         *(f"trial-{outcome.replace('_', '-')}" for outcome in get_args(TrialOutcome) if outcome != "broken_off"),
         *(f"menu-{name}" for name in (*MENU, *ADMIN_MENU)),
         *(f"chart-{name}" for name in WORDS),
+        *(f"failed-{kind.replace('_', '-')}" for kind in get_args(RefusalKind)),
         *(f"why-{reason.replace('_', '-')}" for reason in get_args(DislikeReason)),
         *(f"wish-{name}{part}" for name in REFINEMENTS for part in ("", "-words")),
         *(f"settings-{name.replace('_', '-')}" for name in OPTIONS),
