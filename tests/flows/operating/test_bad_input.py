@@ -32,6 +32,25 @@ async def test_a_wrong_token(bot: BotProcess) -> None:
     assert status == 2 and "copy it again from @BotFather" in said and "AAE-wrong" not in said
 
 
+async def test_a_start_that_telegram_puts_off_waits_and_one_that_it_refuses_ends(
+    bot: BotProcess, sandbox: Sandbox
+) -> None:
+    webhook = {
+        "WEBHOOK_URL": "http://127.0.0.1:9/telegram", "WEBHOOK_SECRET": "only-telegram-knows",
+        "WEBHOOK_LISTEN": "127.0.0.1:0",
+    }  # fmt: skip
+    sandbox.faults.refuse("setWebhook", 429, times=1)
+    sandbox.faults.refuse("setWebhook", 400, times=1, description="Bad Request: bad webhook: URL host is empty")
+    status, said = await run_to_end(bot, **webhook)
+    assert status == 2 and "Telegram asks to wait." in said
+    assert said.splitlines()[-1].startswith("Telegram refuses the start (Bad webhook: url host is empty)")
+    sandbox.faults.refuse("getMe", 429, times=1)
+    sandbox.faults.refuse("getMe", 502, times=1)
+    sandbox.faults.refuse("deleteWebhook", 429, times=1)
+    await bot.start()
+    assert [call.status for call in sandbox.calls_of("deleteWebhook")] == [429, 200]
+
+
 async def test_a_broken_env_file(bot: BotProcess) -> None:
     file = bot.folder / ".env"
     file.write_text("what is this\nMIN_RATINGS=many\n")
