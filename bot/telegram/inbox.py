@@ -16,10 +16,12 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 from weakref import WeakValueDictionary
 
 import httpx
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -278,12 +280,17 @@ async def _fetch(http: httpx.AsyncClient, url: str, offset: int) -> Sequence[obj
 
 
 def webhook_app(path: str, *, inbox: Inbox, secret: str, metrics: BotMetrics) -> Starlette:
-    """The application that Telegram posts updates to, at `path`; they are acknowledged once they are in the inbox.
+    """The application that Telegram posts updates to, at the `path` of a URL; they are acknowledged once they are in the
+    inbox.
 
     Telegram repeats what is not answered by 2XX, so an update that cannot be stored is answered by 503 and comes again.
     """
 
+    place = unquote(path)
+
     async def receive(request: Request) -> Response:
+        if request.scope["path"] != place:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
         given = request.headers.get(SECRET_HEADER, "").encode()
         if not hmac.compare_digest(given, secret.encode()):
             return PlainTextResponse("The secret is wrong.", status_code=403)
@@ -309,7 +316,8 @@ def webhook_app(path: str, *, inbox: Inbox, secret: str, metrics: BotMetrics) ->
         metrics.polled_at = time.monotonic()
         return Response()
 
-    return Starlette(routes=[Route(path, receive, methods=["POST"])])
+    # Any path, and no pattern of the operator's: braces in one would be a parameter's.
+    return Starlette(routes=[Route("/{anything:path}", receive, methods=["POST"])])
 
 
 def id_of(raw: object) -> int | None:

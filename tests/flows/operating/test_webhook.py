@@ -14,7 +14,7 @@ async def test_updates_come_by_webhook_and_forged_ones_are_refused(
     bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
-    url = f"http://{address}/telegram"
+    url = f"http://{address}/机器人/{{x}} y"
     await bot.start(WEBHOOK_URL=url, WEBHOOK_SECRET=SECRET, WEBHOOK_LISTEN=address)
     ada, chat = scene.person("Ada")
     assert (await scene.ask(ada, chat, "/slogan green tea")).button("up:1")
@@ -30,8 +30,9 @@ async def test_updates_come_by_webhook_and_forged_ones_are_refused(
             await http.post(url, content=b"not json", headers=right),
             await http.post(url, content=b"[]", headers=right),
             await http.get(url),
+            await http.post(f"http://{address}/telegram", json=forged, headers=right),
         ]
-    assert [answer.status_code for answer in answers] == [403, 403, 413, 400, 400, 405]
+    assert [answer.status_code for answer in answers] == [403, 403, 413, 400, 400, 405, 404]
     assert SECRET not in bot.log
     assert (await scene.ask(ada, chat, "/slogan black tea")).button("up:2")
     assert await bot.stop() == 0
