@@ -280,8 +280,7 @@ async def _fetch(http: httpx.AsyncClient, url: str, offset: int) -> Sequence[obj
 
 
 def webhook_app(path: str, *, inbox: Inbox, secret: str, metrics: BotMetrics) -> Starlette:
-    """The application that Telegram posts updates to, at the `path` of a URL; they are acknowledged once they are in the
-    inbox.
+    """The application that Telegram posts updates to, at the `path` of a URL; they are acknowledged once they are here.
 
     Telegram repeats what is not answered by 2XX, so an update that cannot be stored is answered by 503 and comes again.
     """
