@@ -62,7 +62,7 @@ from bot.telegram.inbox import ALLOWED_UPDATES, Inbox, poll, webhook_app
 from bot.telegram.rate_limiter import RateLimiter
 from bot.telegram.sender import Sender
 from engine.api.client import EngineClient
-from engine.errors import EngineUnavailable
+from engine.errors import EngineBusy, EngineUnavailable
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import read_protected
 from storage.db.database import Database
@@ -274,7 +274,7 @@ async def _load_versions(
         try:
             await router.load_versions()
             return
-        except EngineUnavailable as error:
+        except (EngineUnavailable, EngineBusy) as error:
             logger.warning("%s Trying ENGINE_URL again in %.0f seconds.", error, timing.retry)
             await asyncio.sleep(timing.retry)
 

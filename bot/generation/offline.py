@@ -22,7 +22,7 @@ from bot.serving.engine_process import engine_http, own_engine
 from engine.api.client import EngineClient
 from engine.api.models import version_name
 from engine.api.types import Reply, Sampling, WrittenText
-from engine.errors import EngineError, ModelError, NoAdapters
+from engine.errors import AnswerBroken, EngineError, ModelError, NoAdapters
 from engine.runs.versions import verify
 from engine.safety.filter import load_filter
 from engine.safety.near_copy import CopyIndex, read_protected
@@ -101,10 +101,15 @@ class OfflineWriter:
         n = 1 if sampling.is_greedy or calls > 1 else self.texts
         ask = partial(self.engine.stream, model=self.version, n=n)
         stream = stream_to_its_end(ask, messages, sampling, calls=calls, language=language)
-        async with aclosing(stream) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Reply):
-                    reply = piece
+        try:
+            async with aclosing(stream) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Reply):
+                        reply = piece
+        except AnswerBroken as error:
+            if not error.text.strip():
+                raise
+            reply = Reply((WrittenText(error.text, "length"),), self.version)
         if request.max_tokens:  # whoever asks for so many words does not ask for a whole text
             finished = [Finished(sanitize(text.text)) for text in reply.texts]
         else:

@@ -204,7 +204,7 @@ class EngineClient:
                 raise
             if not is_whole:
                 raise AnswerBroken(str(error), text=answer.reply().text) from error
-            self._note(error)
+            self._note(error, is_useless=False)
         yield answer.reply()
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, model: str) -> Reply:
@@ -219,12 +219,12 @@ class EngineClient:
             raise EngineUnavailable(_UNREADABLE)
         return answer.reply()
 
-    def _note(self, error: EngineError) -> None:
+    def _note(self, error: EngineError, *, is_useless: bool = True) -> None:
         """Keep what is wrong with the server, and say it in the log once, until it has answered well."""
         if getattr(error, "kind", "") in _OF_THE_REQUEST or isinstance(error, AnswerFailed):
             return
         self.fault = str(error)
-        self.useless += 1
+        self.useless += is_useless
         what, _, _ = self.fault.partition(" It says: ")  # of which each time may be another
         if what not in self._told:
             self._told.add(what)
@@ -256,9 +256,13 @@ class EngineClient:
         """What requests may name, the base first."""
         once = {"Connection": "close"}  # a server that fails to list them hangs up without a word
         answer = await self._send("GET", "/v1/models", None, HEALTH_SECONDS, once)
-        listed = _read(answer, lambda found: [(each, str(each["id"])) for each in found["data"] if "id" in each])
-        entries = [(each.get("parent") is not None, name) for each, name in listed]
-        self._is_ours = any(each.get("owned_by") == OWNER for each, _ in listed)
+        try:
+            listed = _read(answer, lambda found: [each for each in found["data"] if isinstance(each, dict)])
+        except EngineUnavailable as error:
+            raise EngineFailed(str(error)) from error
+        named = [(each, name) for each in listed if isinstance(name := each.get("id"), str) and name]
+        entries = [(each.get("parent") is not None, name) for each, name in named]
+        self._is_ours = any(each.get("owned_by") == OWNER for each, _ in named)
         if not entries:
             raise EngineFailed("The engine serves no model; start it with one.")
         return tuple(name for _, name in sorted(entries, key=itemgetter(0)))
@@ -275,7 +279,7 @@ class EngineClient:
         """
         try:
             names = await self.models()
-        except (EngineFailed, RequestError):  # it has no list to show
+        except (EngineFailed, EngineBusy, RequestError):  # it has no list to show
             if not model:
                 raise
             names = ()

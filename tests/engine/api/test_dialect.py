@@ -116,6 +116,27 @@ async def test_a_base_that_is_not_listed_is_asked_for(names: list[str]) -> None:
     assert {body["model"] for body in server.asked} == {"/models/mine"}
 
 
+@pytest.mark.parametrize(
+    "listed",
+    [
+        httpx.Response(200, json={"data": [None, 3, {}, {"id": None}, {"id": ""}]}),
+        httpx.Response(200, json={"data": None}),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, text="[" * 10_000),
+        httpx.Response(429, json={}),
+        httpx.Response(401, json={}),
+        httpx.Response(500),
+    ],
+)
+async def test_an_odd_list_of_models_keeps_nobody_out(listed: httpx.Response) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return listed if request.url.path == "/v1/models" else httpx.Response(200, json={"choices": [{"text": "hi"}]})
+
+    client = EngineClient("http://odd", http=httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    assert await client.find_base("/models/mine") == "mine"
+
+
 async def test_where_the_base_is_not_there_the_first_of_the_list_serves_or_else_none() -> None:
     def refuse(body: dict[str, object]) -> httpx.Response | None:
         is_there = body["model"] == "someone/else"
