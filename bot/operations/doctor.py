@@ -97,8 +97,11 @@ def _private(env_file: Path) -> Found:
 def _proxies(data: DataSettings, env_file: Path) -> Found:
     """Which proxy is used for what."""
     found = proxies()
-    if found.faults:
-        return "failed", " ".join(found.faults)
+    try:
+        found.environment()
+        found.transport(hub_url())
+    except SettingsError as error:
+        return "failed", " ".join(error.problems)
     try:
         telegram = str(Settings.load(env_file).telegram_api_url)
     except SettingsError:
@@ -202,11 +205,11 @@ def _model(settings: DataSettings) -> Found:
 
 
 async def _engine(settings: DataSettings, url: str) -> Found:
-    async with engine_http(settings) as http:
-        try:
+    try:
+        async with engine_http(settings) as http:
             takes_adapters = await EngineClient(url, http=http).takes_adapters()
-        except EngineError as error:
-            return "warning", f"ENGINE_URL={url}: {error}"
+    except (EngineError, SettingsError) as error:
+        return "warning", f"ENGINE_URL={url}: {error}"
     if not takes_adapters:
         return "warning", (
             f"The server at {url} loads no adapters, so that no night can bring a version to it; the choice among"
