@@ -133,10 +133,11 @@ _DESCRIPTION = _any(
 _NUMBERS = {word: n for n, word in enumerate("two three four five six seven eight nine ten".split(), start=2)}
 _NUMBER_OF = re.compile(rf"\b({'|'.join(_NUMBERS)}|[2-9]|10)\s+(?:[\w'-]+\s+){{0,3}}?[\w'-]+s\b", re.IGNORECASE)
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
-_PLACEHOLDER = re.compile(
-    r"\[[^\W\d_][^\]\n]{1,48}\](?!\()|<[A-Za-z][A-Za-z '’]{2,30}>|_{4,}|\{[a-z_ ]{3,30}\}", re.IGNORECASE
-)
-_GREETED = re.compile(rf"^(Dear|Hi|Hello|Hey)\s+(?:(?:{_PLACEHOLDER.pattern})[\s,]*)+", re.IGNORECASE | re.MULTILINE)
+_BLANK = re.compile(r"\[[^\W\d_][^\]\n]{1,48}\](?!\()|_{4,}|\{[a-z_ ]{3,30}\}", re.IGNORECASE)
+"""What a small model leaves to be filled in."""
+_PLACEHOLDER = re.compile(rf"{_BLANK.pattern}|<[A-Za-z][A-Za-z '’]{{2,30}}>", re.IGNORECASE)
+"""The same, and `<name>`, which also stands in forms that people ask for: it counts, and stays."""
+_GREETED = re.compile(rf"^(Dear|Hi|Hello|Hey)\s+(?:(?:{_BLANK.pattern})[\s,]*)+", re.IGNORECASE | re.MULTILINE)
 _ANOTHER_LANGUAGE = re.compile(r"\b(?:translat|chinese|english)|翻译|英[文语]|中文|汉语", re.IGNORECASE)
 """A wish for another language than its own."""
 
@@ -276,7 +277,7 @@ def _without_placeholders(text: str) -> str:
     """Without lines and greetings that are to be filled in, as "[Your Name]"."""
     text = _GREETED.sub(r"\1,\n" if "\n" in text else r"\1, ", text)
     text = re.sub(r"^(Dear),", "Hello,", text, flags=re.MULTILINE)
-    lines = [line for line in text.split("\n") if not line.strip() or _PLACEHOLDER.sub("", line).strip(" ,.*:-|")]
+    lines = [line for line in text.split("\n") if not line.strip() or _BLANK.sub("", line).strip(" ,.*:-|")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 

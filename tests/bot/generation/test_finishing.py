@@ -70,6 +70,7 @@ def test_a_message_that_declines_is_no_refusal(text: str, faults: tuple[str, ...
         ("post", "We open on Sunday!\n\nThis is a very simple announcement that says it all.", "We open on Sunday!"),
         ("write", "Send it, please.\n\nI added a comma for clarity.", "Send it, please."),
         ("write", "Dear [Name],\n\nThank you.\n\nRegards,\n[Your Name]", "Hello,\nThank you.\n\nRegards,"),
+        ("write", "Dear <name>, thanks for your <gift>.\n<sender>.", "Dear <name>, thanks for your <gift>.\n<sender>."),
         ("write", "I'm sorry for any confusion. Boil the egg for six minutes.", "Boil the egg for six minutes."),
         ("post", "What a wonderful idea! We swap books on Sunday.", "We swap books on Sunday."),
     ],
