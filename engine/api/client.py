@@ -51,6 +51,10 @@ _USELESS_SECONDS = 300.0
 _TAIL_SECONDS = 2.0
 """So long after the end of the last text is waited for the rest of the answer."""
 
+_THINKING_MODEL = re.compile(
+    r"(?<![a-z])(?:r1|qwq|qvq|think(?:ing)?|reason(?:er|ing)?|magistral)(?![a-z])", re.IGNORECASE
+)
+"""Names of models whose chat templates begin a thought, of which servers without a parser for it show the end only."""
 _ALWAYS_SENT = frozenset({"max_tokens", "temperature", "top_p"})
 _DISPENSABLE = (
     "stream_options", "user", "seed", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
@@ -188,14 +192,16 @@ class EngineClient:
         self, body: dict[str, Any], on_queued: Callable[[int], None], n: int = 1
     ) -> AsyncGenerator[str | Reply, None]:
         """One request's answer. Text that has come is kept where more of it cannot be had by asking again."""
-        answer, is_taken = PartialReply(body["model"]), False
+        answer, is_taken = self._empty_reply(body["model"]), False
         try:
             with _translated_errors(body):
                 async with self._asked(body, {"Accept": "text/event-stream", "Cache-Control": "no-store"}) as response:
                     is_taken = True
                     async with contextlib.aclosing(_pieces_of(response, answer, on_queued, n)) as pieces:
                         async for piece in pieces:
-                            yield piece
+                            if piece:
+                                yield piece
+            self._dialect.thinks_unseen = self._dialect.thinks_unseen or answer.has_thought_unseen
             self._recovered()
         except EngineError as error:
             is_whole = answer.has_text and (answer.has_ended or isinstance(error, RequestError))
@@ -209,15 +215,21 @@ class EngineClient:
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling, *, model: str) -> Reply:
         """The whole answer at once; raises as `stream` does."""
-        answer, body = PartialReply(model), _body(messages, sampling, model)
+        answer, body = self._empty_reply(model), _body(messages, sampling, model)
         with _translated_errors(body):
             async with self._asked(body) as response:
                 await response.aread()
             for value, event in documents_in(response.content.decode("utf-8-sig", "replace")):
                 answer.take(value, event)
+            answer.end_texts()
         if not answer.texts:
             raise EngineUnavailable(_UNREADABLE)
         return answer.reply()
+
+    def _empty_reply(self, model: str) -> PartialReply:
+        has_such_name = _THINKING_MODEL.search(self._dialect.name_of(model)) is not None
+        thinks = not self._is_ours and (self._dialect.thinks_unseen or has_such_name)
+        return PartialReply(model, may_begin_in_thought=thinks)
 
     def _note(self, error: EngineError, *, is_useless: bool = True) -> None:
         """Keep what is wrong with the server, and say it in the log once, until it has answered well."""
@@ -411,13 +423,19 @@ class _Dialect:
         self._refused: set[str] = set()
         self.takes_n = True
         """Whether the server writes as many texts as it is asked for, as far as is known."""
+        self.thinks_unseen = False
+        """Whether its texts have begun within a thought, of which only the end can be seen."""
         self.folds_system = False
         """Whether the system message goes into the first message of the user, for the template takes none."""
         self._limit = "max_tokens"
 
+    def name_of(self, model: str) -> str:
+        """What the server calls a model."""
+        return self._base if self._base and model == self.base else model
+
     def translated(self, body: dict[str, Any]) -> dict[str, Any]:
         """A request's body as this server wants it."""
-        model = self._base if self._base and body["model"] == self.base else body["model"]
+        model = self.name_of(body["model"])
         kept = {name: value for name, value in body.items() if name not in self._refused} | {"model": model}
         kept[self._limit] = kept.pop("max_tokens")
         if self.folds_system:
@@ -473,7 +491,7 @@ def _said_in(body: dict[str, Any]) -> list[str]:
 async def _pieces_of(
     response: httpx.Response, answer: PartialReply, on_queued: Callable[[int], None], n: int
 ) -> AsyncGenerator[str, None]:
-    """Read an answer into `answer`; the pieces are those of its first text.
+    """Read an answer into `answer`; the pieces are those of its first text, many of them empty.
 
     Raises:
         EngineUnavailable: it broke off, or holds nothing that can be used.
@@ -497,11 +515,13 @@ async def _pieces_of(
             if queued or line == _WRITING:
                 deadline = clock() + _USELESS_SECONDS
             for value in () if documents.is_done else documents.feed(line):
-                if text := answer.take(value, documents.event):
+                had = answer.characters
+                yield answer.take(value, documents.event)
+                if answer.characters > had:
                     deadline = clock() + (_TAIL_SECONDS if is_over else _USELESS_SECONDS)
-                    yield text
             if not is_over and (documents.is_done or len(answer.finish_reasons) >= n):
                 is_over, deadline = True, clock() + _TAIL_SECONDS  # the connection can be used again at its very end
+    yield answer.end_texts(is_cut_off=not (documents.is_done or answer.has_ended))
     _check_end(response, answer, documents)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.api.protocol import ANSWER_FAILED, clean
 from engine.api.refusals import refusal_in
+from engine.api.thoughts import Thoughts
 from engine.api.types import MAX_TEXTS, FinishReason, Reply, WrittenText
 from engine.errors import AnswerFailed
 
@@ -99,14 +100,23 @@ def _parsed(text: str) -> tuple[list[Any], str]:
 
 @dataclass(slots=True)
 class PartialReply:
-    """A reply in the making, from chunks or from one whole completion."""
+    """A reply in the making, from chunks or from one whole completion, without what the model thinks aloud."""
 
     model: str
     texts: dict[int, str] = field(default_factory=dict)
     """As far as they have come, by their index; the one that began first is the reply's first."""
+    may_begin_in_thought: bool = False
+    """Whether the model is known, or by its name supposed, to think first and to say only where that ends."""
+    has_thought_unseen: bool = False
+    """Whether a text did so."""
     finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
+    characters: int = 0
+    """That have come in all, thoughts included."""
+    _written: dict[int, str] = field(default_factory=dict)
+    """The texts with what the model thinks."""
+    _thoughts: dict[int, Thoughts] = field(default_factory=dict)
     _halves: dict[int, str] = field(default_factory=dict)
     """The first halves of characters that are split over two chunks."""
 
@@ -138,18 +148,46 @@ class PartialReply:
             is_first = index == next(iter(self.texts), index)
             new = self._new_text(index, choice)
             if new or index in self.texts or not choice.keys().isdisjoint(_TELLING):
-                self.texts[index] = self.texts.get(index, "") + new
-                added += new if is_first else ""
+                answer = self._answer(index, new, choice)
+                self.texts[index] = self.texts.get(index, "") + answer
+                added += answer if is_first else ""
             if (reason := choice.get("finish_reason")) and reason not in ("null", "none", "None"):
                 self.finish_reasons[index] = "length" if _CUT_OFF.search(str(reason)[:100]) else "stop"
-            if len(self.texts.get(index, "")) > _MOST_CHARACTERS:
+            if len(self._written.get(index, "")) > _MOST_CHARACTERS:
                 self.finish_reasons[index] = "length"
             if length := _count(choice.get("tokens")):
                 self.lengths[index] = length
         return added
 
+    def _answer(self, index: int, new: str, choice: Mapping[str, Any]) -> str:
+        """Of more of a text what is no thought; what turns out to have been one is taken back."""
+        self._written[index] = self._written.get(index, "") + new
+        thought_apart = "".join(map(str, _reasoning_in(choice)))
+        self.characters += len(new) + len(thought_apart)
+        if index not in self._thoughts:
+            if not new and not thought_apart:
+                return ""
+            may_begin_in_one = self.may_begin_in_thought and not thought_apart  # it has a field of its own, or none
+            self._thoughts[index] = Thoughts(may_begin_in_one=may_begin_in_one)
+        thoughts = self._thoughts[index]
+        had = thoughts.began_in_one
+        answer = thoughts.feed(new)
+        if thoughts.began_in_one and not had:
+            self.has_thought_unseen = True
+            self.texts[index] = ""
+        return answer
+
+    def end_texts(self, *, is_cut_off: bool = False) -> str:
+        """Nothing more comes: add what was held back as perhaps a thought; returns that of the first text."""
+        added = ""
+        for index, thoughts in self._thoughts.items():
+            rest = thoughts.finish(is_cut_off=is_cut_off or self.finish_reasons.get(index) == "length")
+            self.texts[index] = self.texts.get(index, "") + rest
+            added += rest if index == next(iter(self.texts)) else ""
+        return added
+
     def _new_text(self, index: int, choice: Mapping[str, Any]) -> str:
-        before = self.texts.get(index, "")
+        before = self._written.get(index, "")
         text = _words(choice.get("delta")) or _words(choice.get("text"))
         if not text:
             text = _words(choice.get("message")) or _words(choice.get("content")) or _words(choice.get("response"))
@@ -211,6 +249,13 @@ def _words(value: object, depth: int = 0) -> str:
     if isinstance(value, dict) and value.get("type") in (None, "text", "output_text", "message"):
         return next(filter(None, (_words(value.get(key), depth + 1) for key in ("content", "text", "value"))), "")
     return ""
+
+
+def _reasoning_in(choice: Mapping[str, Any]) -> Iterator[object]:
+    """What the model thinks, where it has a field of its own."""
+    for message in (choice.get("delta"), choice.get("message")):
+        if isinstance(message, dict):
+            yield from filter(None, (message.get("reasoning_content"), message.get("reasoning")))
 
 
 def _index(value: object, place: int) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from engine.api.thoughts import without_thoughts
 from engine.api.types import Message, group_of
 from engine.data.cleaning import fault_of, first_alike
 from engine.data.rewards import SIGNAL_WEIGHTS, Signal, Vote, label_generations, rating_weights, relative_tenures
@@ -241,9 +242,9 @@ def segments_of(examples: Sequence[Example]) -> dict[str, tuple[str, ...]]:
 
 
 def _sound(rows: Iterable[RatedGeneration], findings: Findings, dropped: Counter[str]) -> list[RatedGeneration]:
-    """The rows whose texts are worth learning from, and safe, their prompts included."""
+    """The rows whose texts are worth learning from, and safe, their prompts included; without a model's thoughts."""
     sound = []
-    for row in rows:
+    for row in (replace(row, text=without_thoughts(row.text)) for row in rows):
         fault: str | None = fault_of(row.text)
         if fault is None:
             said = "\n".join([*(message.content for message in row.messages), row.text])

@@ -8,6 +8,7 @@ from typing import Self, cast
 from peft import PeftModelForCausalLM
 from transformers import PreTrainedModel
 
+from engine.api.thoughts import without_thoughts
 from engine.api.types import Message, Sampling
 from engine.errors import RunError
 from engine.inference.batch import NOT_FINITE, Batch, Row
@@ -85,7 +86,8 @@ def sample_replies(
     return Replies(
         rows=tuple(Encoded(tuple(row.prompt), tuple(written[row])) for row in rows),
         texts=tuple(
-            base.family.as_shown(text, prompts[owner].messages) for owner, text in zip(owners, texts, strict=True)
+            base.family.as_shown(without_thoughts(text), prompts[owner].messages)
+            for owner, text in zip(owners, texts, strict=True)
         ),
         prompts=tuple(prompts),
         owners=owners,

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal, Self
 
+from engine.api.thoughts import without_thoughts
 from engine.api.types import FinishReason, Message, Sampling, WrittenText
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
 from engine.inference.kv_cache import default_kv_tokens
@@ -145,7 +146,8 @@ class Engine:
         if sampling.is_greedy and spare_seconds is not None:
             n = 1  # the others would be the same
         adapter, _ = self._adapters.get(model, (None, ""))
-        job = Job(prompt, sampling, adapter, user, n, spare_seconds, messages, self._base.family)
+        thinks = self._base.template.opens_thought
+        job = Job(prompt, sampling, adapter, user, n, spare_seconds, messages, self._base.family, thinks)
         loop = asyncio.get_running_loop()
         if not self._streams:
             self._finish_rate.start(loop.time())
@@ -364,7 +366,7 @@ class TextStream:
         async for piece in self.pieces():
             texts[piece.number] = texts.get(piece.number, "") + piece.text
         return [
-            WrittenText(texts[number], reason, self.lengths[number])
+            WrittenText(without_thoughts(texts[number]), reason, self.lengths[number])
             for number, reason in sorted(self.finish_reasons.items())
         ]
 

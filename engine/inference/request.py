@@ -13,6 +13,7 @@ from functools import lru_cache
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from engine.api.thoughts import TAGS, Thoughts
 from engine.api.types import FinishReason, Message, Sampling, seed_of
 from engine.errors import EngineError, ModelError
 from engine.inference.batch import NOT_FINITE, Row
@@ -39,6 +40,8 @@ class Job:
     """What the prompt says."""
     family: ModelFamily = ORDINARY
     """Of the model."""
+    may_begin_in_thought: bool = False
+    """Whether the chat template lets the model think aloud before it answers."""
     is_cancelled: bool = False
     """May be set from any thread; the job's rows are free before the next step."""
     sequences: list["SequenceState"] = field(default_factory=list)
@@ -94,7 +97,7 @@ class SequenceState(Row):
         self.is_over = False
         self.is_finished = False
         """Whether it has come to its end: it is over, and neither given up nor failed."""
-        self._detokenizer = Detokenizer(tokenizer, job.sampling.stop)
+        self._detokenizer = Detokenizer(tokenizer, job.sampling.stop, may_begin_in_thought=job.may_begin_in_thought)
         self._tokens: list[int] = []
         self._pieces: list[str] = []
 
@@ -163,21 +166,23 @@ class SequenceState(Row):
 class Detokenizer:
     """From one text's token ids to text that may be shown at once.
 
-    Two things are held back: the bytes of a character that is not complete, and the beginning of what may become a stop
-    string. A stop string, and what follows it, is never shown.
+    Held back are the bytes of a character that is not complete, and the beginning of what may become a stop string. A
+    stop string, what follows it, and what the model thinks aloud is never shown.
 
     Tokens that stand for one byte each (`<0xE4>`, of tokenizers with byte fallback) are put together here: tokenizers'
     own decoder makes question marks of a whole run of them if its end is broken, also of characters that were complete
     and are shown already, and then refuses to go on.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), *, may_begin_in_thought: bool = False) -> None:
         self._tokenizer = tokenizer
         self._decoder = DecodeStream(skip_special_tokens=True)
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._has_begun = False
         self._undecoded: list[int] = []
         """The newest tokens, of which nothing is shown yet."""
+        self._thoughts = Thoughts(may_begin_in_one=may_begin_in_thought)
+        self._has_shown = False
         self._stop = tuple(stop)
         self._held = ""
         self.is_stopped = False
@@ -189,10 +194,19 @@ class Detokenizer:
         if token in bytes_of:
             if not self._has_begun:  # a word after it keeps its space, as after any text
                 self._decoded(next((other for other, byte in bytes_of.items() if byte == b"."), token))
-            return self.push_text(self._utf8.decode(bytes_of[token]))
-        if text := self._decoded(token):
+            return self._answer(self._utf8.decode(bytes_of[token]))
+        if text := _tags(self._tokenizer).get(token) or self._decoded(token):
             text = self._utf8.decode(b"", final=True) + text
-        return self.push_text(text)
+        return self._answer(text)
+
+    def _answer(self, text: str) -> str:
+        """Of the next piece of text, thoughts included, what may be shown now."""
+        began_in_one = self._thoughts.began_in_one
+        answer = self._thoughts.feed(text)
+        if self._thoughts.began_in_one and not began_in_one and self._has_shown:
+            answer = f"</think>{answer}"  # only whoever has all of it can take back what came before
+        self._has_shown = self._has_shown or bool(answer.strip())
+        return self.push_text(answer)
 
     def _decoded(self, token: int) -> str:
         self._has_begun = True
@@ -210,7 +224,8 @@ class Detokenizer:
         """The text that was held back in vain; a character that never became complete is dropped."""
         shown = ""
         if self._undecoded:
-            shown = self.push_text(self._tokenizer.decode(self._undecoded).rstrip("\ufffd"))
+            shown = self._answer(self._tokenizer.decode(self._undecoded).rstrip("\ufffd"))
+        shown += self.push_text(self._thoughts.finish())
         shown, self._held = shown + self._held, ""
         return shown
 
@@ -244,3 +259,10 @@ def _byte_tokens(tokenizer: Tokenizer) -> Mapping[int, bytes]:
         return {}
     ids = {byte: tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256)}
     return {token: bytes((byte,)) for byte, token in ids.items() if token is not None}
+
+
+@lru_cache(maxsize=4)
+def _tags(tokenizer: Tokenizer) -> Mapping[int, str]:
+    """The control tokens between which a model thinks aloud; decoding leaves them out, and then its thoughts stay."""
+    added = tokenizer.get_added_tokens_decoder().items()
+    return {token: each.content for token, each in added if each.special and each.content in TAGS}

@@ -33,6 +33,7 @@ from engine.api.models import (
     resolve_model,
     version_name,
 )
+from engine.api.thoughts import closed
 from engine.api.types import Message, fold_system
 from engine.errors import ModelError, RequestError
 from engine.models import architectures, layers
@@ -88,7 +89,8 @@ class ChatTemplate:
 
     Control tokens are the template's alone: where a message contains the text of one, say `<|im_end|>`, that text is
     read as ordinary characters. (Tokens that a tokenizer adds without calling them special, such as Qwen's `<think>`,
-    stay what they are.) Models that may think aloud first, and whose template lets one choose, are told not to.
+    stay what they are.) Models that may think aloud first are told not to where their template lets one choose; a
+    thought that it begins for them is ended at once.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -131,9 +133,18 @@ class ChatTemplate:
         except RequestError:
             return False
 
+    @cached_property
+    def opens_thought(self) -> bool:
+        """Whether the template begins the assistant's turn with thinking aloud, whatever it is told."""
+        try:
+            begun = self._rendered([Message("user", "Hello")])
+        except RequestError:
+            return False
+        return closed(begun) != begun
+
     def _render(self, messages: Sequence[Message]) -> str:
         has_system = any(message.role == "system" for message in messages)
-        return self._rendered(fold_system(messages) if has_system and not self.takes_system else messages)
+        return closed(self._rendered(fold_system(messages) if has_system and not self.takes_system else messages))
 
     def _rendered(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]

@@ -202,3 +202,14 @@ def test_what_the_safety_filter_finds_is_left_out_and_counted_by_category():
     examples, card = examples_of(rows, load_filter().findings)
     assert [example.text for example in examples] == ["kept"]
     assert card.dropped == {"unsafe_insult": 2, "unsafe_personal_phone": 1}
+
+
+def test_what_a_model_has_thought_is_no_example():
+    rows = [
+        rated(1, "<think>green or black?</think>\n\nGreen tea.", 1.0, prompt="tea"),
+        rated(2, "Black, I think.</think> Black tea.", 1.0, prompt="rain"),
+        rated(3, "<think>it never ends", 1.0, prompt="moon"),
+    ]
+    examples, card = examples_of(rows)
+    assert sorted(example.text for example in examples) == ["Black tea.", "Green tea."]
+    assert card.dropped["empty"] == 1

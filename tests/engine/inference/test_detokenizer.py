@@ -107,7 +107,7 @@ def byte_level() -> Tokenizer:
         vocab_size=320, special_tokens=["</s>"], initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.add_tokens(["<think>", "你好"])
+    tokenizer.add_tokens(["<tool>", "你好"])
     return tokenizer
 
 
