@@ -6,7 +6,7 @@ import logging
 import random
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -86,6 +86,8 @@ def generate(
 def _request(settings: Settings, topic: str, kind: str | None) -> OfflineRequest:
     """The request, once it is fit to be one."""
     kinds = settings.kinds
+    with suppress(UnicodeError):  # UTF-8 that the locale could not read
+        topic = topic.encode("utf-8", "surrogateescape").decode("utf-8")
     topic = sanitize(topic)
     if not topic:
         give_up('What about? Write it after the command: ovation generate "green tea".', status=2)

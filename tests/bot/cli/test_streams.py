@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot.cli.__main__ import _escape
-from bot.common.settings import child_environment
+from bot.cli.write import _request
+from bot.common.settings import OfflineSettings, child_environment
 
 KIND = """
 [slogan]
@@ -80,6 +81,15 @@ def test_streams_that_are_closed_full_or_unread_end_no_command_in_a_traceback(
 def test_a_help_is_framed_by_what_its_encoding_has(tmp_path: Path) -> None:
     status, printed, _ = ovation("generate", "--help", folder=tmp_path, PYTHONIOENCODING="ascii")
     assert status == 0 and printed.isascii() and "Usage" in printed
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [(b"\xe7\xbb\xbf\xe8\x8c\xb6", "绿茶"), (b"tea\xff", "tea"), (b"t\xc3\xa9", "té")]
+)
+@pytest.mark.usefixtures("no_settings")
+def test_a_topic_is_read_as_utf_8_whatever_the_locale(given: bytes, read: str) -> None:
+    asked = _request(OfflineSettings(model="starter"), given.decode("ascii", "surrogateescape"), "slogan")
+    assert asked.topic == read
 
 
 def test_an_object_of_json_stays_what_it_was() -> None:
