@@ -44,7 +44,8 @@ _KEPT_SHARE = 0.3
 """What mending leaves of a text must be so much of it; else the text is at fault, for what remains is a fragment."""
 
 _DANGLING = re.compile(r"\n+[^\S\n]*(?:\d{1,2}[.)]|[-*•#]+|\*\*[^\n*]*(?:\*\*)?:?)?[^\S\n]*$")
-_ITEM = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])\s+\S")
+_MARK = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•])\s+")
+_ITEM = re.compile(_MARK.pattern + r"\S")
 _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»"}
 
 
@@ -341,7 +342,7 @@ def _quality(text: str, draft: Draft, topic: str, given: str, kind: Kind) -> flo
             -1.0 * bool(_REPLY.search(text)),
             -0.5 * (text.count("#") > 2) - 0.5 * (sum(ord(character) > 0x1F000 for character in text) > 4),
             -2.0 * max(0.0, 0.85 - _variety(read)) * (len(read) > 12),
-            -min(0.5 * _said_again(read), 1.5) * (kind.form != "verse"),
+            -min(0.5 * _said_again(read) + 1.0 * _listed_again(text), 3.0) * (kind.form != "verse"),
             -1.5 * max(0.0, 1.0 - len(read) / fewest) - 0.5 * min(max(0.0, len(read) / most - 1.0), 2.0),
             -1.5 * any(gram in copied and not set(gram) <= asked | _STOPWORDS for gram in _grams(read, 3)),
         )
@@ -384,6 +385,12 @@ def _said_again(words: Sequence[str]) -> int:
     """How many runs of three words, with one among them that means something, come a second time."""
     runs = Counter(gram for gram in _grams(words, 3) if not set(gram) <= _STOPWORDS)
     return sum(count - 1 for count in runs.values())
+
+
+def _listed_again(text: str) -> int:
+    """How many items of a list are one of those before, whatever their numbers."""
+    items = [tuple(words(_MARK.sub("", line))) for line in text.split("\n") if _ITEM.match(line)]
+    return len(items) - len(set(items))
 
 
 def _is_monotonous(words: Sequence[str]) -> bool:
