@@ -23,6 +23,7 @@ from bot.common.settings import Settings
 from bot.learning.preference_sync import PreferenceSync
 from bot.operations.backups import Backups
 from bot.serving.version_router import VersionRouter
+from engine.api.client import MOST_USELESS
 from storage.db.database import Database, wal_bytes
 from storage.db.errors import StorageError
 from storage.tables import generations, inbox, people, runs
@@ -31,8 +32,6 @@ SILENCE_SECONDS = 90.0
 """Without an answered poll for so long, updates are not coming in. A webhook is quiet when people are."""
 
 _DISK_SECONDS = 5.0
-_MOST_USELESS = 3
-"""An engine that answers with nothing of use so often in a row is not well, whatever it says of itself."""
 _LEAST_FREE_BYTES = 256 * 2**20
 
 
@@ -122,7 +121,7 @@ class Health:
         client = self.router.engine
         is_ready = await client.is_ready()
         says = " · ".join(filter(None, [self.router.champion, client.fault]))
-        engine = HealthCheck("engine", is_ready and client.useless < _MOST_USELESS, says)
+        engine = HealthCheck("engine", is_ready and client.useless < MOST_USELESS, says)
         return (await self._disk(), self._updates(), await self._queue(), engine)
 
     async def _disk(self) -> HealthCheck:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
@@ -48,6 +49,10 @@ MOST_SIDE_BY_SIDE: Final = 8
 """So many requests at most stand in the place of one with `n`: a server that knows no `n` may answer one at a time."""
 _USELESS_SECONDS = 300.0
 """So long a server may send signs of life and no text, where it does not say how many are before the request."""
+MOST_USELESS: Final = 3
+"""A server that answers with nothing of use so often in a row is not well, whatever it says of itself."""
+_SAY_AGAIN_SECONDS = 600.0
+_MOST_REMEMBERED = 64
 _TAIL_SECONDS = 2.0
 """So long after the end of the last text is waited for the rest of the answer."""
 
@@ -95,7 +100,7 @@ class EngineClient:
         """What was wrong with the last answer, or with the way there; "" where nothing was."""
         self.useless = 0
         """How many requests in a row have brought nothing that can be used."""
-        self._told: set[str] = set()
+        self._say_again_at: dict[str, float] = {}
 
     async def stream(
         self,
@@ -232,21 +237,23 @@ class EngineClient:
         return PartialReply(model, may_begin_in_thought=thinks)
 
     def _note(self, error: EngineError, *, is_useless: bool = True) -> None:
-        """Keep what is wrong with the server, and say it in the log once, until it has answered well."""
+        """Keep what is wrong with the server, and say it in the log, once in a while however often it happens."""
         if getattr(error, "kind", "") in _OF_THE_REQUEST or isinstance(error, AnswerFailed):
             return
         self.fault = str(error)
         self.useless += is_useless
         what, _, _ = self.fault.partition(" It says: ")  # of which each time may be another
-        if what not in self._told:
-            self._told.add(what)
+        now = time.monotonic()
+        if now >= self._say_again_at.get(what, now):
+            if len(self._say_again_at) == _MOST_REMEMBERED:
+                self._say_again_at.clear()
+            self._say_again_at[what] = now + _SAY_AGAIN_SECONDS
             logger.warning("%s", error)
 
     def _recovered(self) -> None:
-        if self._told:
+        if self.useless >= MOST_USELESS:
             logger.info("the engine answers again")
         self.fault, self.useless = "", 0
-        self._told.clear()
 
     async def is_ready(self) -> bool:
         """Whether the server would answer a request now. Servers without `/health` are asked for their models."""

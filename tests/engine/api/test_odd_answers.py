@@ -8,7 +8,6 @@ import gzip
 import json
 import random
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import httpx
 import pytest
@@ -17,11 +16,10 @@ from engine.api import client as client_module
 from engine.api.client import EngineClient
 from engine.api.types import Message, Reply, Sampling
 from engine.errors import AnswerBroken, EngineBusy, EngineUnavailable, RequestError
+from tests.support.mutations import PARTS, SECRET, TEXT, bytes_of, case, chunk, sse
 from tests.support.virtual_time import in_virtual_time
 
-SECRET = "Grandma keeps the keys under the begonia"
 MESSAGES = [Message("system", "Write a slogan."), Message("user", SECRET)]
-TEXT = "Green tea, 绿茶 😀, always."
 
 
 class Body(httpx.AsyncByteStream):
@@ -58,18 +56,6 @@ async def read(client: EngineClient, n: int = 1) -> tuple[str, Reply]:
     return "".join(map(str, pieces)), reply
 
 
-def chunk(text: object = None, finish_reason: object = None, **more: object) -> dict[str, Any]:
-    delta = {} if text is None else {"content": text}
-    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}], **more}
-
-
-def sse(*values: object, end: str = "\n\n", before: str = "data: ") -> bytes:
-    return "".join(
-        f"{before}{value if isinstance(value, str) else json.dumps(value)}{end}" for value in values
-    ).encode()
-
-
-PARTS = [TEXT[:6], TEXT[6:13], TEXT[13:]]
 WHOLE = {"choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}]}
 RIGHT = sse(*map(chunk, PARTS), chunk(None, "stop"), "[DONE]")
 ODD: dict[str, Sequence[bytes]] = {
@@ -222,79 +208,10 @@ async def test_an_answer_of_no_use_is_told(body: bytes, says: str) -> None:
 
 # The fuzz
 
-RIGHT_VALUES: list[dict[str, Any]] = [
-    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "system_fingerprint": "f", **chunk("")},
-    *({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", **chunk(part)} for part in PARTS),
-    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", **chunk(None, "stop")},
-    {"id": "c1", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}},
-]
-VALUES: list[object] = [
-    None, True, False, 0, -1, 1.5, 1e308, float("nan"), float("inf"), 10**30, "", "x", "0", "\ud800", "\0", "null",
-    "stop", "length", [], [None], [[]], ["x"], [{}], {}, {"x": None}, {"content": []}, {"message": "no", "code": 400},
-    {"code": 429}, [{"type": "text", "text": None}], {"error": {"message": SECRET}}, SECRET, "x" * 5000,
-]  # fmt: skip
-NAMES = [
-    "error",
-    "choices",
-    "delta",
-    "message",
-    "content",
-    "text",
-    "usage",
-    "finish_reason",
-    "index",
-    "object",
-    "code",
-    "type",
-]
-
-
-def places_in(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, each in inner for place in places_in(each, (*path, key)))]
-
-
-def mutated(value: Any, chance: random.Random) -> Any:
-    """A copy with one field changed, taken out, or put in."""
-    value = json.loads(json.dumps(value))
-    *path, last = chance.choice(places_in(value)[1:])
-    holder = value
-    for key in path:
-        holder = holder[key]
-    match chance.randrange(4):
-        case 0 if isinstance(holder, dict):
-            del holder[last]
-        case 1 if isinstance(holder, dict):
-            holder[chance.choice(NAMES)] = chance.choice(VALUES)
-        case _:
-            holder[last] = chance.choice(VALUES)
-    return value
-
-
-def bytes_of(events: list[bytes], chance: random.Random) -> list[bytes | Exception]:
-    """The events as they may arrive: altered, doubled, left out, cut, broken off, in any pieces."""
-    if chance.random() < 0.3:
-        place = chance.randrange(len(events))
-        event = events[place]
-        cut = chance.randrange(len(event) + 1)
-        events[place] = chance.choice(
-            [b"", event * 2, event[:cut], event[:cut] + chance.randbytes(1) + event[cut:], event + b": ping\n\n"]
-        )  # fmt: skip
-    body = b"".join(events)
-    body = chance.choice([lambda b: b, lambda b: b.replace(b"\n", b"\r\n"), lambda b: b"\xef\xbb\xbf" + b])(body)
-    size = chance.choice([1 << 20, 100, 7])
-    pieces: list[bytes | Exception] = [body[place : place + size] for place in range(0, len(body), size)]
-    if chance.random() < 0.1:
-        del pieces[chance.randrange(len(pieces) + 1) :]
-        pieces.append(chance.choice([httpx.ReadError(""), httpx.RemoteProtocolError(""), httpx.ReadTimeout("")]))
-    return pieces
-
 
 async def one_case(seed: int) -> None:
     chance = random.Random(seed)
-    place = chance.randrange(len(RIGHT_VALUES))
-    values = [mutated(value, chance) if number == place else value for number, value in enumerate(RIGHT_VALUES)]
-    events = [*(sse(value) for value in values), sse("[DONE]")]
+    events, place = case(chance)
     is_intact = chance.random() < 0.5
     status = 200 if chance.random() < 0.9 else chance.choice([204, 302, 400, 401, 404, 413, 422, 429, 500, 503])
     pieces: Sequence[bytes | Exception] = events if is_intact else bytes_of(events, chance)
@@ -307,7 +224,7 @@ async def one_case(seed: int) -> None:
         assert not any(word in str(error) for word in SECRET.split() if len(word) > 4), (seed, str(error))
     if is_intact and status == 200:
         before = "".join(PARTS[: place - 1]) if place else ""
-        assert before in kept, (seed, values[place])
+        assert before in kept, (seed, events[place])
     assert all(word not in client.fault for word in SECRET.split() if len(word) > 4), (seed, client.fault)
 
 
