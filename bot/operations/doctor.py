@@ -5,6 +5,7 @@ Each check gives one finding; one that fails does not stop the others.
 
 import asyncio
 import platform
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
 from storage.backup.integrity import DatabaseReport, examine
 from storage.db.errors import StorageError
-from storage.db.files import keeps_modes, others_can_read
+from storage.db.files import others_can_read
 from storage.db.records import Run, Version
 from storage.privacy import tombstones
 
@@ -89,7 +90,7 @@ def _schedule_of(env_file: Path) -> CronTrigger | None:
 def _private(env_file: Path) -> Found:
     if others_can_read(env_file):
         return "failed", f"{env_file} can be read by other users of this machine: run chmod 600 {env_file}."
-    if not keeps_modes(env_file.parent.absolute()):
+    if env_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return "warning", f"The file system of {env_file} keeps no modes: whoever uses this machine may read it."
     return "ok", f"Only you can read {env_file}."
 
