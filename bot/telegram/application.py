@@ -109,12 +109,12 @@ async def publish_menu(bot: ExtBot[Urgency], kinds: Kinds, admin_ids: Collection
             commands += [BotCommand(name, say(language, f"menu-{name}")) for name in names]
             try:
                 await bot.set_my_commands(commands, scope=scope, language_code=tag)
-            except TelegramError as error:  # an admin who has never spoken to the bot has no chat with it
+            except _NOT_TELEGRAMS as error:  # an admin who has never spoken to the bot has no chat with it
                 logger.warning("the menu (%s, %s) was refused: %s", language, scope.type, type(error).__name__)
         try:
             await bot.set_my_description(say(language, "description"), language_code=tag)
             await bot.set_my_short_description(say(language, "description-short"), language_code=tag)
-        except TelegramError as error:
+        except _NOT_TELEGRAMS as error:
             logger.warning("the description (%s) was refused: %s", language, type(error).__name__)
 
 

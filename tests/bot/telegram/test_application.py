@@ -11,9 +11,10 @@ from telegram.ext import ExtBot
 from telegram.request import BaseRequest, RequestData
 
 from bot.common.errors import StartError
+from bot.common.kinds import load_kinds
 from bot.common.timing import Timing
 from bot.messaging.messenger import Urgency
-from bot.telegram.application import reach
+from bot.telegram.application import publish_menu, reach
 from bot.telegram.rate_limiter import RateLimiter
 from tests.support.virtual_time import in_virtual_time
 
@@ -110,4 +111,13 @@ async def test_what_is_refused_for_good_ends_the_start_with_a_sentence(answer: A
         with pytest.raises(StartError, match=told) as caught:
             await reach(call, TIMING)
         assert caught.value.exit_status == 2 and "\n" not in str(caught.value)
+    await bot.shutdown()
+
+
+@pytest.mark.parametrize(
+    "answer", [refusal(429, "Too Many Requests", retry_after=9), (200, {"ok": True}), (200, "<html>"), TimedOut()]
+)
+async def test_a_menu_that_is_refused_costs_the_menu_and_not_the_start(answer: Answer) -> None:
+    bot = bot_of(ScriptedTelegram([answer]))
+    await publish_menu(bot, load_kinds(), (4242,))
     await bot.shutdown()
