@@ -22,12 +22,15 @@ from engine.api.types import (
     Message,
     Role,
     Sampling,
+    TokenLogprob,
     WrittenText,
 )
 from engine.errors import RequestError, first_problem
 
 OWNER: Final = "ovation"
 """Whose the models are, by the list of them: so a client knows our own engine."""
+_LEAST_LOGPROB = -9999.0
+"""OpenAI's, for what is impossible: JSON has no infinity."""
 _MAX_STOP_STRINGS = 16
 _MAX_TIMEOUT_SECONDS = 86_400.0
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -172,6 +175,8 @@ class ChatRequest(Body):
     dry_base: float | None = None
     dry_allowed_length: int | None = None
     dry_sequence_breakers: list[_Words] | None = Field(default=None, max_length=_MAX_STOP_STRINGS)
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     seed: int | None = None
     stop: Annotated[list[_Words] | None, BeforeValidator(_as_list)] = Field(default=None, max_length=_MAX_STOP_STRINGS)
     ignore_eos: bool | None = None
@@ -197,8 +202,11 @@ class ChatRequest(Body):
 
     def sampling(self) -> Sampling:
         """RequestError if a value is out of range."""
+        if self.top_logprobs and not self.logprobs:
+            raise RequestError("top_logprobs: they are told only with logprobs=true.", param="top_logprobs")
         given: dict[str, Any] = {name: getattr(self, name) for name in _SAMPLING_FIELDS} | {
             "max_tokens": self.limit,
+            "top_logprobs": (self.top_logprobs or 0) if self.logprobs else None,
             "top_k": 0 if self.top_k == -1 else self.top_k,
             "stop": _cleaned(self.stop),
             "dry_sequence_breakers": _cleaned(self.dry_sequence_breakers),
@@ -234,16 +242,29 @@ class Completion:
     def whole(self, texts: Sequence[WrittenText], **usage: int) -> dict[str, Any]:
         """The answer in one piece; `usage` is as for `usage_chunk`."""
         choices = [
-            _choice(index, each.finish_reason, each.tokens, message={"role": "assistant", "content": each.text})
+            _choice(
+                index,
+                each.finish_reason,
+                each.tokens,
+                each.logprobs,
+                message={"role": "assistant", "content": each.text},
+            )
             for index, each in enumerate(texts)
         ]
         return self._object("chat.completion", choices) | _usage(**usage)
 
     def chunk(
-        self, finish_reason: FinishReason | None = None, *, index: int = 0, tokens: int | None = None, **delta: str
+        self,
+        finish_reason: FinishReason | None = None,
+        *,
+        index: int = 0,
+        tokens: int | None = None,
+        logprobs: Sequence[TokenLogprob] = (),
+        **delta: str,
     ) -> bytes:
         """An event with more of one text's message; its last says why it ends, and how many tokens it has."""
-        return sse(self._object("chat.completion.chunk", [_choice(index, finish_reason, tokens, delta=delta)]))
+        choice = _choice(index, finish_reason, tokens, logprobs, delta=delta)
+        return sse(self._object("chat.completion.chunk", [choice]))
 
     def usage_chunk(self, **usage: int) -> bytes:
         """The event with no choices: `prompt_tokens`, and `completion_tokens` of all texts of the request."""
@@ -253,10 +274,30 @@ class Completion:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
 
 
-def _choice(index: int, finish_reason: FinishReason | None, tokens: int | None, **content: object) -> dict[str, Any]:
+def _choice(
+    index: int,
+    finish_reason: FinishReason | None,
+    tokens: int | None,
+    logprobs: Sequence[TokenLogprob],
+    **content: object,
+) -> dict[str, Any]:
     """OpenAI's choice, and beside it the text's tokens, which OpenAI counts over all choices only."""
     more = {} if tokens is None else {"tokens": tokens}
-    return {"index": index, **content, "logprobs": None, "finish_reason": finish_reason} | more
+    told = None
+    if logprobs:
+        each = [_logprob(token) | {"top_logprobs": [_logprob(other) for other in token.top]} for token in logprobs]
+        told = {"content": each, "refusal": None}
+    return {"index": index, **content, "logprobs": told, "finish_reason": finish_reason} | more
+
+
+def _logprob(token: TokenLogprob) -> dict[str, Any]:
+    """A token as OpenAI tells of it; its bytes only where it is whole characters."""
+    is_whole = "\ufffd" not in token.token
+    return {
+        "token": token.token,
+        "logprob": max(token.logprob, _LEAST_LOGPROB),
+        "bytes": list(token.token.encode()) if is_whole else None,
+    }
 
 
 def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:

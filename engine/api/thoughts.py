@@ -47,6 +47,11 @@ class Thoughts:
         self.began_in_one = False
         """Whether a thought has ended that never began: all that was let through until then was thought."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the text stands in a thought, as far as is known."""
+        return self._state != "text"
+
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may be shown now.
 

@@ -14,6 +14,8 @@ MAX_NEW_TOKENS = 4096
 """No request may ask for more new tokens than this."""
 MAX_TEXTS = 16
 """No request may ask for more texts than this."""
+MAX_TOP_LOGPROBS = 20
+"""No request may ask for more of the likeliest tokens than this; so it is with OpenAI."""
 
 _GREEDY_BELOW = 1e-4
 """Colder than this, dividing by the temperature may overflow, and the likeliest token wins anyway."""
@@ -79,6 +81,8 @@ class Sampling:
     """So many of the same words begin to count."""
     dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
     """Over these no words are compared."""
+    top_logprobs: int | None = None
+    """Of each token the log-probability is told, and so many of the likeliest in its place; None: nothing is."""
     seed: int | None = None
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
@@ -100,6 +104,7 @@ class Sampling:
             "frequency_penalty": (-2.0 <= self.frequency_penalty <= 2.0, "from -2 to 2"),
             "dry_multiplier": (0.0 <= self.dry_multiplier <= 10.0, "from 0 (off) to 10"),
             "dry_base": (1.0 <= self.dry_base <= 8.0, "from 1 to 8"),
+            "top_logprobs": (0 <= (self.top_logprobs or 0) <= MAX_TOP_LOGPROBS, f"from 0 to {MAX_TOP_LOGPROBS}"),
             "dry_allowed_length": (1 <= self.dry_allowed_length <= 50, "from 1 to 50"),
         }
         for field, (is_good, allowed) in checks.items():
@@ -118,6 +123,16 @@ def seed_of(seed: int | None, number: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token and how likely the model finds it, before penalties, temperature and filters."""
+
+    token: str
+    logprob: float
+    top: tuple["TokenLogprob", ...] = ()
+    """The likeliest in its place."""
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenText:
     """One text as a model wrote it."""
 
@@ -125,6 +140,8 @@ class WrittenText:
     finish_reason: FinishReason
     tokens: int = 0
     """Its length; 0 where a server that writes several does not say."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of its tokens, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

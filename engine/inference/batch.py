@@ -64,6 +64,8 @@ class Row:
         self.context: deque[int] = deque(maxlen=CONTEXT_TOKENS)
         """The newest tokens that were drawn, from which a watermark draws. None of the prompt's: all prompts end in the
         same words of the template, so every text would begin with what the key prefers."""
+        self.likely: list[tuple[int, float]] = []
+        """The newest token and the likeliest in its place, each with its log-probability, where these are asked for."""
         self.marked: set[tuple[int, ...]] = set()
         """The contexts in which it has drawn."""
 
@@ -275,7 +277,8 @@ def draw(logits: Tensor, rows: Sequence[Row], watermark: Watermark | None = None
 
     A watermark changes what is drawn from a row's filtered probabilities; greedy rows have no choice to be marked.
     """
-    logits = penalise(logits.float(), [row.history for row in rows])
+    told = logits = logits.float()
+    logits = penalise(logits, [row.history for row in rows])
     tokens = [NOT_FINITE] * len(rows)
     for method, places in _by_method(rows).items():
         chosen = [rows[place] for place in places]
@@ -283,7 +286,18 @@ def draw(logits: Tensor, rows: Sequence[Row], watermark: Watermark | None = None
         for place, token in zip(places, method(part, chosen, watermark).tolist(), strict=True):
             tokens[place] = token
             rows[place].see(token)
+    for place, row in enumerate(rows):
+        if row.sampling.top_logprobs is not None and tokens[place] != NOT_FINITE:
+            row.likely = _likely(told[place], tokens[place], row.sampling.top_logprobs)
     return tokens
+
+
+def _likely(logits: Tensor, token: int, count: int) -> list[tuple[int, float]]:
+    """A token and then the `count` likeliest of `logits` (vocab,), each with its log-probability."""
+    logprobs = logits.log_softmax(dim=-1)
+    top = logprobs.topk(min(count, len(logprobs)))
+    likeliest = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    return [(token, float(logprobs[token])), *likeliest]
 
 
 def _by_method(rows: Sequence[Row]) -> dict[_Method, list[int]]:

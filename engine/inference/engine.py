@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from engine.api.thoughts import without_thoughts
-from engine.api.types import FinishReason, Message, Sampling, WrittenText
+from engine.api.types import FinishReason, Message, Sampling, TokenLogprob, WrittenText
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, EngineUnavailable, ModelError, RequestError
 from engine.inference.kv_cache import default_kv_tokens
 from engine.inference.request import Job, JobProgress
@@ -295,6 +295,8 @@ class Piece:
     text: str
     finish_reason: FinishReason | None
     """Why this text ends, with its last piece."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of its tokens, where they are asked for."""
 
 
 class TextStream:
@@ -322,6 +324,8 @@ class TextStream:
         self._is_over = False
         self._error: EngineError | None = None
         self._unread: dict[int, list[str]] = {}
+        self._logprobs: dict[int, list[TokenLogprob]] = {}
+        """Of the tokens of the unread pieces and of those that have brought no text yet."""
         self._woken_at = 0.0
         self._progress_at = 0.0
 
@@ -356,17 +360,20 @@ class TextStream:
             is_over = self._is_over
             unread, self._unread = self._unread, {}
             for number, pieces in unread.items():
-                yield Piece(number, "".join(pieces), self.finish_reasons.get(number))
+                logprobs = tuple(self._logprobs.pop(number, ()))
+                yield Piece(number, "".join(pieces), self.finish_reasons.get(number), logprobs)
         if self._error is not None:
             raise self._error
 
     async def whole(self) -> list[WrittenText]:
         """All texts that were finished, in their order; raises as `pieces` does."""
         texts: dict[int, str] = {}
+        logprobs: dict[int, tuple[TokenLogprob, ...]] = {}
         async for piece in self.pieces():
             texts[piece.number] = texts.get(piece.number, "") + piece.text
+            logprobs[piece.number] = logprobs.get(piece.number, ()) + piece.logprobs
         return [
-            WrittenText(without_thoughts(texts[number]), reason, self.lengths[number])
+            WrittenText(without_thoughts(texts[number]), reason, self.lengths[number], logprobs[number])
             for number, reason in sorted(self.finish_reasons.items())
         ]
 
@@ -383,6 +390,8 @@ class TextStream:
         self._is_over, self._error = progress.is_last, progress.error
         if progress.is_last and self.timer is not None:
             self.timer.cancel()
+        if progress.logprob is not None:
+            self._logprobs.setdefault(progress.number, []).append(progress.logprob)
         if progress.finish_reason is not None:
             self.finish_reasons[progress.number] = progress.finish_reason
         if progress.text or progress.finish_reason is not None:

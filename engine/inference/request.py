@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from engine.api.thoughts import TAGS, Thoughts
-from engine.api.types import FinishReason, Message, Sampling, seed_of
+from engine.api.types import FinishReason, Message, Sampling, TokenLogprob, seed_of
 from engine.errors import EngineError, ModelError
 from engine.inference.batch import NOT_FINITE, Row
 from engine.inference.penalties import dry_breakers
@@ -74,6 +74,8 @@ class JobProgress:
     tokens: int = 0
     finish_reason: FinishReason | None = None
     """Why this text ends, if it does."""
+    logprob: TokenLogprob | None = None
+    """Of the token, where it is asked for and no thought."""
     error: EngineError | None = None
     """Why the job ends without all that it was to bring."""
     is_last: bool = False
@@ -92,6 +94,7 @@ class SequenceState(Row):
         super().__init__(job.prompt, sampling, breakers=self._breakers)
         self.job = job
         self.number = number
+        self._tokenizer = tokenizer
         self.is_alone = False
         """Whether it is to share its batch with nobody, for a batch with it in has failed."""
         self.is_over = False
@@ -143,7 +146,14 @@ class SequenceState(Row):
         if self.is_over or not self.is_spare:
             shown = "".join(self._pieces)
             self._pieces.clear()
-        return self._progress(text=shown, tokens=1, finish_reason=reason)
+        return self._progress(text=shown, tokens=1, finish_reason=reason, logprob=None if is_end else self._logprob())
+
+    def _logprob(self) -> TokenLogprob | None:
+        """How likely the newest token was, if that is asked for and it may be shown."""
+        if self.sampling.top_logprobs is None or self._detokenizer.is_thinking:
+            return None
+        chosen, *top = [TokenLogprob(_text_of(self._tokenizer, token), value) for token, value in self.likely]
+        return replace(chosen, top=tuple(top))
 
     def fail(self, error: EngineError) -> JobProgress:
         """End the text with an error, which is the job's unless the text is spare."""
@@ -158,9 +168,16 @@ class SequenceState(Row):
         self.is_over = True
         return self._progress()
 
-    def _progress(self, *, text: str = "", tokens: int = 0, finish_reason: FinishReason | None = None) -> JobProgress:
+    def _progress(
+        self,
+        *,
+        text: str = "",
+        tokens: int = 0,
+        finish_reason: FinishReason | None = None,
+        logprob: TokenLogprob | None = None,
+    ) -> JobProgress:
         is_last = self.is_over and all(sequence.is_over for sequence in self.job.sequences)
-        return JobProgress(self.job, self.number, text, tokens, finish_reason, is_last=is_last)
+        return JobProgress(self.job, self.number, text, tokens, finish_reason, logprob, is_last=is_last)
 
 
 class Detokenizer:
@@ -187,6 +204,11 @@ class Detokenizer:
         self._held = ""
         self.is_stopped = False
         """Whether a stop string has come."""
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether the model thinks aloud, as far as is known."""
+        return self._thoughts.is_open
 
     def push(self, token: int) -> str:
         """Take the next token id; return the text that may be shown now, perhaps none."""
@@ -259,6 +281,13 @@ def _byte_tokens(tokenizer: Tokenizer) -> Mapping[int, bytes]:
         return {}
     ids = {byte: tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256)}
     return {token: bytes((byte,)) for byte, token in ids.items() if token is not None}
+
+
+def _text_of(tokenizer: Tokenizer, token: int) -> str:
+    """What a token says by itself, with the space that it begins with."""
+    text = str(tokenizer.decode([token], skip_special_tokens=False))
+    begins_word = str(tokenizer.id_to_token(token) or "").startswith("▁") and not text.startswith(" ")
+    return f" {text}" if begins_word else text
 
 
 @lru_cache(maxsize=4)

@@ -219,8 +219,8 @@ class _ChatResponse(StreamingResponse):
         if number not in self._begun:
             self._begun.add(number)
             yield self._completion.chunk(index=number, role="assistant", content="")
-        if piece.text:
-            yield self._completion.chunk(index=number, content=piece.text)
+        if piece.text or piece.logprobs:
+            yield self._completion.chunk(index=number, logprobs=piece.logprobs, content=piece.text)
         if piece.finish_reason is not None:
             yield self._completion.chunk(piece.finish_reason, index=number, tokens=self._stream.lengths[number])
 

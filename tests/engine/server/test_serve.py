@@ -6,7 +6,10 @@ import json
 import httpx
 import openai
 import pytest
+import torch
 
+from engine.api.types import Message
+from engine.models.loader import Base
 from tests.engine.conftest import CONTEXT_TOKENS, Server
 from tests.support.asking import MESSAGES, chat, events, metric, text, until_idle
 
@@ -281,3 +284,39 @@ async def test_metrics_count_requests_and_tokens(http: httpx.AsyncClient) -> Non
     await text(http)
     assert await metric(http, name) == before + 16
     assert await metric(http, "ovation_engine_first_token_seconds_count") > 0
+
+
+async def test_log_probabilities_are_the_models_own_and_the_same_streamed(
+    http: httpx.AsyncClient, tiny_base: Base
+) -> None:
+    asked = {"logprobs": True, "top_logprobs": 3, "frequency_penalty": 1.5, "max_tokens": 6}
+    (choice,) = (await chat(http, **asked)).json()["choices"]
+    told = choice["logprobs"]["content"]
+    prompt = tiny_base.template.encode([Message("user", str(MESSAGES[0]["content"]))])
+    text_of = tiny_base.tokenizer.decode
+    ids = list(prompt)
+    for token in told:
+        logits = tiny_base.model(torch.tensor([ids])).logits[0, -1].float()
+        logprobs = logits.detach().log_softmax(dim=-1)
+        best = logprobs.topk(3)
+        assert [each["token"] for each in token["top_logprobs"]] == [text_of([i]) for i in best.indices.tolist()]
+        assert [each["logprob"] for each in token["top_logprobs"]] == pytest.approx(best.values.tolist(), abs=1e-3)
+        assert token["bytes"] is None or bytes(token["bytes"]).decode() == token["token"]
+        ids.append(min(range(len(logprobs)), key=lambda i: abs(float(logprobs[i]) - token["logprob"])))
+        assert text_of([ids[-1]]) == token["token"]
+    assert len(told) == 6
+    streamed = [json.loads(event)["choices"][0]["logprobs"] for event in (await events(http, **asked))[:-1]]
+    again = [token for each in streamed if each is not None for token in each["content"]]
+    assert [token["token"] for token in again] == [token["token"] for token in told]
+    plain = (await chat(http, max_tokens=6)).json()["choices"][0]
+    assert plain["logprobs"] is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"top_logprobs": 2}, {"logprobs": True, "top_logprobs": 21}, {"logprobs": True, "top_logprobs": -1}]
+)
+async def test_log_probabilities_that_openai_would_refuse_are_refused(
+    http: httpx.AsyncClient, fields: dict[str, object]
+) -> None:
+    response = await chat(http, **fields)
+    assert response.status_code == 400 and "top_logprobs" in response.json()["error"]["message"]
