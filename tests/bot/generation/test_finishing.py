@@ -274,7 +274,7 @@ def test_of_answers_the_odd_one_out_is_not_preferred_and_of_slogans_it_may_be() 
         ("the pool opens at 6:30", "The pool opens at 6:30 from now on.", "The pool opens at 6 from now on."),
         ("apologise for a late delivery", "We are sorry for the late delivery and for the long wait.",
          "We are sorry for the late delivery and sorry for the late delivery."),
-        ("names for a black cat", "1. Black cat\n2. Coal cat\n3. Ink cat", "1. Black cat\n2. Whisker cat\n3. Black cat"),
+        ("names for a black cat", "1. Black cat\n2. Coal cat\n3. Ink cat", "1. Black cat\n2. Ink cat\n3. Black cat"),
     ],
 )  # fmt: skip
 def test_figures_that_were_given_and_words_that_are_not_said_again_are_better(
