@@ -22,6 +22,7 @@ from bot.common.errors import SettingsError
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _PORTS = {"http": 80, "https": 443}
+_PORT_DIGITS = 5
 _THIS_MACHINE = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 _HOST = re.compile(rb"[\w-]+(\.[\w-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -132,7 +133,8 @@ class _Exemption:
         """An entry that is none covers nothing, as for curl."""
         whole = entry.lower().partition("://")[2].partition("/")[0] or entry.lower()
         host, colon, port = whole.rpartition(":")
-        has_port = bool(colon) and port.isascii() and port.isdigit() and (host.endswith("]") or ":" not in host)
+        is_number = port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS
+        has_port = bool(colon) and is_number and (host.endswith("]") or ":" not in host)
         host = (host if has_port else whole).replace("[", "").replace("]", "")
         with suppress(ValueError):
             return cls(

@@ -19,6 +19,7 @@ from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 from zoneinfo import ZoneInfo
 
@@ -291,6 +292,10 @@ class DataSettings(BaseSettings):
             problems += faults.values()
         if issubclass(cls, Settings):  # the other commands reach nobody
             problems += proxies().faults
+            try:
+                hub_url()
+            except SettingsError as error:
+                problems += error.problems
         if problems:
             raise SettingsError(problems)
         _find_room(settings.data_dir)
@@ -522,7 +527,7 @@ def computing_environment() -> dict[str, str]:
     CPU as on one thread. The model hub is reached through the proxy that applies.
 
     Raises:
-        SettingsError: a proxy cannot be used.
+        SettingsError: a proxy cannot be used, or HF_ENDPOINT is no address.
     """
     own = {name: value for name, value in os.environ.items() if name.lower() not in _PROXY_VARIABLES}
     return {"OMP_WAIT_POLICY": "PASSIVE", **own, **proxies().environment(hub_url())}
@@ -536,5 +541,17 @@ def proxies() -> "Proxies":
 
 
 def hub_url() -> str:
-    """Where models come from that MODEL names as owner/name."""
-    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    """Where models come from that MODEL names as owner/name.
+
+    Raises:
+        SettingsError: HF_ENDPOINT is no address.
+    """
+    url = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise SettingsError(["HF_ENDPOINT is no address: write one like https://huggingface.co, or unset it."])
+    return url

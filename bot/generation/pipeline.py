@@ -238,7 +238,7 @@ class GenerationPipeline:
         messages = [Message(turn.role, turn.content) for turn in generation.messages]
         language = language_of_topic(messages[-1].content)
         n = 1 if kind.calls > 1 else self.requests.share_of(self.preference_sync.texts_for(generation))
-        faults, has_written_again = 0, False
+        faults, has_written_again = 0, given is not None  # what is given has come of many tries
         for attempt in range(_TRIES):
             growing, reply, given = "", given, None
             show(growing)

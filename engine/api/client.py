@@ -224,7 +224,7 @@ class EngineClient:
         with _translated_errors(body):
             async with self._asked(body) as response:
                 await response.aread()
-            for value, event in documents_in(response.content.decode("utf-8-sig", "replace")):
+            for value, event in documents_in(_text_of(response)):
                 answer.take(value, event)
             answer.end_texts()
         if not answer.texts:
@@ -266,7 +266,7 @@ class EngineClient:
             self.fault = str(error)
             return False
         if not response.is_success:
-            self.fault = str(Refusal.read(response.status_code, response.text, response.headers).error(()))
+            self.fault = str(Refusal.read(response.status_code, _text_of(response), response.headers).error(()))
         elif not self.useless:
             self.fault = ""
         return response.is_success
@@ -404,7 +404,7 @@ class EngineClient:
                     yield response
                     return
                 await response.aread()
-                refusal = Refusal.read(response.status_code, response.text, response.headers)
+                refusal = Refusal.read(response.status_code, _text_of(response), response.headers)
                 if not self._dialect.learns_from(refusal, sent):
                     raise refusal.error(_said_in(body))
 
@@ -416,8 +416,8 @@ class EngineClient:
         with _translated_errors():
             response = await self._http.request(method, self._root + path, json=body, timeout=timeout, headers=headers)
         if not response.is_success:
-            raise Refusal.read(response.status_code, response.text, response.headers).error()
-        return response.text
+            raise Refusal.read(response.status_code, _text_of(response), response.headers).error()
+        return _text_of(response)
 
 
 class _Dialect:
@@ -452,18 +452,15 @@ class _Dialect:
 
     def fold(self) -> None:
         """From now on no system message is sent."""
-        logger.info("the model takes no system message: it goes into the first message of the user")
+        if not self.folds_system:
+            logger.info("the model takes no system message: it goes into the first message of the user")
         self.folds_system = True
 
     def learns_from(self, refusal: Refusal, body: dict[str, Any]) -> bool:
         """Whether the server refused `body` for what it can do without; it gets that no more."""
         message = refusal.words
-        if (
-            refusal.kind == "template"
-            and not self.folds_system
-            and any(m["role"] == "system" for m in body["messages"])
-        ):
-            self.fold()
+        if refusal.kind == "template" and any(message["role"] == "system" for message in body["messages"]):
+            self.fold()  # perhaps once more: others were under way when it was learned
             return True
         if "max_completion_tokens" in message and "max_tokens" in body:
             self._limit = "max_completion_tokens"
@@ -545,6 +542,11 @@ def _check_end(response: httpx.Response, answer: PartialReply, documents: Docume
     raise EngineUnavailable(
         f"The engine's answer cannot be used, for {what}: is ENGINE_URL an OpenAI-compatible server?"
     )
+
+
+def _text_of(response: httpx.Response) -> str:
+    """A body that has been read. It is UTF-8 whatever its header says: httpx fails over some of Python's codecs."""
+    return response.content.decode("utf-8-sig", "replace")
 
 
 def _read(text: str, reader: Callable[[dict[str, Any]], T]) -> T:

@@ -206,5 +206,10 @@ def refusal_in(value: Mapping[str, Any]) -> Refusal:
     status = next((code for code in codes if isinstance(code, int) and 400 <= code < 600), 503)
     named = {"invalid_request_error": 400, "authentication_error": 401, "rate_limit_exceeded": 429}
     if isinstance(error, dict) and status == 503:
-        status = next((named[name] for name in (error.get("code"), error.get("type")) if name in named), status)
-    return Refusal(status, message_of(value), is_in_answer=True)
+        names = [name for name in (error.get("code"), error.get("type")) if isinstance(name, str)]
+        status = next((named[name] for name in names if name in named), status)
+    try:
+        words = message_of(value)
+    except RecursionError:
+        words = ""
+    return Refusal(status, words, is_in_answer=True)

@@ -31,7 +31,8 @@ RIGHT_VALUES: list[dict[str, Any]] = [
 VALUES: list[object] = [
     None, True, False, 0, -1, 1.5, 1e308, float("nan"), float("inf"), 10**30, "", "x", "0", "\ud800", "\0", "null",
     "stop", "length", [], [None], [[]], ["x"], [{}], {}, {"x": None}, {"content": []}, {"message": "no", "code": 400},
-    {"code": 429}, [{"type": "text", "text": None}], {"error": {"message": SECRET}}, SECRET, "x" * 5000,
+    {"code": 429}, {"code": [], "type": {}}, [{"type": "text", "text": None}], {"error": {"message": SECRET}},
+    SECRET, "x" * 5000,
 ]  # fmt: skip
 NAMES = [
     "error",

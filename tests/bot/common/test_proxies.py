@@ -66,6 +66,7 @@ def test_the_more_particular_variable_wins_and_one_without_a_scheme_is_http() ->
         ("gpu:8001", "http://gpu:8001", True),
         ("gpu:8001", "http://gpu:8002", False),
         ("gpu:80", "http://gpu", True),
+        (f"gpu:{'9' * 5000} 10.1.2.3:{'9' * 5000}", "http://gpu", False),
         ("10.0.0.0/8", "http://10.1.2.3:8001", True),
         ("10.1.2.3/8", "http://10.200.0.1", True),
         ("10.0.0.0/8", "http://11.1.2.3", False),
@@ -114,6 +115,17 @@ def test_the_start_says_so_with_the_other_faults(tmp_path: Path, monkeypatch: py
     with pytest.raises(SettingsError) as caught:
         Settings.load(tmp_path / ".env")
     assert len(caught.value.problems) == 2 and f"{name.upper()} begins with socks://" in caught.value.problems[1]
+    with pytest.raises(SettingsError):
+        computing_environment()
+
+
+@pytest.mark.parametrize("address", ["http://hub:99999999", "http://hub:abc", "http://[bad", "hub.corp.example", "//"])
+def test_a_hub_that_is_none_is_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(tmp_path / ".env")
+    assert caught.value.problems[-1].startswith("HF_ENDPOINT is no address")
     with pytest.raises(SettingsError):
         computing_environment()
 

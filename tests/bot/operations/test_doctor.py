@@ -83,10 +83,19 @@ async def test_which_proxy_is_used_for_what_is_shown_and_telegram_and_the_engine
     assert "secret" not in str(findings + gone)
 
 
-def test_a_proxy_that_is_none_is_a_wrong_setting(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("all_proxy", "socks://127.0.0.1:1080")
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("all_proxy", "socks://127.0.0.1:1080", "ALL_PROXY begins with socks://"),
+        ("HF_ENDPOINT", "http://hub:abc", "HF_ENDPOINT is no address"),
+    ],
+)
+def test_a_proxy_or_hub_that_is_none_is_a_wrong_setting(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(variable, value)
     findings = look()
-    assert exit_status(findings) == 2 and "ALL_PROXY begins with socks://" in found("settings", findings).says
+    assert exit_status(findings) == 2 and says in found("settings", findings).says
     assert found("proxies", findings).state == "failed"
 
 

@@ -206,6 +206,22 @@ async def test_an_answer_of_no_use_is_told(body: bytes, says: str) -> None:
         await server(body).complete(MESSAGES, Sampling(), model="m")
 
 
+@pytest.mark.parametrize("charset", ["hex", "zlib", "idna", "punycode", "rot13", "utf-16", "nonsense"])
+async def test_what_a_header_says_of_the_characters_ends_nothing(charset: str) -> None:
+    kind = f"application/json; charset={charset}"
+    assert (await read(server(RIGHT, content_type=kind)))[0] == TEXT
+    with pytest.raises(RequestError, match="no such luck"):
+        await read(server(b'{"error": "no such luck"}', status=400, content_type=kind))
+    assert not await server(b"no", status=503, content_type=kind).is_ready()
+    assert await server(b'{"data": [{"id": "m"}]}', content_type=kind).models() == ("m",)
+
+
+@pytest.mark.parametrize("error", ['{"code": [], "message": "died"}', '{"type": {}}', f"{'[' * 900}1{']' * 900}"])
+async def test_an_error_of_any_shape_is_one(error: str) -> None:
+    with pytest.raises(AnswerBroken):
+        await read(server(sse(f'{{"error": {error}}}')))
+
+
 # The fuzz
 
 

@@ -1,5 +1,6 @@
 """Each refusal is told for what it is, in a sentence that holds the server's words and nobody else's."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -203,6 +204,22 @@ async def test_or_at_the_first_refusal() -> None:
     for _ in range(2):
         assert (await server.client.complete(TURNS, Sampling(), model="m")).text == "hi"
     assert len(server.asked) == 3
+
+
+async def test_or_at_the_first_refusals_of_many_at_once() -> None:
+    all_asked = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        response = server(request)
+        if len(server.asked) == 3:
+            all_asked.set()
+        await all_asked.wait()
+        return response
+
+    server = Gemma(400, TEMPLATE[0])
+    client = EngineClient("http://gemma", http=httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    replies = await asyncio.gather(*(client.complete(TURNS, Sampling(), model="m") for _ in range(3)))
+    assert [reply.text for reply in replies] == ["hi"] * 3
 
 
 async def test_a_server_that_refuses_everything_is_not_taken_for_one() -> None:
