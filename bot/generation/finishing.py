@@ -373,9 +373,9 @@ def _has_too_few(text: str, topic: str) -> bool:
 def _figures_missing(text: str, topic: str, kind: Kind) -> int:
     """How many figures of a request, such as a day or an hour, a text does not hold; not those that ask for a number.
 
-    A question may be answered, and a text summed up, without.
+    A question may be answered, a text summed up, and a slogan or a poem written without.
     """
-    if kind.takes == "text" or "?" in topic:
+    if kind.takes == "text" or kind.form in ("line", "verse") or "?" in topic:
         return 0
     said = set(_FIGURE.findall(text))
     return sum(figure not in said for figure in _FIGURE.findall(_NUMBER_OF.sub("", topic)))

@@ -64,7 +64,7 @@ class Base:
     template: "ChatTemplate" = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "template", ChatTemplate(self.tokenizer))
+        object.__setattr__(self, "template", ChatTemplate(self.tokenizer, folds_system=self.family is ORDINARY))
 
     @property
     def pad_id(self) -> int:
@@ -93,8 +93,13 @@ class ChatTemplate:
     thought that it begins for them is ended at once.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, folds_system: bool = True) -> None:
+        """`folds_system`: where the template leaves a system message out, it goes into the user's first one.
+
+        Not so for families of models whose template makes something else of it.
+        """
         self._tokenizer = tokenizer
+        self._folds_system = folds_system
         control = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         control.update(tokenizer.all_special_tokens)
         longest_first = sorted(filter(None, control), key=len, reverse=True)
@@ -127,6 +132,8 @@ class ChatTemplate:
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template puts a system message into the conversation; some refuse it, others leave it out."""
+        if not self._folds_system:
+            return True
         probe = "3f9d"
         try:
             return probe in self._rendered([Message("system", probe), Message("user", "Hello")])

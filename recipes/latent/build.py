@@ -119,7 +119,7 @@ def build(options: argparse.Namespace) -> None:
 
 def rows_of(corpus: Sequence[Skeleton], tokenizer: PreTrainedTokenizerFast, *, longest: int) -> Rows:
     """The corpus as token ids: prompts as serving would read them, without their noise and start."""
-    template, config = ChatTemplate(tokenizer), VaeConfig()
+    template, config = ChatTemplate(tokenizer, folds_system=False), VaeConfig()
     texts = tokenizer([each.text for each in corpus], add_special_tokens=False)["input_ids"]
     prompts, kept = [], []
     for each, ids in zip(corpus, texts, strict=True):

@@ -104,7 +104,7 @@ async def test_it_is_ready_and_tells_when_it_is_asked_for_another_model(client: 
     assert await client.is_ready()
     with pytest.raises(EngineUnavailable):
         await client.models()
-    with pytest.raises(EngineUnavailable, match="does not answer as MODEL=gpt-9: Server is pinned to"):
+    with pytest.raises(EngineUnavailable, match="does not answer as MODEL=gpt-9: .*Server is pinned to"):
         await client.find_base("gpt-9")
     with pytest.raises(RequestError, match="gpt-9"):
         await client.complete(MESSAGES, GREEDY, model="gpt-9")
