@@ -65,14 +65,14 @@ class Schedule:
             await asyncio.sleep(CLOCK_SECONDS)
             now = datetime.now(UTC) - timedelta(seconds=time.monotonic())
             if abs(now - right) > _STEP:
-                await self._plan_anew()
+                self._plan_anew()
             right = now
 
-    async def _plan_anew(self) -> None:
+    def _plan_anew(self) -> None:
         """Set the timers by the clock as it is now, and see whether a slot is due by it."""
         self._scheduler.reschedule_job(_NIGHTLY, trigger=self._trigger)
         self._scheduler.reschedule_job(_HOURLY, trigger=IntervalTrigger(hours=1))
-        await self._look()
+        self._scheduler.add_job(self._look)  # at once, and what it raises is logged there
 
     async def _look(self) -> None:
         """Run the slot that is due; where the disk refuses, try again soon: the slot is still due then."""
@@ -87,12 +87,10 @@ class Schedule:
                 await self._run_slot(_name(slot))
             await runs.record_slot(self._db, at=now)
             self._since = max(self._since, now)
-        except StorageError as error:
+        except (StorageError, OSError) as error:
             logger.error("a slot could not be recorded, or its run not begun: %s", error)
             again = datetime.now(UTC) + timedelta(seconds=RETRY_SECONDS)
             self._scheduler.add_job(self._look, "date", run_date=again)
-        except Exception:
-            logger.exception("a slot could not be seen to")
 
 
 def _name(slot: datetime) -> str:

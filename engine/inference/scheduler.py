@@ -105,7 +105,7 @@ class Scheduler:
         """Let a job's texts wait for a row each, the spare ones excepted; each alone must fit into `kv_tokens`."""
         try:
             sequences = [job.begin(self._tokenizer) for _ in range(job.n if job.spare_seconds is None else 1)]
-        except BaseException:
+        except BaseException:  # a panic of the tokenizers' Rust is no Exception
             logger.exception("A request could not begin.")
             self._refused.append(JobProgress(job, error=AnswerFailed(_FAILED), is_last=True))
             return
@@ -227,7 +227,7 @@ class Scheduler:
     def _append(self, sequence: SequenceState, token: int) -> JobProgress:
         try:
             return sequence.append(token, self._end_tokens)
-        except BaseException:
+        except BaseException:  # the same
             logger.exception("A text failed at token %d.", token)
             return sequence.fail(AnswerFailed(_FAILED))
 
@@ -354,7 +354,7 @@ class Worker(threading.Thread):
             future.set_result(task(self._scheduler))
         except EngineError as error:
             future.set_exception(error)
-        except BaseException:
+        except BaseException:  # the same; whoever waits for the call must hear of it in any case
             logger.exception("A call failed.")
             future.set_exception(EngineError("The engine failed at this; its log says why."))
 
