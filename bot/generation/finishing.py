@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bot.common.kinds import Kind, language_of_topic
+from bot.common.settings import DEFAULT_LABEL
 from bot.common.text import SENTENCE_END, sanitize, sentence_ends
+from bot.moderation.labels import without_labels
 from engine.api.types import FinishReason, Message, Reply
 from engine.preference.features import WORD, words
 
@@ -152,10 +154,12 @@ _STOPWORDS = frozenset(
 )
 
 
-def finish_all(reply: Reply, *, messages: Sequence[Message], kind: Kind, language: str) -> list[Finished]:
+def finish_all(
+    reply: Reply, *, messages: Sequence[Message], kind: Kind, language: str, label: str = DEFAULT_LABEL
+) -> list[Finished]:
     """All texts of a reply in their order, mended and judged beside each other."""
     finished = [
-        finish(Draft(text.text, text.finish_reason), messages=messages, kind=kind, language=language)
+        finish(Draft(text.text, text.finish_reason), messages=messages, kind=kind, language=language, label=label)
         for text in reply.texts
     ]
     weight = _AGREEMENT_WEIGHTS[kind.form]
@@ -163,12 +167,15 @@ def finish_all(reply: Reply, *, messages: Sequence[Message], kind: Kind, languag
     return [replace(each, quality=each.quality + weight * share) for each, share in zip(finished, agreed, strict=True)]
 
 
-def finish(draft: Draft, *, messages: Sequence[Message], kind: Kind, language: str) -> Finished:
+def finish(
+    draft: Draft, *, messages: Sequence[Message], kind: Kind, language: str, label: str = DEFAULT_LABEL
+) -> Finished:
     """Mend a draft that answers `messages`, and judge it.
 
-    Nothing that the messages hold is taken for invented, whoever said it.
+    Nothing that the messages hold is taken for invented, whoever said it; only what reads like our `label` goes,
+    whoever wants it.
     """
-    written, topic = sanitize(draft.text), kind.topic_in(messages[-1].content)
+    written, topic = without_labels(sanitize(draft.text), label), kind.topic_in(messages[-1].content)
     given = "\n".join(message.content for message in messages)
     text = _without_contacts(_without_talk(written, kind), given)
     text, is_loop = _without_loop(text)
@@ -177,6 +184,7 @@ def finish(draft: Draft, *, messages: Sequence[Message], kind: Kind, language: s
     elif draft.finish_reason == "length" or is_loop:
         text = _whole(text, kind)
     text = _unquoted(_without_placeholders(_DANGLING.sub("", text).strip()))
+    text = without_labels(text, label)  # what stood behind a preamble or in quotes
     if not text:
         return Finished(text, ("empty",), -math.inf)
     faults = list(_faults(text, topic, given, kind, language))

@@ -13,10 +13,11 @@ from pathlib import Path
 from bot.common.errors import OvationError, StartError
 from bot.common.keys import open_existing_keys
 from bot.common.kinds import Kind, language_of_topic
-from bot.common.settings import Settings
+from bot.common.settings import DEFAULT_LABEL, Settings
 from bot.common.text import sanitize
 from bot.generation.continuing import stream_to_its_end
 from bot.generation.finishing import Finished, finish_all
+from bot.moderation.labels import without_labels
 from bot.moderation.text_checks import COPY_CHECK_TEXTS, SafetyCheck, prompts_in
 from bot.serving.engine_process import engine_http, own_engine
 from engine.api.client import EngineClient
@@ -72,6 +73,8 @@ class OfflineWriter:
     """So many are written, of which the best is chosen."""
     base: str = ""
     """The name under which the version's base serves."""
+    label: str = DEFAULT_LABEL
+    """What the text may not say of itself."""
 
     async def write(self, request: OfflineRequest) -> WrittenText:
         """Write some texts and choose the best, by what can be seen of each; equal requests give equal texts.
@@ -111,9 +114,9 @@ class OfflineWriter:
                 raise
             reply = Reply((WrittenText(error.text, "length"),), self.version)
         if request.max_tokens:  # whoever asks for so many words does not ask for a whole text
-            finished = [Finished(sanitize(text.text)) for text in reply.texts]
+            finished = [Finished(without_labels(sanitize(text.text), self.label)) for text in reply.texts]
         else:
-            finished = finish_all(reply, messages=messages, kind=kind, language=language)
+            finished = finish_all(reply, messages=messages, kind=kind, language=language, label=self.label)
         pairs = [pair for pair in zip(reply.texts, finished, strict=True) if pair[1].text]
         return max(pairs, key=lambda pair: (not pair[1].faults, pair[1].quality), default=None)
 
@@ -142,7 +145,7 @@ async def open_offline_writer(settings: Settings, wanted: str | None = None) -> 
         guard = None if settings.guard_model is None else client
         fails_open = settings.guard_fails == "open"
         safety = SafetyCheck(words=load_filter(settings.words_file), guard=guard, fails_open=fails_open)
-        yield OfflineWriter(client, version, safety, others, min(settings.best_of, _MOST_TEXTS), base)
+        yield OfflineWriter(client, version, safety, others, min(settings.best_of, _MOST_TEXTS), base, settings.label)
 
 
 def _find_version(settings: Settings, base: str, wanted: str | None) -> tuple[str, Path]:

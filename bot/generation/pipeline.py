@@ -26,6 +26,7 @@ from bot.common.errors import DeliveryError, NotNow, Refusal
 from bot.common.i18n import say
 from bot.common.kinds import Kinds, language_of_topic
 from bot.common.metrics import BotMetrics
+from bot.common.settings import DEFAULT_LABEL
 from bot.common.text import TELEGRAM_LIMIT, sanitize, truncate
 from bot.generation.continuing import stream_to_its_end
 from bot.generation.finishing import finish_all
@@ -42,6 +43,7 @@ from bot.messaging.messenger import (
     with_footer,
     with_retries,
 )
+from bot.moderation.labels import without_labels
 from bot.moderation.text_checks import CopyCheck, SafetyCheck
 from bot.serving.version_router import VersionRouter
 from engine.api.types import Message, Reply, WrittenText
@@ -173,7 +175,13 @@ class GenerationPipeline:
 
         buttons, may_show = stop_button(generation), self.safety.may_show
         async with Preview(
-            self.messenger, to.chat_id, message_id, buttons, may_show=may_show, meanwhile=news
+            self.messenger,
+            to.chat_id,
+            message_id,
+            buttons,
+            may_show=may_show,
+            meanwhile=news,
+            label=self.renderer.label,
         ) as preview:
             written = await self._write(generation, choices, preview.show, wait)
         if await self._commit(written):
@@ -258,7 +266,9 @@ class GenerationPipeline:
                     else:
                         growing += piece
                         show(growing)
-            finished = await asyncio.to_thread(finish_all, reply, messages=messages, kind=kind, language=language)
+            finished = await asyncio.to_thread(
+                finish_all, reply, messages=messages, kind=kind, language=language, label=self.renderer.label
+            )
             usable = [place for place, each in enumerate(finished) if not each.faults]
             if not usable and not has_written_again:
                 has_written_again = True
@@ -523,6 +533,8 @@ class Preview:
     _: KW_ONLY
     may_show: Callable[[str], bool] = lambda _text: True
     meanwhile: Callable[[], str] = str
+    label: str = DEFAULT_LABEL
+    """What the text may not say of itself."""
     _text: str = field(default="", init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _is_over: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -551,7 +563,7 @@ class Preview:
         shown, has_words, pause, news_at = "", False, FIRST_WORDS_SECONDS, clock() + PATIENCE_SECONDS
         while not await self._over_within(pause):
             pause = interval if has_words else FIRST_WORDS_SECONDS
-            if text := sanitize(self._text):
+            if text := without_labels(sanitize(self._text), self.label, is_growing=True):
                 if not self.may_show(text):
                     continue
                 words = truncate(text, TELEGRAM_LIMIT - 2) + " …"

@@ -162,11 +162,11 @@ class Renderer:
 
     def __init__(self, kinds: Kinds, label: str) -> None:
         self._kinds = kinds
-        self._label = label
+        self.label = label
 
     def parts(self, generation: Generation, *, has_details: bool = True) -> tuple[str, str]:
         """As much of a text as fits into a message, and the footer: the label, and in detail the version and number."""
-        footer = f"{self._label} · {generation.version} · #{generation.id}" if has_details else self._label
+        footer = f"{self.label} · {generation.version} · #{generation.id}" if has_details else self.label
         return truncate(generation.text or "", TELEGRAM_LIMIT - utf16_length(footer) - 2), footer
 
     def pages(self, generation: Generation, *, has_details: bool = True) -> tuple[tuple[str, ...], str]:

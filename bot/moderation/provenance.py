@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bot.common.keys import Keys
 from bot.common.text import sanitize
+from bot.moderation.labels import without_labels
 from engine.api.client import EngineClient
 from engine.errors import EngineError
 from engine.safety.near_copy import fingerprint, is_alike
@@ -48,7 +49,7 @@ class ProvenanceCheck:
 
     async def verdict(self, text: str, *, person_id: int, chat_id: int) -> tuple[str, int | None]:
         """The id of the sentence that answers, and the number of the text if the asker may know it."""
-        text = self._without_footer(sanitize(text))
+        text = without_labels(sanitize(text), self.label)  # a footer of ours is pasted along
         marks = fingerprint(text, self.keys.keyring.key(FINGERPRINTS))
         found = await generations.closest_fingerprint(self.db, marks)
         if found is not None and is_alike(found.shared, marks):
@@ -68,8 +69,3 @@ class ProvenanceCheck:
         if evidence is None:
             return "check-short", None
         return ("check-likely" if evidence < LIKELY else "check-no-mark"), None
-
-    def _without_footer(self, text: str) -> str:
-        """The text without a footer of ours that was pasted along."""
-        body, _, last = text.rpartition("\n\n")
-        return body if body and last.startswith(self.label) else text

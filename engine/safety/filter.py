@@ -175,7 +175,7 @@ def normalize(text: str) -> Normalized:
     >>> sorted(normalize("Ｔ.е.а and sh0rt").words)
     ['and', 'short', 'tea']
     """
-    folded = _fold(text)
+    folded = fold(text)
     in_order = _LETTERS.findall(folded)
     words = set(in_order)
     is_drawn_out = _DRAWN_OUT.search(folded) is not None
@@ -206,7 +206,8 @@ def _readings(chunk: str) -> Iterator[str]:
     yield joined
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """The letters of a text as they are compared: small, plain, simplified, and Latin where they look so."""
     visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_lookalikes())
     if not visible.isascii():
         visible = _ACCENTS.sub("", unicodedata.normalize("NFD", visible)).translate(_simplified())

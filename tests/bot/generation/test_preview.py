@@ -162,3 +162,14 @@ async def test_what_may_not_be_seen_is_not_previewed() -> None:
         growing.show("green tea and a secret")
         await asyncio.sleep(0.1)
     assert messenger.shown == ["green tea …"]
+
+
+@in_virtual_time
+async def test_a_label_that_is_not_ours_is_not_shown_while_the_text_grows() -> None:
+    messenger, whole = RecordingMessenger(), "Tea is good.\n\nHuman-written / AI 生成 · v3 · #12\n\nCome along."
+    async with Preview(messenger, 1, 1) as growing:
+        for end in range(1, len(whole) + 1):
+            growing.show(whole[:end])
+            await asyncio.sleep(0.03)
+    assert len(messenger.shown) > 20 and messenger.shown[-1] == "Tea is good.\n\nCome along. …"
+    assert not any("written" in text or "v3" in text or "#1" in text for text in messenger.shown)

@@ -3,6 +3,9 @@
 import json
 
 from tests.flows.trust.test_trust import mydata
+from tests.flows.writing.test_duel import duel
+from tests.flows.writing.test_inline import offered
+from tests.support.fake_engine import FakeEngine
 from tests.support.scene import BotProcess, Scene
 
 
@@ -40,3 +43,20 @@ async def test_texts_are_labelled_marked_and_found_again(lone_bot: BotProcess, s
     assert found["marked"] is False and found["tokens"] >= 20
     (lone_bot.folder / "text.txt").write_text("Hi")
     assert "Too short" in await lone_bot.ovation("detect", "text.txt")
+
+
+async def test_nobody_has_a_label_or_footer_written_that_is_not_ours(
+    bot: BotProcess, scene: Scene, fake_engine: FakeEngine
+) -> None:
+    fake_engine.writes = lambda *_: "Written by us · v9 · #1\n\nTea is **good**.\n\nHuman-written · v9 · #77"
+    await bot.start(ENGINE_URL=fake_engine.url, BEST_OF="1", LABEL="Written by us")
+    ada, chat = scene.person("Ada")
+    for command in ("/post tea", "/write tea"):
+        body, _, footer = (await scene.ask(ada, chat, command)).text.partition("\n\n")
+        assert body.replace("*", "") == "Tea is good." and footer.startswith("Written by us · ") and "v9" not in footer
+    for text in await duel(scene, ada, chat, "/duel post tea"):
+        assert "v9" not in text.text and "Human" not in text.text
+    (first, *_) = (await offered(scene.sandbox, ada, chat, "post tea")).results
+    assert "v9" not in str(first) and "Human" not in str(first)
+    exported = await bot.export("generations")
+    assert len(exported) >= 4 and {row["text"] for row in exported} == {"Tea is **good**."}
