@@ -92,7 +92,7 @@ def judge(text: str, *, kind: str, request: str) -> Verdict:
 def is_finished(text: str, kind: str) -> bool:
     """Ends as texts do: with a sentence's end, an emoji, hashtags, a whole item of a list, or a name under a letter."""
     shown = _HASHTAGS_AT_END.sub("", text.strip()).rstrip() or text.strip()
-    lines = [line.strip() for line in shown.splitlines() if line.strip()]
+    lines = [line.strip() for line in shown.split("\n") if line.strip()]
     if not lines:
         return False
     bare = lines[-1].rstrip(_WRAPPING)
@@ -119,7 +119,7 @@ def _may_end_bare(lines: Sequence[str], kind: str) -> bool:
 
 def has_loops(text: str, kind: str) -> bool:
     """A line or six words in a row three times, a sentence twice in a row, or twice at all where it is no refrain."""
-    lines = Counter(_bare(line) for line in text.splitlines() if len(_tokens(line)) >= 3)
+    lines = Counter(_bare(line) for line in text.split("\n") if len(_tokens(line)) >= 3)
     if any(count >= 3 for count in lines.values()):
         return True
     tokens = _tokens(text)

@@ -20,7 +20,7 @@ from bot.common.text import sentence_ends
 from bot.sandbox.people.tastes import KINDS, TOPICS, Asked
 from engine.api.models import is_gguf, names_of, resolve_model, version_name
 from engine.convert import convert
-from engine.data.dataset import RatedGeneration, Rating
+from engine.data.dataset import RatedGeneration, Rating, json_line
 
 FOLDER = Path.home() / ".cache" / "ovation-benchmarks"
 FRESH_PROMPTS, RATED = 48, 150
@@ -118,8 +118,8 @@ def write_texts(file: Path, model: str, wanted: Sequence[Asked], *, adapter: Pat
 
 def _read(file: Path) -> dict[int, str]:
     """The texts by their place."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return dict(json.loads(line) for line in lines)
+    lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
+    return dict(json.loads(line) for line in lines if line)
 
 
 def _write(file: Path, model: str, wanted: Mapping[int, Asked], adapter: Path | None) -> None:
@@ -151,5 +151,5 @@ def _write(file: Path, model: str, wanted: Mapping[int, Asked], adapter: Path | 
             )[:, inputs.input_ids.shape[1] :]  # fmt: skip
         texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
         with file.open("a", encoding="utf-8") as lines:
-            rows = [json.dumps(row, ensure_ascii=False) for row in zip(places, texts, strict=True)]
+            rows = [json_line(row) for row in zip(places, texts, strict=True)]
             lines.write("\n".join(rows) + "\n")

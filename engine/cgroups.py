@@ -37,7 +37,7 @@ def _folders(controller: str) -> Iterator[Path]:
     """The folders of this process's group and of those above it, whether or not they are there."""
     mounts = [GROUPS, GROUPS / "unified", GROUPS / controller]
     yield from mounts
-    for line in _text(OWN_GROUPS).splitlines():
+    for line in _text(OWN_GROUPS).split("\n"):
         controllers, _, path = line.partition(":")[2].partition(":")
         own = [part for part in path.split("/") if part]
         if ".." not in own and {"", controller} & set(controllers.split(",")):

@@ -5,7 +5,6 @@ own (`kinds.toml`), word for word; and topics without end: themed noun phrases, 
 copying must be learned as a skill. Some topics are held out: they never enter the corpus and serve to measure copying.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -14,6 +13,7 @@ from random import Random
 from zlib import crc32
 
 from engine.api.types import Message
+from engine.data.dataset import json_line
 from recipes import grammar
 from recipes.grammar import FOLDER, KINDS, LANGUAGES, MORE, Language, Topic, read_table, words
 
@@ -75,7 +75,7 @@ def write_corpus(path: Path, items: Iterable[Conversation]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for item in items:
-            file.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")
+            file.write(json_line(asdict(item)) + "\n")
 
 
 def _system(kind: str, language: Language, random: Random) -> Sequence[Message]:

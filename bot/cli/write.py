@@ -26,6 +26,7 @@ from bot.serving.base_model import chosen
 from bot.serving.engine_process import with_model
 from engine.api import models
 from engine.api.types import MAX_NEW_TOKENS, WrittenText
+from engine.data.dataset import json_line
 from recipes.latent.skeletons import unseen_words
 from storage.db.keyring import WATERMARK
 
@@ -142,7 +143,7 @@ def _line(settings: Settings, version: str, request: OfflineRequest, written: Wr
         "finish_reason": written.finish_reason, "label": settings.label,
         "AIGC": aigc(settings.content_producer, f"{version}-{request.seed}"),
     }  # fmt: skip
-    return json.dumps(told, ensure_ascii=False)
+    return json_line(told)
 
 
 @app.command()

@@ -495,7 +495,7 @@ def _line_of(text: str, path: _Keys) -> int:
     """The line where a field stands, or else what it belongs to begins, counted from 1."""
     best, closest = 1, 0
     table: _Keys = ()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if header := re.match(rf"\s*\[{{1,2}}\s*({_PATH})", line):
             table = here = _keys(header[1])
         elif key := re.match(rf"\s*({_PATH})\s*=", line):

@@ -24,14 +24,39 @@ _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e)|(
 """A stop that ends no sentence: "Dr.", or the number of a list's item."""
 
 
-_DECEPTIVE = frozenset(
-    [
-        *map(chr, range(0x202A, 0x202F)),  # embeddings and overrides that turn text around, and with it our label
-        *map(chr, range(0x2066, 0x206A)),  # isolates
-        *map(chr, range(0xE0000, 0xE0080)),  # tags: words that nobody sees
-        *"\u200b\u2060\ufeff",  # blanks without width
-    ]
+_BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+"""What other programs take for the end of a line."""
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls
+    "\xad\u061c\u115f\u1160\u17b4\u17b5\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"  # no width
+    "\ufff0-\ufffb\ufffd\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\ue000-\uf8ff\U000f0000-\U0010ffff"  # of private use
+    "\ufdd0-\ufdef" + "".join(chr(0x10000 * plane + end) for plane in range(17) for end in (0xFFFE, 0xFFFF)) + "]"
 )
+"""What nobody sees, and what has no meaning here: it would hide words, turn our label around, or tell texts apart."""
+_DEPENDENT = re.compile("[\u034f\u180b-\u180f\u200b-\u200d\u2800\ufe00-\ufe0f\U000e0000-\U000effff]")
+"""What is unseen and needed in some places: variation selectors, joiners, tags, and blanks of scripts."""
+
+_PICTURE = re.compile(
+    "[\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u24c2\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
+    "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+)
+_TONES_AND_FLAGS = re.compile("[\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
+_REGION = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+"""The flag of a part of a country, as Scotland's."""
+_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_VARIES = re.compile(
+    "[\u1000-\u109f\u2190-\u22ff\u2a00-\u2aff\u3001\u3002\ua840-\ua877\uaa60-\uaa7f\uff01\uff0c\uff0e\uff1a\uff1b\uff1f]"
+)
+"""Beside Han characters and pictures: mathematical signs, full-width punctuation, Burmese and Phags-pa."""
+_JOINED = re.compile(
+    "[\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1700-\u18af\u1a20-\u1aaf\u1b00-\u1c4f\ua800-\ua8ff\ua900-\uabff\ufb50-\ufdff\ufe70-\ufefc"
+    "\U00010a00-\U00010aff\U00010d00-\U00010fff\U00011000-\U00011fff\U0001e900-\U0001e95f]"
+)
+"""Letters and marks of scripts in which a joiner, or what keeps letters apart, is a letter: Arabic, Indic and more."""
+_MONGOLIAN = re.compile("[\u1820-\u18aa]")
+_WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\uaa60-\uaa7f]")
+"""Thai, Lao, Burmese and Khmer, in which a blank without width says where a line may break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +147,7 @@ class _Shown:
                 case "fence":
                     self._add_program(token.content.removesuffix("\n"), token.info.strip())
                 case "table":
-                    self._add_program("\n".join(_aligned(token.content.splitlines())), "")
+                    self._add_program("\n".join(_aligned(token.content.rstrip("\n").split("\n"))), "")
                 case "hr":
                     self._begin_block()
                     self._write(_RULE)
@@ -318,16 +343,68 @@ _MARKDOWN = _Markdown()
 
 
 def sanitize(text: str) -> str:
-    """Drop lone surrogates, controls but line breaks and tabs, characters that hide or turn others, and outer blanks.
+    """The text without what nobody sees, without lone surrogates and outer blanks; every line ends with a line feed.
 
-    The joiners that emoji, Persian and Hindi need stay.
+    What is unseen and needed stays where it is: joiners in emoji and in scripts that have them as letters, selectors
+    of a look behind what has several, the tags in flags. Unassigned characters stay, for they may be new emoji.
     """
-    valid = text.encode("utf-8", "ignore").decode("utf-8").replace("\N{REPLACEMENT CHARACTER}", "")
-    return "".join(filter(_is_kept, valid)).strip()
+    valid = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    plain = _UNSEEN.sub("", _BREAKS.sub("\n", valid))
+    return (_with_dependents(plain) if _DEPENDENT.search(plain) else plain).strip()
+
+
+def _with_dependents(text: str) -> str:
+    """The text without dependent characters that stand where they mean nothing."""
+    kept, place = [""], 0
+    while place < len(text):
+        character = text[place]
+        if region := _REGION.match(text, place):
+            kept.append(region[0])
+            place = region.end()
+            continue
+        place += 1
+        if not _DEPENDENT.match(character) or _is_needed(character, kept[-1], text[place : place + 1]):
+            kept.append(character)
+        elif character == "\u2800":
+            kept.append(" ")
+    return "".join(kept)
+
+
+def _is_needed(character: str, before: str, after: str) -> bool:  # noqa: PLR0911 - a table of all there is
+    """Whether a dependent character has a meaning between two others."""
+    match character:
+        case "\ufe0e" | "\ufe0f":
+            is_picture = _PICTURE.match(before) is not None and _TONES_AND_FLAGS.match(before) is None
+            return is_picture or (before in tuple("#*0123456789") and after == "\u20e3")
+        case "\u200d" if before == "\ufe0f" or _PICTURE.match(before) or before.endswith("\U000e007f"):
+            return _PICTURE.match(after) is not None
+        case "\u200d":
+            return _is_joined(before) or (not before.strip() and _is_joined(after))
+        case "\u200c":
+            return _is_joined(before)
+        case "\u200b":
+            return bool(_WITHOUT_BLANKS.match(before) and _WITHOUT_BLANKS.match(after))
+        case "\u034f":
+            return unicodedata.combining(before or "a") > 0 and unicodedata.combining(after or "a") > 0
+        case "\u2800":
+            return any("\u2800" < other <= "\u28ff" for other in (before, after))
+        case _ if "\u180b" <= character <= "\u180f":
+            return _MONGOLIAN.match(before) is not None
+        case _ if "\ufe00" <= character <= "\ufe02":
+            return bool(_HAN.match(before) or _VARIES.match(before))
+        case _:
+            return "\U000e0100" <= character <= "\U000e01ef" and _HAN.match(before) is not None
+
+
+def _is_joined(character: str) -> bool:
+    """Whether it is a letter or a mark of a script that has joiners."""
+    is_letter = _JOINED.match(character) is not None and unicodedata.category(character)[0] in "LM"
+    return is_letter and not _DEPENDENT.match(character)
 
 
 def _is_kept(character: str) -> bool:
-    return character in "\n\t" or (unicodedata.category(character) != "Cc" and character not in _DECEPTIVE)
+    """Whether it may stand by itself."""
+    return character in "\n\t" or not (_UNSEEN.match(character) or _DEPENDENT.match(character))
 
 
 def sentence_ends(text: str) -> list[int]:

@@ -87,7 +87,7 @@ def room(path: Path, *, database_bytes: int) -> Finding:
 
 def _kind_of_file_system(path: Path, mounts: Path) -> str | None:
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = mounts.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return None
     found, best = None, -1

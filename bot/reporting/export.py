@@ -4,7 +4,6 @@ Choices between two texts are in the format that TRL's DPO learns from, with mor
 would make of them now, in the format that TRL's KTO learns from.
 """
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from enum import StrEnum
 
 from bot.learning.dataset import dataset_of
 from bot.moderation.provenance import aigc
-from engine.data.dataset import examples_of
+from engine.data.dataset import examples_of, json_line
 from engine.data.trl_format import kto_lines
 from storage.db.records import Generation, Rating, Run
 from storage.tables import generations, ratings, runs
@@ -39,7 +38,7 @@ class Format(StrEnum):
 def lines(connection: sqlite3.Connection, what: What, *, producer: str) -> Iterator[str]:
     """Every row of a kind, oldest first, as JSON. `producer` answers for the texts."""
     for row in _rows(connection, what, producer):
-        yield json.dumps(row, ensure_ascii=False)
+        yield json_line(row)
 
 
 def kto(connection: sqlite3.Connection, *, tenure_days: float) -> Iterable[str]:

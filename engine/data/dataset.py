@@ -4,6 +4,7 @@ A row is one generation with its current ratings. People, chats and versions are
 and decides who has consented.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -114,9 +115,18 @@ class DataCard:
 _ROW = TypeAdapter(RatedGeneration)
 
 
+def json_line(value: object) -> str:
+    """A value as JSON that is one line to every reader, `str.splitlines` too, without the line's end."""
+    return json.dumps(value, ensure_ascii=False).translate(_ESCAPED)
+
+
+_ESCAPED = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
+"""What JSON leaves as it is and readers take for the end of a line."""
+
+
 def dump_dataset(rows: Iterable[RatedGeneration]) -> bytes:
     """One JSON object a line, UTF-8."""
-    return b"".join(_ROW.dump_json(row) + b"\n" for row in rows)
+    return b"".join(_ROW.dump_json(row).decode().translate(_ESCAPED).encode() + b"\n" for row in rows)
 
 
 def write_dataset(path: Path, rows: Iterable[RatedGeneration]) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.api.types import Message
-from engine.data.dataset import Example, RatedGeneration, Rating, read_row
+from engine.data.dataset import Example, RatedGeneration, Rating, json_line, read_row
 from engine.data.rewards import LABEL_PSEUDO_VOTES
 from engine.errors import RunError, first_problem
 
@@ -37,7 +37,7 @@ def kto_record(example: Example) -> Mapping[str, object]:
 
 def kto_lines(examples: Iterable[Example]) -> Iterable[str]:
     """One line for each text."""
-    return (json.dumps(kto_record(example), ensure_ascii=False) for example in examples)
+    return (json_line(kto_record(example)) for example in examples)
 
 
 def read_ratings(path: Path) -> tuple[RatedGeneration, ...]:

@@ -129,7 +129,7 @@ def read_secrets(file: Path) -> list[bytes]:
         ModelError: it cannot be read, has none, or a line is none.
     """
     try:
-        lines = [line for line in file.read_text().splitlines() if line.strip()]
+        lines = [line for line in file.read_text().split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"The watermark's key {file} cannot be read: name a file with a key in hex.") from error
     if not lines:

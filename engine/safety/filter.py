@@ -129,7 +129,7 @@ def load_filter(words_file: Path | None = None) -> SafetyFilter:
 
 def _apply_changes(words: dict[str, str], file: Path) -> None:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{file} cannot be read as UTF-8 text: write one word a line there.") from error
     for number, line in enumerate(lines, start=1):
@@ -232,7 +232,7 @@ def _lookalikes() -> dict[int, str]:
 def _simplified() -> dict[int, str]:
     """Traditional characters -> their first simplified form."""
     table = Path(opencc.__file__).parent / "dictionary" / "TSCharacters.txt"
-    rows = (line.split() for line in table.read_text(encoding="utf-8").splitlines() if line.strip())
+    rows = (line.split() for line in table.read_text(encoding="utf-8").split("\n") if line.strip())
     return {ord(row[0]): row[1] for row in rows if len(row[0]) == 1}
 
 

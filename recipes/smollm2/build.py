@@ -87,7 +87,7 @@ class Answer:
 
 def read_answers(file: Path = ANSWERS) -> list[Answer]:
     """The corpus, in the order of the file."""
-    return [Answer(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [Answer(**json.loads(line)) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
 def main(arguments: list[str] | None = None) -> int:

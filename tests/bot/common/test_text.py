@@ -1,5 +1,7 @@
 """Text from outside cannot break storage or Telegram, and Markdown loses no word on its way to people."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,76 @@ from bot.common.text import beginning, parse_markdown, sanitize, split, truncate
 )
 def test_control_characters_and_broken_unicode_are_dropped(text: str, expected: str) -> None:
     assert sanitize(text) == expected
+
+
+NEEDED = """
+👨‍👩‍👧‍👦 🏳️‍🌈 🏴‍☠️ 👁️‍🗨️ ❤️‍🔥 👍🏽 🧑🏽‍🚀 👩🏻‍❤️‍💋‍👨🏿 ⛹🏿‍♀️ 🐈‍⬛ 🇩🇪🇫🇷 1️⃣#️⃣*️⃣ ❤️ ☺︎ ℹ️ ™️ ©️ ‼️ ↔️ ㊗️ 〰️ 🅰️ 🀄️ 🏴󠁧󠁢󠁳󠁣󠁴󠁿 🏴󠁧󠁢󠁥󠁮󠁧󠁿 \U0001fae8 1⃣
+می‌خواهم نمی‌دانم که این کتاب‌ها ه‍
+क्‍ष क्‌ष हिन्दी में लिखा र‍্যাব ক্‌ষ ക്‍ ශ්‍රී తెలుగు‌లో
+مرحبا بالعالم، أهلاً وسهلاً ۱۲۳ ﷽
+שלום עולם, מַה שְּׁלוֹמְךָ
+สวัสดีชาวโลก กา\u200bแฟ ភាសា\u200bខ្មែរ
+中文，字。葛\U000e0100 繁體字 ，\ufe00 にほんご 한국어 텍스트 ᄒᆞᆫ글
+e\u0301 naïve ⠓⠑⠀⠇⠇⠕ ᠮᠣᠩᠭᠣᠯ\u180e 2 ≨\ufe00 a\u00a0b\u3000c\u202f!
+""".strip().split("\n")
+
+
+@pytest.mark.parametrize("text", NEEDED)
+def test_what_emoji_and_scripts_need_stays(text: str) -> None:
+    text = text.encode("ascii", "backslashreplace").decode("unicode_escape")
+    assert sanitize(text) == text
+    for word in text.split(" "):
+        assert sanitize(word) == word and sanitize(f"x {word} y") == f"x {word} y"
+
+
+UNSEEN = [
+    *"\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2064\u206a\u3164\ufe00\ufe0e\ufe0f\ufeff",
+    *"\uffa0\ufff9\ufffb\ufffd\ufffe\ufdd0\ue000\uf8ff\u034f\u180b\x00\x1b\x1c\x7f\x80\x9f\u202a\u202e\u2066\u2069",
+    *map(chr, (0xD800, 0xDFFF, 0x1BCA0, 0x1D173, 0xE0001, 0xE0041, 0xE007F, 0xE0100, 0xF0000, 0x10FFFD, 0x1FFFF)),
+]
+
+
+@pytest.mark.parametrize("unseen", UNSEEN, ids=lambda each: f"U+{ord(each):04X}")
+def test_what_nobody_sees_goes(unseen: str) -> None:
+    for plain in ("ab", "a b", "12", "٣!"):
+        assert sanitize(f"{plain[0]}{unseen}{plain[1:]}{unseen}") == plain
+    for plain in ("😀", "绿"):
+        assert len(sanitize(f"{plain}{unseen * 9}")) <= 2, "a selector, and not a message of them"
+    assert sanitize(f"a{unseen}b{unseen * 3}c") == "abc"
+    assert sanitize(unseen * 5) == ""
+
+
+@pytest.mark.parametrize("mark", ["\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029"])
+def test_a_line_ends_with_a_line_feed_and_nothing_else(mark: str) -> None:
+    assert sanitize(f"one{mark}two{mark}") == "one\ntwo"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from([*"ab1 \n\u2800☺👍🏽🇩🏴❤\u20e3مکषแ绿\u0301", *UNSEEN, *"\r\v\u2028"]), max_size=30))
+def test_a_clean_text_is_clean_and_has_the_lines_that_every_reader_sees(text: str) -> None:
+    clean = sanitize(text)
+    assert sanitize(clean) == clean
+    assert clean.splitlines() == (clean.split("\n") if clean else [])
+    seen = [each for each in text if each.isalnum() and each not in UNSEEN]
+    assert [each for each in clean if each.isalnum()] == seen
+
+
+def test_what_is_a_record_a_line_is_never_cut_where_only_python_sees_the_end_of_a_line() -> None:
+    """`str.splitlines` and its like cut at U+2028, form feeds and more, which may stand within a record."""
+    of_machines = {  # what a child, the kernel or SQLite says, and bytes, which are cut at line feeds and returns only
+        "bot/cli/comparison.py", "bot/cli/write.py", "bot/learning/trainer_process.py", "bot/sandbox/bot_process.py",
+        "bot/serving/base_model.py", "bot/serving/usable_models.py", "benchmarks/training.py", "engine/cgroups.py",
+        "engine/process.py", "engine/data/dataset.py", "engine/data/trl_format.py", "storage/backup/integrity.py",
+        "storage/db/schema.py",
+    }  # fmt: skip
+    root = Path(__file__).parents[3]
+    found = {
+        str(file.relative_to(root))
+        for package in ("bot", "engine", "storage", "recipes", "benchmarks")
+        for file in (root / package).rglob("*.py")
+        if ".splitlines(" in file.read_text(encoding="utf-8")
+    }
+    assert found == of_machines
 
 
 @pytest.mark.parametrize("text", ["a" * 5000, "😀" * 3000, "茶" * 4097, "a😀" * 2000])

@@ -14,11 +14,12 @@ from tests.support.learning.learning_fixtures import audience, rated
 
 def test_rows_come_back_as_they_were_written(tmp_path):
     rows = (
-        rated(1, "Zeile mit \n Umbruch, \u2028 und 茶 🍵", 1.0),
+        rated(1, "Zeile mit \n Umbruch, \u2028\u2029\x85\x0b\x1c\f\r und 茶 🍵", 1.0),
         replace(rated(2, "", -0.5), ratings=(Rating("ann", -0.5), Rating("bob", 0.4, 0.1, "2026-11-01T00:00:00Z"))),
     )
     write_dataset(tmp_path / "dataset.jsonl", rows)
     assert read_dataset(tmp_path / "dataset.jsonl") == rows
+    assert len((tmp_path / "dataset.jsonl").read_text(encoding="utf-8").splitlines()) == 2, "to every reader"
 
 
 @pytest.mark.parametrize(

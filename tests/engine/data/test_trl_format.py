@@ -26,7 +26,7 @@ def file_of(folder: Path, *lines: object) -> Path:
 
 def test_what_goes_out_is_one_conversation_a_line_with_its_label(tmp_path):
     examples, _ = examples_of([rated(1, "茶 \u2028 line", 1.0), rated(2, "rain", -1.0, rater="bob")])
-    lines = [json.loads(line) for line in kto_lines(examples)]
+    lines = [json.loads(line) for line in "\n".join(kto_lines(examples)).splitlines()]
     assert lines[0] == {
         "prompt": [{"role": "system", "content": "Write."}, {"role": "user", "content": "topic 1"}],
         "completion": [{"role": "assistant", "content": "茶 \u2028 line"}],

@@ -88,12 +88,15 @@ def test_a_text_leaks_only_what_its_prompt_did_not_tell():
 
 def test_an_operator_adds_words_and_takes_them_away(tmp_path):
     file = tmp_path / "words.txt"
-    file.write_text("# ours\nBazooka  # and why\n-bitch\n竞品\ngreen tea party\n-kill yourself\n", encoding="utf-8")
+    file.write_text(
+        "# ours\x0band\u2028theirs\nBazooka  # and why\n-bitch\n竞品\ngreen tea party\n-kill yourself\n",
+        encoding="utf-8",
+    )
     changed = load_filter(file)
     assert changed.unsafe("b-a-z-o-o-k-a") == {"house"} == changed.unsafe("试试竞 品")
     assert changed.unsafe("bitch") == frozenset() != changed.unsafe("cunt")
     assert changed.unsafe("our Green-Tea party!") == {"house"} and not changed.unsafe("green tea, then a party")
-    assert not changed.unsafe("kill yourself")
+    assert not changed.unsafe("kill yourself") and not changed.unsafe("theirs")
 
 
 @pytest.mark.parametrize(
