@@ -8,7 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from engine.http_guard import BoundedConnection
+
 GRACE_SECONDS = 2
+_MOST_SAID = 64 * 1024
+"""Bytes of one message by WebSocket: the demo's page says nothing that way, it only listens."""
 
 
 class _Server(uvicorn.Server):
@@ -42,10 +46,11 @@ def listen(host: str, port: int) -> socket.socket:
 async def serving(
     app: Starlette, listener: socket.socket, *, before_stop: Callable[[], None] = lambda: None
 ) -> AsyncIterator[None]:
-    """Serve `app` on the socket; `before_stop` may end what would keep connections open."""
+    """Serve `app` on the socket, for as many and for as long as `BoundedConnection` lets them; `before_stop` may end
+    what would keep connections open."""
     config = uvicorn.Config(
-        app, log_config=None, log_level="critical", access_log=False, lifespan="off", ws="websockets-sansio",
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        app, log_config=None, log_level="critical", access_log=False, lifespan="off", http=BoundedConnection,
+        ws="websockets-sansio", ws_max_size=_MOST_SAID, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -24,6 +25,7 @@ from bot.serving.base_model import chosen, examined
 from bot.serving.engine_process import engine_http
 from engine.api.client import EngineClient
 from engine.errors import EngineError, ModelError
+from engine.foreign_json import read_json
 from engine.process import free_memory, processors
 from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
@@ -136,7 +138,8 @@ async def _telegram(settings: Settings) -> Found:
     if not response.is_success:
         return "warning", f"It answers with status {response.status_code}: try again later."
     try:
-        name = response.json()["result"]["username"]
+        answer: Any = read_json(response.content)
+        name = answer["result"]["username"]
     except (ValueError, LookupError, TypeError):
         return "warning", f"What answers at {root} is not Telegram: look at TELEGRAM_API_URL and the proxy."
     return "ok", f"It answers, and knows this bot as @{name}."

@@ -34,6 +34,7 @@ from bot.common.timing import USUAL, Timing
 from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Urgency
 from bot.telegram.allow_list import AllowList
+from engine.foreign_json import read_json
 from storage.db.database import Database
 from storage.db.errors import StorageError
 from storage.tables import inbox as stored_updates
@@ -60,7 +61,7 @@ _AT_ONCE = 64
 _EVERYBODY = 1 << 30
 _RETRY_SECONDS = 2.0
 _MAX_ID = 1 << 63
-_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError)
 """What the library raises over updates that are not as Telegram's are."""
 
 
@@ -118,7 +119,10 @@ class Inbox(BaseUpdateProcessor):
     async def resume(self) -> None:
         """Queue what the last process accepted and did not handle, oldest first."""
         for update_id, body in await stored_updates.unfinished(self._db):
-            raw = json.loads(body)
+            try:
+                raw = read_json(body)
+            except ValueError:  # accepted by an earlier version
+                raw = None  # `_enqueue` gives it up
             if await self._is_admitted(raw):
                 await self._enqueue(update_id, raw)
             else:
@@ -264,7 +268,7 @@ async def _fetch(http: httpx.AsyncClient, url: str, offset: int) -> Sequence[obj
     timeout = httpx.Timeout(_SILENCE_SECONDS, read=LONG_POLL_SECONDS + _SILENCE_SECONDS)
     try:
         response = await http.post(url, json=asked, timeout=timeout)
-        answer = json.loads(response.content)
+        answer: Any = read_json(response.content)
         if response.is_success:
             return list(answer["result"])
         wait = float(answer.get("parameters", {}).get("retry_after", 0))
@@ -299,7 +303,7 @@ def webhook_app(path: str, *, inbox: Inbox, secret: str, metrics: BotMetrics) ->
             if len(body) > MAX_BODY_BYTES:
                 return PlainTextResponse("The body is too large.", status_code=413)
         try:
-            raw = json.loads(body)
+            raw = read_json(body, max_bytes=MAX_BODY_BYTES)
         except ValueError:
             raw = None
         if id_of(raw) is None:

@@ -29,10 +29,12 @@ async def test_updates_come_by_webhook_and_forged_ones_are_refused(
             await http.post(url, content=b"x" * (MAX_BODY_BYTES + 1), headers=right),
             await http.post(url, content=b"not json", headers=right),
             await http.post(url, content=b"[]", headers=right),
+            await http.post(url, content=b'{"update_id": 1, "message": ' + b"[" * 100_000, headers=right),
+            await http.post(url, content=b'{"update_id": 1, "a": ' + b"[" * 500 + b"]" * 500 + b"}", headers=right),
             await http.get(url),
             await http.post(f"http://{address}/telegram", json=forged, headers=right),
         ]
-    assert [answer.status_code for answer in answers] == [403, 403, 413, 400, 400, 405, 404]
+    assert [answer.status_code for answer in answers] == [403, 403, 413, 400, 400, 400, 400, 405, 404]
     assert SECRET not in bot.log
     assert (await scene.ask(ada, chat, "/slogan black tea")).button("up:2")
     assert await bot.stop() == 0
