@@ -20,6 +20,12 @@ class BotMetrics:
             return Gauge(f"ovation_{name}", help_, registry=registry)
 
         self.accepted = counter("accepted", "Updates committed to the inbox.")
+        self.dropped = Counter(
+            "ovation_dropped", "Updates not handled: asked for already, superseded, or too many waited.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        for reason in ("repeated", "superseded", "sender", "chat"):
+            self.dropped.labels(reason)
         self.duplicate_updates = counter("duplicate_updates", "Updates that Telegram sent again.")
         self.dead_letters = counter("dead_letters", "Updates that were given up.")
         self.polling_errors = counter("polling_errors", "Polls that brought no answer.")

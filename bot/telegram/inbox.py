@@ -1,8 +1,9 @@
 """Updates on their way in: polled or posted, committed before Telegram may forget them, and handled once.
 
-What a crash leaves behind is queued again at the next start, and what the disk refuses a little later. An update that
-cannot be read, or whose handling ends the process again and again, is given up and the admins are told. The library
-calls `do_process_update` for what was queued.
+What is too much of one sender or chat is not let in (`bot.telegram.admission`), and who is handled next is a matter of
+turns (`bot.telegram.turns`). What a crash leaves behind is queued again at the next start, and what the disk refuses a
+little later. An update that cannot be read, or whose handling ends the process again and again, is given up and the
+admins are told. The library calls `do_process_update` for what was queued.
 """
 
 import asyncio
@@ -12,12 +13,10 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
-from weakref import WeakValueDictionary
 
 import httpx
 from starlette.applications import Starlette
@@ -33,7 +32,9 @@ from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
 from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Urgency
+from bot.telegram.admission import Admission
 from bot.telegram.allow_list import AllowList
+from bot.telegram.turns import Turn, Turns
 from engine.foreign_json import read_json
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -56,8 +57,6 @@ MAX_BODY_BYTES = 1_000_000
 _SILENCE_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 3.0
-_MAX_PENDING = 2_000
-_AT_ONCE = 64
 _EVERYBODY = 1 << 30
 _RETRY_SECONDS = 2.0
 _MAX_ID = 1 << 63
@@ -66,7 +65,8 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError,
 
 
 class Inbox(BaseUpdateProcessor):
-    """Accepts updates, and handles those of different chats side by side, those of one chat in order, and each once.
+    """Accepts updates, and handles each once: those of different people side by side, those of one person in one chat
+    in order.
 
     Reactions wait for nobody: their order is decided by their dates, in the database.
     """
@@ -74,7 +74,7 @@ class Inbox(BaseUpdateProcessor):
     def __init__(
         self, *, db: Database, bot: ExtBot[Urgency], metrics: BotMetrics, alerts: AdminAlerts, allow_list: AllowList
     ) -> None:
-        super().__init__(_EVERYBODY)  # who waits for a chat's turn must not take a slot; `_slots` is the bound
+        super().__init__(_EVERYBODY)  # who waits for a turn must not take a slot of the library's
         self._db = db
         self._bot = bot
         self._metrics = metrics
@@ -82,8 +82,12 @@ class Inbox(BaseUpdateProcessor):
         self._allow_list = allow_list
         self.queue: asyncio.Queue[object] = asyncio.Queue()
         """What the application is to handle."""
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._chats: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self.admission = Admission(bot)
+        self._turns = Turns()
+        self._waiting: dict[int, Turn] = {}
+        """What has a task and has not begun."""
+        self._moot: set[int] = set()
+        """Superseded, and not stored as such yet."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._claimed: set[int] = set()
         """Taken for handling by this process: one attempt is one process that tried, however often the disk refused."""
@@ -91,90 +95,132 @@ class Inbox(BaseUpdateProcessor):
         self._is_closing = False
 
     @property
-    def pending(self) -> int:
-        """Updates that wait or are being handled."""
-        return len(self._tasks) + self.queue.qsize()
-
-    @property
     def is_full(self) -> bool:
         """Whether no more updates should be fetched for the moment; Telegram keeps them."""
-        return self.pending > _MAX_PENDING
+        return self.admission.is_full
 
     async def accept(self, raws: Sequence[object]) -> None:
         """Commit a batch of updates as Telegram sent them, all or none, and queue what is new; what is no update is
-        dropped, and nothing is stored of what the allow list turns away.
+        dropped, and nothing is stored of what the allow list turns away or of whom too much waits already.
 
         Raises:
             StorageError: they cannot be stored; Telegram must not be told that they were.
         """
-        updates = {id_: raw for raw in raws if (id_ := id_of(raw)) is not None and await self._is_admitted(raw)}
-        bodies = [(update_id, json.dumps(raw)) for update_id, raw in updates.items()]
-        new = await stored_updates.accept(self._db, bodies, at=datetime.now(UTC))
+        bodies: dict[int, str] = {}
+        updates: dict[int, Update | None] = {}
+        try:
+            for raw in raws:
+                number = id_of(raw)
+                if number is None:
+                    continue
+                update = self._read(number, raw)
+                if number in self.admission or number in updates:
+                    self._metrics.duplicate_updates.inc()
+                elif update is None or (await self._is_allowed(update) and self._is_let_in(update)):
+                    bodies[number], updates[number] = json.dumps(raw), update
+            new = await stored_updates.accept(self._db, list(bodies.items()), at=datetime.now(UTC))
+        except BaseException:
+            for number in updates:
+                self.admission.end(number)
+            raise
+        for number in updates.keys() - new:
+            self.admission.end(number)
         self._metrics.accepted.inc(len(new))
         self._metrics.duplicate_updates.inc(len(updates) - len(new))
-        for update_id, raw in updates.items():
-            if update_id in new:
-                await self._enqueue(update_id, raw)
+        for number, update in updates.items():
+            if number in new:
+                await self._enqueue(number, update)
+        await self._store_moot()
 
     async def resume(self) -> None:
-        """Queue what the last process accepted and did not handle, oldest first."""
-        for update_id, body in await stored_updates.unfinished(self._db):
-            try:
-                raw = read_json(body)
-            except ValueError:  # accepted by an earlier version
-                raw = None  # `_enqueue` gives it up
-            if await self._is_admitted(raw):
-                await self._enqueue(update_id, raw)
-            else:
-                await stored_updates.finish(self._db, update_id)
+        """Queue what the last process accepted and did not handle, oldest first.
 
-    async def _is_admitted(self, raw: Any) -> bool:  # noqa: ANN401 - whatever was sent
+        All of it: bounds are for what comes, and what was confirmed to Telegram is nowhere else.
+        """
+        for number, body in await stored_updates.unfinished(self._db):
+            try:
+                update = self._read(number, read_json(body))
+            except ValueError:  # accepted by an earlier version
+                update = None
+            if update is not None and not await self._is_allowed(update):
+                await stored_updates.finish(self._db, number)
+                continue
+            if update is not None:
+                self.admission.resume(update)
+            await self._enqueue(number, update)
+
+    def _read(self, number: int, raw: Any) -> Update | None:  # noqa: ANN401 - whatever was sent
         try:
             update = Update.de_json(raw, self._bot)
+            return update if update.update_id == number else None
         except _UNREADABLE:
-            return True  # `_enqueue` gives it up
+            return None
+
+    async def _is_allowed(self, update: Update) -> bool:
         try:
             return await self._allow_list.admits(update)
         except _UNREADABLE as error:
             logger.warning("an update is dropped that does not say who sent it: %s", type(error).__name__)
             return False
 
-    async def _enqueue(self, update_id: int, raw: Any) -> None:  # noqa: ANN401 - whatever was sent
+    def _is_let_in(self, update: Update) -> bool:
+        dropped = self.admission.admit(update)
+        if dropped is not None:
+            self._metrics.dropped.labels(dropped).inc()
+        return dropped is None
+
+    async def _enqueue(self, number: int, update: Update | None) -> None:
+        if update is None:
+            await self._alerts.give_up(number, "unreadable")
+            return
+        await self.queue.put(update)
+        for moot in self.admission.queue(number):
+            self._metrics.dropped.labels("superseded").inc()
+            self._moot.add(moot)
+            if (turn := self._waiting.get(moot)) is not None:
+                turn.call_off()
+
+    async def _store_moot(self) -> None:
+        """Should that fail, it is tried with the next batch."""
+        if not self._moot:
+            return
+        moot = tuple(self._moot)
         try:
-            update = Update.de_json(raw, self._bot)
-            if update.update_id != update_id:
-                raise ValueError("the body is another update's")
-        except _UNREADABLE as error:
-            await self._alerts.give_up(update_id, f"unreadable: {type(error).__name__}")
+            await stored_updates.supersede(self._db, moot)
+        except StorageError as error:
+            logger.warning("%d updates are superseded and not stored so: %s", len(moot), error)
         else:
-            await self.queue.put(update)
+            self._moot.difference_update(moot)
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         """Run the handlers for one update."""
         assert isinstance(update, Update) and inspect.iscoroutine(coroutine), "that is how the library calls this"
         task = asyncio.current_task()
         assert task is not None, "handlers run in tasks"
+        number = update.update_id
         self._tasks.add(task)
         try:
-            async with self._turn(update), self._slots:
-                if not self._is_closing:
-                    await self._handle(update, coroutine)
+            if number in self.admission:
+                sender, chat = self.admission.parties(number)
+                is_alone = update.message_reaction is not None or update.message_reaction_count is not None
+                turn = self._waiting[number] = self._turns.enter(sender, None if is_alone else chat)
+                async with self._turns.begun(turn):
+                    del self._waiting[number]
+                    if not turn.is_called_off and not self._is_closing:
+                        self.admission.begin(number)
+                        await self._handle(update, coroutine)
         except StorageError as error:
-            logger.warning("update %d is put off: %s", update.update_id, error)
+            logger.warning("update %d is put off: %s", number, error)
             self.defer(update)
         finally:
             coroutine.close()  # does nothing to one that has run
             self._tasks.discard(task)
-            if update.update_id in self._deferred:
-                self._deferred.discard(update.update_id)
+            self._waiting.pop(number, None)
+            if number in self._deferred:
+                self._deferred.discard(number)
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.queue.put_nowait, update)
-
-    def _turn(self, update: Update) -> AbstractAsyncContextManager[object]:
-        """The lock of the update's chat, which lives as long as somebody holds it or waits for it."""
-        chat = update.effective_chat
-        if chat is None or update.message_reaction is not None or update.message_reaction_count is not None:
-            return nullcontext()
-        return self._chats.setdefault(chat.id, asyncio.Lock())
+            else:
+                self.admission.end(number)
 
     async def _handle(self, update: Update, coroutine: Awaitable[Any]) -> None:
         number = update.update_id
@@ -231,6 +277,7 @@ async def poll(http: httpx.AsyncClient, url: str, *, inbox: Inbox, metrics: BotM
     was_first = False
     while True:
         if inbox.is_full:
+            metrics.poll_fault = "as many updates wait as there is room for"
             await asyncio.sleep(_FIRST_PAUSE_SECONDS)
             continue
         try:

@@ -61,6 +61,16 @@ def finish(connection: Connection, update_id: int) -> None:
 
 
 @write
+def supersede(connection: Connection, update_ids: Sequence[int]) -> None:
+    """What others have made moot is as good as handled."""
+    connection.execute(
+        "UPDATE inbox SET state = 'done', body = NULL"
+        " WHERE state = 'new' AND update_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(update_ids)),),
+    )
+
+
+@write
 def mark_dead(connection: Connection, update_id: int, *, error: str) -> None:
     """The handler failed: keep the kind of error (never its text) and do not try again."""
     connection.execute(

@@ -143,3 +143,23 @@ async def test_without_limits_a_chat_waits_only_where_telegram_asks_for_it() -> 
     await asyncio.sleep(0.1)
     assert not waiting.done()
     await waiting
+
+
+@in_virtual_time
+async def test_of_those_who_wait_the_one_goes_first_for_whom_least_was_sent_lately(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limiter, telegram, whose = RateLimiter(), Telegram(), ["flood"]
+    people = {"flood": 1, "stranger": 2, "other": 3}
+    monkeypatch.setattr(rate_limiter.turns, "sender", lambda: people[whose[0]])
+    calls = [telegram.call(limiter, -1, name="flood") for _ in range(12)]
+    await asyncio.sleep(0.25)
+    before = len(telegram.names)
+    for whose[0] in ("stranger", "other", "stranger"):
+        calls.append(telegram.call(limiter, -1, name=whose[0]))
+        await asyncio.sleep(0)
+    await asyncio.gather(*calls)
+    assert set(telegram.names[before : before + 3]) == {"stranger", "other", "flood"} or set(
+        telegram.names[before : before + 2]
+    ) == {"stranger", "other"}
+    assert len(telegram.names) == 15
