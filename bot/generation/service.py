@@ -8,10 +8,11 @@ final) -> delivered.
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -27,7 +28,7 @@ from bot.generation.preferences import DEFAULTS, Choices, read_choices
 from bot.moderation.enforcement import Reports
 from bot.moderation.text_checks import SafetyCheck
 from storage.db.database import Database
-from storage.db.errors import StorageError
+from storage.db.errors import LimitReached, StorageError
 from storage.db.records import ChatMessage, Delivery, Generation, NewGeneration, PromptSignal
 from storage.tables import generations
 
@@ -41,7 +42,6 @@ OfferTask = asyncio.Task[Refusal | None]
 T = TypeVar("T")
 
 _RETRY_SECONDS = 2.0
-_HOUR = timedelta(hours=1)
 _TOKEN_BYTES = 9
 _MOST_SIBLINGS = 8
 """More texts than one update asks for."""
@@ -89,8 +89,8 @@ class GenerationService:
     """Awaited with every text that is delivered."""
     _running: dict[int, tuple[str, asyncio.Task[Any]]] = field(default_factory=dict, init=False)
     """By generation: its author, and the task that sees it to its end."""
-    _arriving: int = field(default=0, init=False)
-    """Texts that have a place and no task yet."""
+    _arriving: Counter[str] = field(default_factory=Counter, init=False)
+    """By author: texts that have a place and no task yet."""
     _failing: set[int] = field(default_factory=set, init=False)
 
     async def write(self, request: Request, kind: Kind, topic: str, *, texts: Literal[1, 2] = 1) -> None:
@@ -104,7 +104,8 @@ class GenerationService:
             await self._accept(new, request.choices)
             return
         async with self._room(new.author, texts=2):
-            for generation in await generations.accept_duel(self.db, new, _sibling(new, 0)):
+            limit = self.settings.prompts_per_hour
+            for generation in await generations.accept_duel(self.db, new, _sibling(new, 0), per_hour=limit):
                 self._begin(generation, request.choices)
 
     async def write_on(self, request: Request, kind: Kind, passage: Passage, *, wish: str = "") -> int:
@@ -143,7 +144,8 @@ class GenerationService:
         first = self._new(request, kind.name, await self._messages(request, kind, topic))
         new = [(secrets.token_urlsafe(_TOKEN_BYTES), _sibling(first, place)) for place in range(1, texts + 1)]
         async with self._room(first.author, texts=texts):
-            accepted = await generations.accept_inline_results(self.db, new, private_chat=home)
+            limit = self.settings.prompts_per_hour
+            accepted = await generations.accept_inline_results(self.db, new, private_chat=home, per_hour=limit)
             return {offer.id: self._keep(offer, self.pipeline.write_offer(offer, choices)) for offer in accepted}
 
     async def drop(self, offers: Sequence[int]) -> None:
@@ -260,23 +262,22 @@ class GenerationService:
         Raises:
             Refusal: too many are coming, or the person has asked too often.
         """
-        places = self.settings.queue_limit - len(self._running) - self._arriving
-        of_author = sum(other == author for other, _ in self._running.values())
+        places = self.settings.queue_limit - len(self._running) - self._arriving.total()
+        of_author = sum(other == author for other, _ in self._running.values()) + self._arriving[author]
         if of_author + texts > places:
             raise Refusal("queue-yours", texts=of_author) if of_author else Refusal("queue-full")
-        self._arriving += texts
+        self._arriving[author] += texts
         try:
-            if limit := self.settings.prompts_per_hour:
-                now = datetime.now(UTC)  # what a clock that was ahead has dated later does not count
-                if await generations.count_between(self.db, author, now - _HOUR, now) + texts > limit:
-                    raise Refusal("prompts-too-many", limit=limit)
             yield
+        except LimitReached as error:
+            raise Refusal("prompts-too-many", limit=self.settings.prompts_per_hour) from error
         finally:
-            self._arriving -= texts
+            self._arriving[author] -= texts
+            self._arriving += Counter()  # drops who has none
 
     async def _accept(self, new: NewGeneration, choices: Choices) -> None:
         async with self._room(new.author):
-            accepted = await generations.accept(self.db, new)
+            accepted = await generations.accept(self.db, new, per_hour=self.settings.prompts_per_hour)
             if accepted is not None:
                 self._begin(accepted, choices)
 

@@ -13,6 +13,8 @@ from bot.common.errors import Refusal
 
 EXPIRES_SECONDS = 120
 _MOST = 1000
+_MOST_OF_ONE = 5
+"""Questions of one person that wait, so that nobody can push out what others were asked; their oldest goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class Confirmations:
     def ask(self, do: Callable[[], Awaitable[Done]], *, person_id: int, chat_id: int) -> str:
         """Remember what is to be done; returns the nonce for the buttons."""
         nonce = secrets.token_urlsafe(12)
+        own = [other for other, (asked, *_) in self._pending.items() if asked == person_id]
+        for oldest in own[: len(own) + 1 - _MOST_OF_ONE]:
+            del self._pending[oldest]
         self._pending[nonce] = (person_id, chat_id, do)
         return nonce
 

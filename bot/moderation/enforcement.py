@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 from bot.common.errors import DeliveryError, Refusal
@@ -12,6 +12,7 @@ from bot.common.keys import Pseudonyms
 from bot.common.text import truncate
 from bot.messaging.messenger import Address, Messenger, report_buttons, with_retries
 from storage.db.database import Database
+from storage.db.errors import LimitReached
 from storage.db.records import Generation
 from storage.tables import generations, moderation
 
@@ -98,9 +99,10 @@ class Reports:
         if generation is None or generation.text is None or generation.state not in _VISIBLE:
             raise Refusal("report-usage")
         reporter, now = self.pseudonyms.person(person_id), datetime.now(UTC)
-        if await moderation.count_reports(self.db, reporter, now - timedelta(hours=1), now) >= REPORTS_PER_HOUR:
-            raise Refusal("report-too-many", limit=REPORTS_PER_HOUR)
-        is_new = await moderation.record_report(self.db, generation.id, reporter, at=now)
+        try:
+            is_new = await moderation.record_report(self.db, generation.id, reporter, at=now, per_hour=REPORTS_PER_HOUR)
+        except LimitReached as error:
+            raise Refusal("report-too-many", limit=REPORTS_PER_HOUR) from error
         is_cleared = generation.moderation_state == "cleared"
         if not is_cleared:
             await self._hide(generation)  # again after a crash: showing it already counts as done

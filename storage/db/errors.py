@@ -5,6 +5,11 @@ class StorageError(Exception):
     """Something could not be stored, or not be read; the base of all others."""
 
 
+class LimitReached(Exception):
+    """Somebody has done as much of something within the hour as they may; nothing was recorded. No fault of the disk's,
+    so a later try within the hour does not help."""
+
+
 class DatabaseClosed(StorageError):
     """The database was used after it was closed."""
 

@@ -15,9 +15,10 @@ from datetime import datetime
 from sqlite3 import Connection
 
 from storage.db.database import count, first, read, records, value, write
+from storage.db.errors import LimitReached
 from storage.db.records import FinishReason, Generation, NewGeneration, TextSignal
 from storage.tables import people
-from storage.tables.people import agreed
+from storage.tables.people import CLOCK_STEP, HOUR, agreed
 
 _GENERATIONS = """
     SELECT g.id, g.kind, g.chat, g.author, decrypted(g.messages) AS messages, g.seed, g.state, g.created_at,
@@ -77,8 +78,33 @@ class DuelChoice:
 
 
 @write
-def accept(connection: Connection, new: NewGeneration) -> Generation | None:
-    """Record a prompt, and what it says of its parent; None when its update was recorded before."""
+def accept(connection: Connection, new: NewGeneration, *, per_hour: int = 0) -> Generation | None:
+    """Record a prompt, and what it says of its parent; None when its update was recorded before.
+
+    Raises:
+        LimitReached: the person has sent `per_hour` prompts within the hour; 0 is no limit.
+    """
+    (accepted,) = _accept_within(connection, (new,), per_hour)
+    return accepted
+
+
+def _accept_within(
+    connection: Connection, new: Sequence[NewGeneration], per_hour: int
+) -> tuple[Generation | None, ...]:
+    """Record prompts of one person; None for each whose update was recorded before.
+
+    They are recorded and counted in one transaction, so that the limit holds for prompts that come in many chats at
+    once.
+    """
+    accepted = tuple(_accept(connection, prompt) for prompt in new)
+    if per_hour and any(accepted):
+        author, now = new[-1].author, new[-1].created_at
+        if count_within_hour(connection, author, now) > per_hour:
+            raise LimitReached
+    return accepted
+
+
+def _accept(connection: Connection, new: NewGeneration) -> Generation | None:
     people.see(connection, new.author, at=new.created_at)
     query = (
         "INSERT INTO generations (update_id, kind, chat, author, messages, parent, seed, created_at,"
@@ -191,10 +217,10 @@ def count_unfinished(connection: Connection) -> int:
 
 
 @read
-def count_between(connection: Connection, author: str, since: datetime, until: datetime) -> int:
-    """How many prompts a person has sent between two moments."""
+def count_within_hour(connection: Connection, author: str, now: datetime) -> int:
+    """How many prompts a person has sent within the hour; what a clock that was ahead has dated does not count."""
     query = "SELECT count(*) FROM generations WHERE author = ? AND created_at BETWEEN ? AND ?"
-    return count(connection.execute(query, (author, since, until)))
+    return count(connection.execute(query, (author, now - HOUR, now + CLOCK_STEP)))
 
 
 @read
@@ -238,9 +264,12 @@ def consented_signals(connection: Connection, start: int) -> list[TextSignal]:
 
 
 @write
-def accept_duel(connection: Connection, one: NewGeneration, other: NewGeneration) -> tuple[Generation, ...]:
-    """Record a prompt for two texts, both or none; none when its update was recorded before."""
-    texts = tuple(text for text in (accept(connection, one), accept(connection, other)) if text is not None)
+def accept_duel(
+    connection: Connection, one: NewGeneration, other: NewGeneration, *, per_hour: int = 0
+) -> tuple[Generation, ...]:
+    """Record a prompt for two texts, both or none; none when its update was recorded before. Raises as `accept` does,
+    each text being a prompt."""
+    texts = tuple(text for text in _accept_within(connection, (one, other), per_hour) if text is not None)
     if len(texts) == 2:
         a, b = texts
         connection.executemany("INSERT INTO duels VALUES (?, ?)", [(a.id, b.id), (b.id, a.id)])
@@ -274,16 +303,18 @@ def duel_choices(connection: Connection) -> list[DuelChoice]:
 
 @write
 def accept_inline_results(
-    connection: Connection, new: Sequence[tuple[str, NewGeneration]], *, private_chat: str
+    connection: Connection, new: Sequence[tuple[str, NewGeneration]], *, private_chat: str, per_hour: int = 0
 ) -> list[Generation]:
-    """Record prompts whose texts are to be offered, each with its token; `private_chat` is their author's.
+    """Record prompts of one person whose texts are to be offered, each with its token; `private_chat` is theirs.
 
-    None of those whose update was recorded before.
+    None of those whose update was recorded before. Raises as `accept` does, each text being a prompt.
     """
     accepted = []
-    for token, prompt in new:
-        if (result := accept(connection, prompt)) is not None:
-            people.record_private_chat(connection, prompt.author, private_chat, at=prompt.created_at)
+    for (token, _), result in zip(
+        new, _accept_within(connection, [prompt for _, prompt in new], per_hour), strict=True
+    ):
+        if result is not None:
+            people.record_private_chat(connection, result.author, private_chat, at=result.created_at)
             connection.execute("UPDATE generations SET state = 'placed' WHERE id = ?", (result.id,))
             connection.execute("INSERT INTO offers VALUES (?, ?)", (result.id, token))
             accepted.append(by_id(connection, result.id))

@@ -4,8 +4,10 @@ from datetime import datetime
 from sqlite3 import Connection
 
 from storage.db.database import count, read, records, write
+from storage.db.errors import LimitReached
 from storage.db.records import AuditEntry, ModerationState
 from storage.tables import runs
+from storage.tables.people import CLOCK_STEP, HOUR
 
 
 @write
@@ -43,22 +45,27 @@ def banned(connection: Connection) -> frozenset[str]:
 
 
 @write
-def record_report(connection: Connection, generation: int, reporter: str, *, at: datetime) -> bool:
+def record_report(connection: Connection, generation: int, reporter: str, *, at: datetime, per_hour: int = 0) -> bool:
     """File a report; the first hides the text until an admin has looked, unless one has cleared it before.
 
     False: the same person has filed it.
+
+    Raises:
+        LimitReached: the person has reported `per_hour` other texts within the hour; 0 is no limit.
     """
     query = "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
     filed = connection.execute(query, (generation, reporter, at))
+    if per_hour and filed.rowcount == 1 and count_reports_within_hour(connection, reporter, at) > per_hour:
+        raise LimitReached
     connection.execute("UPDATE generations SET standing = 'reported' WHERE id = ? AND standing IS NULL", (generation,))
     return filed.rowcount == 1
 
 
 @read
-def count_reports(connection: Connection, reporter: str, since: datetime, until: datetime) -> int:
-    """How many texts a person has reported between two moments."""
+def count_reports_within_hour(connection: Connection, reporter: str, now: datetime) -> int:
+    """How many texts a person has reported within the hour."""
     query = "SELECT count(*) FROM reports WHERE reporter = ? AND at BETWEEN ? AND ?"
-    return count(connection.execute(query, (reporter, since, until)))
+    return count(connection.execute(query, (reporter, now - HOUR, now + CLOCK_STEP)))
 
 
 @write

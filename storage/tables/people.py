@@ -1,10 +1,14 @@
 """People as pseudonyms: when they came, what they have agreed to and where, and what they prefer in a chat."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from sqlite3 import Connection
 
 from storage.db.database import count, read, value, write
 
+HOUR = timedelta(hours=1)
+CLOCK_STEP = timedelta(minutes=1)
+"""What is dated so much later than now still counts as done within the hour: requests that race are not recorded in the
+order of their dates, and a clock that is set steps back a little."""
 INLINE_TEXT = 2
 """The first version of the consent text that speaks of inline mode; who has agreed to an earlier one agreed to less."""
 
