@@ -109,6 +109,8 @@ class RatingEvent:
     """In [-1, 1]; None takes the rating back or says nothing."""
     emoji: str
     at: datetime
+    folded: int = 0
+    """How many earlier presses it stands for; the value is then what stood after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

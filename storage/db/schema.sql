@@ -352,3 +352,10 @@ CREATE TABLE further_messages (
 CREATE VIEW shown_in AS
         SELECT generation, chat_id, message_id FROM deliveries WHERE message_id IS NOT NULL
         UNION ALL SELECT generation, chat_id, message_id FROM further_messages;
+
+-- migration: 0015 bounds
+
+-- How many earlier presses of the same person on the same text this one stands for; its value is then what stood
+-- after it.
+ALTER TABLE rating_events ADD COLUMN folded INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX early_reactions_of_person ON early_reactions (chat_id, rater, message_id);

@@ -42,7 +42,8 @@ _ROWS = {
     " ORDER BY granted_at",
     "ratings": "SELECT generation, source, value, emoji, at FROM ratings WHERE rater = :person AND value IS NOT NULL"
     " ORDER BY at",
-    "rating_events": "SELECT generation, source, value, emoji, at FROM rating_events WHERE rater = :person ORDER BY at",
+    "rating_events": "SELECT generation, source, value, emoji, at, folded FROM rating_events WHERE rater = :person"
+    " ORDER BY at",
     "reasons": "SELECT generation, reason, at FROM reasons WHERE rater = :person ORDER BY at",
     "signals": "SELECT generation, signal, at FROM signals WHERE person = :person ORDER BY at",
     "choices": "SELECT generation, rival, at FROM choices JOIN duels USING (generation) WHERE rater = :person"

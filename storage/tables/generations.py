@@ -29,6 +29,8 @@ _GENERATIONS = """
         )) AS further_messages
     FROM generations g JOIN deliveries d ON d.generation = g.id LEFT JOIN offers o ON o.generation = g.id
 """
+_INLINE_MESSAGES_KEPT = 100
+"""Of one text: it may be sent on without end, and a press under an older one brings it back."""
 _UNFINISHED = "g.state IN ('accepted', 'placed', 'written') AND o.generation IS NULL"
 
 _QUOTED = """
@@ -352,6 +354,11 @@ def choose_inline_result(connection: Connection, token: str, *, shown_in: str, a
     if number is None:
         return None
     connection.execute("INSERT INTO inline_messages VALUES (?, ?) ON CONFLICT DO NOTHING", (shown_in, number))
+    connection.execute(
+        "DELETE FROM inline_messages WHERE generation = ? AND inline_message_id <> ? AND rowid IN (SELECT rowid"
+        " FROM inline_messages WHERE generation = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?)",
+        (number, shown_in, number, _INLINE_MESSAGES_KEPT),
+    )
     connection.execute(
         "UPDATE generations SET state = 'delivered', delivered_at = ? WHERE id = ? AND state = 'written'", (at, number)
     )

@@ -9,6 +9,8 @@ HOUR = timedelta(hours=1)
 CLOCK_STEP = timedelta(minutes=1)
 """What is dated so much later than now still counts as done within the hour: requests that race are not recorded in the
 order of their dates, and a clock that is set steps back a little."""
+_PAST_CONSENTS = 50
+"""That have ended, of one person in one chat, are kept for them to read: more opting in and out is no history."""
 INLINE_TEXT = 2
 """The first version of the consent text that speaks of inline mode; who has agreed to an earlier one agreed to less."""
 
@@ -89,6 +91,12 @@ def revoke(connection: Connection, person: str, chat: str, *, at: datetime) -> b
     ended = connection.execute(
         "UPDATE consents SET revoked_at = ? WHERE person = ? AND chat = ? AND revoked_at IS NULL", (at, person, chat)
     )
+    if ended.rowcount == 1:
+        connection.execute(
+            "DELETE FROM consents WHERE rowid IN (SELECT rowid FROM consents WHERE person = ? AND chat = ?"
+            " AND revoked_at IS NOT NULL ORDER BY revoked_at DESC, rowid DESC LIMIT -1 OFFSET ?)",
+            (person, chat, _PAST_CONSENTS),
+        )
     return ended.rowcount == 1
 
 

@@ -1,9 +1,15 @@
-"""Ratings: every event as it came, and the verdict that stands per generation and rater.
+"""Ratings: the events as they came, and the verdict that stands per generation and rater.
 
-The verdict is what the person's events come to in their own order, by (at, update_id), and never in that of arrival:
-Telegram may deliver them in another one, and reactions do not wait for presses. Emoji reactions and buttons are one
-rating: the last one stands. The same button again takes it back. A reaction that is taken back, or that says nothing,
-clears a rating only where that rating was itself a reaction.
+The verdict is what the person's events come to in their own order, and never in that of arrival: Telegram may deliver
+them in another one, and reactions do not wait for presses. Emoji reactions and buttons are one rating: the last one
+stands. The same button again takes it back. A reaction that is taken back, or that says nothing, clears a rating only
+where that rating was itself a reaction.
+
+So a verdict needs no more than the last reaction that says something, whether one that says nothing follows it, and the
+presses after it. Of what one person says to one text the newest `KEPT` reactions and presses are kept, and what else a
+verdict needs: an event costs the same whatever came before. Reactions may arrive in any order whatever; a press that
+arrives after `KEPT` // 2 later ones of the same person on the same text changes nothing
+(`docs/decisions/0039-what-one-person-can-write.md`).
 
 A reaction can arrive before the id of the message that it is on is committed: Telegram sends messages and reactions
 by different ways. Such a one is kept while its chat waits for a message of ours, and counted once that stands.
@@ -11,21 +17,28 @@ Everything else that people react to is nobody's business here and is not kept.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cmp_to_key
 from itertools import groupby
 from operator import attrgetter
 from sqlite3 import Connection
 
-from storage.db.database import columns, count, read, records, write
+from storage.db.database import columns, count, read, records, value, write
 from storage.db.records import ConsentedText, DislikeReason, Generation, Rating, RatingEvent, Reaction, Tally
 from storage.tables import generations, people
 from storage.tables.people import agreed
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far our clock may be from Telegram's."""
+KEPT = 32
+"""Reactions, and presses, of one person on one text; of more, the older half goes. Presses in one chat are handled one
+after another, so that none is ever late by as many."""
+_EARLY_KEPT = 100
+"""Messages of one chat of which a person's reactions are kept while a message of ours there has no id yet: somebody who
+reacts to as many within the second or two that this takes is no reader."""
+_IDS_GO_ON = timedelta(days=6)
+"""After a week without updates Telegram starts its ids anew; up to then a later press has a higher one."""
 
 _UNPLACED = """
     SELECT 1 FROM deliveries d JOIN generations g ON g.id = d.generation
@@ -79,11 +92,7 @@ def record_reaction(connection: Connection, reaction: Reaction) -> Generation | 
     if found is not None:
         record(connection, _event(reaction, found.id))
     elif _awaits_message(connection, reaction.chat_id):
-        connection.execute(
-            "INSERT INTO early_reactions (update_id, chat_id, message_id, rater, value, emoji, at)"
-            " VALUES (:update_id, :chat_id, :message_id, :rater, :value, :emoji, :at) ON CONFLICT DO NOTHING",
-            columns(reaction),
-        )
+        _keep_early(connection, reaction)
     return found
 
 
@@ -91,36 +100,48 @@ def record_reaction(connection: Connection, reaction: Reaction) -> Generation | 
 def record_button(connection: Connection, event: RatingEvent) -> RatingEvent:
     """Record a button. Returns what stood right after it; no value where it took the rating back.
 
-    A press has no date of Telegram's, only ours; so it is never taken for older than what stood when it came.
+    A press has no date of Telegram's, only ours; so it is never taken for older than what was said before it.
     """
-    return record(connection, replace(event, at=max([event.at, *(said.at for said in _said(connection, event))])))
+    said = _said(connection, event)
+    before = (each.at for each in said if each.update_id < event.update_id)
+    return _record(connection, replace(event, at=max([event.at, *before])), said)
 
 
 @write
 def record(connection: Connection, event: RatingEvent) -> RatingEvent:
     """Append an event, and settle the verdict anew. Returns what stood right after this event.
 
-    A repeated delivery of one update changes nothing.
+    A repeated delivery of one update changes nothing, and neither does a press that is older than what is folded.
     """
+    return _record(connection, event, _said(connection, event))
+
+
+def _record(connection: Connection, event: RatingEvent, said: list[RatingEvent]) -> RatingEvent:
+    """Append an event to what the same person has said to the same text."""
     people.see(connection, event.rater, at=event.at)
-    connection.execute(
-        "INSERT INTO rating_events (update_id, generation, rater, source, value, emoji, at)"
-        " VALUES (:update_id, :generation, :rater, :source, :value, :emoji, :at) ON CONFLICT DO NOTHING",
-        columns(event),
-    )
-    stands = after = replace(event, source="reaction", value=None, emoji="")
-    for said in sorted(_said(connection, event), key=cmp_to_key(_compare)):
-        stands = _after(stands, said)
-        if said.update_id == event.update_id:
-            after = stands
+    if not any(each.update_id == event.update_id for each in said):
+        if _is_folded(event, said):
+            return _verdict(said)
+        appended = connection.execute(
+            "INSERT INTO rating_events (update_id, generation, rater, source, value, emoji, at)"
+            " VALUES (:update_id, :generation, :rater, :source, :value, :emoji, :at) ON CONFLICT DO NOTHING",
+            columns(event),
+        )
+        if appended.rowcount == 0:  # Telegram has started its ids anew and come upon one that another text has
+            return _verdict(said) if said else replace(event, value=None, emoji="")
+        said.append(event)
+        _fold(connection, said)  # comes to the same verdict
+    stands, until = _verdict(said), _until(said, event.update_id)
     connection.execute(
         "INSERT INTO ratings (update_id, generation, rater, source, value, emoji, at)"
         " VALUES (:update_id, :generation, :rater, :source, :value, :emoji, :at)"
         " ON CONFLICT (generation, rater) DO UPDATE SET source = excluded.source, value = excluded.value,"
-        " emoji = excluded.emoji, at = excluded.at, update_id = excluded.update_id",
+        " emoji = excluded.emoji, at = excluded.at, update_id = excluded.update_id"
+        " WHERE (source, value, emoji, at, update_id) IS NOT"
+        " (excluded.source, excluded.value, excluded.emoji, excluded.at, excluded.update_id)",
         columns(stands),
     )
-    return after
+    return stands if len(until) == len(said) else _verdict(until)
 
 
 @read
@@ -202,11 +223,13 @@ def record_anonymous_reaction(
     connection: Connection, change: Mapping[str, int], *, chat_id: int, message_id: int, update_id: int
 ) -> None:
     """What somebody without a name has put on a message of ours (1) or taken away (-1), each update once."""
-    connection.execute(
+    added = connection.execute(
         "INSERT OR IGNORE INTO anonymous_reactions (update_id, generation, change)"
-        " SELECT ?, generation, ? FROM shown_in WHERE chat_id = ? AND message_id = ?",
+        " SELECT ?, generation, ? FROM shown_in WHERE chat_id = ? AND message_id = ? RETURNING generation",
         (update_id, json.dumps(change), chat_id, message_id),
     )
+    if (generation := value(int, added)) is not None:
+        _fold_anonymous(connection, generation)
 
 
 def _awaits_message(connection: Connection, chat_id: int) -> bool:
@@ -227,26 +250,134 @@ def _said(connection: Connection, event: RatingEvent) -> list[RatingEvent]:
     return records(RatingEvent, connection.execute(query, (event.generation, event.rater)))
 
 
-def _after(stands: RatingEvent, said: RatingEvent) -> RatingEvent:
-    """What stands after another event."""
-    if said.source == stands.source == "button" and said.value == stands.value:
-        return replace(said, value=None, emoji="")
-    if said.source == "reaction" and said.value is None and stands.source == "button":
-        return stands
-    return said
+def _verdict(said: Sequence[RatingEvent]) -> RatingEvent:
+    """What somebody's events, at least one, come to: the same in whatever order they are given."""
+    reactions = _reactions(said)
+    presses = _presses(said)
+    if (last := _last_word(reactions)) is not None:
+        presses = [press for press in presses if _is_after(press, last)]
+    return _pressed(presses) if presses else reactions[-1]
 
 
-def _compare(one: RatingEvent, other: RatingEvent) -> int:
-    """Above 0 where `one` came after `other`.
+def _pressed(presses: Sequence[RatingEvent]) -> RatingEvent:
+    """What presses in a row come to: the last, unless it takes back the one before."""
+    stands = presses[0]
+    for press in presses[1:]:
+        takes_back = not press.folded and press.value == stands.value
+        stands = replace(press, value=None, emoji="") if takes_back else press
+    return stands
 
-    Two reactions have Telegram's dates. A press has our clock's, so beside a reaction it is compared by update id
-    where the two dates are close; far apart, the dates decide, since Telegram starts its ids anew after a quiet week.
+
+def _until(said: Sequence[RatingEvent], update_id: int) -> list[RatingEvent]:
+    """An event with all that was said before it."""
+    (event,) = (each for each in said if each.update_id == update_id)
+    reactions, presses = _reactions(said), _presses(said)
+    if event.source == "reaction":
+        earlier = [press for press in presses if not _is_after(press, event)]
+        return [*reactions[: reactions.index(event) + 1], *earlier]
+    earlier = [reaction for reaction in reactions if _is_after(event, reaction)]
+    return [*earlier, *presses[: presses.index(event) + 1]]
+
+
+def _reactions(said: Sequence[RatingEvent]) -> list[RatingEvent]:
+    """The reactions in their order: by Telegram's dates, whole seconds, and within one by update id."""
+    return sorted((each for each in said if each.source == "reaction"), key=lambda each: (each.at, each.update_id))
+
+
+def _presses(said: Sequence[RatingEvent]) -> list[RatingEvent]:
+    """The presses in their order: by update id, from one gap to the next in which Telegram may start its ids anew."""
+    by_date = sorted((each for each in said if each.source == "button"), key=lambda each: (each.at, each.update_id))
+    ordered: list[RatingEvent] = []
+    begin = 0
+    for place in range(1, len(by_date) + 1):
+        if place == len(by_date) or by_date[place].at - by_date[place - 1].at > _IDS_GO_ON:
+            ordered += sorted(by_date[begin:place], key=lambda each: each.update_id)
+            begin = place
+    return ordered
+
+
+def _last_word(reactions: Sequence[RatingEvent]) -> RatingEvent | None:
+    """The last reaction that says something: whatever was said before it can never change the verdict again."""
+    return next((each for each in reversed(reactions) if each.value is not None), None)
+
+
+def _is_after(press: RatingEvent, reaction: RatingEvent) -> bool:
+    """Whether somebody pressed after they reacted.
+
+    A press has our clock's date, a reaction Telegram's; so where the two are close the update ids decide. Far apart,
+    the dates do, since Telegram starts its ids anew after a quiet week.
     """
-    later = one.at - other.at
-    is_one_clock = one.source == other.source == "reaction"
-    if later and (is_one_clock or abs(later) > CLOCK_TOLERANCE):
-        return 1 if later > timedelta(0) else -1
-    return one.update_id - other.update_id
+    later = press.at - reaction.at
+    if abs(later) > CLOCK_TOLERANCE:
+        return later > timedelta(0)
+    return press.update_id > reaction.update_id
+
+
+def _is_folded(press: RatingEvent, said: Sequence[RatingEvent]) -> bool:
+    """Whether an event that is not among those kept is a press older than the ones that were folded, or one of them."""
+    ordered = _presses([*said, press])
+    return press in ordered and any(each.folded for each in ordered[ordered.index(press) :])
+
+
+def _fold(connection: Connection, said: Sequence[RatingEvent]) -> None:
+    """Where too many events are kept, delete the older half but for what a verdict needs: the last reaction that says
+    something, and of the presses one that stands for all before it.
+    """
+    gone: list[RatingEvent] = []
+    reactions, presses = _reactions(said), _presses(said)
+    last = _last_word(reactions)
+    if len(reactions) > KEPT:
+        gone += [each for each in reactions[: -KEPT // 2] if each is not last]
+    if len(presses) > KEPT:
+        *older, newest = old = presses[: -KEPT // 2]
+        counted = [press for press in old if last is None or _is_after(press, last)]
+        came_to = _pressed(counted or old)
+        folded = replace(newest, value=came_to.value, emoji=came_to.emoji, folded=sum(1 + it.folded for it in old) - 1)
+        connection.execute(
+            "UPDATE rating_events SET value = :value, emoji = :emoji, folded = :folded WHERE update_id = :update_id",
+            columns(folded),
+        )
+        gone += older
+    connection.executemany("DELETE FROM rating_events WHERE update_id = ?", [(each.update_id,) for each in gone])
+
+
+def _keep_early(connection: Connection, reaction: Reaction) -> None:
+    """Keep a reaction until it is known which message of ours it is on. Of those on one message the last that says
+    something and the last that says nothing are enough, and of one person those on so many messages."""
+    connection.execute(
+        "INSERT INTO early_reactions (update_id, chat_id, message_id, rater, value, emoji, at)"
+        " VALUES (:update_id, :chat_id, :message_id, :rater, :value, :emoji, :at) ON CONFLICT DO NOTHING",
+        columns(reaction),
+    )
+    connection.execute(
+        "DELETE FROM early_reactions AS old WHERE chat_id = :chat_id AND rater = :rater AND message_id = :message_id"
+        " AND EXISTS (SELECT 1 FROM early_reactions new WHERE new.chat_id = old.chat_id AND new.rater = old.rater"
+        " AND new.message_id = old.message_id AND (new.value IS NULL) = (old.value IS NULL)"
+        " AND (new.at, new.update_id) > (old.at, old.update_id))",
+        columns(reaction),
+    )
+    connection.execute(
+        "DELETE FROM early_reactions WHERE chat_id = :chat_id AND rater = :rater AND message_id IN ("
+        " SELECT message_id FROM early_reactions WHERE chat_id = :chat_id AND rater = :rater"
+        " GROUP BY message_id ORDER BY max(at) DESC, message_id DESC LIMIT -1 OFFSET :kept)",
+        columns(reaction) | {"kept": _EARLY_KEPT},
+    )
+
+
+def _fold_anonymous(connection: Connection, generation: int) -> None:
+    """Where too many changes of unnamed senders are kept on a text, put the sum of the older half in their place."""
+    query = "SELECT update_id, change FROM anonymous_reactions WHERE generation = ? ORDER BY update_id"
+    changes = connection.execute(query, (generation,)).fetchall()
+    if len(changes) <= KEPT:
+        return
+    old = changes[: -KEPT // 2]
+    total: dict[str, int] = {}
+    for _, change in old:
+        for emoji, times in json.loads(change).items():
+            total[emoji] = total.get(emoji, 0) + times
+    connection.executemany("DELETE FROM anonymous_reactions WHERE update_id = ?", [(it,) for it, _ in old[:-1]])
+    query = "UPDATE anonymous_reactions SET change = ? WHERE update_id = ?"
+    connection.execute(query, (json.dumps({emoji: times for emoji, times in total.items() if times}), old[-1][0]))
 
 
 def _start_of(connection: Connection, newest: int) -> int:

@@ -113,3 +113,13 @@ async def test_an_erasure_takes_takes_messages_and_homes(db: Database) -> None:
         (left,) = await db.read(lambda c, table=table: c.execute(f"SELECT count(*) FROM {table}").fetchone())
         assert left == 0, table
     assert await generations.choose_inline_result(db, "token 1", shown_in="here", at=NOON) is None
+
+
+async def test_of_the_messages_that_show_a_text_the_newest_are_kept(db: Database) -> None:
+    (take,) = await written(db, 1)
+    for number in range(250):
+        await generations.choose_inline_result(db, "token 1", shown_in=f"message {number}", at=NOON)
+    assert await generations.inline_messages_of(db, take.id, newest=1) == ["message 249"]
+    assert len(await generations.inline_messages_of(db, take.id, newest=1000)) == 100
+    again = await generations.choose_inline_result(db, "token 1", shown_in="message 0", at=NOON)
+    assert again is not None and again.id == take.id, "a press under an older one still finds it"

@@ -139,6 +139,17 @@ async def test_a_new_consent_text_asks_anew_and_keeps_the_history(db: Database) 
     assert rows == [(1, (NOON + timedelta(hours=2)).isoformat()), (2, None)]
 
 
+async def test_of_opting_in_and_out_again_and_again_the_newest_are_kept(db: Database) -> None:
+    for number in range(130):
+        await people.grant(db, "ada", "tea", text_version=1, at=NOON + timedelta(seconds=2 * number))
+        await people.revoke(db, "ada", "tea", at=NOON + timedelta(seconds=2 * number + 1))
+    await people.grant(db, "ada", "tea", text_version=1, at=NOON + timedelta(days=1))
+    query = "SELECT max(revoked_at), count(*) FROM consents"
+    last, count = await db.read(lambda c: tuple(c.execute(query).fetchone()))
+    assert (last, count) == ((NOON + timedelta(seconds=259)).isoformat(), 51)
+    assert await people.has_consented(db, "ada", "tea")
+
+
 async def test_a_reaction_right_after_a_press_stands_even_if_our_clock_is_ahead(db: Database) -> None:
     generation = await delivered(db, 1)
     await ratings.record_button(db, event(generation.id, 1.0, source="button", seconds=20))
