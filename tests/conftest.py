@@ -13,6 +13,7 @@ import pytest
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of hundreds of processes compiles the whole bot anew
 os.environ["MODEL"] = "starter"  # the default is a larger one, where it is installed
 for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
     del os.environ[name]  # a test that means one sets it

@@ -11,7 +11,6 @@ from bot.cli.terminal import ready_model
 from bot.common.log import set_up_logging
 from bot.common.settings import AUTO, DataSettings, Settings
 from bot.common.timing import USUAL, Timing
-from bot.sandbox.demo import DemoPlan, run_demo
 from bot.start import run as run_bot
 from engine.api.models import SHIPPED, STARTER
 
@@ -59,6 +58,8 @@ def demo(
     ] = None,
 ) -> None:
     """Try everything in a browser, without a token: the real bot against a local stand-in for Telegram."""
+    from bot.sandbox.demo import DemoPlan, run_demo  # noqa: PLC0415 - a stand-in that a bot in earnest has no use for
+
     plan = DemoPlan(
         audience=audience, nights=nights, port=port, once=once, chart=chart, seed=seed, taste=taste, silence=silence,
         train_minutes=train_minutes or (20.0 if audience else 4.0), train_steps=train_steps,

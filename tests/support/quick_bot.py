@@ -5,6 +5,9 @@ import typer
 from bot.cli.run import start_bot
 from bot.cli.terminal import explained
 from bot.common.timing import Timing
+from bot.generation import pipeline, service
+from bot.messaging import messenger
+from bot.telegram import inbox, sender
 
 QUICK = Timing(
     counts=0.1,
@@ -18,8 +21,18 @@ QUICK = Timing(
     retry=0.2,
 )
 
+_PAUSE = 0.2
+"""Before another try, wherever Telegram or an engine names no time."""
+
+
+def _shorten_pauses() -> None:
+    messenger._DEFAULT_PAUSE_SECONDS = sender._NETWORK_PAUSE_SECONDS = _PAUSE
+    inbox._FIRST_PAUSE_SECONDS = inbox._LONGEST_PAUSE_SECONDS = inbox._RETRY_SECONDS = _PAUSE
+    service._RETRY_SECONDS = pipeline._PAUSE_SECONDS = pipeline._LONGEST_PAUSE_SECONDS = _PAUSE
+
 
 def main() -> None:
+    _shorten_pauses()
     with explained():
         start_bot(QUICK)
 

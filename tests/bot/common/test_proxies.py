@@ -18,9 +18,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 PROXY = "http://proxy.example:3128"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def collected() -> Iterator[None]:
-    """httpcore leaves a socket on which it could not come to terms with a SOCKS proxy to the collector."""
+    """httpcore leaves a socket on which it could not come to terms with a SOCKS proxy to the collector.
+
+    To collect takes half a second where torch is loaded: only tests that leave such a socket ask for it.
+    """
     yield
     gc.collect()
 
@@ -171,6 +174,7 @@ async def test_requests_to_other_hosts_go_through_it_and_those_to_this_machine_d
     assert len(proxy.asked) == 1
 
 
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
 @pytest.mark.parametrize("url", ["http://gpu.example", "https://gpu.example"])
 async def test_a_proxy_that_is_away_is_told_from_a_server_that_is(scheme: str, url: str) -> None:
@@ -179,6 +183,7 @@ async def test_a_proxy_that_is_away_is_told_from_a_server_that_is(scheme: str, u
     assert str(caught.value) == f"The proxy {scheme}://127.0.0.1:1 (ALL_PROXY) does not answer."
 
 
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize(
     ("scheme", "url", "answer", "says"),
     [
@@ -195,15 +200,13 @@ async def test_a_proxy_that_is_away_is_told_from_a_server_that_is(scheme: str, u
         ("socks5", "http://gpu", "\x05\x00\x05", "SOCKS|broke"),
     ],
 )  # fmt: skip
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # httpcore leaves sockets to the collector
 async def test_a_proxy_that_refuses_or_speaks_nonsense_is_told(scheme: str, url: str, answer: str, says: str) -> None:
     async with FakeProxy(answer).running() as proxy:
         with pytest.raises(httpx.ProxyError, match=says):
             await get(url, all=f"{scheme}://{proxy.address}")
 
 
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
 @pytest.mark.parametrize("url", ["http://gpu", "https://gpu"])
 async def test_a_proxy_that_says_nothing_is_told(scheme: str, url: str) -> None:

@@ -6,12 +6,13 @@ import pytest
 from tests.faults.histories.machine import run_histories
 from tests.support.stored.extra_version import VERSION
 
-HISTORIES = 4
-
 
 @pytest.mark.timeout(600)
-def test_in_whatever_order_things_happen_texts_and_ratings_are_as_people_see_them(engine_url: str) -> None:
+@pytest.mark.parametrize("histories", [2, pytest.param(6, marks=pytest.mark.slow)])
+def test_in_whatever_order_things_happen_texts_and_ratings_are_as_people_see_them(
+    engine_url: str, histories: int
+) -> None:
     try:
-        run_histories(HISTORIES, seed_number=1, settings_of_bot={"ENGINE_URL": engine_url})
+        run_histories(histories, seed_number=1, settings_of_bot={"ENGINE_URL": engine_url})
     finally:
         httpx.post(f"{engine_url}/v1/unload_lora_adapter", json={"lora_name": VERSION})

@@ -24,13 +24,13 @@ async def test_twenty_kills_at_random_moments_lose_nothing_and_double_no_answer(
     assert await bot.stop() == 0
 
 
-async def test_sigterm_with_500_queued_prompts_waits_for_none_of_them_and_resumes_after(
+async def test_sigterm_with_200_queued_prompts_waits_for_none_of_them_and_resumes_after(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
     fake_engine.hold()  # whoever waited for a text would wait for ever
     # the stand-in holds nobody back, and the test is about something else
     await bot.start(PACING="off", ENGINE_URL=fake_engine.url)
-    pairs = [scene.person(f"Person {number}") for number in range(250)]
+    pairs = [scene.person(f"Person {number}") for number in range(100)]
     asked = [sandbox.world.say(person, chat, f"/story tea {n}") for n in range(2) for person, chat in pairs]
     await sandbox.world.until(lambda: not sandbox.world.updates.pending or None, 60)
     assert await bot.stop() == 0

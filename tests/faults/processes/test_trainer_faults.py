@@ -57,7 +57,7 @@ async def nights(tmp_path: Path) -> AsyncIterator[Callable[..., Night]]:
 @pytest.mark.parametrize(
     ("limits", "train_memory_mb"),
     [
-        pytest.param("ulimit -v 1024000", 0, id="of the machine"),
+        pytest.param("ulimit -v 1024000", 0, id="of the machine", marks=pytest.mark.slow),
         pytest.param("", 512, id="by TRAIN_MEMORY_MB"),
     ],
 )

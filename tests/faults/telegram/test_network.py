@@ -28,7 +28,7 @@ async def test_a_chat_that_must_wait_waits_and_no_other_does(bot: BotProcess, sc
     assert (tried_again.at - refused.at).total_seconds() >= 2.0
 
 
-@pytest.mark.parametrize("fault", ["cut", "hang"])
+@pytest.mark.parametrize("fault", ["cut", pytest.param("hang", marks=pytest.mark.slow)])  # which is given 15 s
 async def test_an_answer_that_was_lost_on_its_way_back_doubles_a_placeholder_at_most(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, fault: str
 ) -> None:

@@ -95,7 +95,7 @@ async def test_a_lost_key(bot: BotProcess) -> None:
 
 async def test_an_occupied_port_of_the_engine_and_of_the_demo(sandbox: Sandbox, tmp_path: Path) -> None:
     port = sandbox.url.rsplit(":", 1)[1]
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "MODEL", "PYTHONPATH") if name in os.environ}
     for command in (("-m", "engine.serve", "--port", port), ("-m", "bot.cli", "demo", "--once", "--port", port)):
         child = await asyncio.create_subprocess_exec(
             sys.executable, *command, cwd=tmp_path, env=environment, stderr=asyncio.subprocess.PIPE

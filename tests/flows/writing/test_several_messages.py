@@ -60,9 +60,16 @@ async def test_it_is_broken_between_paragraphs_with_label_and_buttons_on_the_las
 
 
 @pytest.mark.parametrize(
-    ("method", "calls"), [("sendMessage", 1), ("sendMessage", 2), ("sendMessage", 3)]
-    + [("editMessageText", number) for number in (1, 2, 3)],
-)  # fmt: skip
+    ("method", "calls"),
+    [
+        ("sendMessage", 1),
+        ("sendMessage", 3),
+        ("editMessageText", 2),
+        pytest.param("sendMessage", 2, marks=pytest.mark.slow),
+        pytest.param("editMessageText", 1, marks=pytest.mark.slow),
+        pytest.param("editMessageText", 3, marks=pytest.mark.slow),
+    ],
+)
 async def test_a_kill_at_any_point_leaves_it_standing_once(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, long_engine: FakeEngine, method: str, calls: int
 ) -> None:
