@@ -172,11 +172,14 @@ class Kind:
     def topic_in(self, asked: str) -> str:
         """The topic of a request that `messages` has made; all of it where it was made in another way."""
         for request in self.request.values():
-            before, _, after = (re.escape(part) for part in request.partition(_TOPIC))
-            framed = rf"(?:.*\n\n)?{before}(.*){after}\s*.*" if after else rf"(?:.*\n\n)?{before}(.*)"
-            pattern = framed.replace(re.escape(_LENGTH), ".*?").replace(r"\ ", r"\ *")
-            if request != _TOPIC and (found := re.fullmatch(pattern, asked, re.DOTALL)):
-                return found[1].strip()
+            before, _, after = request.partition(_TOPIC)
+            if request == _TOPIC:
+                continue
+            ends = [found.start() for found in re.finditer(_framing(after), asked)] if after else [len(asked)]
+            frames = re.finditer(rf"(?:\A|(?<=\n\n)){_framing(before)}", asked)  # an instruction may stand before it
+            begin = max((found.end() for found in frames if ends and found.end() <= ends[-1]), default=None)
+            if begin is not None:
+                return asked[begin : ends[-1]].strip()
         return asked
 
     def sampling(self, *, length: str = "usual", daring: str = "usual", seed: int | None = None) -> Sampling:
@@ -254,6 +257,11 @@ def load_kinds(file: Path | None = None, *, model: Sequence[str] = (), context: 
         merged = _merged(table, general, particular.get(kind, {})) if is_own else _merged(general, table)
         kinds[kind] = replace(_kind(kind, merged, says), context=context)
     return Kinds(kinds, name)
+
+
+def _framing(words: str) -> str:
+    """A pattern for what stands before or behind the topic of a request, whatever length is asked for."""
+    return re.escape(words).replace(re.escape(_LENGTH), r"[^\n]{0,80}?").replace(r"\ ", r"\ {0,3}")
 
 
 def language_of_topic(topic: str) -> str:

@@ -4,13 +4,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, table
 from markdown_it.rules_block.table import escapedSplit
 from markdown_it.rules_inline import StateInline, emphasis, strikethrough
 from markdown_it.token import Token
+
+from engine.unicode import stream_safe
 
 TELEGRAM_LIMIT = 4096
 """UTF-16 units that one message can hold."""
@@ -74,8 +75,11 @@ def parse_markdown(markdown: str) -> tuple[str, tuple[Span, ...]]:
     """The text without its marks, and what the marks meant.
 
     No word vanishes: addresses stand behind what links to them, so that nobody is led astray by a hidden one, and in
-    angle brackets everything stands as it was written but `<br>`. What is nested too deeply stays Markdown.
+    angle brackets everything stands as it was written but `<br>`. What is nested too deeply stays Markdown, and so does
+    what is far too long for one message.
     """
+    if len(markdown) > _LONGEST_MARKDOWN:
+        return markdown, ()
     tokens = _MARKDOWN.parse(markdown)
     if any(token.level >= _DEEPEST - 2 for token in tokens):
         return markdown, ()
@@ -86,9 +90,12 @@ def parse_markdown(markdown: str) -> tuple[str, tuple[Span, ...]]:
 
 _DEEPEST = 40
 """Lists and quotes in one another; the parser drops what is deeper."""
+_LONGEST_MARKDOWN = 4 * TELEGRAM_LIMIT
 _RULE = "—" * 8
 _INLINE = {"strong": "bold", "em": "italic", "s": "strikethrough"}
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_WIDEST = 100
+"""Columns of a screen that a column of a table is filled up to; a wider cell stands out."""
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,20}")
 
 
@@ -96,13 +103,20 @@ _LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,20}")
 class _Shown:
     """A text that grows token by token; between its blocks stands what was between them in the Markdown."""
 
-    text: str = ""
     spans: list[Span] = field(default_factory=list)
+    _written: list[str] = field(default_factory=list)
+    _units: int = 0
+    """Of what is written, in UTF-16."""
     _before: str = ""
     """What comes before the next block."""
     _lists: list[bool] = field(default_factory=list)
     """Of each list that is open, the innermost last, whether its items stand close together."""
     _quotes: list[int] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What is written so far."""
+        return "".join(self._written)
 
     def blocks(self, tokens: Sequence[Token]) -> None:  # noqa: C901, PLR0912 - a table of all there is
         """Add blocks; `tokens` as the parser has them."""
@@ -115,7 +129,7 @@ class _Shown:
                     self._begin_block()
                 case "heading_open":
                     self._begin_block()
-                    heading = self._units(), token.tag
+                    heading = self._units, token.tag
                 case "inline":
                     self.line(token.children or ())
                 case "heading_close" if heading is not None:
@@ -138,7 +152,7 @@ class _Shown:
                     self._end_block()
                 case "blockquote_open":
                     self._begin_block()
-                    self._quotes.append(self._units())
+                    self._quotes.append(self._units)
                 case "blockquote_close":
                     begin = self._quotes.pop()
                     if not self._quotes:  # Telegram has none in another
@@ -156,27 +170,27 @@ class _Shown:
     def line(self, tokens: Iterable[Token], newline: str | None = None) -> None:  # noqa: C901 - the same
         """Add what stands in a paragraph or a cell; `newline` in the place of the breaks in it."""
         newline = newline or "\n" + self._indent()
-        opened: list[tuple[int, Token]] = []
+        opened: list[tuple[int, int, Token]] = []
         for token in tokens:
             match token.type.rpartition("_")[2] if token.nesting else token.type:
                 case "open":
-                    opened.append((self._units(), token))
+                    opened.append((self._units, len(self._written), token))
                     if token.tag == "a" and not _address_of(token):
                         self._write("[")
                 case "close":
-                    begin, opening = opened.pop()
+                    begin, first, opening = opened.pop()
                     kind = _INLINE.get(token.tag)
                     if kind is None:
                         address = _address_of(opening)
-                        self._write(_behind(self._from(begin), address) if address else "]()")
-                    elif all(other.tag != token.tag for _, other in opened):
+                        self._write(_behind("".join(self._written[first:]), address) if address else "]()")
+                    elif all(other.tag != token.tag for *_, other in opened):
                         self._add_span(kind, begin)
                 case "image":
                     self._write(token.content + _behind(token.content, _address_of(token)))
                 case "softbreak" | "hardbreak":
                     self._write(newline)
                 case "code_inline":
-                    begin = self._units()
+                    begin = self._units
                     self._write(token.content)
                     self._add_span("code", begin)
                 case "text_special" if not all(map(_is_kept, token.content)):
@@ -187,13 +201,13 @@ class _Shown:
     def _add_program(self, content: str, info: str) -> None:
         is_language = bool(content and _LANGUAGE.fullmatch(info))
         self._begin_block()
-        begin = self._units()
+        begin = self._units
         self._write(content if is_language else f"{info}\n{content}".strip("\n"))
         self._add_span("pre", begin, info if is_language else None)
         self._end_block()
 
     def _begin_block(self, *, outdent: int = 0) -> None:
-        if self._before and self.text:
+        if self._before and self._units:
             self._write(self._before + self._indent(outdent))
         self._before = ""
 
@@ -204,16 +218,11 @@ class _Shown:
         return "  " * (len(self._lists) - outdent)
 
     def _write(self, text: str) -> None:
-        self.text += text
-
-    def _units(self) -> int:
-        return utf16_length(self.text)
-
-    def _from(self, unit: int) -> str:
-        return self.text.encode("utf-16-le")[2 * unit :].decode("utf-16-le")
+        self._written.append(text)
+        self._units += utf16_length(text)
 
     def _add_span(self, kind: str, begin: int, language: str | None = None) -> None:
-        if (length := self._units() - begin) > 0:
+        if (length := self._units - begin) > 0:
             self.spans.append(Span(kind, begin, length, language))
 
 
@@ -233,7 +242,11 @@ def _behind(words: str, address: str) -> str:
 def _aligned(rows: Iterable[str]) -> Iterator[str]:
     """The rows of a table, its columns under one another; no cell is left out, however many a row has."""
     table = [[_plain(cell) for cell in _cells(row)] for number, row in enumerate(rows) if number != 1]
-    widths = [max(map(_width, column)) for column in zip_longest(*table, fillvalue="")]
+    widths: list[int] = []
+    for cells in table:
+        widths += [0] * (len(cells) - len(widths))
+        for place, cell in enumerate(cells):
+            widths[place] = max(widths[place], min(_width(cell), _WIDEST))
     for number, cells in enumerate(table):
         yield " | ".join(
             cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=False)
@@ -345,12 +358,13 @@ _MARKDOWN = _Markdown()
 def sanitize(text: str) -> str:
     """The text without what nobody sees, without lone surrogates and outer blanks; every line ends with a line feed.
 
+    Of marks on one letter, which could be drawn over other lines, no more stay than any script has.
     What is unseen and needed stays where it is: joiners in emoji and in scripts that have them as letters, selectors
     of a look behind what has several, the tags in flags. Unassigned characters stay, for they may be new emoji.
     """
     valid = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     plain = _UNSEEN.sub("", _BREAKS.sub("\n", valid))
-    return (_with_dependents(plain) if _DEPENDENT.search(plain) else plain).strip()
+    return stream_safe(_with_dependents(plain) if _DEPENDENT.search(plain) else plain).strip()
 
 
 def _with_dependents(text: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import islice
 
 from bot.common.i18n import say
 from bot.common.text import SENTENCE_END, sentence_ends
@@ -15,6 +16,8 @@ Answer = AsyncGenerator[str | Reply, None]
 
 _FEWEST_KEPT = 0.5
 """Of a text that was cut off; one whose sentences end sooner is gone on with where it stands."""
+_MOST_REPEATED = 50
+"""Sentences that are looked for in the text before; a model that repeats more is in a loop, which is found later."""
 
 
 async def stream_to_its_end(
@@ -88,9 +91,12 @@ def joined(text: str, more: str) -> str:
     >>> joined("It rained. The cat slept.", "The cat slept. Then it woke.")
     'It rained. The cat slept. Then it woke.'
     """
-    rest = more.lstrip()
-    while (end := SENTENCE_END.search(rest)) and rest[: end.end()].strip() in text:
-        rest = rest[end.end() :].lstrip()
+    begin = 0
+    for end in islice(SENTENCE_END.finditer(more), _MOST_REPEATED):
+        if more[begin : end.end()].strip() not in text:
+            break
+        begin = end.end()
+    rest = more[begin:].lstrip()
     if not rest or rest in text:
         return text
     begins_paragraph = more.startswith("\n") or bool(re.match(r"#|[-*•] |\d+[.)] ", rest))

@@ -21,8 +21,8 @@ _TAGS_AT_THE_BEGINNING: Final = {
 """Words in angle brackets that may well be meant elsewhere."""
 _ALL_TAGS = _TAGS | _TAGS_AT_THE_BEGINNING
 TAGS: Final = frozenset({*_ALL_TAGS, *_ALL_TAGS.values()})
-_OPENING = re.compile("|".join(map(re.escape, _ALL_TAGS)))
-_CLOSING = re.compile("|".join(map(re.escape, _TAGS.values())))
+_TAG = re.compile("|".join(map(re.escape, (*_ALL_TAGS, *_TAGS.values()))))
+_SAID = re.compile(r"\S")
 _OPENED_AT_THE_END = re.compile(f"({'|'.join(map(re.escape, _ALL_TAGS))})(\\s*)$")
 _FIRST_CHARACTERS = frozenset(tag[0] for tag in TAGS)
 
@@ -38,6 +38,8 @@ class Thoughts:
         self._state: Literal["text", "thought", "unclear"] = "unclear" if may_begin_in_one else "text"
         self._closing = ""
         self._held = ""
+        self._aside: list[str] = []
+        """What was held before that and has no tag in it, as long as it is unclear whether it is a thought."""
         self._before = ""
         """The last character that was let through."""
         self._is_at_the_beginning = True
@@ -62,51 +64,62 @@ class Thoughts:
             self._before = text[-1:] or self._before
             return text
         self._held += text
-        shown = ""
+        shown, place = "", 0
         while True:
             if self._state == "thought":
-                _, closing, rest = self._held.partition(self._closing)
-                if not closing:
-                    self._held = self._held[len(self._held) - _beginning(self._held, (self._closing,)) :]
+                end = self._held.find(self._closing, place)
+                if end < 0:
+                    self._held = self._held[max(place, len(self._held) - _beginning(self._held, (self._closing,))) :]
                     return shown
-                self._state, self._held, self._strips = "text", rest, self._is_at_the_beginning
+                place = end + len(self._closing)
+                self._state, self._strips = "text", self._is_at_the_beginning
                 continue
-            opening, end = self._first(_OPENING), self._first(_CLOSING)
-            if end is not None and (opening is None or end.start() < opening.start()):
+            tag = self._first_tag(place)
+            if tag is not None and tag[0] not in _ALL_TAGS:
                 self.began_in_one = True
-                self._state, self._held, shown = "text", self._held[end.end() :], ""
-                self._is_at_the_beginning, self._strips, self._before = True, True, ""
-            elif opening is not None and (self._state == "text" or not self._held[: opening.start()].strip()):
-                shown += self._let_through(self._held[: opening.start()])
-                self._state, self._closing = "thought", _ALL_TAGS[opening[0]]
-                self._held = self._held[opening.end() :]
-            elif self._state == "unclear":
-                return shown
+                self._state, place, shown = "text", tag.end(), ""
+                self._is_at_the_beginning, self._strips, self._before, self._aside = True, True, "", []
+            elif tag is not None and (self._state == "text" or not self._is_said_before(tag.start(), place)):
+                shown += self._let_through("".join([*self._aside, self._held[place : tag.start()]]))
+                self._state, self._closing, self._aside = "thought", _ALL_TAGS[tag[0]], []
+                place = tag.end()
             else:
-                ready = len(self._held) - _beginning(self._held, TAGS)
-                let, self._held = self._held[:ready], self._held[ready:]
-                return shown + self._let_through(let)
+                ready = len(self._held) - _beginning(self._held, TAGS) if tag is None else tag.start()
+                let, self._held = self._held[place : max(place, ready)], self._held[max(place, ready) :]
+                if self._state == "text":
+                    return shown + self._let_through(let)
+                self._aside.append(let)
+                return shown
 
     def finish(self, *, is_cut_off: bool = False) -> str:
         """The end of the text: what was held back and is no thought.
 
         Where it may have begun in one and no tag has come, it was an answer, unless it is cut off in the middle.
         """
-        held, self._held = self._held, ""
+        held, self._held, self._aside = "".join([*self._aside, self._held]), "", []
         if self._state == "thought" or (self._state == "unclear" and is_cut_off):
             return ""
         return self._let_through(held)
 
-    def _first(self, tags: re.Pattern[str]) -> re.Match[str] | None:
-        """The first tag that is meant as one."""
-        for found in tags.finditer(self._held):
-            before = self._held[: found.start()]
-            if (before[-1:] or self._before) == "`":
+    def _first_tag(self, place: int) -> re.Match[str] | None:
+        """The first tag from a place on that is meant as one."""
+        for found in _TAG.finditer(self._held, place):
+            before = self._held[found.start() - 1] if found.start() > place else self._last_before()
+            if before == "`":
                 continue
-            if found[0] in _TAGS_AT_THE_BEGINNING and (before.strip() or not self._is_at_the_beginning):
+            if found[0] in _TAGS_AT_THE_BEGINNING and self._is_said_before(found.start(), place):
                 continue
             return found
         return None
+
+    def _last_before(self) -> str:
+        """The last character before what is held."""
+        return next((each[-1] for each in reversed(self._aside) if each), self._before)
+
+    def _is_said_before(self, end: int, place: int) -> bool:
+        """Whether there is more than white space in what is held from a place to an end, or before it."""
+        found = _SAID.search(self._held, place, end)
+        return found is not None or not self._is_at_the_beginning or any(map(str.strip, self._aside))
 
     def _let_through(self, text: str) -> str:
         if self._strips:

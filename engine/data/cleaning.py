@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from engine.unicode import nfkc
+
 Fault = Literal["empty", "too_short", "oversized", "no_letters", "garbled"]
 
 MIN_CHARACTERS: Final = 2  # two Chinese characters may be a name; one character of any script is no text
@@ -69,7 +71,7 @@ def first_alike(texts: Sequence[str]) -> tuple[int, ...]:
 
 def _shingles(text: str) -> frozenset[str]:
     """The character 5-grams of a text that is long enough to have many."""
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = " ".join(nfkc(text).casefold().split())
     if len(plain) < _FEWEST_CHARACTERS:
         return frozenset()
     return frozenset(plain[start : start + SHINGLE] for start in range(len(plain) - SHINGLE + 1))

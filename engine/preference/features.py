@@ -21,6 +21,8 @@ import numpy as np
 from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 
+from engine.unicode import nfkc
+
 Array = NDArray[np.float64]
 
 BUCKETS = 2048
@@ -58,7 +60,7 @@ def text_features(texts: Sequence[str]) -> Array:
 
 def words(text: str) -> list[str]:
     """The words of a text, in small letters; each Chinese character is one."""
-    return WORD.findall(unicodedata.normalize("NFKC", text).lower())
+    return WORD.findall(nfkc(text).lower())
 
 
 def _digest(text: str) -> bytes:
@@ -94,7 +96,7 @@ def _spellings(said: Sequence[str]) -> Iterator[str]:
 
 def _surface(text: str) -> list[float]:
     """Log counts of characters by category, of marks, words and sentences, and the mean length of a word."""
-    plain = unicodedata.normalize("NFKC", text)
+    plain = nfkc(text)
     categories = Counter(map(unicodedata.category, plain))
     spaced = plain.split()
     counts = [

@@ -22,6 +22,7 @@ import opencc
 from stdnum import iban, luhn
 
 from engine.errors import RunError
+from engine.unicode import nfkc, stream_safe
 
 Findings = Callable[[str], frozenset[str]]
 """The categories of what is found in a text."""
@@ -208,9 +209,9 @@ def _readings(chunk: str) -> Iterator[str]:
 
 def fold(text: str) -> str:
     """The letters of a text as they are compared: small, plain, simplified, and Latin where they look so."""
-    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_lookalikes())
+    visible = _INVISIBLE.sub("", nfkc(text)).translate(_lookalikes())
     if not visible.isascii():
-        visible = _ACCENTS.sub("", unicodedata.normalize("NFD", visible)).translate(_simplified())
+        visible = _ACCENTS.sub("", unicodedata.normalize("NFD", stream_safe(visible))).translate(_simplified())
     return visible.casefold()
 
 
@@ -247,7 +248,7 @@ _SECRET = re.compile(
     r"\b\d{6,12}:[\w-]{30,}"  # a bot's token
     r"|\b(?:sk|pk|rk)[-_](?:live|test|ant|proj)?[-_]?[A-Za-z0-9_-]{16,}"
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bhf_[A-Za-z0-9]{30,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"
+    r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\beyJ[\w-]{8,500}\.eyJ[\w-]{8,4000}\.[\w-]{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 _SECRET_HINTS = (
@@ -269,7 +270,7 @@ def personal_data(text: str) -> frozenset[_Found]:
     >>> sorted(personal_data("write to Ada@example.org or +49 30 1234567"))
     [('email', 'ada@example.org'), ('phone', '+49301234567')]
     """
-    text = unicodedata.normalize("NFKC", text)
+    text = nfkc(text)
     found = [*_emails(text), *_secrets(text)]
     if _DIGIT.search(text):
         found += [*_numbers(text), *_accounts(text), *_ip_addresses(text)]

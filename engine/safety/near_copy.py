@@ -13,13 +13,13 @@ A text of fewer than 16 words is nobody's: a slogan may well be written twice.
 import hashlib
 import heapq
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from itertools import groupby
 from pathlib import Path
 
 from engine.errors import RunError
+from engine.unicode import nfkc
 
 _SKETCH = 16
 _ALIKE = 10
@@ -40,7 +40,7 @@ _KEY = b"overlap"
 
 def fingerprint(text: str, key: bytes) -> tuple[int, ...]:
     """Up to 16 signed 64-bit numbers, ascending; the same text has the same under one key."""
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = " ".join(nfkc(text).casefold().split())
     shingles = {plain[start : start + _SHINGLE] for start in range(len(plain) - _SHINGLE + 1)}
     hashes = (hashlib.blake2b(each.encode(), key=key[:64], digest_size=8).digest() for each in shingles)
     return tuple(heapq.nsmallest(_SKETCH, (int.from_bytes(digest, signed=True) for digest in hashes)))
