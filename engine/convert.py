@@ -10,6 +10,7 @@ want the same model one converts and the others wait for it: the lock goes with 
 import argparse
 import fcntl
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from engine.api.conversions import conversion_folder, is_converted, seal
 from engine.api.models import is_gguf, resolve_model
 from engine.errors import EngineError, ModelError
-from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, free_memory, is_out_of_memory
+from engine.process import NO_MEMORY, OUT_OF_MEMORY, PRIVATE, end_with_parent, free_memory, is_out_of_memory
 
 if TYPE_CHECKING:
     from engine.models.gguf_files import GgufFile
@@ -36,6 +37,7 @@ _COPIES = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Convert what is named; returns the exit status."""
+    os.umask(PRIVATE)
     parser = argparse.ArgumentParser(prog="python -m engine.convert", description="Convert a GGUF file, once.")
     parser.add_argument("source", help="smollm2, or the path of a GGUF file")
     parser.add_argument("models", type=Path, help="the folder for converted models")

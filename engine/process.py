@@ -15,6 +15,8 @@ from typing import Final
 
 from engine import cgroups
 
+PRIVATE: Final = 0o077
+"""The umask of every process of ours: whatever it writes is its user's alone."""
 OUT_OF_MEMORY: Final = 3
 """The exit status of the engine or the trainer when memory ran out."""
 NO_MEMORY: Final = "The machine ran out of memory: free some, or choose a smaller model."

@@ -18,7 +18,7 @@ from typing import get_args
 
 from engine.api.models import Quantize, check_model
 from engine.errors import EngineError
-from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory
+from engine.process import NO_MEMORY, OUT_OF_MEMORY, PRIVATE, end_with_parent, is_out_of_memory
 
 _GRACE_SECONDS = 5
 """How long it may go on after its parent's end: longer than `engine.server` gives its answers."""
@@ -29,6 +29,7 @@ each other down by a factor of ten and more."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until SIGTERM or Ctrl-C; returns the exit status."""
+    os.umask(PRIVATE)
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     if options.parent_pid is not None:

@@ -19,7 +19,15 @@ from engine.data.dataset import examples_of, read_dataset
 from engine.errors import EngineError
 from engine.models import distributed
 from engine.models.guard import Guard
-from engine.process import NO_MEMORY, OUT_OF_MEMORY, end_with_parent, is_out_of_memory, keep_memory, limit_memory
+from engine.process import (
+    NO_MEMORY,
+    OUT_OF_MEMORY,
+    PRIVATE,
+    end_with_parent,
+    is_out_of_memory,
+    keep_memory,
+    limit_memory,
+)
 from engine.runs.config import RunConfig, read_config
 from engine.runs.promotion_gate import reason_to_skip
 from engine.runs.report import write_page
@@ -38,6 +46,7 @@ from engine.training.trainer import Trainer
 
 def main(arguments: Sequence[str]) -> int:
     """Run the trainer on the one folder named; returns the exit status."""
+    os.umask(PRIVATE)
     match arguments:
         case [folder]:
             dataset = None

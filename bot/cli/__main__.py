@@ -88,7 +88,11 @@ def ovation() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script. What the streams cannot show is escaped as in JSON, and one that is closed is no fault."""
+    """The console script. What the streams cannot show is escaped as in JSON, and one that is closed is no fault.
+
+    What it and its children write is private, whatever umask they were started under.
+    """
+    os.umask(0o077)
     _open_streams()
     status: Any = 0
     try:

@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import TextIO
 
 from bot.common.errors import StartError
+from storage.db.files import make_private
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def hold_data_dir(folder: Path) -> Iterator[None]:
-    """Create the folder if it is missing, and hold it.
+    """Create the folder if it is missing, hold it, and shut other users of this machine out of it.
 
     Raises:
-        StartError: another bot holds it, or it cannot be written.
+        StartError: another bot holds it, it cannot be written, or others can read it and that cannot be changed.
     """
     path = folder / "lock"
+    if folder.is_dir() and (folder.resolve() == Path("/") or folder.stat().st_mode & stat.S_ISVTX):
+        raise StartError(f"The data folder {folder} is for everybody on this machine: set DATA_DIR to one of its own.")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = _opened(path)
@@ -42,7 +45,22 @@ def hold_data_dir(folder: Path) -> Iterator[None]:
             raise StartError(
                 f"{path} cannot be locked ({error.strerror}): set DATA_DIR to a folder on a disk of this machine."
             ) from error
+        _shut(folder)
         yield
+
+
+def _shut(folder: Path) -> None:
+    """Whatever mode the folder, and what is in it, was made with: others would read there who wrote when and where."""
+    try:
+        changed = make_private(folder.resolve())
+    except OSError as error:
+        owner = _name_of(Path(error.filename or folder).lstat().st_uid)
+        raise StartError(
+            f"{error.filename} can be read by other users of this machine and belongs to {owner}: give the data folder"
+            f" to the user that runs Ovation (chown -R), or run chmod -R go-rwx {folder} as its owner."
+        ) from error
+    if changed:
+        logger.warning("other users of this machine could read %d files and folders in %s: no more", changed, folder)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Each check gives one finding; one that fails does not stop the others.
 """
 
 import asyncio
+import os
 import platform
 import stat
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ from engine.runs.versions import verify as verify_version
 from storage.backup import backup, restore
 from storage.backup.integrity import DatabaseReport, examine
 from storage.db.errors import StorageError
-from storage.db.files import others_can_read
+from storage.db.files import exposed, others_can_read
 from storage.db.records import Run, Version
 from storage.privacy import tombstones
 
@@ -149,6 +150,7 @@ def _data(settings: DataSettings, schedule: CronTrigger | None, now: datetime) -
     database = settings.database_path
     has_database = database.exists()
     yield machine.folder(settings.data_dir)
+    yield Finding("private", *_shut(settings.data_dir))
     yield machine.file_system(settings.data_dir)
     yield machine.room(settings.data_dir, database_bytes=database.stat().st_size if has_database else 0)
     yield Finding("key", *_key(settings, has_database=has_database))
@@ -164,6 +166,18 @@ def _data(settings: DataSettings, schedule: CronTrigger | None, now: datetime) -
     if aside := restore.put_aside(database):
         names = ", ".join(str(path) for path in aside)
         yield Finding("left over", "warning", f"Put aside by a restore: {names}; delete it once nothing is missing.")
+
+
+def _shut(folder: Path) -> Found:
+    """Whether other users of this machine can read what lies in the data folder."""
+    if not (open_to_others := exposed(folder.resolve())):
+        return "ok", f"Nobody but you can read what is in {folder}."
+    says = f"Other users of this machine can read {open_to_others[0]}"
+    if len(open_to_others) > 1:
+        says += f" and {len(open_to_others) - 1} more files and folders"
+    if os.geteuid() == 0 or all(path.lstat().st_uid == os.geteuid() for path in open_to_others):
+        return "warning", f"{says}: the next start of the bot mends it, and so does chmod -R go-rwx {folder}."
+    return "failed", f"{says}, and not all are yours: run chmod -R go-rwx {folder} as their owner."
 
 
 def _key(settings: DataSettings, *, has_database: bool) -> Found:

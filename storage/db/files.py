@@ -3,13 +3,14 @@
 Never for a live database: opening and closing its file drops SQLite's locks.
 """
 
+import contextlib
 import functools
 import logging
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,50 @@ def keeps_modes(folder: Path) -> bool:
             "The file system of %s keeps no modes, so other users of this machine may read what lies there.", folder
         )
     return is_private
+
+
+_OURS = ("ovation.db*", "keyring.jsonl*", "tombstones.jsonl*", "*lock", "backups", "models", "runs", "tmp", "versions")
+"""What Ovation makes in a data folder; whatever else lies there is somebody's whom it does not know."""
+
+
+def exposed(data_dir: Path) -> list[Path]:
+    """The data folder and what is Ovation's in it, as far as its mode lets other users in; links are not followed.
+
+    None where the file system keeps no modes: there nobody could change it.
+    """
+    found = [path for path in _ours(data_dir) if _lets_others_in(path)]
+    return found if found and keeps_modes(data_dir.absolute()) else []
+
+
+def make_private(data_dir: Path) -> int:
+    """Shut other users of this machine out of what is exposed; returns how many files and folders that were.
+
+    Raises:
+        OSError: a mode cannot be changed, mostly because something is another user's; its `filename` is which.
+    """
+    found = exposed(data_dir)
+    for path in found:
+        with contextlib.suppress(FileNotFoundError):
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
+    return len(found)
+
+
+def _ours(data_dir: Path) -> Iterator[Path]:
+    yield data_dir
+    for pattern in _OURS:
+        for path in data_dir.glob(pattern):
+            yield path
+            if not path.is_symlink():
+                for folder, folders, files in os.walk(path):
+                    yield from (Path(folder, name) for name in (*folders, *files))
+
+
+def _lets_others_in(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # it has gone meanwhile, or is where we may not look
+        return False
+    return bool(mode & _OTHERS) and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def fsync(path: Path) -> None:

@@ -183,3 +183,41 @@ def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     file.touch()
     with pytest.raises(StartError, match="cannot be written"):
         hold_data_dir(file).__enter__()
+
+
+def test_a_folder_that_others_can_read_is_shut_with_what_is_ovations_in_it(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for folder in (data / "backups", data / "versions" / "v1", data / "theirs", elsewhere):
+        folder.mkdir(parents=True)
+    ours = [data / "ovation.db", data / "ovation.db-wal", data / "backups" / "1.db", data / "versions" / "v1" / "a"]
+    others = [data / "theirs" / "a", elsewhere / "a"]
+    for file in (*ours, *others):
+        file.touch(0o644)
+        file.chmod(0o644)
+    (data / "models").symlink_to(elsewhere)
+    data.chmod(0o755)
+    with hold_data_dir(data):
+        modes = {path.stat().st_mode & 0o777 for path in (data, data / "backups", data / "versions" / "v1")}
+        assert modes == {0o700}
+        assert {path.stat().st_mode & 0o777 for path in ours} == {0o600}
+        assert {path.stat().st_mode & 0o777 for path in others} == {0o644}, "not Ovation's, or not in the folder"
+
+
+def test_a_folder_whose_mode_cannot_be_changed_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+
+    def refuse(path: Path, _: int) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(StartError, match="can be read by other users .* chmod -R go-rwx"):
+        hold_data_dir(tmp_path).__enter__()
+
+
+def test_a_folder_that_is_everybodys_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StartError, match="set DATA_DIR to one of its own"):
+        hold_data_dir(tmp_path).__enter__()
+    assert tmp_path.stat().st_mode & 0o777 == 0o777

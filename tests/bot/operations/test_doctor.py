@@ -19,6 +19,7 @@ from bot.operations.machine import Finding
 from bot.sandbox.server import Sandbox
 from engine.runs.versions import publish
 from storage.backup import backup
+from storage.db.files import make_private
 from tests.support.fake_engine import FakeEngine
 from tests.support.proxy import FakeProxy
 from tests.support.stored.histories import opened, write_history
@@ -38,6 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_settings: None) -> 
     open_keys(DataSettings(), may_create=True)
     write_history(tmp_path / "data" / "ovation.db", texts=8, seed=1)
     backup.create(tmp_path / "data" / "ovation.db", tmp_path / "data" / "backups", now=NOW, keep=7)
+    make_private(tmp_path / "data")
     return tmp_path
 
 
@@ -63,6 +65,16 @@ async def test_an_installation_that_is_well_is_told_so(home: Path, sandbox: Sand
     assert exit_status(findings) == 0
     assert {f.check for f in findings if f.state != "ok"} <= {"SQLite"}
     assert "knows this bot as @" in found("Telegram", findings).says
+
+
+def test_a_folder_that_others_can_read_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found("private").state == "ok"
+    (home / "data").chmod(0o755)
+    (home / "data" / "ovation.db").chmod(0o644)
+    finding = found("private")
+    assert finding.state == "warning" and "can read" in finding.says and "1 more" in finding.says
+    monkeypatch.setattr("bot.operations.doctor.os.geteuid", lambda: 4711)
+    assert found("private").state == "failed"
 
 
 async def test_which_proxy_is_used_for_what_is_shown_and_telegram_and_the_engine_are_tried_through_it(
