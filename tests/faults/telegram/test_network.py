@@ -53,7 +53,7 @@ async def test_an_answer_that_was_lost_on_its_way_back_doubles_a_placeholder_at_
 async def test_a_telegram_that_is_broken_for_a_while_loses_nothing(
     bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
-    await bot.start()
+    await bot.start(PACING="off")
     ada, chat = scene.person("Ada")
     for method in ("getUpdates", "sendMessage", "editMessageText"):
         sandbox.faults.refuse(method, 502, times=2)

@@ -71,7 +71,7 @@ async def test_a_full_queue_is_a_polite_refusal(
 
 
 async def test_strangers_and_wrong_names_do_nothing(bot: BotProcess, scene: Scene, sandbox: Sandbox) -> None:
-    await bot.start()
+    await bot.start(PACING="off")
     ada, chat = scene.person("Ada")
     root, private = scene.person("Root", person_id=ADMIN_ID)
     for command in ("retrain", "models", "promote v1", "approve", "rollback", "health", "backup", "audit", "ban #1"):
@@ -89,7 +89,7 @@ async def test_strangers_and_wrong_names_do_nothing(bot: BotProcess, scene: Scen
 async def test_destructive_commands_ask_first_and_the_question_is_one_persons_once(
     bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
-    await bot.start()
+    await bot.start(PACING="off")
     root, private = scene.person("Root", person_id=ADMIN_ID)
     ada, hers = scene.person("Ada")
     shown = await scene.ask(ada, hers, "/slogan green tea")
@@ -142,7 +142,7 @@ async def find(folder: Path, word: str) -> list[str]:
 async def test_forgetting_erases_everything_at_once_also_what_is_being_written_and_in_backups(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    await bot.start(ENGINE_URL=fake_engine.url)
+    await bot.start(ENGINE_URL=fake_engine.url, PACING="off")
     (ada, hers), (bob, his) = scene.person("Ada"), scene.person("Bob")
     root, private = scene.person("Root", person_id=ADMIN_ID)
     message = await scene.ask(ada, hers, "/write zanzibarcloves")
@@ -182,7 +182,7 @@ def is_placed(database: Path) -> bool:
 async def test_forgetting_that_a_crash_cut_off_is_finished_at_the_next_start(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, fake_engine: FakeEngine
 ) -> None:
-    await bot.start(ENGINE_URL=fake_engine.url)
+    await bot.start(ENGINE_URL=fake_engine.url, PACING="off")
     (ada, hers), (bob, his) = scene.person("Ada"), scene.person("Bob")
     await scene.ask(bob, his, "/slogan black tea")
     await scene.ask(ada, hers, "/slogan green tea")
@@ -198,21 +198,21 @@ async def test_forgetting_that_a_crash_cut_off_is_finished_at_the_next_start(
     keys.keyring.erase(person)  # as far as it had come: the rows are there, and nobody can read them
 
     fake_engine.release()
-    await bot.start()
+    await bot.start(PACING="off")
     assert [row["kind"] for row in await bot.export("generations")] == ["slogan"]
     assert sandbox.world.answers(asked) == ()
     assert tombstones.unfinished(settings.tombstones_path) == []
     assert "failed" not in bot.log
     await scene.ask(ada, hers, "/slogan the sea")
     assert await bot.stop() == 0
-    await bot.start()
+    await bot.start(PACING="off")
     assert len(await bot.export("generations")) == 2, "what came after it stays"
 
 
 async def test_a_consent_taken_back_before_the_run_keeps_every_row_of_it_out(
     bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
-    await bot.start(MIN_RATINGS="1")
+    await bot.start(MIN_RATINGS="1", PACING="off")
     people = [scene.person(f"Person {number}") for number in range(3)]
     root, private = scene.person("Root", person_id=ADMIN_ID)
     for person, chat in people:
@@ -230,7 +230,7 @@ async def test_a_consent_taken_back_before_the_run_keeps_every_row_of_it_out(
 async def test_no_token_prompt_key_or_person_is_ever_in_the_log(
     bot: BotProcess, scene: Scene, sandbox: Sandbox, level: str
 ) -> None:
-    await bot.start(LOG_LEVEL=level)
+    await bot.start(LOG_LEVEL=level, PACING="off")
     ada, chat = scene.person("Ada")
     for method in ("getUpdates", "sendMessage", "editMessageText", "answerCallbackQuery"):
         sandbox.faults.refuse(method, 400, description="Bad Request: something about zanzibarcloves")

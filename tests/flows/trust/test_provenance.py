@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.flows.trust.test_trust import mydata
 from tests.flows.writing.test_duel import duel
 from tests.flows.writing.test_inline import offered
@@ -41,8 +43,13 @@ async def test_texts_are_labelled_marked_and_found_again(lone_bot: BotProcess, s
     (lone_bot.folder / "text.txt").write_text(stranger)
     found = json.loads(await lone_bot.ovation("detect", "text.txt", "--json"))
     assert found["marked"] is False and found["tokens"] >= 20
-    (lone_bot.folder / "text.txt").write_text("Hi")
-    assert "Too short" in await lone_bot.ovation("detect", "text.txt")
+
+
+@pytest.mark.slow
+async def test_a_text_too_short_for_a_watermark_is_told_at_the_terminal_too(bot: BotProcess) -> None:
+    await bot.start()
+    (bot.folder / "text.txt").write_text("Hi")
+    assert "Too short" in await bot.ovation("detect", "text.txt")
 
 
 async def test_nobody_has_a_label_or_footer_written_that_is_not_ours(
