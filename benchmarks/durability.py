@@ -18,13 +18,17 @@ from benchmarks.stage import DISK
 from benchmarks.tables import Row, middle, percentile
 from storage.db.database import _PRAGMAS, Database
 from storage.db.keyring import Keyring
-from storage.db.records import ChatMessage, Delivery, NewGeneration, Reaction
+from storage.db.records import ChatMessage, Delivery, NewGeneration, RatingEvent, Reaction
 from storage.tables import generations, inbox, ratings
 
 BATCH = 100
 TEXTS = 2_000
 RATERS = 500
 AT_ONCE = (64, 512)
+CHANGES_OF_MIND = (1_000, 10_000, 100_000)
+"""Of one person about one text."""
+_LOOKED_AT = 500
+"""Events whose mean is taken, up to each of these."""
 
 _NOW = datetime.now(UTC)
 _BODY = (
@@ -42,6 +46,8 @@ class _Costs:
     plain: float
     rated: dict[int, float]
     sync_us: float
+    changed_ms: list[float]
+    """Milliseconds an event after each of `CHANGES_OF_MIND`, without the disk's part: one commit for all."""
 
     @property
     def accepted(self) -> float:
@@ -66,6 +72,9 @@ def measure(*, repetitions: int, rows: int) -> list[Row]:
         times = middle([each.rated[at_once] / each.plain for each in measured])
         table.append((f"`placing.react` from {at_once} tasks, ratings a second", middle(rated), ""))
         table.append(("… times plain SQLite", times, "≥ 10"))
+    for place, count in enumerate(CHANGES_OF_MIND):
+        changed = middle([each.changed_ms[place] for each in measured])
+        table.append((f"one person's change of mind number {count:,} about one text, ms", changed, "flat"))
     table.append(("accepted in batches, updates a second", middle([each.accepted for each in measured]), ""))
     table.append(("… times plain SQLite", middle([each.accepted / each.plain for each in measured]), "≥ 10"))
     return table
@@ -79,9 +88,10 @@ async def _once(rows: int) -> _Costs:
             await _write_texts(db)
             accept_ms = await _accept(db, rows // BATCH)
             rated = {at_once: await _rate(db, rows, at_once) for at_once in AT_ONCE}
+            changed_ms = await db.write(_change_mind)
         finally:
             await db.close()
-        return _Costs(accept_ms, _rate_plainly(path, rows // 4), rated, _sync(Path(folder)))
+        return _Costs(accept_ms, _rate_plainly(path, rows // 4), rated, _sync(Path(folder)), changed_ms)
 
 
 async def _write_texts(db: Database) -> None:
@@ -140,6 +150,22 @@ async def _rate(db: Database, count: int, at_once: int) -> float:
     began = time.perf_counter()
     await asyncio.gather(*(rater(seed) for seed in range(at_once)))
     return count // at_once * at_once / (time.perf_counter() - began)
+
+
+def _change_mind(connection: sqlite3.Connection) -> list[float]:
+    """React and press in turn, without end."""
+    milliseconds = []
+    for number in range(1, max(CHANGES_OF_MIND) + 1):
+        if number + _LOOKED_AT - 1 in CHANGES_OF_MIND:
+            began = time.perf_counter()
+        event = RatingEvent(
+            update_id=10**12 + number, generation=1, rater="changes their mind", value=(1.0, -1.0)[number % 3 == 0],
+            source="button" if number % 2 else "reaction", emoji="🔥", at=_NOW + timedelta(seconds=number // 10),
+        )  # fmt: skip
+        (ratings.record_button if number % 2 else ratings.record)(connection, event)
+        if number in CHANGES_OF_MIND:
+            milliseconds.append(1000 * (time.perf_counter() - began) / _LOOKED_AT)
+    return milliseconds
 
 
 def _rate_plainly(path: Path, count: int) -> float:

@@ -36,7 +36,7 @@ class MyData:
             "generation": text.id,
             "kind": text.kind,
             "chat": text.chat,
-            "telegram_chat_id": text.delivery.chat_id,
+            "telegram_chat_id": text.delivery.chat_id or None,
             "telegram_message_id": text.delivery.message_id,
             "telegram_further_message_ids": text.delivery.further_messages,
             "asked": [asdict(turn) for turn in text.messages],

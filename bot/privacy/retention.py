@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 WITHOUT_CONSENT = timedelta(hours=24)
 """So long after its delivery a text stays whole for which somebody has not opted in: it may be refined meanwhile."""
 
+WITHOUT_WORDS = timedelta(days=7)
+"""So long after its delivery a text that has lost its words is still found by Telegram's ids, for the counts under it.
+The admins' own chats keep theirs: the last prompt there says in which language they are told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
@@ -42,6 +46,10 @@ class Retention:
         oldest = now - timedelta(days=self.settings.retention_days)
         try:
             texts, ratings = await retention.purge_unconsented(self.db, before=now - WITHOUT_CONSENT)
+            await retention.drop_addresses(
+                self.db, failed_before=now - WITHOUT_CONSENT, delivered_before=now - WITHOUT_WORDS,
+                keep=self.settings.admin_ids,
+            )  # fmt: skip
             old = await retention.delete_expired(self.db, before=oldest)
             await self._retire_tainted(before=now - timedelta(days=self.settings.tainted_days))
             for version in await versions.to_destroy(self.db, old_before=oldest):

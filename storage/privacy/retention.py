@@ -5,6 +5,7 @@ have an answer; a rating without consent becomes a number.
 """
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from sqlite3 import Connection
 
@@ -28,6 +29,12 @@ _UNCONSENTED_SIGNALS = tuple(
 """  # noqa: S608 - of our own
     for table, who in (("signals", "person"), ("choices", "rater"))
 )
+_UNREACHABLE = """
+    SELECT g.id FROM deliveries d JOIN generations g ON g.id = d.generation
+    WHERE d.chat_id <> 0 AND d.chat_id NOT IN (SELECT value FROM json_each(:keep)) AND g.text IS NULL AND (
+        (g.state = 'failed' AND g.delivered_at <= :failed)
+        OR (g.state = 'delivered' AND g.delivered_at <= :delivered AND coalesce(g.standing, '') <> 'reported'))
+"""
 _OLD = """
     SELECT id FROM generations WHERE created_at < :before AND state IN ('delivered', 'failed') AND author <> ''
         AND id NOT IN (
@@ -60,6 +67,27 @@ def purge_unconsented(connection: Connection, *, before: datetime) -> tuple[int,
     for statement in _UNCONSENTED_SIGNALS:
         connection.execute(statement, values)
     return texts, len(rated)
+
+
+@write
+def drop_addresses(
+    connection: Connection, *, failed_before: datetime, delivered_before: datetime, keep: Collection[int] = ()
+) -> int:
+    """Take Telegram's ids from texts without words that ended up to a moment; returns how many.
+
+    Reactions and presses no longer find them then, and nobody can tell in which chat they were.
+
+    Texts that still have their words keep the ids: people refine and rate them. `keep` are chats whose rows stay.
+    """
+    values = {"failed": failed_before, "delivered": delivered_before, "keep": json.dumps(list(keep))}
+    gone = json.dumps([number for (number,) in connection.execute(_UNREACHABLE, values)])
+    connection.execute("DELETE FROM further_messages WHERE generation IN (SELECT value FROM json_each(?))", (gone,))
+    dropped = connection.execute(
+        "UPDATE deliveries SET chat_id = 0, thread_id = NULL, reply_to = 0, message_id = NULL"
+        " WHERE generation IN (SELECT value FROM json_each(?))",
+        (gone,),
+    )
+    return dropped.rowcount
 
 
 @write

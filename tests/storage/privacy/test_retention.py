@@ -120,3 +120,33 @@ async def test_old_texts_go_with_all_that_was_said_of_them_unless_a_version_has_
     await versions.mark_destroyed(db, "v1", at=NOON)
     assert await retention.delete_expired(db, before=NOON + timedelta(hours=1)) == 1
     assert await db.read(lambda c: c.execute("PRAGMA foreign_key_check").fetchall()) == []
+
+
+async def test_telegrams_ids_go_with_what_needs_them(db: Database) -> None:
+    kept = await delivered(db, 1, author="ada")
+    purged, reported = [await delivered(db, number, author="bob") for number in (2, 3)]
+    await agree(db, "ada")
+    await generations.add_further_message(db, purged.id, chat_id=-100, message_id=2002)
+    await moderation.record_report(db, reported.id, "eve", at=NOON)
+    failed = await generations.accept(db, new_generation(4))
+    waiting = await generations.accept(db, new_generation(5))
+    assert failed is not None and waiting is not None
+    await ratings.record_placeholder(db, failed.id, message_id=3000)
+    await generations.end(db, failed.id, delivered=False, at=NOON)
+    await retention.purge_unconsented(db, before=LATER)
+
+    async def dropped(keep: tuple[int, ...] = ()) -> int:
+        return await retention.drop_addresses(db, failed_before=LATER, delivered_before=LATER, keep=keep)
+
+    early = NOON - timedelta(seconds=1)
+    assert await retention.drop_addresses(db, failed_before=early, delivered_before=early) == 0
+    assert await dropped(keep=(-100,)) == 0
+    assert await dropped() == 2
+    assert await dropped() == 0, "once"
+    reached = [text.delivery.chat_id for text in await generations.of_author(db, "bob")]
+    assert sorted(reached) == [-100, 0]
+    assert await generations.by_message(db, chat_id=-100, message_id=2002) is None
+    assert await generations.by_message(db, chat_id=-100, message_id=1002) is None
+    found = await generations.by_message(db, chat_id=-100, message_id=1001)
+    assert found is not None and found.id == kept.id
+    assert await ratings.record_placeholder(db, waiting.id, message_id=4000), "one that is being written goes on"
