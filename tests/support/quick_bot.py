@@ -24,11 +24,20 @@ QUICK = Timing(
 _PAUSE = 0.2
 """Before another try, wherever Telegram or an engine names no time."""
 
+_PAUSES = {
+    messenger: ("_DEFAULT_PAUSE_SECONDS",),
+    sender: ("_NETWORK_PAUSE_SECONDS",),
+    inbox: ("_FIRST_PAUSE_SECONDS", "_LONGEST_PAUSE_SECONDS", "_RETRY_SECONDS"),
+    service: ("_RETRY_SECONDS",),
+    pipeline: ("_PAUSE_SECONDS", "_LONGEST_PAUSE_SECONDS"),
+}
+
 
 def _shorten_pauses() -> None:
-    messenger._DEFAULT_PAUSE_SECONDS = sender._NETWORK_PAUSE_SECONDS = _PAUSE
-    inbox._FIRST_PAUSE_SECONDS = inbox._LONGEST_PAUSE_SECONDS = inbox._RETRY_SECONDS = _PAUSE
-    service._RETRY_SECONDS = pipeline._PAUSE_SECONDS = pipeline._LONGEST_PAUSE_SECONDS = _PAUSE
+    for module, names in _PAUSES.items():
+        for name in names:
+            assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+            setattr(module, name, _PAUSE)
 
 
 def main() -> None:
