@@ -38,7 +38,7 @@ _POLICY_PROBES = 64
 _CHECK_STEPS = 6
 _ROLLBACK_CHECKS = 4
 _MOST_GRADIENT_MB, _MOST_READ_MB = 1536, 3072  # larger pieces are no faster
-_MEMORY_SHARE = 0.6  # of what is free, for the largest tensors; the rest is for the others and for the allocator
+_MEMORY_SHARE = 0.6  # of what a night takes beside the model, the largest tensors; the allocator's holes are the rest
 _FORWARD_SHARE = 1 / 8  # memory of a token without gradient, of that with
 
 StageName = Literal["reading", "training", "judging"]
@@ -114,7 +114,8 @@ def plan_night(config: RunConfig, speeds: Speeds, work: Workload, *, free_mb: fl
     planned = fitting_pieces(config, speeds, free_mb)
     planned = _first_that_fits(planned, _less_judging(planned), cost.around)
     planned = _first_that_fits(planned, _less_training(planned, cost), cost.training)
-    pieces = planned.gradient_tokens * speeds.gradient_bytes / 2**20
+    learned = min(planned.gradient_tokens, cost.step_tokens(planned)) * speeds.gradient_bytes / 2**20
+    read = min(planned.max_batch_tokens, work.examples * work.text_tokens) * speeds.gradient_bytes / 2**20
     return Plan(
         config=planned,
         seconds={
@@ -122,7 +123,7 @@ def plan_night(config: RunConfig, speeds: Speeds, work: Workload, *, free_mb: fl
             "training": cost.training(planned),
             "judging": cost.judging(planned),
         },
-        memory_mb=speeds.memory_mb + min(pieces, cost.step_tokens(planned) * speeds.gradient_bytes / 2**20),
+        memory_mb=speeds.memory_mb + max(learned, _FORWARD_SHARE * read) / _MEMORY_SHARE,
         left_out=tuple(_left_out(config, planned, cost)),
     )
 
