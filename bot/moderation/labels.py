@@ -198,8 +198,8 @@ class _Labels:
         parts = {_line(part, "").bare for part in re.split(rf"\s/\s|[{_STRONG}]", label)}
         own = [each for each in {self._own, *(part for part in parts if len(part) >= _FEWEST_LETTERS)} if each]
         self._name = re.compile("|".join((*map(re.escape, sorted(own, key=len, reverse=True)), _NAMES)))
-        self._names = re.compile(f"#{{0,6}}(?:(?:{self._name.pattern})#{{0,6}}){{1,4}}")
-        self._sentence = re.compile(f"#{{0,6}}(?:{_SENTENCES})#{{0,6}}")
+        self.names = re.compile(f"#{{0,6}}(?:(?:{self._name.pattern})#{{0,6}}){{1,4}}")
+        self.sentence = re.compile(f"#{{0,6}}(?:{_SENTENCES})#{{0,6}}")
         self._literal = "" if own else label.strip()
         self._signs = "" if own else _signs(label)
         self._longest = max(_LONGEST_LABEL, 2 * len(self._own))
@@ -263,14 +263,14 @@ class _Labels:
         place = 0
         for first, number in enumerate(written):
             end = place + len(lines[number].bare)
-            if end - place <= self._longest and self._sentence.fullmatch(bare, place, end):
+            if end - place <= self._longest and self.sentence.fullmatch(bare, place, end):
                 sentences.add(number)
-            begins = self._names.match(bare, place, place + self._longest)
+            begins = self.names.match(bare, place, place + self._longest)
             for last in written[first : first + _MOST_LINES] if begins else ():
                 end = end if last == number else end + len(lines[last].bare)
                 if end - place > self._longest:
                     break
-                if self._names.fullmatch(bare, place, end):
+                if self.names.fullmatch(bare, place, end):
                     names.update(range(number, last + 1))
             place += len(lines[number].bare)
         return names, sentences - names
