@@ -7,13 +7,13 @@ machine, by anything. What no page can keep a browser from sending are `Host`, `
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
 import h11
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -86,13 +86,26 @@ class OwnPagesOnly:
         app: what is behind it, HTTP and WebSockets.
         hosts: names by which the server may be asked, beside `localhost` and the addresses of this machine, at any port
             (a tunnel or a proxy may have another). A name that is none of them belongs to somebody else's page.
+        any_address: whether it answers to every IP address, as a server must that others of a network reach. A page has
+            no address for a name unless it comes from there, and then `Origin` has another port.
         hint: what the operator can do whose name is refused.
+        refuse: makes the answer of a sentence and a status.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] = (), hint: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str] = (),
+        any_address: bool = False,
+        hint: str = "",
+        refuse: Callable[[str, int], Response] = PlainTextResponse,
+    ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._any_address = any_address
         self._hint = hint
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or refuse: 400 for another's name, 403 for another's page."""
@@ -103,16 +116,22 @@ class OwnPagesOnly:
         hosts = [value.lower() for name, value in headers if name == b"host"]
         if not all(map(self._is_ours, hosts)):  # a program of HTTP/1.0 names none, a browser always does
             sentence = f"Nobody answers by that name here; ask localhost or 127.0.0.1. {self._hint}".rstrip()
-            await _refuse(400, sentence, scope, receive, send)
+            await self._turn_away(400, sentence, scope, receive, send)
         elif _is_of_another_page(scope, headers, hosts):
-            await _refuse(403, "Pages of other sites may not ask here.", scope, receive, send)
+            await self._turn_away(403, "Pages of other sites may not ask here.", scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def _is_ours(self, host: str) -> bool:
         name = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
         name = name.removesuffix(".")
-        return name in self._hosts or is_loopback(name)
+        return name in self._hosts or is_loopback(name) or (self._any_address and _is_address(name))
+
+    async def _turn_away(self, status: int, sentence: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the server answers 403
+        else:
+            await self._refuse(sentence, status)(scope, receive, send)
 
 
 def is_loopback(host: str) -> bool:
@@ -121,6 +140,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_of_another_page(scope: Scope, headers: list[tuple[bytes, str]], hosts: list[str]) -> bool:
@@ -142,10 +169,3 @@ def _origin(value: str) -> str | None:
     except ValueError:
         return None
     return parts.netloc.lower() if parts.scheme in ("http", "https") and parts.netloc else None
-
-
-async def _refuse(status: int, sentence: str, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the server answers 403
-    else:
-        await PlainTextResponse(sentence, status_code=status)(scope, receive, send)

@@ -1,8 +1,9 @@
 """What the engine's and the trainer's process have in common: how much of the machine they may use, running out of
-memory, glibc's allocator, and ending with the parent."""
+memory, glibc's allocator, what the parent tells by a pipe, and ending with the parent."""
 
 import contextlib
 import ctypes
+import json
 import math
 import os
 import resource
@@ -10,10 +11,12 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from engine import cgroups
+from engine.foreign_json import read_json
 
 PRIVATE: Final = 0o077
 """The umask of every process of ours: whatever it writes is its user's alone."""
@@ -33,6 +36,7 @@ _SIGNS_OF_NO_MEMORY = (
 )
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
 _PARENT_POLL_SECONDS = 0.5
+_SECRETS_FORMAT = 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -112,6 +116,35 @@ def keep_memory() -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(_MMAP_MAX, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the engine is told by a pipe: other users can read command lines, and every child an environment.
+
+    As text it is one JSON object: `{"format": 1, "key": ..., "watermark_keys": [...]}`.
+    """
+
+    key: str | None = None
+    """Whoever asks the engine for anything must have it."""
+    watermark_keys: tuple[str, ...] = ()
+    """In hex; the first marks texts, all are looked for."""
+
+    def as_text(self) -> str:
+        """What `read` reads."""
+        return json.dumps({"format": _SECRETS_FORMAT} | asdict(self)) + "\n"
+
+    @classmethod
+    def read(cls, text: bytes) -> "Secrets":
+        """What came by the pipe; ValueError if it is something else."""
+        said = read_json(text)
+        if not isinstance(said, dict) or said.get("format") != _SECRETS_FORMAT:
+            raise ValueError(f"it holds no secrets of format {_SECRETS_FORMAT}")
+        key, marks = said.get("key"), said.get("watermark_keys", [])
+        is_list = isinstance(marks, list) and all(isinstance(each, str) for each in marks)
+        if not is_list or not (key is None or (isinstance(key, str) and key)):
+            raise ValueError("a secret in it is no text")
+        return cls(key, tuple(marks))
 
 
 def end_with_parent(pid: int, *, grace_seconds: float = 0.0) -> None:

@@ -9,19 +9,26 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import get_args
 
 from engine.api.models import Quantize, check_model
 from engine.errors import EngineError
-from engine.process import NO_MEMORY, OUT_OF_MEMORY, PRIVATE, end_with_parent, is_out_of_memory
+from engine.process import NO_MEMORY, OUT_OF_MEMORY, PRIVATE, Secrets, end_with_parent, is_out_of_memory
+
+logger = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 5
 """How long it may go on after its parent's end: longer than `engine.server` gives its answers."""
+_MOST_SECRETS_BYTES = 1 << 20
+_KEY = r"[!-~]{1,1000}"
 _SPIN_COUNT = "1000"
 """How long GNU's OpenMP waits in a loop for its other threads. By default so long that two processes on two cores slow
 each other down by a factor of ten and more."""
@@ -37,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for source in filter(None, (options.model, options.guard)):
             check_model(source)
+        secrets = _secrets(options)
         with contextlib.closing(_bind(options.host, options.port)) as listener:
-            return _serve(options, listener)
+            _check_reach(listener, options, secrets)
+            return _serve(options, secrets, listener)
     except EngineError as error:
         return _complain(str(error))
     except (MemoryError, RuntimeError) as error:
@@ -64,8 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quantize", choices=get_args(Quantize), default="none", help=quantize)
     parser.add_argument("--guard", help="a model that judges texts at /v1/moderations: a folder, or a hub id")
-    key = "mark texts (SynthID-Text) by the first key of this file, a key a line, in hex"
-    parser.add_argument("--watermark-key", type=Path, help=key)
+    mark = "mark texts (SynthID-Text) by the first key of this file, a key a line, in hex"
+    parser.add_argument("--watermark-key", type=Path, help=mark)
+    key = "a file with the key that requests must bring, as Authorization: Bearer KEY; /dev/stdin is one (none)"
+    parser.add_argument("--key-file", type=Path, help=key)
+    parser.add_argument("--without-key", action="store_true", help="serve other machines without a key, too")
+    names = "another name by which this machine is called, beside its addresses and localhost; may be repeated"
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=names)
+    piped = "read the keys from standard input, in the place of both files, as engine.process.Secrets writes them"
+    parser.add_argument("--secrets-on-stdin", action="store_true", help=piped)
     parser.add_argument(
         "--threads", type=_in_range(1, 1024), help="most CPU threads for the model (as many as it may use)"
     )
@@ -97,7 +113,50 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
+def _secrets(options: argparse.Namespace) -> Secrets:
+    """The key and the watermark's, wherever they are.
+
+    Raises:
+        EngineError: a file cannot be read, or holds no key.
+    """
+    file = None
+    try:
+        secrets = Secrets()
+        if options.secrets_on_stdin:
+            file = Path("/dev/stdin")
+            secrets = Secrets.read(sys.stdin.buffer.read(_MOST_SECRETS_BYTES))
+        if file := options.watermark_key:
+            lines = [line.strip() for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+            if not lines:
+                raise EngineError(f"The watermark's key {file} is empty: write a key in hex into it.")
+            secrets = replace(secrets, watermark_keys=tuple(lines))
+        if file := options.key_file:
+            key = file.read_text(encoding="utf-8-sig").strip()
+            if not re.fullmatch(_KEY, key):
+                raise EngineError(f"The key in {file} must be letters, digits and signs without blanks, on one line.")
+            secrets = replace(secrets, key=key)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it holds something else"
+        raise EngineError(f"The key file {file} cannot be read: {why}.") from error
+    return secrets
+
+
+def _check_reach(listener: socket.socket, options: argparse.Namespace, secrets: Secrets) -> None:
+    """Say who may use an engine without a key; EngineError where that would be other machines, unless it is wanted."""
+    if secrets.key is not None:
+        return
+    if ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
+        logger.warning("Without a key anybody on this machine can use the engine: --key-file FILE gives it one.")
+    elif options.without_key:
+        logger.warning("Without a key whoever reaches this machine can use the engine and have it load adapters.")
+    else:
+        raise EngineError(
+            f"Whoever reaches {options.host} could use the engine: give it a key with --key-file FILE, or let everybody"
+            " in with --without-key."
+        )
+
+
+def _serve(options: argparse.Namespace, secrets: Secrets, listener: socket.socket) -> int:
     """What needs torch."""
     os.putenv("GOMP_SPINCOUNT", _SPIN_COUNT)  # read when torch loads OpenMP
     gc.disable()  # of what is imported nothing is garbage, and looking for it takes a tenth of the time
@@ -105,7 +164,7 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
 
     gc.freeze()
     gc.enable()
-    return load_and_serve(options, listener)
+    return load_and_serve(options, secrets, listener)
 
 
 def _complain(sentence: str, *, status: int = 2) -> int:

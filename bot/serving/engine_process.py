@@ -7,6 +7,7 @@ connections end with it. `begin_engine` opens the engine that the settings want,
 import asyncio
 import logging
 import os
+import secrets
 import socket
 import sys
 from collections import deque
@@ -24,7 +25,7 @@ from bot.common.tasks import cancel
 from engine.api.client import EngineClient
 from engine.api.models import Quantize, resolve_model
 from engine.errors import EngineError, ModelError
-from engine.process import NO_MEMORY
+from engine.process import NO_MEMORY, Secrets
 from storage.db.errors import StorageError
 from storage.db.keyring import WATERMARK
 
@@ -47,6 +48,7 @@ _RESTART_FACTOR = 4.0
 """To load again may take a minute, and so many times as long as the first time."""
 _POLL_SECONDS = 0.1
 _OWN_ROOT = "http://127.0.0.1"
+_KEY_BYTES = 32
 
 
 def free_port() -> int:
@@ -61,7 +63,7 @@ async def _nothing() -> None:
 
 
 class EngineProcess:
-    """Keeps `python -m engine.serve` running on a free port of the loopback; `client` speaks to it."""
+    """Keeps `python -m engine.serve` running on a free port of the loopback; `client` speaks to it, nobody else can."""
 
     def __init__(
         self,
@@ -74,14 +76,15 @@ class EngineProcess:
         watermark_key: str | None = None,
     ) -> None:
         port = free_port()
-        self.client = EngineClient(f"{_OWN_ROOT}:{port}", http=http)
+        marks = () if watermark_key is None else (watermark_key,)
+        self._secrets = Secrets(secrets.token_urlsafe(_KEY_BYTES), marks)
+        """They go through a pipe, for others may read command lines and environments."""
+        self.client = EngineClient(f"{_OWN_ROOT}:{port}", http=http, key=self._secrets.key)
         self._command = (
             sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
             "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()), *options,
-            *(() if watermark_key is None else ("--watermark-key", "/dev/stdin")),
+            "--secrets-on-stdin",
         )  # fmt: skip
-        self._watermark_key = watermark_key
-        """Goes through a pipe, for others may read command lines and environments."""
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -101,7 +104,7 @@ class EngineProcess:
             stderr=asyncio.subprocess.PIPE, start_new_session=True, env=computing_environment(),
         )  # fmt: skip
         assert child.stdin is not None, "stdin is a pipe"
-        child.stdin.write((self._watermark_key or "").encode())
+        child.stdin.write(self._secrets.as_text().encode())
         child.stdin.close()
         self._reader = asyncio.create_task(self._relay(child), name="engine log")
 

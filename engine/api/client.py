@@ -84,15 +84,16 @@ _UNREADABLE = "The engine's answer cannot be read; is the address that of an Ope
 
 
 class EngineClient:
-    """One server. `http` is the caller's, who closes it; headers such as an API key are set there.
+    """One server. `http` is the caller's, who closes it; it may send an API key by itself, or else `key` is sent.
 
     `base_url` is the server's root, with or without `/v1`. All calls raise EngineUnavailable where the server cannot be
     reached, or answers what cannot be read.
     """
 
-    def __init__(self, base_url: str, *, http: httpx.AsyncClient) -> None:
+    def __init__(self, base_url: str, *, http: httpx.AsyncClient, key: str | None = None) -> None:
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._http = http
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._dialect = _Dialect()
         self._is_ours = False
         """Whether the server is our own engine, which takes fields that no other has."""
@@ -259,9 +260,9 @@ class EngineClient:
         """Whether the server would answer a request now. Servers without `/health` are asked for their models."""
         try:
             with _translated_errors():
-                response = await self._http.get(f"{self._root}/health", timeout=HEALTH_SECONDS)
+                response = await self._get("/health")
                 if response.status_code == HTTPStatus.NOT_FOUND:
-                    response = await self._http.get(f"{self._root}/v1/models", timeout=HEALTH_SECONDS)
+                    response = await self._get("/v1/models")
         except EngineUnavailable as error:
             self.fault = str(error)
             return False
@@ -397,6 +398,7 @@ class EngineClient:
         """The response to a chat completion, asked for again without what the server refuses and can do without."""
         url = f"{self._root}/v1/chat/completions"
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        headers = self._headers | (headers or {})
         while True:
             sent = self._dialect.translated(body)
             async with self._http.stream("POST", url, json=sent, timeout=timeout, headers=headers) as response:
@@ -408,12 +410,17 @@ class EngineClient:
                 if not self._dialect.learns_from(refusal, sent):
                     raise refusal.error(_said_in(body))
 
+    async def _get(self, path: str) -> httpx.Response:
+        """The answer to a question that takes no time."""
+        return await self._http.get(self._root + path, timeout=HEALTH_SECONDS, headers=self._headers)
+
     async def _send(
         self, method: str, path: str, body: object, seconds: float, headers: dict[str, str] | None = None
     ) -> str:
         """The text of the answer to any other request."""
         timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         with _translated_errors():
+            headers = self._headers | (headers or {})
             response = await self._http.request(method, self._root + path, json=body, timeout=timeout, headers=headers)
         if not response.is_success:
             raise Refusal.read(response.status_code, _text_of(response), response.headers).error()

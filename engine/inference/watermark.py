@@ -19,7 +19,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -120,21 +119,6 @@ def read_secret(line: str) -> bytes:
             "The watermark's key must be 32 or more hexadecimal digits; make one with openssl rand -hex 32."
         )
     return secret
-
-
-def read_secrets(file: Path) -> list[bytes]:
-    """The keys of a file, one a line.
-
-    Raises:
-        ModelError: it cannot be read, has none, or a line is none.
-    """
-    try:
-        lines = [line for line in file.read_text().split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"The watermark's key {file} cannot be read: name a file with a key in hex.") from error
-    if not lines:
-        raise ModelError(f"The watermark's key {file} is empty: write a key in hex into it.")
-    return list(map(read_secret, lines))
 
 
 def _keys(secret: bytes) -> list[int]:

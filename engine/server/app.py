@@ -1,24 +1,27 @@
 """The engine's HTTP API: OpenAI's chat completions and models, vLLM's adapter calls, health and metrics."""
 
 import asyncio
+import hmac
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.api import protocol
 from engine.errors import DeadlineExceeded, EngineBusy, EngineError, ModelError, RequestError
+from engine.http_guard import OwnPagesOnly
 from engine.inference.engine import Engine, Piece, TextStream, within
 from engine.models.guard import Guard
 from engine.runs.versions import locate
@@ -60,6 +63,46 @@ def build_app(engine: Engine, *, versions_dir: Path | None, guard: Guard | None 
             Exception: _unforeseen_error,
         },
     )
+
+
+def guarded(app: ASGIApp, *, hosts: Collection[str] = (), key: str | None = None) -> ASGIApp:
+    """`app` for programs that have the key, where there is one, by an address of this machine or a name in `hosts`."""
+    hint = "Or start the server with --allow-host and that name."
+    return OwnPagesOnly(_Keyed(app, key), hosts=hosts, any_address=True, hint=hint, refuse=_error_response)
+
+
+class _Keyed:
+    """Lets through to `app` what has the key, if one is needed, and a body that says that it is JSON.
+
+    No body is read before. `/health` needs no key: it says no more than whether the engine lives, to whoever keeps it
+    alive; nor does `OPTIONS`, for browsers ask without one. JSON is what no form of a page can send by itself.
+    """
+
+    def __init__(self, app: ASGIApp, key: str | None) -> None:
+        self._app = app
+        self._key = None if key is None else key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer in the application's place where it may not be asked."""
+        headers, answer = Headers(scope=scope), self._app
+        if scope["path"] != "/health" and scope["method"] != "OPTIONS" and not self._has_key(headers):
+            says = "This server wants its API key, as Authorization: Bearer KEY."
+            answer = _error_response(says, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
+        elif scope["method"] == "POST" and _kind_of(headers) != "application/json":
+            says = "Send the body with Content-Type: application/json."
+            answer = _error_response(says, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        await answer(scope, receive, send)
+
+    def _has_key(self, headers: Headers) -> bool:
+        if self._key is None:
+            return True
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        return scheme.casefold() == "bearer" and hmac.compare_digest(given.strip().encode(), self._key)
+
+
+def _kind_of(headers: Headers) -> str:
+    """The media type of the body, without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().casefold()
 
 
 class _Api:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -11,19 +12,20 @@ from collections.abc import Generator
 
 import torch
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from transformers.utils.logging import disable_progress_bar
 
 from engine.api.types import Message
 from engine.errors import ModelError
+from engine.http_guard import BoundedConnection
 from engine.inference.batch import can_write
 from engine.inference.engine import Engine
-from engine.inference.watermark import Watermark, read_secrets
+from engine.inference.watermark import Watermark, read_secret
 from engine.models.architectures import is_batched
 from engine.models.guard import Guard
 from engine.models.loader import Base, load_to_serve
-from engine.process import processors
-from engine.server.app import build_app
+from engine.process import Secrets, processors
+from engine.server.app import build_app, guarded
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +37,13 @@ _FLUSH_SECONDS = 0.5
 """Time for the last bytes to leave."""
 _BACKLOG = 2048
 """Connections that may wait to be accepted, as many as uvicorn allows."""
+_SPARE_FILES = 128
+"""So many files are for other things than connections."""
 _SWITCH_SECONDS = 0.001
 """How long the model's thread may keep the interpreter while HTTP waits; Python's own 5 ms delay first tokens."""
 
 
-def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
+def load_and_serve(options: argparse.Namespace, secrets: Secrets, listener: socket.socket) -> int:
     """Load the model, then serve it; returns the exit status.
 
     Raises:
@@ -54,8 +58,7 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
     if not is_batched(base.model):
         try_out(base)
     guard = None if options.guard is None else Guard(options.guard)
-    secrets = [] if options.watermark_key is None else read_secrets(options.watermark_key)
-    watermarks = [Watermark(secret, base.model.device) for secret in secrets]
+    watermarks = [Watermark(read_secret(key), base.model.device) for key in secrets.watermark_keys]
 
     async def run() -> int:
         async with Engine(
@@ -66,7 +69,9 @@ def load_and_serve(options: argparse.Namespace, listener: socket.socket) -> int:
             threads=threads,
             watermarks=watermarks,
         ) as engine:
-            return await _serve(engine, build_app(engine, versions_dir=options.versions, guard=guard), listener)
+            app = build_app(engine, versions_dir=options.versions, guard=guard)
+            hosts = {*options.allow_host, options.host, socket.gethostname()}
+            return await _serve(engine, guarded(app, hosts=hosts, key=secrets.key), listener)
 
     return asyncio.run(run())
 
@@ -79,6 +84,12 @@ def try_out(base: Base) -> None:
     logger.warning("Models of the type %s are read one text at a time: many at once will be slow.", kind)
 
 
+def _open_files() -> int:
+    """How many files this process may have open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if files == resource.RLIM_INFINITY else files
+
+
 class _Server(uvicorn.Server):
     """Uvicorn without its signal handlers: a signal must first reach the engine, which has answers in hand."""
 
@@ -87,10 +98,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(engine: Engine, app: Starlette, listener: socket.socket) -> int:
+class _Connection(BoundedConnection):
+    """Every prompt that waits has a connection of its own: as many are allowed as there can be open files."""
+
+    most_connections = max(_open_files() - _SPARE_FILES, _open_files() // 2)
+
+
+async def _serve(engine: Engine, app: ASGIApp, listener: socket.socket) -> int:
     """Answer requests until a signal comes (status 0) or the engine's thread dies (status 1)."""
     config = uvicorn.Config(
         app,
+        http=_Connection,
+        ws="none",
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+JSON = {"Content-Type": "application/json"}
 MESSAGES = [{"role": "user", "content": "Write a poem on tea"}]
 GREEDY: dict[str, Any] = {"max_tokens": 16, "temperature": 0, "ignore_eos": True}
 
@@ -30,7 +31,7 @@ async def events(http: httpx.AsyncClient, **fields: object) -> list[str]:
 
 async def load(http: httpx.AsyncClient, name: str, path: object) -> httpx.Response:
     body = json.dumps({"lora_name": name, "lora_path": str(path)})  # in ASCII, so that it can say anything
-    return await http.post("/v1/load_lora_adapter", content=body)
+    return await http.post("/v1/load_lora_adapter", content=body, headers=JSON)
 
 
 async def unload(http: httpx.AsyncClient, name: str) -> httpx.Response:

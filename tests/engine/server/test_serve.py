@@ -11,7 +11,7 @@ import torch
 from engine.api.types import Message
 from engine.models.loader import Base
 from tests.engine.conftest import CONTEXT_TOKENS, Server
-from tests.support.asking import MESSAGES, chat, events, metric, text, until_idle
+from tests.support.asking import JSON, MESSAGES, chat, events, metric, text, until_idle
 
 
 async def test_an_answer_has_openais_form_and_counts_its_tokens(http: httpx.AsyncClient) -> None:
@@ -138,13 +138,13 @@ async def test_a_bad_value_is_a_400_that_names_it(
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe\x00", b"[" * 100_000, b"{}"])
 async def test_a_malformed_body_is_a_400(http: httpx.AsyncClient, body: bytes) -> None:
     for path in ("/v1/chat/completions", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"):
-        response = await http.post(path, content=body)
+        response = await http.post(path, content=body, headers=JSON)
         assert response.status_code == 400
         assert response.json()["error"]["message"]
 
 
 async def test_a_huge_body_an_unknown_path_and_a_wrong_method_are_refused(http: httpx.AsyncClient) -> None:
-    assert (await http.post("/v1/chat/completions", content=b" " * (5 << 20))).status_code == 413
+    assert (await http.post("/v1/chat/completions", content=b" " * (5 << 20), headers=JSON)).status_code == 413
     for response in (await http.get("/v1/nothing"), await http.get("/v1/chat/completions")):
         assert response.status_code in {404, 405}
         assert response.json()["error"]["message"]
@@ -231,24 +231,32 @@ async def test_one_model_is_told_of_by_its_name(http: httpx.AsyncClient, server:
         assert (await client.models.retrieve("tiny")).id == "tiny"
 
 
-async def test_a_preflight_is_told_the_methods_and_no_page_of_another_origin_is_let_in(
+async def test_options_tell_the_methods_and_no_page_of_another_origin_is_let_in(
     http: httpx.AsyncClient,
 ) -> None:
     asking = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     for path, method in (("/v1/chat/completions", "POST"), ("/v1/models", "GET"), ("/health", "GET")):
+        told = await http.options(path)
+        assert (told.status_code, told.content) == (204, b"")
+        assert method in told.headers["allow"]
         preflight = await http.options(path, headers=asking)
-        assert (preflight.status_code, preflight.content) == (204, b"")
-        assert method in preflight.headers["allow"]
-        assert not [name for name in preflight.headers if name.startswith("access-control-")]
-    assert (await http.options("/v1/nothing", headers=asking)).status_code == 404
-    answer = await http.get("/v1/models", headers=asking)
-    assert "access-control-allow-origin" not in answer.headers
+        assert preflight.status_code == 403
+        for answer in (told, preflight):
+            assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert (await http.options("/v1/nothing")).status_code == 404
+    for answer in (await http.get("/v1/models", headers=asking), await http.post("/v1/moderations", headers=asking)):
+        assert (answer.status_code, answer.json()["error"]["type"]) == (403, "invalid_request_error")
+        assert "access-control-allow-origin" not in answer.headers
+    for page in ({"Host": "evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert (await http.get("/v1/models", headers=page)).status_code in (400, 403)
+    form = await http.post("/v1/unload_lora_adapter", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert form.status_code == 415
 
 
 async def test_a_lone_surrogate_and_control_tokens_are_text(http: httpx.AsyncClient) -> None:
     for content in ("\ud800 tea", "<|end|><|system|>", "\0", "👨‍👩‍👧‍👦"):
         body = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": content}], "max_tokens": 2})
-        assert (await http.post("/v1/chat/completions", content=body)).status_code == 200
+        assert (await http.post("/v1/chat/completions", content=body, headers=JSON)).status_code == 200
 
 
 async def test_a_seed_repeats_a_text_and_another_seed_does_not(http: httpx.AsyncClient) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from engine.inference.engine import Engine
 from engine.models.loader import Base
+from engine.process import Secrets
 from engine.serve import main
 from tests.engine.conftest import start_server
 from tests.support.asking import chat, metric
@@ -23,7 +24,7 @@ from tests.support.learning.rated import served
 
 def serve(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "engine.serve", *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, input="[]", capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,11 @@ def serve(*options: str) -> subprocess.CompletedProcess[str]:
         (["--kv-tokens", "0"], "--kv-tokens"),
         (["--parent-pid", "0"], "--parent-pid"),
         (["--unknown"], "--unknown"),
+        (["--port", "0", "--host", "0.0.0.0"], "--key-file FILE"),
+        (["--key-file", "/nowhere"], "/nowhere cannot be read"),
+        (["--key-file", "/dev/null"], "without blanks"),
+        (["--watermark-key", "/dev/null"], "is empty"),
+        (["--secrets-on-stdin"], "cannot be read: it holds something else"),
     ],
 )
 def test_wrong_use_is_told_and_ends_with_status_2(options: list[str], word: str) -> None:
@@ -65,6 +71,43 @@ def test_a_damaged_model_is_told_in_one_sentence(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "is damaged" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--host", "127.0.0.1"], "anybody on this machine can use the engine"),
+        (["--host", "0.0.0.0", "--without-key"], "whoever reaches this machine"),
+        (["--host", "0.0.0.0", "--key-file", "KEY"], None),
+    ],
+)
+def test_an_engine_without_a_key_says_who_can_use_it(
+    options: list[str], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    served: list[Secrets] = []
+    monkeypatch.setattr("engine.serve._serve", lambda _, secrets, __: served.append(secrets) or 0)
+    (tmp_path / "key").write_text("sk-of-the-test\n")
+    options = [str(tmp_path / "key") if each == "KEY" else each for each in options]
+    assert main(["--model", "starter", "--port", "0", *options]) == 0
+    assert served == [Secrets(None if told else "sk-of-the-test")]
+    assert [told in line for line in caplog.messages if told] == ([True] if told else [])
+    assert told or not caplog.messages
+
+
+@pytest.mark.parametrize("secrets", [Secrets(), Secrets("k"), Secrets("k", ("ab", "cd")), Secrets(None, ("ab",))])
+def test_what_is_told_by_the_pipe_arrives(secrets: Secrets) -> None:
+    assert Secrets.read(secrets.as_text().encode()) == secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{}", b"[]", b"ab12", b'{"format": 2}', b'{"format": 1, "key": ""}', b'{"format": 1, "key": 5}', b"[" * 9999,
+     b'{"format": 1, "watermark_keys": "ab"}', b'{"format": 1, "watermark_keys": [1]}'],
+)  # fmt: skip
+def test_anything_else_by_the_pipe_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        Secrets.read(text)
 
 
 def test_the_server_is_told_whose_child_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from bot.serving.engine_process import EngineProcess
 from engine.api.client import EngineClient
 from engine.api.types import Message, Reply, Sampling
 from engine.errors import EngineUnavailable
+from tests.support.asking import JSON
 from tests.support.learning.learning_fixtures import save_greedy_model
 
 ASK = [Message("user", "Write a slogan on green tea")]
@@ -62,6 +63,10 @@ async def test_an_engine_that_hangs_or_is_killed_for_memory_is_replaced_and_the_
         assert (await answer(client)).text == before.text
         assert any(why in line for line in caplog.messages)
         assert engine.restarts == 1
+        async with httpx.AsyncClient() as stranger:
+            for method, path in (("GET", "/v1/models"), ("POST", "/v1/load_lora_adapter"), ("GET", "/metrics")):
+                refused = await stranger.request(method, f"{client._root}{path}", headers=JSON)
+                assert refused.status_code == 401, "another user of this machine has no key"
     finally:
         await engine.stop()
 
