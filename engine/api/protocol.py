@@ -26,12 +26,15 @@ from engine.api.types import (
     WrittenText,
 )
 from engine.errors import RequestError, first_problem
+from engine.foreign_json import read_json
 
 OWNER: Final = "ovation"
 """Whose the models are, by the list of them: so a client knows our own engine."""
 _LEAST_LOGPROB = -9999.0
 """OpenAI's, for what is impossible: JSON has no infinity."""
 _MAX_STOP_STRINGS = 16
+_MOST_TURNS = 8192
+"""More than there are in a day's conversation; each costs as much as some tens of characters."""
 _MAX_TIMEOUT_SECONDS = 86_400.0
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _SAMPLING_FIELDS = tuple(each.name for each in fields(Sampling))
@@ -57,6 +60,7 @@ Name = Annotated[str, Field(max_length=256)]
 """Somebody or something, in the caller's words."""
 _Text = Annotated[str, AfterValidator(clean)]
 _Words = Annotated[str, Field(min_length=1)]
+_FewWords = Annotated[list[_Words], Field(max_length=_MAX_STOP_STRINGS, fail_fast=True)]
 _Value = Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -76,8 +80,8 @@ def parse(body: bytes, kind: type[AnyBody]) -> AnyBody:
         RequestError: it is not JSON, or a field is missing or of the wrong type; the sentence names it.
     """
     try:
-        value = json.loads(body)  # not pydantic's JSON reader, which refuses lone surrogates
-    except (ValueError, RecursionError) as error:
+        value = read_json(body)  # not pydantic's JSON reader, which refuses lone surrogates
+    except ValueError as error:
         raise RequestError(f"The body is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise RequestError("The body must be a JSON object.")
@@ -102,7 +106,7 @@ class Turn(Body):
     """One turn of a conversation, as OpenAI has it."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part] | None = None
+    content: str | Annotated[list[_Part], Field(fail_fast=True)] | None = None
     tool_calls: Any = None
     function_call: Any = None
 
@@ -161,7 +165,7 @@ class ChatRequest(Body):
     """The body of `POST /v1/chat/completions`. Every optional field may also be null, which means its default."""
 
     model: str
-    messages: list[Turn] = Field(min_length=1)
+    messages: list[Turn] = Field(min_length=1, max_length=_MOST_TURNS, fail_fast=True)
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
@@ -174,11 +178,11 @@ class ChatRequest(Body):
     dry_multiplier: float | None = None
     dry_base: float | None = None
     dry_allowed_length: int | None = None
-    dry_sequence_breakers: list[_Words] | None = Field(default=None, max_length=_MAX_STOP_STRINGS)
+    dry_sequence_breakers: _FewWords | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     seed: int | None = None
-    stop: Annotated[list[_Words] | None, BeforeValidator(_as_list)] = Field(default=None, max_length=_MAX_STOP_STRINGS)
+    stop: Annotated[_FewWords | None, BeforeValidator(_as_list)] = None
     ignore_eos: bool | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None

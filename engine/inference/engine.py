@@ -9,11 +9,12 @@ import contextlib
 import importlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 from engine.api.thoughts import without_thoughts
 from engine.api.types import FinishReason, Message, Sampling, TokenLogprob, WrittenText
@@ -22,7 +23,7 @@ from engine.inference.kv_cache import default_kv_tokens
 from engine.inference.request import Job, JobProgress
 from engine.inference.scheduler import FinishRate, Scheduler, Worker, ahead
 from engine.inference.watermark import Detection, Watermark, strongest
-from engine.models.loader import Base
+from engine.models.loader import Base, ChatTemplate
 from engine.runs.versions import check_name, verify
 
 STUCK_SECONDS: Final = 120.0
@@ -31,7 +32,13 @@ of ours waits no longer than this for a word."""
 SILENCE_SECONDS: Final = 600.0
 """A request that gets nothing for so long, in the queue or out of it, ends with an error."""
 
+T = TypeVar("T")
+
 _STOP_SECONDS = 1.0
+_SHORT_CHARACTERS = 8192
+"""So much is read into tokens at once, in some milliseconds; what is longer is read in a thread of its own."""
+_CHARACTERS_A_MESSAGE = 32
+"""What a message costs by itself, in the characters that are read in the same time."""
 _PIECES_PER_SECOND = 250
 """Over all streams: a piece of text costs server and client together half a millisecond. One stream gets every token
 as it comes; among 64, each gets a piece about 4 times a second."""
@@ -59,6 +66,11 @@ class Engine:
         self._base = base
         self.context_tokens = base.context_tokens
         self.kv_tokens = kv_tokens or default_kv_tokens(base)
+        self.most_characters = self.context_tokens * base.template.characters_a_token
+        """Messages with more can in no way fit into the context."""
+        self._reader = ThreadPoolExecutor(1, "engine-reader")
+        self._long_template: ChatTemplate | None = None
+        """The reader's own, for no tokenizer serves two threads; made when it is needed."""
         self._capacity = max_batch + max_queue
         self._watermarks = watermarks
         mark = watermarks[0] if watermarks else None
@@ -87,6 +99,7 @@ class Engine:
         if self._streams:
             await within(grace_seconds, self._is_idle)
         self._worker.stop()
+        self._reader.shutdown(wait=False, cancel_futures=True)
         await within(_STOP_SECONDS, self.ended)
         self._fail_all()  # even if the thread hangs in a long computation
 
@@ -122,9 +135,11 @@ class Engine:
         n: int = 1,
         spare_seconds: float | None = None,
         timeout_seconds: float | None = None,
+        prompt: Sequence[int] | None = None,
     ) -> "TextStream":
         """Queue a request for the version `model`.
 
+        `prompt` is what `read` has made of the messages; None: they are read here, which is for short ones.
         With `fills_context`, `max_tokens` is lowered to what the prompt leaves of the context. Rows are dealt out
         fairly between users. `n` texts are written; with `spare_seconds` all but the first only as far as nobody waits
         for them and the answer keeps within so many seconds. After `timeout_seconds` the answer ends with
@@ -136,12 +151,9 @@ class Engine:
             EngineBusy: too many requests wait, or too many of this user's.
             EngineUnavailable: the engine has stopped.
         """
-        if model not in self.model_names:
-            raise RequestError(f"There is no model {model!r}; there are {', '.join(self.model_names)}.", status=404)
-        if not self.is_alive:
-            raise EngineUnavailable("The engine is stopping; ask again when it is back.")
-        self._check_room(user)
-        prompt = self._base.template.encode(messages)
+        self._check(model, user)
+        if prompt is None:
+            prompt = self._base.template.encode(messages)
         sampling = self._fitted(sampling, len(prompt), fills_context=fills_context)
         if sampling.is_greedy and spare_seconds is not None:
             n = 1  # the others would be the same
@@ -157,6 +169,42 @@ class Engine:
         self._is_idle.clear()
         self._worker.call(lambda scheduler: scheduler.add(job))
         return stream
+
+    async def read(self, messages: Sequence[Message], *, model: str, user: str | None = None) -> Sequence[int]:
+        """The token ids of the messages, for `submit`; other requests go on meanwhile, however long they are.
+
+        Raises:
+            RequestError, EngineBusy, EngineUnavailable: as of `submit`, as far as that can be told before.
+        """
+        self._check(model, user)
+        characters = sum(len(message.content) for message in messages)
+        if characters > self.most_characters:
+            raise RequestError(
+                f"The messages have {characters} characters, which is too long for a context of {self.context_tokens}"
+                " tokens; shorten them.",
+                kind="too_long",
+                param="messages",
+            )
+        if characters + _CHARACTERS_A_MESSAGE * len(messages) <= _SHORT_CHARACTERS:
+            return self._base.template.encode(messages)
+        return await self._read_long(lambda template: template.encode(messages))
+
+    async def _read_long(self, read: Callable[[ChatTemplate], T]) -> T:
+        """What `read` makes with the template in the reader's thread, one text after another."""
+
+        def work() -> T:
+            self._long_template = self._long_template or self._base.template.copy()
+            return read(self._long_template)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work)
+
+    def _check(self, model: str, user: str | None) -> None:
+        """Whether a request can be taken, whatever it says; raises as `submit` does."""
+        if model not in self.model_names:
+            raise RequestError(f"There is no model {model!r}; there are {', '.join(self.model_names)}.", status=404)
+        if not self.is_alive:
+            raise EngineUnavailable("The engine is stopping; ask again when it is back.")
+        self._check_room(user)
 
     def ahead_of(self, stream: "TextStream") -> int:
         """How many waiting requests get a row before this one, at most; 0 when it waits no more."""
@@ -250,8 +298,12 @@ class Engine:
             raise RequestError(
                 "This server marks no texts: start it with --watermark-key.", status=HTTPStatus.NOT_FOUND
             )
-        ids = self._base.template.plain(text)
-        return strongest(await asyncio.to_thread(lambda: [mark.look_for(ids) for mark in self._watermarks]))
+
+        def look(template: ChatTemplate) -> Detection:
+            ids = template.plain(text)
+            return strongest([mark.look_for(ids) for mark in self._watermarks])
+
+        return await self._read_long(look)
 
     def _deliver(self, progress: Sequence[JobProgress]) -> None:
         now = asyncio.get_running_loop().time()

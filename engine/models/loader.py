@@ -3,7 +3,9 @@
 Safetensors only, never remote code.
 """
 
+import copy
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -47,7 +49,10 @@ UNUSABLE: tuple[type[Exception], ...] = (
     TypeError,  # a vocabulary of another form, by the tokenizers' Rust
 )  # fmt: skip
 """What transformers and tokenizers raise for a model that is not there, damaged, or of odd parts."""
-_PRIVATE_USE = range(0xE000, 0xF8FF)
+_MARK = "\ue000"
+"""Of the private use area: no template has it, and none takes it for white space."""
+_FOLDED = 4
+"""So many characters a normalizer may make one: letters and their accents, parts of syllables."""
 _SMOLLM2_SHAPE = (576, 30)
 """Width and layers of SmolLM2-135M."""
 
@@ -104,6 +109,9 @@ class ChatTemplate:
         control.update(tokenizer.all_special_tokens)
         longest_first = sorted(filter(None, control), key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        folded = 1 if tokenizer.backend_tokenizer.normalizer is None else _FOLDED
+        self.characters_a_token = folded * max(map(len, tokenizer.get_vocab()), default=1)
+        """How many characters of a text may become one token, at most."""
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The token ids of a conversation, up to the place where the assistant's answer begins.
@@ -113,8 +121,7 @@ class ChatTemplate:
         """
         if not any(self._control.search(message.content) for message in messages):
             return self._tokens(self._render(messages))
-        used = {character for message in messages for character in message.content}
-        mark = next(character for character in map(chr, _PRIVATE_USE) if character not in used)
+        mark = f"{_MARK}{secrets.token_hex(8)}{_MARK}"  # what nobody can have written
         foreign = [token for message in messages for token in self._control.findall(message.content)]
         marked = [replace(message, content=self._control.sub(mark, message.content)) for message in messages]
         pieces = self._render(marked).split(mark)
@@ -124,6 +131,10 @@ class ChatTemplate:
         for token, piece in zip(foreign, pieces[1:], strict=True):
             ids += self.plain(token) + self._tokens(piece)
         return ids
+
+    def copy(self) -> "ChatTemplate":
+        """The same for another thread."""
+        return ChatTemplate(copy.deepcopy(self._tokenizer), folds_system=self._folds_system)
 
     def plain(self, text: str) -> list[int]:
         """The token ids of a text that is no conversation, control tokens read as ordinary characters."""

@@ -1,6 +1,8 @@
 """The engine's HTTP API: OpenAI's chat completions and models, vLLM's adapter calls, health and metrics."""
 
 import asyncio
+import contextlib
+import functools
 import hmac
 import logging
 import math
@@ -29,6 +31,14 @@ from engine.runs.versions import locate
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 4 << 20
+"""Of a request, whatever the context; of a model with a small one, what its messages can have at most and a rest:"""
+_OTHER_BYTES = 256 << 10
+"""For fields that are no messages, or are ignored."""
+_BYTES_A_CHARACTER = 12
+"""Of JSON in ASCII: two escapes."""
+_LONG_BYTES = 64 << 10
+_LONG_AT_ONCE, _LONG_WAITING = 4, 64
+"""Long bodies that are read at once, and that wait with what has come of them."""
 
 QUEUE_UPDATE_SECONDS = 2.0
 """A stream that waits for its turn is told this often how many are before it."""
@@ -109,6 +119,7 @@ class _Api:
     def __init__(self, engine: Engine, versions_dir: Path | None, guard: Guard | None) -> None:
         self._engine = engine
         self._guard = guard
+        self._bodies = _Bodies(engine.most_characters)
         self._judging = asyncio.Lock()
         self._versions_dir = versions_dir
         self._metrics = _Metrics(engine)
@@ -116,17 +127,21 @@ class _Api:
 
     async def chat(self, request: Request) -> Response:
         timeout_seconds = protocol.parse_timeout(request.headers.get("X-Server-Timeout"))
-        asked = protocol.parse(await _body(request), protocol.ChatRequest)
         try:
+            async with self._bodies.read(request, protocol.ChatRequest) as asked:
+                messages, sampling = asked.conversation(), asked.sampling()
+                user = asked.safety_identifier or asked.user or None
+                prompt = await self._engine.read(messages, model=asked.model, user=user)
             stream = self._engine.submit(
-                asked.conversation(),
-                asked.sampling(),
+                messages,
+                sampling,
                 model=asked.model,
                 fills_context=True,
-                user=asked.safety_identifier or asked.user or None,
+                user=user,
                 n=asked.n or 1,
                 spare_seconds=asked.spare_seconds,
                 timeout_seconds=timeout_seconds,
+                prompt=prompt,
             )
         except EngineBusy:
             self._metrics.rejected.inc()
@@ -156,7 +171,8 @@ class _Api:
         }
 
     async def load(self, request: Request) -> Response:
-        asked = protocol.parse(await _body(request), protocol.LoadRequest)
+        async with self._bodies.read(request, protocol.LoadRequest) as asked:
+            pass
         folder = Path(asked.lora_path)
         try:
             if self._versions_dir is not None:
@@ -167,21 +183,23 @@ class _Api:
         return PlainTextResponse(f"Success: LoRA adapter '{asked.lora_name}' added successfully.")
 
     async def unload(self, request: Request) -> Response:
-        asked = protocol.parse(await _body(request), protocol.UnloadRequest)
+        async with self._bodies.read(request, protocol.UnloadRequest) as asked:
+            pass
         self._engine.unload_adapter(asked.lora_name)
         return PlainTextResponse(f"Success: LoRA adapter '{asked.lora_name}' removed successfully.")
 
     async def moderations(self, request: Request) -> Response:
-        text = protocol.parse(await _body(request), protocol.TextRequest).input
-        if self._guard is None:
-            raise RequestError("This server has no guard model: start it with --guard.", status=HTTPStatus.NOT_FOUND)
-        async with self._judging:
-            found = await asyncio.to_thread(self._guard.judge, text)
+        async with self._bodies.read(request, protocol.TextRequest) as asked:
+            if self._guard is None:
+                says = "This server has no guard model: start it with --guard."
+                raise RequestError(says, status=HTTPStatus.NOT_FOUND)
+            async with self._judging:
+                found = await asyncio.to_thread(self._guard.judge, asked.input)
         return JSONResponse(protocol.moderation_object(self._guard.name, found))
 
     async def watermark(self, request: Request) -> Response:
-        text = protocol.parse(await _body(request), protocol.TextRequest).input
-        found = await self._engine.look_for_watermark(text)
+        async with self._bodies.read(request, protocol.TextRequest) as asked:
+            found = await self._engine.look_for_watermark(asked.input)
         return JSONResponse({"tokens": found.tokens, "p_value": found.p_value})
 
     async def health(self, _: Request) -> Response:
@@ -192,13 +210,55 @@ class _Api:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-async def _body(request: Request, *, limit: int = MAX_BODY_BYTES) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise RequestError(f"The body is longer than {limit} bytes; shorten it.", status=413)
-    return bytes(body)
+class _Bodies:
+    """Reads the bodies of requests: none longer than what could be used, and long ones a few at a time, in a thread."""
+
+    def __init__(self, most_characters: int) -> None:
+        """`most_characters` are what the messages of a request may have in all."""
+        self._most_bytes = min(MAX_BODY_BYTES, _OTHER_BYTES + _BYTES_A_CHARACTER * most_characters)
+        self._long = asyncio.Semaphore(_LONG_AT_ONCE)
+        self._waiting = 0
+
+    @contextlib.asynccontextmanager
+    async def read(self, request: Request, kind: type[protocol.AnyBody]) -> AsyncGenerator[protocol.AnyBody, None]:
+        """What a request asks for. While the block runs, a long body keeps its place, for the block goes through it.
+
+        Raises:
+            RequestError: it is too long (status 413), or not what it should be.
+            EngineBusy: too many long ones wait already.
+        """
+        if int(request.headers.get("content-length", 0)) > self._most_bytes:
+            raise self._too_long()
+        body = bytearray()
+        async with contextlib.AsyncExitStack() as places:
+            is_long = False
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > self._most_bytes:
+                    raise self._too_long()
+                if len(body) > _LONG_BYTES and not is_long:
+                    is_long = True
+                    await places.enter_async_context(self._place())
+            read = functools.partial(protocol.parse, bytes(body), kind)
+            body.clear()
+            yield await asyncio.to_thread(read) if is_long else read()
+
+    def _too_long(self) -> RequestError:
+        return RequestError(f"The body is longer than {self._most_bytes} bytes; shorten it.", status=413)
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None, None]:
+        if self._waiting >= _LONG_WAITING:
+            raise EngineBusy(f"{self._waiting} long requests are waiting already; try again in a second.")
+        self._waiting += 1
+        try:
+            await self._long.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._long.release()
 
 
 class _ChatResponse(StreamingResponse):
