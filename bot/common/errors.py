@@ -36,6 +36,10 @@ class Refusal(OvationError):
         self.values: dict[str, str | int] = values
 
 
+class PutOff(OvationError):
+    """The update is to be handled again a little later."""
+
+
 class DeliveryError(OvationError):
     """A message could not be shown."""
 

@@ -1,11 +1,14 @@
 """From a reaction or a pressed button to a rating, and from a tap to the reason of a 👎 or a choice of two."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from bot.common.errors import Refusal
+from cachetools import TTLCache
+
+from bot.common.errors import PutOff, Refusal
 from bot.common.keys import Pseudonyms
 from bot.feedback.buttons import RatingButtons
 from engine.data.rewards import DOWN, UP, value_of_reactions
@@ -14,6 +17,37 @@ from storage.db.records import DislikeReason, Generation, RatingEvent, Reaction
 from storage.tables import generations, people, ratings
 
 UpOrDown = Literal["up", "down"]
+
+RATINGS_PER_HOUR = 3600
+"""Reactions, presses, reasons and choices of one person that are recorded in an hour, each of which writes a few pages
+of the database: nobody rates a text every second for an hour. As many may come at once."""
+_HOUR_SECONDS = 3600.0
+_MOST_PEOPLE = 10_000
+
+
+@dataclass(kw_only=True, slots=True)
+class Budget:
+    """What one person may have recorded, refilled as time goes by; whose hour is full again is forgotten."""
+
+    per_hour: int = RATINGS_PER_HOUR
+    clock: Callable[[], float] = time.monotonic
+    _left: TTLCache[int, tuple[float, float]] = field(
+        default_factory=lambda: TTLCache(_MOST_PEOPLE, _HOUR_SECONDS), init=False
+    )
+    """By person: how much was left, and when."""
+
+    def spend(self, person_id: int) -> bool:
+        """Take one from what a person has left; False where there is none."""
+        now = self.clock()
+        left, since = self._left.get(person_id, (float(self.per_hour), now))
+        left = min(float(self.per_hour), left + (now - since) * self.per_hour / _HOUR_SECONDS)
+        self._left[person_id] = (left - (left >= 1), now)
+        return left >= 1
+
+    def give_back(self, person_id: int) -> None:
+        """Nothing was recorded after all."""
+        left, since = self._left.get(person_id, (float(self.per_hour), self.clock()))
+        self._left[person_id] = (min(float(self.per_hour), left + 1), since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +63,12 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """Records ratings; `on_rating` is called after each."""
+    """Records ratings; `on_rating` is called after each.
+
+    Beyond `RATINGS_PER_HOUR` a person's presses are refused, and their reactions put off: of those on one message that
+    wait, the last that says something and the last that says nothing are recorded once there is room, so that the last
+    state always is.
+    """
 
     db: Database
     pseudonyms: Pseudonyms
@@ -37,23 +76,40 @@ class Feedback:
     reaction_values: Mapping[str, float | None]
     """What a reaction is worth from now on."""
     on_rating: Callable[[], object]
+    budget: Budget = field(default_factory=Budget)
+    _put_off: dict[tuple[int, int, int, bool], tuple[datetime, int]] = field(default_factory=dict, init=False)
+    """By person, chat, message and whether it says something: date and update of the last reaction that waits."""
 
     async def react(
         self, *, update_id: int, chat_id: int, message_id: int, person_id: int, emojis: Iterable[str], at: datetime
     ) -> None:
-        """Record the whole set of a person's reactions on a message; messages that show no generation are ignored."""
+        """Record the whole set of a person's reactions on a message; messages that show no generation are ignored.
+
+        Raises:
+            PutOff: they react so often that this one has to wait.
+        """
         emojis = tuple(emojis)
+        value = value_of_reactions(emojis, self.reaction_values)
+        waiting, own = (person_id, chat_id, message_id, value is None), (at, update_id)
+        if self._put_off.get(waiting, own) > own:
+            return  # the later one decides
+        if not self.budget.spend(person_id):
+            self._put_off[waiting] = own
+            raise PutOff
+        self._put_off.pop(waiting, None)
         reaction = Reaction(
             update_id=update_id,
             chat_id=chat_id,
             message_id=message_id,
             rater=self.pseudonyms.person(person_id),
-            value=value_of_reactions(emojis, self.reaction_values),
+            value=value,
             emoji="".join(emojis),
             at=at,
         )
         generation = await ratings.record_reaction(self.db, reaction)
-        if generation is not None:
+        if generation is None:
+            self.budget.give_back(person_id)  # it is on somebody else's message, mostly
+        else:
             self.rating_buttons.refresh_soon(generation)
             self.on_rating()
 
@@ -80,8 +136,9 @@ class Feedback:
         """Record 👍 or 👎; the same again takes it back.
 
         Raises:
-            Refusal: the button belongs to no generation that this message shows.
+            Refusal: the button belongs to no generation that this message shows, or they press too often.
         """
+        self._check(person_id)
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
         rater = self.pseudonyms.person(person_id)
         is_taken_back = await self._record(update_id, generation, rater, button)
@@ -96,6 +153,7 @@ class Feedback:
         Raises:
             Refusal: the button belongs to no text that this message shows.
         """
+        self._check(person_id)
         now = datetime.now(UTC)
         generation = await generations.choose_inline_result(self.db, token, shown_in=shown_in, at=now)
         if generation is None or generation.id != generation_id:
@@ -111,8 +169,9 @@ class Feedback:
         """Record why a person dislikes a text.
 
         Raises:
-            Refusal: they do not, or the button belongs to no generation that this message shows.
+            Refusal: they do not, or the button belongs to no generation that this message shows, or as in `press`.
         """
+        self._check(person_id)
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
         rater = self.pseudonyms.person(person_id)
         if not await ratings.record_reason(self.db, generation.id, rater, reason, at=datetime.now(UTC)):
@@ -123,8 +182,10 @@ class Feedback:
         """Record that a person likes a text better than the other of its duel; returns whether they have opted in.
 
         Raises:
-            Refusal: one of the two is not there, or the button belongs to no generation that this message shows.
+            Refusal: one of the two is not there, or the button belongs to no generation that this message shows, or as
+                in `press`.
         """
+        self._check(person_id)
         generation = await self._shown(generation_id, chat_id=chat_id, message_id=message_id)
         rater = self.pseudonyms.person(person_id)
         rival = await generations.choose_in_duel(self.db, generation.id, rater, at=datetime.now(UTC))
@@ -134,6 +195,10 @@ class Feedback:
             self.rating_buttons.refresh_soon(text)
         self.on_rating()
         return await people.has_consented(self.db, rater, generation.chat)
+
+    def _check(self, person_id: int) -> None:
+        if not self.budget.spend(person_id):
+            raise Refusal("rating-too-many", limit=self.budget.per_hour)
 
     async def _shown(self, generation_id: int, *, chat_id: int, message_id: int) -> Generation:
         generation = await generations.by_message(self.db, chat_id=chat_id, message_id=message_id)

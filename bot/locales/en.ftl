@@ -275,6 +275,7 @@ rating-thanks-no-consent = Thank you, that counts as a number. With /optin I may
 rating-thanks-channel = Thank you, that counts.
 rating-thanks-inline = Thank you, that counts as a number. Send me /optin in private, and I may also learn from it.
 rating-taken-back = Taken back.
+rating-too-many = You have pressed { $limit } times within an hour, which is the limit: what stood before stands. Please try again in a minute.
 error = Something went wrong on my side, and I have noted it. Please try again.
 
 # --- In other chats (inline mode); each stands in one narrow line ---

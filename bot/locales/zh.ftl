@@ -260,6 +260,7 @@ rating-thanks-no-consent = 谢谢，已计数。用 /optin 我还可以从中学
 rating-thanks-channel = 谢谢，已计入。
 rating-thanks-inline = 谢谢，已计为一个数字。私聊对我说 /optin，我还可以从中学习。
 rating-taken-back = 已撤回。
+rating-too-many = 你一小时内按了 { $limit } 次，已到上限，之前的评价保持不变。请过一分钟再试。
 error = 我这边出了点问题，已经记下来了。请再试一次。
 
 # --- 在别的聊天里（内联模式）；每句都只占窄窄的一行 ---

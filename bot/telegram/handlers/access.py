@@ -12,7 +12,7 @@ from cachetools import TTLCache
 from telegram import Update
 from telegram.ext import ApplicationHandlerStop, ContextTypes, TypeHandler
 
-from bot.common.errors import DeliveryError, Refusal
+from bot.common.errors import DeliveryError, PutOff, Refusal
 from bot.common.i18n import language_of, say
 from bot.common.kinds import language_of_topic
 from bot.common.metrics import BotMetrics
@@ -69,6 +69,8 @@ class ErrorHandler:
             logger.error("something failed outside of any update", exc_info=error)
         elif isinstance(error, Refusal):
             await self.refuse(update, error)
+        elif isinstance(error, PutOff):
+            self.inbox.defer(update)
         elif isinstance(error, StorageError):
             logger.warning("update %d is put off: %s", update.update_id, error)
             self.inbox.defer(update)
