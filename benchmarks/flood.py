@@ -9,6 +9,7 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import get_args
 
 from benchmarks.crowd import LOOK_SECONDS, Crowd
 from benchmarks.stage import Engine, Stage, staged
@@ -16,6 +17,7 @@ from benchmarks.tables import Row, number
 from bot.sandbox.api.faults import FloodLimits
 from bot.sandbox.world.records import Json
 from bot.sandbox.world.updates import Waiting
+from bot.telegram.admission import Dropped
 from storage.backup.integrity import DatabaseReport, examine
 from storage.db.database import open_for_reading
 
@@ -84,7 +86,6 @@ class _Stored:
 
     condition: DatabaseReport
     updates: int
-    events: int
 
     @classmethod
     def of(cls, stage: Stage) -> "_Stored":
@@ -92,8 +93,7 @@ class _Stored:
         path = stage.bot.folder / "data" / "ovation.db"
         with closing(open_for_reading(path)) as connection:
             (updates,) = connection.execute("SELECT count(*) FROM inbox").fetchone()
-            (events,) = connection.execute("SELECT count(*) FROM rating_events").fetchone()
-        return cls(examine(path), updates, events)
+        return cls(examine(path), updates)
 
 
 async def measure(engine: Engine, *, updates: int) -> list[Row]:
@@ -114,13 +114,20 @@ async def measure(engine: Engine, *, updates: int) -> list[Row]:
         size.look(stage)
         metrics = await stage.metrics()
         known, floods = metrics["ovation_duplicate_updates_total"], metrics["ovation_429s_total"]
+        turned_away = sum(metrics[f"ovation_dropped_total{reason}"] for reason in get_args(Dropped))
+        superseded = metrics["ovation_dropped_totalsuperseded"]  # stored, and not handled
         await stage.bot.stop()
         stored = _Stored.of(stage)
     condition, created = stored.condition, stage.sandbox.world.updates._next_id - first
+    missing = created - stored.updates - (turned_away - superseded)
     return [
         *toll.rows(f"{sent.updates:,} updates in {seconds:.0f} s"),
-        ("… of all updates ever, missing and unhandled", f"{created - stored.updates}, {condition.waiting}", "0, 0"),
-        (f"… of {crowd.reactions:,} reactions, missing", str(crowd.reactions - stored.events), "0"),
+        ("… of all updates ever, missing and unhandled", f"{missing:.0f}, {condition.waiting}", "0, 0"),
+        (
+            "… not let in, and superseded by a later reaction",
+            f"{turned_away - superseded:.0f}, {superseded:.0f}",
+            "0, –",
+        ),
         ("… sent a second time, and seen to be", f"{sent.repeated}, {known:.0f}", "the same"),
         ("… garbage, and given up", f"{sent.garbage}, {condition.dead_letters}", "the same"),
         *size.rows(),

@@ -90,13 +90,13 @@ class Stage:
         return log.stat().st_size if log.exists() else 0
 
     async def metrics(self) -> Mapping[str, float]:
-        """The bot's numbers; those of a histogram's buckets by name and bound."""
+        """The bot's numbers; a label, such as the bound of a bucket, follows the name."""
         address = re.findall(r"health at (http://\S+)", self.bot.log)[-1]
         async with httpx.AsyncClient(timeout=30.0, trust_env=False) as http:
             text = (await http.get(f"{address}/metrics")).raise_for_status().text
         families = text_string_to_metric_families(text)
         samples = [sample for family in families for sample in family.samples]
-        return {sample.name + sample.labels.get("le", ""): sample.value for sample in samples}
+        return {"".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
     @asynccontextmanager
     async def without_network(self) -> AsyncIterator[None]:
