@@ -5,7 +5,6 @@ nested just less deeply and then fells whatever walks it by recursion or writes 
 """
 
 import json
-from typing import NoReturn
 
 MAX_DEPTH = 64
 """Levels of lists and objects. An update of Telegram's has about ten, a model's configuration six, and code that takes
@@ -14,29 +13,31 @@ MAX_BYTES = 64 * 2**20
 """Where the caller has no tighter bound: reading takes some ten times as much memory."""
 
 
-def read_json(text: str | bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> object:
+def read_json(
+    text: str | bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, strict: bool = False
+) -> object:
     """The value; bytes are UTF-8, as the standard has it, with or without a mark at the beginning.
+
+    `strict` also refuses what Python reads and not everybody can write again: NaN, Infinity, halves of characters.
 
     Raises:
         ValueError: it is no JSON, longer than `max_bytes` (characters, for a str), nested more than `max_depth` levels
-            deep, or has numbers that JSON has not (NaN, Infinity) or nobody needs (of thousands of digits).
+            deep, or has a number of thousands of digits.
     """
     if len(text) > max_bytes:
         raise ValueError(f"longer than {max_bytes} bytes")
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text)
     except RecursionError as error:
         raise ValueError(f"nested more than {max_depth} levels deep") from error
     # Most texts have fewer brackets than the bound, and need no walk.
     if text.count("[") + text.count("{") > max_depth and _is_deeper_than(max_depth, value):
         raise ValueError(f"nested more than {max_depth} levels deep")
+    if strict:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     return value
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a number of JSON")
 
 
 def _is_deeper_than(depth: int, value: object) -> bool:

@@ -39,6 +39,8 @@ from engine.safety.near_copy import read_protected
 from storage.db.files import others_can_read
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from bot.common.proxies import Proxies
 
 AUTO: Final = "auto"
@@ -206,6 +208,16 @@ def _allowed_chats(value: object) -> object:
     return tuple(int(part) for part in parts)
 
 
+def _hosts(value: object) -> object:
+    """Names of machines with commas between them, without ports."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    if not all(re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) for name in names):
+        raise ValueError("must be names with commas between them, without http:// and port, like monitor.example.org")
+    return names
+
+
 def _secret_in(file: Path) -> str:
     """What a file holds that has a secret and nothing else.
 
@@ -285,7 +297,7 @@ class DataSettings(BaseSettings):
         try:
             settings = cls(_env_file=env_file)
         except ValidationError as error:
-            faults = {fault["loc"]: _sentence(fault["loc"], fault["type"], fault["msg"]) for fault in error.errors()}
+            faults = {fault["loc"]: _sentence(fault) for fault in error.errors()}
             for name in _SECRET_FILES:
                 if (name,) in faults:  # then the secret is not missing
                     faults.pop((name.removesuffix(_OF_FILE),), None)
@@ -382,6 +394,7 @@ class Settings(DataSettings):
     queue_limit: _Count = Field(1000, ge=1)
     pacing: Literal["on", "off"] = "on"
     health_listen: Annotated[str, _ADDRESS, _LOOPBACK] = "127.0.0.1:0"
+    health_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = ()
     privacy_contact: _Line = Field("", max_length=200)
     kinds_file: Annotated[_Place | None, _readable(load_kinds)] = None
     words_file: Annotated[_Place | None, _readable(load_filter)] = None
@@ -495,9 +508,12 @@ def _suggestion(name: str) -> str:
     return f"; did you mean {close[0]}?" if close else "; .env.example lists them all"
 
 
-def _sentence(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    if kind == "missing":
+def _sentence(fault: "ErrorDetails") -> str:
+    location, message, given = fault["loc"], fault["msg"], fault["input"]
+    if fault["type"] == "missing":
         return f"{str(location[0]).upper()} is missing: set it in the environment or in .env (see .env.example)."
+    if isinstance(given, str) and len(given.splitlines()) > 1:  # it goes on in other settings, the token among them
+        return f"{str(location[0]).upper()}: is more than one line; look for a quote that is not closed."
     words = " ".join(message.removeprefix("Value error, ").split()).rstrip(".")
     return f"{str(location[0]).upper()}: {words}." if location else f"{words}."
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,6 +25,7 @@ from bot.learning.preference_sync import PreferenceSync
 from bot.operations.backups import Backups
 from bot.serving.version_router import VersionRouter
 from engine.api.client import MOST_USELESS
+from engine.http_guard import OwnPagesOnly
 from storage.db.database import Database, wal_bytes
 from storage.db.errors import StorageError
 from storage.tables import generations, inbox, people, runs
@@ -70,7 +72,10 @@ class Health:
             except StorageError as error:
                 return JSONResponse({"error": str(error)}, 503)
 
-        return Starlette(routes=[Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)])
+        own_only = Middleware(OwnPagesOnly, hosts=self.settings.health_hosts, hint="Or name it in HEALTH_HOSTS.")
+        return Starlette(
+            routes=[Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)], middleware=[own_only]
+        )
 
     async def summary(self, language: str) -> str:
         """What /health says in chat."""

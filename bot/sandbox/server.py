@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import ipaddress
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -11,7 +10,6 @@ from typing import Self
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bot.common.http_server import listen, serving
 from bot.common.tasks import cancel
@@ -23,6 +21,7 @@ from bot.sandbox.world.errors import AddressError
 from bot.sandbox.world.records import Chat
 from bot.sandbox.world.updates import WebhookSender
 from bot.sandbox.world.world import World
+from engine.http_guard import OwnPagesOnly, is_loopback
 
 
 class Sandbox:
@@ -47,8 +46,8 @@ class Sandbox:
         room: str | None = None,
         flood_limits: FloodLimits | None = None,
     ) -> None:
-        self.token = "7000000001:a-local-stand-in"  # noqa: S105 - opens nothing but the sandbox
         self.world = world or World()
+        self.token = self.world.state.token
         self.room: Chat | None = self.world.add_group(room, bot_admin=True) if room else None
         self._host = host
         self._port = port
@@ -100,9 +99,8 @@ class Sandbox:
         await self._stack.aclose()
 
     def _app(self) -> Starlette:
-        # A page elsewhere that resolves its name to this machine must not reach the sandbox.
-        hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", self._host])
-        return Starlette(routes=[*self._api.routes(), *self._web_chat.routes()], middleware=[hosts])
+        routes = [*self._api.routes(), *self._web_chat.routes()]
+        return Starlette(routes=routes, middleware=[Middleware(OwnPagesOnly)])
 
 
 @asynccontextmanager
@@ -122,11 +120,7 @@ def _listen(host: str, port: int) -> socket.socket:
         AddressError: another host than this machine, or a port that is taken.
     """
     address = "127.0.0.1" if host == "localhost" else host
-    try:
-        is_loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not is_loopback(host):
         raise AddressError(f"The sandbox asks for no password, so it listens on 127.0.0.1 only, not on {host}.")
     try:
         return listen(address, port)

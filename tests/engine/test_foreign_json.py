@@ -49,12 +49,18 @@ def test_the_bound_itself_is_allowed_and_brackets_in_words_are_no_levels():
     assert read_json(json.dumps([[]] * 500)) == [[]] * 500
 
 
-@pytest.mark.parametrize(
-    "text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1" * 5_000, "", b"\xff\xfe[\x00]\x00", b'"\xff"']
-)
-def test_what_json_has_not_is_refused(text):
+@pytest.mark.parametrize("text", ["1" * 5_000, "", "[", b"\xff\xfe[\x00]\x00", b'"\xff"'])
+def test_what_is_no_json_is_refused(text):
     with pytest.raises(ValueError):
         read_json(text)
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "[1e999]", r'"\ud83d"', r'{"\ude00": 1}'])
+def test_what_not_everybody_can_write_again_is_refused_where_wanted(text):
+    read_json(text)
+    with pytest.raises(ValueError):
+        read_json(text, strict=True)
+    assert read_json(r'"\ud83d\ude00"', strict=True) == "😀"
 
 
 def test_what_is_longer_than_the_caller_wants_is_refused_unread():

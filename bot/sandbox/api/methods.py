@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
+import httpx
+
 from bot.sandbox.api.params import Params, Upload
 from bot.sandbox.world.errors import bad_request, conflict, forbidden
 from bot.sandbox.world.records import (
@@ -25,6 +27,7 @@ from bot.sandbox.world.records import (
 from bot.sandbox.world.state import ANY_LANGUAGE, ChatState, State
 from bot.sandbox.world.text import MAX_CAPTION, MAX_TEXT, Formatted, as_kept, utf16_length
 from bot.sandbox.world.updates import WebhookSender
+from engine.http_guard import is_loopback
 
 MAX_POLL_SECONDS = 50
 MAX_UPDATES = 100
@@ -39,6 +42,7 @@ MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
 _COMMAND = re.compile(r"[a-z0-9_]{1,32}")
 _LANGUAGE = re.compile(r"([a-z]{2})?")
+_WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{0,256}")
 _START_PARAMETER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _GIFTS = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
 _NOT_MODIFIED = (
@@ -69,12 +73,17 @@ class Methods:
         return [each.json() for each in await self._state.updates.poll(params.integer("offset"), limit, timeout)]
 
     async def set_webhook(self, params: Params) -> object:
-        """Deliver updates by POST from now on; an empty url returns to polling."""
+        """Deliver updates by POST from now on, to an address of this machine; an empty url returns to polling."""
         url = params.text("url")
         if url and not url.startswith(("https://", "http://")):
             raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
+        if url and not _is_here(url):  # what people write in the demo leaves the machine for nobody
+            raise bad_request("bad webhook: the stand-in posts to addresses of this machine only")
+        secret = params.text("secret_token")
+        if not _WEBHOOK_SECRET.fullmatch(secret):
+            raise bad_request("bad webhook: secret token contains unallowed characters")
         self._allow_updates(params)
-        self._webhook.set(url, params.text("secret_token"))
+        self._webhook.set(url, secret)
         return True
 
     async def delete_webhook(self, params: Params) -> object:
@@ -322,6 +331,14 @@ HANDLERS: dict[str, Handler] = {
     name.replace("_", ""): method for name, method in vars(Methods).items() if not name.startswith("_")
 }
 """By the method's name in lower case, as Telegram takes names in any case."""
+
+
+def _is_here(url: str) -> bool:
+    """Whether a webhook's URL, as the one who posts to it reads it, is on this machine."""
+    try:
+        return is_loopback(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        return False
 
 
 def _language(params: Params) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from bot.sandbox.world.errors import bad_request
 from bot.sandbox.world.records import Entity, Keyboard, SeenButton
 from bot.sandbox.world.text import Formatted
+from engine.foreign_json import read_json
 
 MAX_CALLBACK_DATA_BYTES = 64
 
@@ -36,23 +37,30 @@ def read_body(query: str, content_type: str, body: bytes) -> Values:
     """All parameters of a request by name; files are `Upload`s.
 
     Raises:
-        ApiError: 400 when JSON cannot be parsed or is not an object.
+        ApiError: 400 when JSON cannot be parsed or is not an object, or words are not UTF-8.
     """
     values: Values = dict(parse_qsl(query, keep_blank_values=True))
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json" and body:
         try:
-            given = json.loads(body)
+            given = read_json(body, strict=True)
         except ValueError as error:
             raise bad_request("can't parse JSON object") from error
         if not isinstance(given, dict):
             raise bad_request("JSON object expected")
         values |= given
     elif kind == "application/x-www-form-urlencoded":
-        values |= dict(parse_qsl(body.decode(), keep_blank_values=True))
+        values |= dict(parse_qsl(_text(body), keep_blank_values=True))
     elif kind == "multipart/form-data":
         values |= _multipart(content_type, body)
     return values
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise bad_request("strings must be encoded in UTF-8") from error
 
 
 def _multipart(content_type: str, body: bytes) -> Values:
@@ -65,7 +73,7 @@ def _multipart(content_type: str, body: bytes) -> Values:
             continue
         filename = part.get_filename()
         if filename is None:
-            values[name] = content.decode()
+            values[name] = _text(content)
         else:
             values[name] = Upload(filename, part.get_content_type(), content)
     return values
@@ -115,7 +123,7 @@ class Params:
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value) if value else None
+            return read_json(value, strict=True) if value else None
         except ValueError as error:
             raise bad_request(f"can't parse {what} JSON object") from error
 

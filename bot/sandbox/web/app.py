@@ -13,16 +13,14 @@ Offsets of entities are UTF-16 units, which is what JavaScript counts in. Dates 
 """
 
 import asyncio
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from bot.common.tasks import cancel
 from bot.sandbox.world.errors import WorldError
@@ -30,6 +28,7 @@ from bot.sandbox.world.records import Attachment, Chat, Event, Json, Person, See
 from bot.sandbox.world.state import ChatState, State
 from bot.sandbox.world.text import REACTIONS
 from bot.sandbox.world.world import World
+from engine.foreign_json import read_json
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
@@ -43,6 +42,8 @@ HEADERS = {
 }
 PRESS_SECONDS = 15.0
 LANGUAGES = ("en", "zh")
+MOST_BYTES = 100_000
+"""Of a request: a message has 4,096 characters, and there are no uploads."""
 HISTORY = 200
 """The most recent messages of each chat that a newly opened page gets."""
 
@@ -128,8 +129,6 @@ class WebChat:
             person = self._whose(request.headers.get("authorization", "").removeprefix("Bearer "))
             if person is None:
                 return _refusal(401, "This tab is not known any more; reload the page to enter again.")
-            if not _is_same_origin(request):
-                return _refusal(403, "Only the sandbox's own page may do that.")
             try:
                 return JSONResponse(await verb(person, await _json(request)), headers=HEADERS)
             except WorldError as error:
@@ -171,17 +170,15 @@ class WebChat:
 
     async def _live(self, socket: WebSocket) -> None:
         person = self._whose(socket.query_params.get("key", ""))
-        if person is None or not _is_same_origin(socket):
+        if person is None:
             await socket.close(4401)
             return
         await socket.accept()
         with self._state.events.listen() as events:
             telling = asyncio.create_task(self._tell(socket, person.id, events))
             try:
-                while True:
-                    await socket.receive_text()
-            except WebSocketDisconnect:
-                pass
+                while (await socket.receive())["type"] != "websocket.disconnect":
+                    pass  # the page has nothing to say here
             finally:
                 await cancel(telling)
 
@@ -297,24 +294,28 @@ async def _json(request: Request) -> dict[str, object]:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise WorldError("Requests come as application/json.")
     try:
-        value = json.loads(await request.body())
+        value = read_json(await _body(request), strict=True)
     except ValueError as error:
-        raise WorldError("Requests come as JSON.") from error
+        raise WorldError(f"Requests come as JSON, of {MOST_BYTES} bytes at most.") from error
     if not isinstance(value, dict):
         raise WorldError("Requests come as a JSON object.")
     return value
 
 
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise ValueError("too long")
+    return body
+
+
 def _number(given: Mapping[str, object], name: str) -> int:
     value = given.get(name)
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise WorldError(f"{name} is a number.")
     return value
-
-
-def _is_same_origin(connection: HTTPConnection) -> bool:
-    origin = connection.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == connection.headers.get("host")
 
 
 def _refusal(status: int, sentence: str) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -167,6 +168,9 @@ class State:
 
     def __init__(self, bot: Person, *, clock: Callable[[], datetime] = now) -> None:
         self.bot = bot
+        self.token = f"{bot.id}:{secrets.token_urlsafe(26)}"
+        """The bot's, another in every world: nothing else on this machine can then be the bot, such as a page that a
+        browser shows."""
         self.clock = clock
         self.privacy_mode = True
         """The bot's group privacy, on as with a new bot."""

@@ -303,6 +303,15 @@ def test_who_may_use_the_bot_is_a_list_of_people_and_one_of_chats(tmp_path: Path
     assert not settings.is_open
 
 
+def test_the_names_by_which_health_may_be_asked_are_a_list(tmp_path: Path) -> None:
+    token = f"TELEGRAM_BOT_TOKEN={TOKEN}"
+    settings = Settings.load(env_file(tmp_path, token, "HEALTH_HOSTS=Monitor.Example.org, prometheus,"))
+    assert settings.health_hosts == ("monitor.example.org", "prometheus")
+    for wrong in ("http://monitor.example", "monitor.example:9090", "*", "a b", ".example", "münchen.example"):
+        (problem,) = problems(env_file(tmp_path, token, f"HEALTH_HOSTS={wrong}"))
+        assert problem.startswith("HEALTH_HOSTS: must be names with commas between them")
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -1,6 +1,7 @@
 """The stand-in as a real bot meets it: a python-telegram-bot Application that polls it over HTTP."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -257,3 +258,22 @@ async def test_a_webhook_gets_updates_in_order_with_the_secret_and_again_after_a
         await sandbox.world.until(lambda: len(received) == 3)
         await sandbox.world.until(lambda: not sandbox.world.updates.pending)
     assert received == [("s3cret", "one"), ("s3cret", "one"), ("s3cret", "two")]
+
+
+async def test_the_bots_token_is_another_one_in_each_world():
+    world = World()
+    assert Sandbox().token != Sandbox().token
+    assert Sandbox(world=world).token == Sandbox(world=world).token
+    assert re.fullmatch(r"7000000001:[A-Za-z0-9_-]{35}", world.state.token)
+
+
+async def test_without_the_token_nobody_is_the_bot():
+    async with Sandbox() as sandbox, httpx.AsyncClient(base_url=sandbox.url) as client:
+        for token in ("7000000001:a-local-stand-in", "7000000001:", sandbox.token[:-1], f"{sandbox.token}x", "%00"):
+            for method in (*HANDLERS, "nothing"):
+                answer = await client.post(f"/bot{token}/{method}", json={"url": "http://127.0.0.1:9/"})
+                assert answer.status_code in (401, 404), (token, method)
+            assert (await client.get(f"/file/bot{token}/photos/file1")).status_code in (401, 404)
+        assert (await client.post(f"/bot{sandbox.token}/getMe", headers={"Origin": "null"})).status_code == 403
+        assert (await client.post(f"/bot{sandbox.token}/getMe", headers={"Host": "rebound.example"})).status_code == 400
+        assert (await client.post(f"/bot{sandbox.token}/getMe")).status_code == 200

@@ -81,6 +81,25 @@ async def api(sandbox):
         ),
         ("getChatMember", {"user_id": 77}, "member not found"),
         ("setWebhook", {"url": "ftp://example.org"}, "bad webhook"),
+        (
+            "setWebhook",
+            {"url": "http://127.0.0.1:9/hook", "secret_token": "a b"},
+            "bad webhook: secret token",
+        ),
+        *(
+            ("setWebhook", {"url": url}, "bad webhook: the stand-in posts to addresses of this machine")
+            for url in (
+                "https://evil.example/",
+                "http://127.0.0.1@evil.example",
+                "http://localhost.evil.example",
+                "http://10.0.0.1",
+                "http://[::2]/",
+                "http://",
+                "http://[",
+                "http://evil.example#127.0.0.1",
+                "http://127.0.0.1.example\\@x",
+            )
+        ),
         ("sendMessage", {"text": "x", "reply_markup": "{not json"}, "can't parse reply keyboard markup JSON object"),
     ],
 )

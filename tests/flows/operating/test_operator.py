@@ -16,6 +16,15 @@ METRICS = (
 ).split()
 
 
+OF_STRANGERS = (
+    ("Host", "rebound.example", 400),
+    ("Origin", "http://evil.example", 403),
+    ("Sec-Fetch-Site", "cross-site", 403),
+    ("Host", "prometheus.example:9090", 200),  # named in HEALTH_HOSTS
+    ("Host", "localhost:1234", 200),
+)
+
+
 def health_address(bot: BotProcess) -> str:
     return bot.log.rsplit("health at ", 1)[1].split()[0]
 
@@ -23,13 +32,16 @@ def health_address(bot: BotProcess) -> str:
 async def test_the_truth_is_told_to_machines_and_to_admins(
     lone_bot: BotProcess, scene: Scene, sandbox: Sandbox
 ) -> None:
-    await lone_bot.start()
+    await lone_bot.start(HEALTH_HOSTS="prometheus.example")
     ada, chat = scene.person("Ada")
     await scene.ask(ada, chat, "/slogan green tea")
     address = health_address(lone_bot)
     assert address.startswith("http://127.0.0.1:")
     async with httpx.AsyncClient(timeout=20) as http:
         assert (await http.get(f"{address}/live")).json()["status"] == "ok"
+        for path in ("live", "ready", "metrics"):
+            for name, value, status in OF_STRANGERS:
+                assert (await http.get(f"{address}/{path}", headers={name: value})).status_code == status, (path, value)
         ready = await http.get(f"{address}/ready")
         assert ready.status_code == 200 and set(ready.json()["checks"]) == {"disk", "updates", "queue", "engine"}
         numbers = (await http.get(f"{address}/metrics")).text

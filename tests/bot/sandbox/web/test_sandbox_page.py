@@ -145,3 +145,62 @@ async def test_a_document_is_never_shown_as_a_page(sandbox, client):
         "application/octet-stream",
         "attachment",
     )
+
+
+async def test_no_other_page_enters_reads_or_listens(sandbox, client):
+    foreign = [
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+        {"Host": "rebound.example"},
+    ]
+    for headers in foreign:
+        assert (await client.post("/api/people", json={"name": "Ada"}, headers=headers)).status_code in (400, 403)
+        assert (await client.get("/api/about", headers=headers)).status_code in (400, 403)
+    assert sandbox.world.people == ()
+
+
+async def test_a_tunnel_or_a_forwarded_port_leads_to_the_page(client):
+    """`ssh -L 9000:127.0.0.1:8080`, and the like: the browser asks by another port, and perhaps another name."""
+    for host in ("localhost:9000", "127.0.0.1:9000", "[::1]:9000"):
+        headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+        assert (await client.get("/", headers={"Host": host, "Sec-Fetch-Site": "none"})).status_code == 200
+        assert (await client.post("/api/people", json={"name": "Ada"}, headers=headers)).status_code == 200
+
+
+ODD_BODIES = {
+    "deep lists": b"[" * 100_000,
+    "deep objects": b'{"a":' * 500 + b"1" + b"}" * 500,
+    "deep and whole": b'{"name": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "half a character": rb'{"name": "\ud83d", "text": "\ud83d"}',
+    "not UTF-8": b'{"name": "\xff"}',
+    "not a number": b'{"name": "Ada", "chat": NaN}',
+    "too long": b'{"name": "' + b"x" * 200_000 + b'"}',
+    "digits": b'{"chat": ' + b"1" * 5000 + b"}",
+    "no object": b"[1]",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("body", ODD_BODIES.values(), ids=list(ODD_BODIES))
+async def test_odd_bodies_are_refused_with_a_sentence(client, body):
+    _, own = await enter(client)
+    for verb in ("people", "say", "react", "press"):
+        answer = await client.post(f"/api/{verb}", content=body, headers={**own, "Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["error"].split()[0]) == (400, "Requests")
+
+
+async def test_the_line_ignores_what_a_page_says_and_closes_what_is_too_much(sandbox, client):
+    _, headers = await enter(client)
+    key = headers["Authorization"].removeprefix("Bearer ")
+    address = f"{sandbox.url.replace('http', 'ws')}/api/live?key={key}"
+    async with websockets.connect(address, proxy=None) as line:
+        assert json.loads(await line.recv())["type"] == "snapshot"
+        for words in ("[" * 50_000, b"\xff\x00", "", "hello"):
+            await line.send(words)
+        sandbox.publish_panel({"version": "v2"})
+        assert json.loads(await line.recv())["type"] == "panel"
+        await line.send("x" * 100_000)
+        with pytest.raises(websockets.ConnectionClosed):
+            await line.recv()
