@@ -89,6 +89,7 @@ prompt-language = { $writes ->
 }
 prompts-too-many = You have asked { $limit } times within an hour, which is the limit here. Please come back a little later.
 command-unknown = I do not know { $command }. /help lists what I can do.
+command-borrowed = Please type that yourself: I take no commands from messages that are forwarded or come from another bot.
 text-only = I can read text only. Write me what the text should be about, or see /help.
 text-missing = Which text? Reply to it with /{ $command }, write it after the command, or send a text file with /{ $command } as its caption.
 text-cut = That text is long: I have read its first { $kept } of { $length } characters.
@@ -389,7 +390,6 @@ trial-kept = ✅ { $version } has been watched and stays: { $live }.
 rollback-nothing = There is nothing to go back to: { $version } is the first version that served.
 
 # --- For operators ---
-admin-forwarded = Please type that yourself; I do not accept forwarded commands.
 rollback-confirm = Take { $leaves } out of service and let { $comes } answer?
 backup-done = Backup { $name } is made and verified.
 backup-failed = The backup could not be made; the log says why. Free some disk space and try /backup again.

@@ -89,6 +89,7 @@ prompt-language = { $writes ->
 }
 prompts-too-many = 你一小时内已经要求了 { $limit } 次，这是这里的上限。请稍后再来。
 command-unknown = 我不认识 { $command }。/help 列出我会的一切。
+command-borrowed = 请亲自输入：转发的消息和来自其他机器人的消息里的命令，我都不接受。
 text-only = 我只能读文字。请写下你想要的主题，或者看看 /help。
 text-missing = 哪段文字？请用 /{ $command } 回复它，或写在命令后面，或发送一个文本文件并以 /{ $command } 作说明。
 text-cut = 这段文字很长：{ $length } 个字符里我读了前 { $kept } 个。
@@ -369,7 +370,6 @@ trial-kept = ✅ { $version } 经过观察，继续服务：{ $live }。
 rollback-nothing = 没有可以回到的版本：{ $version } 是第一个服务的版本。
 
 # --- 运维 ---
-admin-forwarded = 请亲自输入；我不接受转发的命令。
 rollback-confirm = 让 { $leaves } 停止服务，改由 { $comes } 回答吗？
 backup-done = 备份 { $name } 已完成并通过验证。
 backup-failed = 备份没有做成；日志里有原因。请腾出磁盘空间，再试 /backup。

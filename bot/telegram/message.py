@@ -37,7 +37,8 @@ class Incoming:
     """Whether they mention us."""
     document: Document | None
     is_private: bool
-    is_forwarded: bool
+    is_own_words: bool
+    """Whether the person has written it; see `is_borrowed`."""
     replied: Message | None
     """The message it replies to."""
     replies_to: int | None
@@ -82,9 +83,12 @@ class Press:
 
 
 def incoming(update: Update, bot: Bot) -> Incoming | None:
-    """The person's message in an update; None for anonymous senders, channels, bots, and texts of ours sent inline."""
+    """The person's message in an update; None for anonymous senders, channels, bots, those that write in a person's name
+    among them, and texts of ours sent inline."""
     message, person = update.message, update.effective_user
     if message is None or person is None or person.is_bot or message.sender_chat is not None:
+        return None
+    if message.sender_business_bot is not None:
         return None
     if message.via_bot is not None and message.via_bot.id == bot.id:
         return None
@@ -100,7 +104,7 @@ def incoming(update: Update, bot: Bot) -> Incoming | None:
         is_mentioned=is_mentioned,
         document=message.document,
         is_private=message.chat.type == "private",
-        is_forwarded=message.forward_origin is not None,
+        is_own_words=not is_borrowed(message),
         replied=replied,
         replies_to=replied.message_id if replied is not None and is_ours(replied, bot) else None,
     )
@@ -117,9 +121,20 @@ def unpacked(handle: Callable[[Incoming], Awaitable[object]]) -> Callback:
     return on_message
 
 
+def commanded(handle: Callable[[Incoming], Awaitable[object]]) -> Callback:
+    """A callback for commands: what somebody else has written commands nothing, whoever passes it on."""
+
+    async def on_command(message: Incoming) -> None:
+        if not message.is_own_words:
+            raise Refusal("command-borrowed")
+        await handle(message)
+
+    return unpacked(on_command)
+
+
 def command(name: str, handle: Callable[[Incoming], Awaitable[object]]) -> Handler:
     """A handler for a command in a new message; an edited one asks for nothing."""
-    return CommandHandler(name, unpacked(handle), filters=filters.UpdateType.MESSAGE)
+    return CommandHandler(name, commanded(handle), filters=filters.UpdateType.MESSAGE)
 
 
 def button(pattern: str, handle: Callable[[Press], Awaitable[object]]) -> Handler:
@@ -177,6 +192,13 @@ def address_of(message: Message) -> Address:
 def is_ours(message: Message | None, bot: Bot) -> bool:
     """Whether there is a message, and the bot has sent it."""
     return message is not None and message.from_user is not None and message.from_user.id == bot.id
+
+
+def is_borrowed(message: Message) -> bool:
+    """Whether somebody else wrote what a message says: it is forwarded, or a result of another bot's inline mode, of
+    which people see a title before they choose it. A quote in a reply stands beside the words and not in them."""
+    is_forwarded = message.forward_origin is not None or "forward_date" in message.api_kwargs  # as old servers say it
+    return is_forwarded or message.via_bot is not None
 
 
 def without_mention(message: Message, bot: Bot) -> tuple[str, bool]:

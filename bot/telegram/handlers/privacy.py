@@ -15,7 +15,7 @@ from bot.privacy.consent import Consent
 from bot.privacy.data_export import MyData
 from bot.privacy.erasure import Erasure
 from bot.telegram.handlers.admin import AdminOnly
-from bot.telegram.message import Handler, Incoming, Press, answer, ask_first, button, command, unpacked
+from bot.telegram.message import Handler, Incoming, Press, answer, ask_first, button, command, commanded
 from bot.telegram.sender import Sender
 
 
@@ -38,7 +38,7 @@ class PrivacyHandlers:
         return [
             command("optin", self._opt_in),
             command("optout", self._opt_out),
-            CommandHandler(["privacy", "developer_info"], unpacked(self._privacy), filters=filters.UpdateType.MESSAGE),
+            CommandHandler(["privacy", "developer_info"], commanded(self._privacy), filters=filters.UpdateType.MESSAGE),
             button(r"^(optin|optout):\d{1,9}$", self._choose),
             command("mydata", self._export),
             command("forget", self._forget),

@@ -23,6 +23,8 @@ from bot.telegram.message import (
     button,
     command,
     command_in,
+    commanded,
+    is_borrowed,
     is_ours,
     unpacked,
     without_mention,
@@ -62,7 +64,7 @@ class PromptHandlers:
             *(
                 MessageHandler(
                     filters.UpdateType.MESSAGE & filters.Document.ALL & _Under(name),
-                    unpacked(partial(self._write, kind)),
+                    commanded(partial(self._write, kind)),
                 )
                 for name, kind in kinds.items()
                 if kind.takes == "text"
@@ -104,7 +106,13 @@ class PromptHandlers:
             await answer(self.sender, message, "text-cut", kept=read, length=len(passage.text))
 
     async def _write_or_refine(self, message: Incoming) -> None:
-        """Text without a command: a reply to a text changes it; in a group, any other must mention the bot."""
+        """Text without a command: a reply to a text changes it; in a group, any other must mention the bot.
+
+        In private whatever is sent is to be written about, forwarded or not. In a group it is the words that ask the
+        bot, and they ask for nothing where somebody else has written them.
+        """
+        if not (message.is_private or message.is_own_words):
+            return
         request, replies_to = message.request, message.replies_to
         wish = message.topic if message.topic.strip() else message.text
         if replies_to is not None and await self.service.refine(request, replies_to, lambda _: wish):
@@ -119,7 +127,7 @@ class PromptHandlers:
         it cannot agree to anything, nothing learns from it.
         """
         post = update.channel_post
-        if post is None or post.text is None:
+        if post is None or post.text is None or is_borrowed(post):
             return
         topic = "".join(post.text.split(maxsplit=1)[1:])
         request = Request(
