@@ -83,8 +83,8 @@ class Press:
 
 
 def incoming(update: Update, bot: Bot) -> Incoming | None:
-    """The person's message in an update; None for anonymous senders, channels, bots, those that write in a person's name
-    among them, and texts of ours sent inline."""
+    """The person's message in an update; None for anonymous senders, channels, bots, among them those that write in a
+    person's name, and texts of ours sent inline."""
     message, person = update.message, update.effective_user
     if message is None or person is None or person.is_bot or message.sender_chat is not None:
         return None
