@@ -105,7 +105,8 @@ def patterns() -> dict[str, re.Pattern[str]]:
                 case ast.Call(
                     func=ast.Attribute(value=ast.Name(id="re"), attr=done), args=[ast.Constant(value=str(written)), *_]
                 ) if done != "compile":
-                    found[f"{module.__name__}:{node.lineno}"] = re.compile(written)
+                    anchor = r"\A" if done in ("match", "fullmatch") else ""
+                    found[f"{module.__name__}:{node.lineno}"] = re.compile(f"{anchor}(?:{written})")
     return {name: each for name, each in found.items() if name not in IN_SHORT_PIECES}
 
 

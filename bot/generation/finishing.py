@@ -125,7 +125,7 @@ _CONTACTS = re.compile(
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?:https?:|www\.|mailto:)(?:[^()\n]|\([^()\n]*\))*\)")
 """In Markdown; nothing in it may begin another one, so that no beginning is read twice."""
 _CLAIMS = re.compile(
-    r"[$€£¥]\s?\d[\d,.]*|\b\d[\d,.]*\s?(?:%|percent\b|dollars\b|euros\b)"
+    r"[$€£¥]\s?\d[\d,.]*|\b\d[\d,.]{0,20}\s?(?:%|percent\b|dollars\b|euros\b)"
     r"|\b(?:1[0-2]|0?[1-9])(?::[0-5]\d)?\s?(?:[ap]\.?m\b\.?)"
     r"|\b(?:[01]?\d|2[0-3]):[0-5]\d\b|\b(?:19|20)\d\d\b"
     r"|\b(?:january|february|march|april|june|july|august|september|october|november|december)\s+\d{1,2}\b",

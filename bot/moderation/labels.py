@@ -106,7 +106,7 @@ _LONG_LABEL = 10
 """Letters of a configured label that is none of the words of a text by chance."""
 _LABEL = "\0"
 """In the place of a label in what is read."""
-_RULE = re.compile(r"\s*(?:[-=*_~—]\s*){3,}")
+_RULE = re.compile(r"(?:[-=*_~—]\s*){3,}")
 _EMPTY_FENCE = re.compile(r"^(```|~~~)[^\n]{0,40}\n\s*\1[ \t]*$", re.MULTILINE)
 
 
@@ -388,7 +388,7 @@ def _joined(lines: list[_Line], kept: list[str]) -> str:
     for line, words in zip(lines, kept, strict=True):
         if line.text.strip() and not words.strip():
             is_cut = True
-            if told and _RULE.fullmatch(told[-1]):  # it would make a heading of what stands above it
+            if told and _RULE.fullmatch(told[-1].strip()):  # it would make a heading of what stands above it
                 told.pop()
             continue
         if is_cut and not words.strip() and (not told or not told[-1].strip()):
@@ -396,7 +396,7 @@ def _joined(lines: list[_Line], kept: list[str]) -> str:
         told.append(words + line.end)
         is_cut = is_cut and not words.strip()
     if is_cut:
-        while told and (not told[-1].strip() or _RULE.fullmatch(told[-1])):
+        while told and (not told[-1].strip() or _RULE.fullmatch(told[-1].strip())):
             told.pop()
     text, fences = _EMPTY_FENCE.subn("", "".join(told))
     return (re.sub(r"\n{3,}", "\n\n", text) if fences else text).strip()
