@@ -26,6 +26,7 @@ from benchmarks import (
     ordinary,
     reliability,
     serving,
+    siege,
     training,
     waiting,
     watermark,
@@ -36,6 +37,7 @@ from benchmarks.tables import Table, write_results
 _MEASURES: dict[str, Callable[[], Table | list[Table]]] = {
     "operation": operation.measure,
     "first_words": first_words.measure,
+    "siege": siege.measure,
     "serving": serving.measure,
     "waiting": waiting.measure,
     "choosing": choosing.measure,

@@ -91,12 +91,16 @@ class Stage:
 
     async def metrics(self) -> Mapping[str, float]:
         """The bot's numbers; a label, such as the bound of a bucket, follows the name."""
-        address = re.findall(r"health at (http://\S+)", self.bot.log)[-1]
-        async with httpx.AsyncClient(timeout=30.0, trust_env=False) as http:
-            text = (await http.get(f"{address}/metrics")).raise_for_status().text
+        text = await self.health("metrics")
         families = text_string_to_metric_families(text)
         samples = [sample for family in families for sample in family.samples]
         return {"".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
+
+    async def health(self, page: str) -> str:
+        """What the bot says of itself: its `metrics`, or whether it is `live` or `ready`."""
+        address = re.findall(r"health at (http://\S+)", self.bot.log)[-1]
+        async with httpx.AsyncClient(timeout=30.0, trust_env=False) as http:
+            return (await http.get(f"{address}/{page}")).text
 
     @asynccontextmanager
     async def without_network(self) -> AsyncIterator[None]:

@@ -57,6 +57,7 @@ _RATES = re.compile(r"(up|down):")
 _CHOOSES = re.compile(r"(better|why|optin|optout):")
 _CONFIRMS = re.compile(r"(yes|no):")
 
+_STATES = re.compile("|".join(each.pattern for each in (_RATES, _CHOOSES, _CONFIRMS)))
 _ODD = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError)
 
 Rule = Callable[[Sequence[Any]], Iterable[int]]
@@ -133,6 +134,15 @@ class Admission:
             self._add(update.update_id, item)
         return dropped
 
+    def is_excess(self, raw: Any) -> bool:  # noqa: ANN401 - whatever was sent
+        """Whether `admit` would drop this press for its sender's sake: told without reading its message and buttons,
+        which costs most of what a flood of presses costs."""
+        try:
+            query = raw["callback_query"]
+            return self._of_sender[query["from"]["id"]] >= OF_SENDER and not _STATES.match(query["data"])
+        except _ODD:
+            return False
+
     def resume(self, update: Update) -> None:
         """Let in, whatever waits, what was accepted by an earlier process."""
         self._add(update.update_id, self._item_of(update))
@@ -169,13 +179,26 @@ class Admission:
             return []
         waiting = self._waiting.setdefault(item.state, [])
         waiting.append(update_id)
-        if self._of_sender[item.sender] <= OF_SENDER:
-            return []
-        kept = set(item.rule([self._items[number].says for number in waiting]))
-        moot = [number for place, number in enumerate(waiting) if place not in kept]
+        moot = self._moot(item, waiting)
         for number in moot:
             self.end(number)
         return moot
+
+    def moot_among(self, update_ids: Iterable[int]) -> list[int]:
+        """Of a batch that was let in, what need not even be stored: what `queue` says in the end it says of these
+        alone, for a rule holds whatever stood before."""
+        states: dict[Hashable, list[int]] = {}
+        for number in update_ids:
+            if number in self._items and (state := self._items[number].state) is not None:
+                states.setdefault(state, []).append(number)
+        return [moot for batch in states.values() for moot in self._moot(self._items[batch[0]], batch)]
+
+    def _moot(self, item: _Item, numbers: Sequence[int]) -> list[int]:
+        """Of updates about one state, in order, those that decide nothing; none where few of the sender wait."""
+        if self._of_sender[item.sender] <= OF_SENDER:
+            return []
+        kept = set(item.rule([self._items[number].says for number in numbers]))
+        return [number for place, number in enumerate(numbers) if place not in kept]
 
     def _reason(self, item: _Item) -> Dropped | None:
         if item.repeats is not None:

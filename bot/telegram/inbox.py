@@ -32,7 +32,7 @@ from bot.common.metrics import BotMetrics
 from bot.common.timing import USUAL, Timing
 from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Urgency
-from bot.telegram.admission import Admission
+from bot.telegram.admission import Admission, Dropped
 from bot.telegram.allow_list import AllowList
 from bot.telegram.turns import Turn, Turns
 from engine.foreign_json import read_json
@@ -106,18 +106,16 @@ class Inbox(BaseUpdateProcessor):
         Raises:
             StorageError: they cannot be stored; Telegram must not be told that they were.
         """
-        bodies: dict[int, str] = {}
         updates: dict[int, Update | None] = {}
+        bodies: dict[int, str] = {}
         try:
             for raw in raws:
                 number = id_of(raw)
-                if number is None:
-                    continue
-                update = self._read(number, raw)
-                if number in self.admission or number in updates:
-                    self._metrics.duplicate_updates.inc()
-                elif update is None or (await self._is_allowed(update) and self._is_let_in(update)):
-                    bodies[number], updates[number] = json.dumps(raw), update
+                if number is not None and await self._is_let_in(number, raw, updates):
+                    bodies[number] = json.dumps(raw)
+            for number in self.admission.moot_among(updates):
+                self._drop(number, "superseded")
+                del updates[number], bodies[number]
             new = await stored_updates.accept(self._db, list(bodies.items()), at=datetime.now(UTC))
         except BaseException:
             for number in updates:
@@ -163,11 +161,28 @@ class Inbox(BaseUpdateProcessor):
             logger.warning("an update is dropped that does not say who sent it: %s", type(error).__name__)
             return False
 
-    def _is_let_in(self, update: Update) -> bool:
-        dropped = self.admission.admit(update)
-        if dropped is not None:
-            self._metrics.dropped.labels(dropped).inc()
-        return dropped is None
+    async def _is_let_in(self, number: int, raw: object, updates: dict[int, Update | None]) -> bool:
+        """Whether an update is to be stored; `updates` are those of the same batch, and get it then."""
+        if self.admission.is_excess(raw):
+            self._drop(number, "sender")
+            return False
+        update = self._read(number, raw)
+        if number in self.admission or number in updates:
+            self._metrics.duplicate_updates.inc()
+            return False
+        if update is not None:
+            if not await self._is_allowed(update):
+                return False
+            dropped = self.admission.admit(update)
+            if dropped is not None:
+                self._drop(number, dropped)
+                return False
+        updates[number] = update
+        return True
+
+    def _drop(self, number: int, reason: Dropped) -> None:
+        self.admission.end(number)
+        self._metrics.dropped.labels(reason).inc()
 
     async def _enqueue(self, number: int, update: Update | None) -> None:
         if update is None:
@@ -175,7 +190,7 @@ class Inbox(BaseUpdateProcessor):
             return
         await self.queue.put(update)
         for moot in self.admission.queue(number):
-            self._metrics.dropped.labels("superseded").inc()
+            self._drop(moot, "superseded")
             self._moot.add(moot)
             if (turn := self._waiting.get(moot)) is not None:
                 turn.call_off()

@@ -43,6 +43,19 @@ class Door:
                 del self.raws[moot]
         return self
 
+    def send_together(self, *raws: dict[str, Any]) -> "Door":
+        """As one batch, of which what is moot at once is not even stored."""
+        batch = dict(zip(self._numbers, raws, strict=False))
+        let_in = [number for number, raw in batch.items() if self.admission.admit(read(number, raw)) is None]
+        for number in self.admission.moot_among(let_in):
+            self.admission.end(number)
+            let_in.remove(number)
+        for number in let_in:
+            self.raws[number] = batch[number]
+            for moot in self.admission.queue(number):
+                del self.raws[moot]
+        return self
+
     def begin(self, number: int) -> None:
         self.admission.begin(number)
 
@@ -158,7 +171,12 @@ def test_presses_that_toggle_leave_what_they_would_have_left_however_many_are_dr
     rng = random.Random(22)
     for _ in range(60):
         presses = rng.choices(["up", "down"], [rng.random() + 0.01, 1], k=rng.randrange(1, 60))
-        door = flooded().send(*(pressed(ADA, GROUP, f"{press}:1") for press in presses))
+        raws = [pressed(ADA, GROUP, f"{press}:1") for press in presses]
+        door, cut = flooded(), rng.randrange(len(raws))
+        if rng.random() < 0.5:
+            door.send(*raws)
+        else:
+            door.send_together(*raws[:cut]).send_together(*raws[cut:])
         left = [data.partition(":")[0] for data in door.data]
         assert len(left) <= 3
         for before in ("", "up", "down"):
@@ -226,3 +244,17 @@ def test_what_is_not_as_telegrams_updates_are_is_let_in_for_its_handler_to_give_
     odd += [reacted(ADA, GROUP, "👍") for _ in range(1)]
     odd[-1]["message_reaction"]["message_id"] = [1]
     assert Door().send(*odd).dropped == []
+
+
+def test_the_excess_of_presses_is_told_unread_and_only_what_would_be_dropped_in_any_case() -> None:
+    presses = [
+        pressed(ADA, ADA, data) for data in ("set:length:long:0123456789ab", "again:1", "up:1", "optout:1", "no:1")
+    ]
+    assert not any(Door().admission.is_excess(press) for press in presses)
+    full = flooded()
+    for press in presses:
+        is_excess = full.admission.is_excess(press)
+        before = len(full.dropped)
+        assert is_excess == (len(full.send(press).dropped) > before)
+    odd = [None, {}, {"callback_query": None}, {"callback_query": {"from": {"id": [1]}, "data": 5}}]
+    assert not any(full.admission.is_excess(raw) for raw in odd) and not full.admission.is_excess(said(ADA, ADA, "tea"))

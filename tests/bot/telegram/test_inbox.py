@@ -103,6 +103,7 @@ async def test_what_is_superseded_is_done_without_being_handled_also_for_the_nex
     await desk.send(*(reacted(ADA, GROUP, "👍👎"[after % 2], message=0, after=after) for after in range(1, 301)))
     last = OF_SENDER + 300
     assert desk.dropped("superseded") == 300
+    assert len(await states(db)) == OF_SENDER + 3, "of each hundred that came together the last is stored"
     assert {number for number, state in (await states(db)).items() if state == "new"} == {
         *range(2, OF_SENDER + 1),
         last,
