@@ -221,7 +221,7 @@ class Inbox(BaseUpdateProcessor):
                 turn = self._waiting[number] = self._turns.enter(sender, None if is_alone else chat)
                 async with self._turns.begun(turn):
                     del self._waiting[number]
-                    if not turn.is_called_off and not self._is_closing:
+                    if number in self.admission and not self._is_closing:  # else it was superseded meanwhile
                         self.admission.begin(number)
                         await self._handle(update, coroutine)
         except StorageError as error:

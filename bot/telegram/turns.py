@@ -32,16 +32,14 @@ class Turn:
     turns: "Turns"
     task: "asyncio.Task[object] | None"
     begins: "asyncio.Future[None]"
-    is_called_off: bool = False
     is_open: bool = False
     """One of its sender's `OF_SENDER`."""
     is_held: bool = False
     """It has a slot, and its chat."""
 
     def call_off(self) -> None:
-        """It need not begin any more: whoever waits for it goes on at once."""
+        """It has nothing to do any more: whoever waits for it goes on at once."""
         if not self.begins.done():
-            self.is_called_off = True
             self.begins.set_result(None)
 
 

@@ -116,6 +116,19 @@ async def test_what_is_superseded_is_done_without_being_handled_also_for_the_nex
     assert desk.handled == [], "the other process has handled them"
 
 
+async def test_what_is_superseded_between_its_turn_and_its_beginning_is_left_alone(db: Database) -> None:
+    desk = Desk(db)
+    await desk.send(*(reacted(ADA, GROUP, "👍", message=number) for number in range(OF_SENDER)))
+    desk.start()
+    moot = None
+    while moot is None:
+        await asyncio.sleep(0)
+        moot = next((number for number, turn in desk.inbox._waiting.items() if turn.begins.done()), None)
+    desk.inbox.admission.end(moot)
+    await desk.end()
+    assert sorted({*desk.handled, moot}) == list(range(1, OF_SENDER + 1)) and moot not in desk.handled
+
+
 async def test_a_restart_drops_nothing_that_was_accepted_and_bounds_what_comes(db: Database) -> None:
     desk = Desk(db)
     desk.inbox.admission.admit = desk.inbox.admission.resume  # type: ignore[method-assign]
