@@ -18,7 +18,7 @@ from bot.common.kinds import Kind, language_of_topic
 from bot.common.settings import DEFAULT_LABEL
 from bot.common.text import SENTENCE_END, sanitize, sentence_ends
 from bot.moderation.labels import without_labels
-from engine.api.types import FinishReason, Message, Reply
+from engine.api.types import FinishReason, Message, Reply, WrittenText
 from engine.preference.features import WORD, words
 
 
@@ -38,11 +38,19 @@ class Finished:
     faults: tuple[str, ...] = ()
     """What is wrong with it all the same, as "cut" or "loop"; a text with a fault is shown only where all have one."""
     quality: float = 0.0
-    """How good it is before anybody has rated anything, as log-odds; higher is better."""
+    """How good it is whoever reads it, as log-odds; higher is better."""
+    likelihood: float = 0.0
+    """How likely the model itself finds it, on the same scale; 0 where the server does not say it of every text. Before
+    anybody has rated it counts beside quality."""
 
 
 _AGREEMENT_WEIGHTS = {"free": 2.0, "text": 1.5, "verse": 0.5, "line": 0.0}
 """Of what the other texts say too; of slogans it would prefer the dullest."""
+_LIKELIHOOD_WEIGHT = 0.05
+"""Log-odds a nat. What a small model finds unlikely is mostly a slip, and each further sentence a chance of one: so it
+is the sum that counts, not the mean (lab notes, "A choice by likelihood")."""
+_MOST_COUNTED_WORDS = 90
+"""Longer texts count by their mean, as if they had so many: who wants a long text is not to get the shortest."""
 _KEPT_SHARE = 0.3
 """What mending leaves of a text must be so much of it; else the text is at fault, for what remains is a fragment."""
 
@@ -170,7 +178,10 @@ def finish_all(
     ]
     weight = _AGREEMENT_WEIGHTS[kind.form]
     agreed = agreement([each.text for each in finished])
-    return [replace(each, quality=each.quality + weight * share) for each, share in zip(finished, agreed, strict=True)]
+    return [
+        replace(each, quality=each.quality + weight * share, likelihood=likelihood)
+        for each, share, likelihood in zip(finished, agreed, _likelihoods(reply.texts), strict=True)
+    ]
 
 
 def finish(
@@ -199,6 +210,15 @@ def finish(
     if _is_fragment(text, written, kind, is_cut=draft.finish_reason == "length"):
         faults.append("loop" if is_loop else "cut" if draft.finish_reason == "length" else "talk")
     return Finished(text, tuple(faults), _quality(text, draft, topic, given, kind))
+
+
+def _likelihoods(texts: Sequence[WrittenText]) -> list[float]:
+    """Of each text as it was written, mended or not."""
+    if not all(text.logprobs for text in texts if text.text):
+        return [0.0] * len(texts)
+    sums = [sum(token.logprob for token in text.logprobs) for text in texts]
+    shares = [min(1.0, _MOST_COUNTED_WORDS / max(1, len(words(text.text)))) for text in texts]
+    return [_LIKELIHOOD_WEIGHT * share * total for share, total in zip(shares, sums, strict=True)]
 
 
 def agreement(texts: Sequence[str]) -> list[float]:

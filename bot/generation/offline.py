@@ -118,7 +118,7 @@ class OfflineWriter:
         else:
             finished = finish_all(reply, messages=messages, kind=kind, language=language, label=self.label)
         pairs = [pair for pair in zip(reply.texts, finished, strict=True) if pair[1].text]
-        return max(pairs, key=lambda pair: (not pair[1].faults, pair[1].quality), default=None)
+        return max(pairs, key=lambda pair: (not pair[1].faults, pair[1].quality + pair[1].likelihood), default=None)
 
 
 @asynccontextmanager

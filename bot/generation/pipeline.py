@@ -277,8 +277,11 @@ class GenerationPipeline:
             if not places:
                 continue
             texts, quality = zip(*((finished[place].text, finished[place].quality) for place in places), strict=True)
-            own_taste = choices.own_taste == "on"
-            chosen = places[await self.preference_sync.choose(generation, texts, quality, own_taste=own_taste)]
+            likelihood, own_taste = [finished[place].likelihood for place in places], choices.own_taste == "on"
+            place = await self.preference_sync.choose(
+                generation, texts, quality, likelihood=likelihood, own_taste=own_taste
+            )
+            chosen = places[place]
             text = finished[chosen].text
             fault = await self.safety.fault(generation, text) or await self.copies.fault(generation, text)
             if fault is None:

@@ -96,18 +96,28 @@ class PreferenceSync:
         return 1 if is_control(generation.seed) else self.settings.best_of
 
     async def choose(
-        self, generation: Generation, texts: Sequence[str], quality: Sequence[float], *, own_taste: bool
+        self,
+        generation: Generation,
+        texts: Sequence[str],
+        quality: Sequence[float],
+        *,
+        likelihood: Sequence[float] | None = None,
+        own_taste: bool,
     ) -> int:
         """Which of several texts is shown, by its place: of those that are nearly the best, the newest.
 
-        `quality` is how good each is whoever reads it, as log-odds. `own_taste`: the author wants texts chosen by their
-        own ratings.
+        `quality` is how good each is whoever reads it, as log-odds, and `likelihood` what the model says of it on the
+        same scale, which counts until there is a taste. `own_taste`: the author wants texts chosen by their own
+        ratings.
         """
         taste, liking = self.fitted, None
         if len(texts) > 1 and taste is not None:
             person, draw = generation.author if own_taste else None, _draw(generation.seed)
             liking = await asyncio.to_thread(taste.liking, texts, person=person, draw=draw)
-        return self._recent.most_novel(texts, nearly_best(np.array(quality), liking).tolist())
+        worth = np.array(quality)
+        if liking is None and likelihood is not None:
+            worth = worth + np.array(likelihood)
+        return self._recent.most_novel(texts, nearly_best(worth, liking).tolist())
 
     def _be_due(self, at: float) -> None:
         self._due = at

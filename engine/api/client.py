@@ -123,7 +123,8 @@ class EngineClient:
 
         With `spare_seconds` there may be fewer than `n` texts: so long, or twice as long as the first takes, the others
         may take, and our own engine writes them only while nobody waits. A server that knows nothing of `n` is asked
-        for as many texts side by side, once it has shown that.
+        for as many texts side by side, once it has shown that. Of several texts our own engine tells the `logprobs`, by
+        which they can be compared; what others tell under that name differs, and they are not asked for it.
 
         Raises:
             EngineBusy: the server's queue is full.
@@ -139,6 +140,8 @@ class EngineClient:
             n = 1  # the others would be the same
         dialect = self._dialect
         if n > 1 and dialect.takes_n:
+            if self._is_ours:
+                body["logprobs"] = True
             more = {"n": n, "spare_seconds": spare_seconds}
             body |= more if self._is_ours and spare_seconds is not None else {"n": n}
             pieces = self._streamed(body, on_queued, n)

@@ -6,6 +6,7 @@ JSON object counts, wherever it stands, and of an object whatever can be text. W
 
 import codecs
 import json
+import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 from engine.api.protocol import ANSWER_FAILED, clean
 from engine.api.refusals import refusal_in
 from engine.api.thoughts import Thoughts
-from engine.api.types import MAX_TEXTS, FinishReason, Reply, WrittenText
+from engine.api.types import MAX_TEXTS, FinishReason, Reply, TokenLogprob, WrittenText
 from engine.errors import AnswerFailed
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -111,6 +112,7 @@ class PartialReply:
     """Whether a text did so."""
     finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
+    logprobs: dict[int, list[TokenLogprob]] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
     characters: int = 0
     """That have come in all, thoughts included."""
@@ -157,6 +159,8 @@ class PartialReply:
                 self.finish_reasons[index] = "length"
             if length := _count(choice.get("tokens")):
                 self.lengths[index] = length
+            if logprobs := _logprobs_in(choice):
+                self.logprobs.setdefault(index, []).extend(logprobs)
         return added
 
     def _answer(self, index: int, new: str, choice: Mapping[str, Any]) -> str:
@@ -209,7 +213,10 @@ class PartialReply:
         return Reply(
             tuple(
                 WrittenText(
-                    self.texts.get(index, ""), self.finish_reasons.get(index, "stop"), self.lengths.get(index, 0)
+                    self.texts.get(index, ""),
+                    self.finish_reasons.get(index, "stop"),
+                    self.lengths.get(index, 0),
+                    tuple(self.logprobs.get(index, ())),
                 )
                 for index in ended
             ),
@@ -256,6 +263,21 @@ def _reasoning_in(choice: Mapping[str, Any]) -> Iterator[object]:
     for message in (choice.get("delta"), choice.get("message")):
         if isinstance(message, dict):
             yield from filter(None, (message.get("reasoning_content"), message.get("reasoning")))
+
+
+def _logprobs_in(choice: Mapping[str, Any]) -> list[TokenLogprob]:
+    """Of the tokens of a piece; none unless each of them has one that can be."""
+    told = choice.get("logprobs")
+    tokens = told.get("content") if isinstance(told, dict) else None
+    if not isinstance(tokens, list):
+        return []
+    found = []
+    for each in tokens:
+        value = each.get("logprob") if isinstance(each, dict) else None
+        if not (isinstance(value, int | float) and -math.inf < value <= 0):
+            return []
+        found.append(TokenLogprob(str(each.get("token")), float(value)))
+    return found
 
 
 def _index(value: object, place: int) -> int:

@@ -1,13 +1,14 @@
 """Rules that mend and judge texts, held against texts that real models wrote (SmolLM2-135M unless a case says so)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bot.common.kinds import Kind, load_kinds
 from bot.generation.finishing import Draft, Finished, agreement, finish, finish_all
-from engine.api.types import FinishReason, Message, Reply, WrittenText
+from engine.api.types import FinishReason, Message, Reply, TokenLogprob, WrittenText
 from recipes.smollm2.build import read_answers
 
 KINDS = load_kinds(model=["smollm2"]).by_name
@@ -287,3 +288,29 @@ def test_a_number_of_things_that_is_asked_for_need_not_be_said() -> None:
     text = "Plant beans.\nWater them.\nPull the weeds."
     asked = [finished(text, kind="write", request=words).quality for words in ("3 garden tips", "three garden tips")]
     assert asked[0] == asked[1]
+
+
+def likelihoods(*texts: tuple[str, Sequence[float]]) -> list[float]:
+    written = [WrittenText(text, "stop", 9, tuple(TokenLogprob("", each) for each in told)) for text, told in texts]
+    asked = KINDS["story"].messages("a fox")
+    found = finish_all(Reply(tuple(written), "starter"), messages=asked, kind=KINDS["story"], language="en")
+    return [each.likelihood for each in found]
+
+
+def test_a_text_is_less_likely_with_every_slip_and_with_every_word() -> None:
+    plain, slip, longer = likelihoods(
+        ("The fox ran home.", [-1.0] * 5),
+        ("The fox ran its head.", [-1.0] * 4 + [-9.0]),
+        ("The fox ran home, and then it ran back again.", [-1.0] * 11),
+    )
+    assert plain > longer > slip
+
+
+def test_long_texts_are_as_likely_as_their_words_on_average() -> None:
+    hundred, two_hundred = likelihoods(*((" ".join(["fox"] * count), [-1.0] * count) for count in (100, 200)))
+    assert hundred == pytest.approx(two_hundred)
+
+
+def test_likelihood_counts_only_where_it_is_known_of_all_texts() -> None:
+    assert likelihoods(("The fox ran home.", [-1.0] * 5), ("The fox sat down.", [])) == [0.0, 0.0]
+    assert likelihoods(("The fox ran home.", [-1.0] * 5), ("", []))[0] < 0.0

@@ -211,6 +211,25 @@ async def test_before_anybody_has_rated_the_best_is_shown_and_of_equally_good_on
     assert [await shown(0.0, 0.0, 1.0), await shown(0.0, 0.0, 0.0), await shown(0.01, 0.0, 0.0)] == [2, 1, 0]
 
 
+async def test_what_the_model_finds_likely_counts_until_there_is_a_taste(db: Database, sync: PreferenceSync) -> None:
+    (generation, *_) = await rated(db, 1)
+
+    async def shown() -> int:
+        texts = ["A cup of tea.", "Cold milk."]
+        return await sync.choose(generation, texts, [0.0, 0.5], likelihood=[-1.0, -3.0], own_taste=False)
+
+    assert await shown() == 0
+    sync.fitted = LikesMilk()  # type: ignore[assignment]
+    assert await shown() == 1
+
+
+class LikesMilk:
+    """In the place of a fitted taste."""
+
+    def liking(self, texts: Sequence[str], *, person: str | None, draw: int | None) -> Array:
+        return np.array([0.1 * ("milk" in text) for text in texts])
+
+
 class LikesTea:
     """In the place of a fitted taste."""
 

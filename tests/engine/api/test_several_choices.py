@@ -1,6 +1,7 @@
 """Several texts from servers of any make: by `n`, or by as many requests where a server knows nothing of it."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import aclosing
 
@@ -8,7 +9,9 @@ import httpx
 import pytest
 
 from engine.api.client import MOST_SIDE_BY_SIDE, EngineClient
-from engine.api.types import Message, Reply, Sampling
+from engine.api.protocol import Completion
+from engine.api.reading import PartialReply
+from engine.api.types import Message, Reply, Sampling, TokenLogprob, WrittenText
 from engine.errors import EngineUnavailable
 from tests.support.fake_engine import FakeEngine
 
@@ -44,6 +47,7 @@ async def test_a_server_that_writes_n_texts_is_asked_once_and_its_choices_are_to
     assert reply.completion_tokens == 8
     (body,) = fake_engine.asked
     assert body["n"] == 3 and "spare_seconds" not in body, "a field that only our own engine has"
+    assert "logprobs" not in body, "others differ in what they tell"
 
 
 async def test_our_own_engine_may_write_fewer_and_is_asked_for_as_many_the_next_time(
@@ -53,7 +57,33 @@ async def test_our_own_engine_may_write_fewer_and_is_asked_for_as_many_the_next_
     for _ in range(2):
         _, reply = await ask(client, 4)
         assert len(reply.texts) == 1
-    assert [(body["n"], body["spare_seconds"]) for body in fake_engine.asked] == [(4, 30.0)] * 2
+    assert [(body["n"], body["spare_seconds"], body["logprobs"]) for body in fake_engine.asked] == [(4, 30.0, True)] * 2
+    await ask(client, 1)
+    assert "logprobs" not in fake_engine.asked[-1], "there is nothing to compare"
+
+
+def test_logprobs_are_kept_with_the_text_that_they_are_of() -> None:
+    told = {0: [TokenLogprob("Warm", -1.5), TokenLogprob(" tea", -0.25)], 1: [TokenLogprob("Milk", -3.0)]}
+    completion, answer = Completion("starter"), PartialReply("starter")
+    chunks = [
+        completion.chunk(index=index, logprobs=[each], content=each.token) for index in told for each in told[index]
+    ]
+    chunks += [completion.chunk("stop", index=index, tokens=3) for index in told]
+    for chunk in chunks:
+        answer.take(json.loads(chunk.removeprefix(b"data: ")))
+    assert [(text.text, list(text.logprobs)) for text in answer.reply().texts] == [
+        ("Warm tea", told[0]), ("Milk", told[1]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", [None, [], 7, {"content": 7}, {"content": [7]}, *(
+    {"content": [{"token": "a", "logprob": -1.0}, {"token": "b", "logprob": value}]}
+    for value in (None, "-1", 0.5, float("nan"), float("-inf"))
+)])  # fmt: skip
+def test_logprobs_that_cannot_be_are_as_none(odd: object) -> None:
+    answer = PartialReply("starter")
+    answer.take({"choices": [{"index": 0, "delta": {"content": "ab"}, "logprobs": odd, "finish_reason": "stop"}]})
+    assert answer.reply().texts == (WrittenText("ab", "stop"),)
 
 
 @pytest.mark.parametrize("severals", ["ignored", "refused"])

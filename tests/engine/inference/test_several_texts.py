@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.api.types import Message, Sampling, WrittenText, seed_of
+from engine.api.client import EngineClient
+from engine.api.types import Message, Reply, Sampling, WrittenText, seed_of
 from engine.errors import ModelError
 from engine.inference.batch import NOT_FINITE, Batch
 from engine.inference.engine import Engine, TextStream
@@ -178,6 +179,17 @@ async def test_over_http_choices_are_told_apart_and_have_their_ends(tiny_base: B
         assert "".join(choice["delta"].get("content", "") for choice in own) == said["message"]["content"]
         assert [choice["finish_reason"] for choice in own] == [None] * (len(own) - 1) + ["length"]
     assert events[-1]["usage"] == whole["usage"]
+
+
+async def test_our_client_is_told_the_logprobs_of_every_text_spare_ones_too(tiny_base: Base, at_any_cost: None) -> None:
+    async with served(Engine(tiny_base)) as http:
+        client = EngineClient("http://engine", http=http)
+        await client.models()
+        *_, reply = [each async for each in client.stream(ASK, DRAWN, model="tiny", n=3, spare_seconds=60.0)]
+    assert isinstance(reply, Reply) and len(reply.texts) == 3
+    for text in reply.texts:
+        assert len(text.logprobs) == text.tokens == 12
+        assert all(each.logprob < 0.0 for each in text.logprobs)
 
 
 @pytest.mark.parametrize(
