@@ -248,7 +248,7 @@ _SECRET = re.compile(
     r"\b\d{6,12}:[\w-]{30,}"  # a bot's token
     r"|\b(?:sk|pk|rk)[-_](?:live|test|ant|proj)?[-_]?[A-Za-z0-9_-]{16,}"
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bhf_[A-Za-z0-9]{30,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\beyJ[\w-]{8,500}\.eyJ[\w-]{8,4000}\.[\w-]{8,}"
+    r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\beyJ[\w-]{8,300}\.eyJ[\w-]{8,4000}\.[\w-]{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 _SECRET_HINTS = (
