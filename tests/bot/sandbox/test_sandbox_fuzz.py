@@ -1,5 +1,6 @@
 """Whatever is sent to the stand-in, as the bot, as a page or as nobody, is answered or refused, and it goes on."""
 
+import asyncio
 import json
 import logging
 import random
@@ -64,6 +65,11 @@ def _sent(dice: random.Random, values: dict[str, Any]) -> dict[str, Any]:
     ])  # fmt: skip
 
 
+async def _until_heard(line: websockets.ClientConnection, words: str) -> None:
+    while words not in await line.recv():
+        pass
+
+
 @pytest.mark.parametrize(
     ("seed", "count"), [(1, 300), pytest.param(2, 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )
@@ -79,6 +85,7 @@ async def test_whatever_is_asked_is_answered_or_refused(seed, count, caplog):
         address = f"{sandbox.url.replace('http', 'ws')}/api/live?key={entered['key']}"
         async with websockets.connect(address, proxy=None, max_size=None) as line:
             await line.recv()
+            heard = asyncio.create_task(_until_heard(line, "still here"))
             for _ in range(count):
                 if dice.random() < 0.6:
                     method = dice.choice([*HANDLERS, "sendMessage", "editMessageText", "no%00thing"])
@@ -103,8 +110,7 @@ async def test_whatever_is_asked_is_answered_or_refused(seed, count, caplog):
             words = {"Authorization": f"Bearer {entered.json()['key']}"}
             said = await client.post("/api/say", json={"chat": sandbox.room.id, "text": "still here"}, headers=words)
             assert said.status_code == 200
-            while "still here" not in await line.recv():
-                pass
+            await heard
     assert [
         record.getMessage() for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR
     ] == []
