@@ -48,6 +48,20 @@ AUTO: Final = "auto"
 DEFAULT_LABEL = "AI-generated / AI 生成"
 _PROXY_VARIABLES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 
+_COMPUTES: Final = re.compile(
+    # the user, the language, files, and where libraries and certificates are
+    r"(?:PATH|HOME|USER|LOGNAME|SHELL|TERM|TZ|LANG|LANGUAGE|LC_[A-Z]+|TMPDIR|TEMP|TMP|XDG_[A-Z_]+|NO_COLOR|COLUMNS"
+    r"|LD_[A-Z_]+|DYLD_[A-Z_]+|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SYSTEMROOT|WINDIR"
+    # Python, its environments, and what measures it
+    r"|PYTHON[A-Z_]*|VIRTUAL_ENV|CONDA_[A-Z_]+|COVERAGE_[A-Z_]+|MPL[A-Z]+|MALLOC_[A-Z_]+|GLIBC_TUNABLES"
+    # threads, devices and kernels
+    r"|(?:OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|VECLIB|NUMEXPR|DNNL|ONEDNN|ATEN|TORCH|TORCHINDUCTOR|PYTORCH|TRITON)_[A-Z0-9_]+"
+    r"|(?:CUDA|CUDNN|CUBLAS|NVIDIA|NCCL|HIP|ROCR|ROCM|HSA|AMD|XPU|SYCL|ONEAPI|ZE|INDUCTOR)_[A-Z0-9_]+"
+    # models; HF_TOKEN is the hub's own, without which a gated model does not come
+    r"|(?:HF|HUGGINGFACE|HUGGING_FACE|TRANSFORMERS|TOKENIZERS|SAFETENSORS|PEFT|ACCELERATE|BITSANDBYTES)_[A-Z0-9_]+)"
+)
+"""The variables that a child that computes may have."""
+
 _MOST_SHOWN = 60
 """Characters of a value in the sentence about it."""
 _ID_DIGITS = 16
@@ -542,10 +556,13 @@ def computing_environment() -> dict[str, str]:
     Otherwise they spin, and beside other work they do little else: writing 64 texts took twelve times as much of the
     CPU as on one thread. The model hub is reached through the proxy that applies.
 
+    Of this process's variables it has what Python, the libraries that compute, and the model hub read, and none of the
+    bot's secrets: an engine that is made to tell its environment tells no token.
+
     Raises:
         SettingsError: a proxy cannot be used, or HF_ENDPOINT is no address.
     """
-    own = {name: value for name, value in os.environ.items() if name.lower() not in _PROXY_VARIABLES}
+    own = {name: value for name, value in os.environ.items() if _COMPUTES.fullmatch(name)}
     return {"OMP_WAIT_POLICY": "PASSIVE", **own, **proxies().environment(hub_url())}
 
 

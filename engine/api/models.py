@@ -4,7 +4,6 @@ called, how large it is, and what is wrong with it.
 Torch-free, so that a wrong name is reported at once.
 """
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Final, Literal
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import ModelError
+from engine.foreign_json import read_json
 from engine.process import free_memory
 
 STARTER_FOLDER = Path(__file__).parents[1] / "starter" / "weights"
@@ -138,7 +138,7 @@ def _json_of(source: str, file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        says = json.loads(file.read_text(encoding="utf-8"))
+        says = read_json(file.read_bytes())
     except ValueError:
         says = None
     if not isinstance(says, dict):
@@ -233,7 +233,7 @@ def _config_of(source: str) -> dict[str, Any]:
     """What config.json says, if it is on this machine and can be read."""
     try:
         folder = _folder_of(source)
-        config = {} if folder is None else json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = {} if folder is None else read_json((folder / "config.json").read_bytes())
     except (ModelError, OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}

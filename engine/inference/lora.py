@@ -5,17 +5,18 @@ PEFT costs a good part of a second, so it is imported with the first adapter. Of
 anything.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from engine.errors import EngineUnavailable, ModelError
+from engine.errors import EngineUnavailable, ModelError, first_problem
+from engine.foreign_json import read_json
 from engine.inference.batch import can_write
 from engine.models.family import ORDINARY, ModelFamily
 from engine.process import NO_MEMORY, is_out_of_memory
@@ -26,10 +27,35 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CANARY_TOKENS = 8
-_TAKEN = (
-    "r", "lora_alpha", "target_modules", "exclude_modules", "fan_in_fan_out", "use_rslora", "use_dora",
-    "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern",
-)  # fmt: skip
+_MOST_CONFIG_BYTES = 1 << 20
+_MOST_SHOWN = 200
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=256)]
+"""Of a module, or the end of one. PEFT reads a string in the place of a list, and every key of a pattern, as a regular
+expression, which may take for ever."""
+_Names = Annotated[list[_Name], Field(max_length=8192)]
+_Rank = Annotated[int, Field(ge=1, le=4096)]
+_Alpha = Annotated[float, Field(gt=0, le=1e6, strict=False)]
+
+
+class _Taken(BaseModel):
+    """The fields of an adapter's config that are believed, as PEFT writes them for plain LoRA."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+    r: _Rank
+    lora_alpha: _Alpha = 8.0
+    target_modules: Annotated[_Names, Field(min_length=1)]
+    exclude_modules: _Names | None = None
+    fan_in_fan_out: bool = False
+    use_rslora: bool = False
+    use_dora: bool = False
+    layers_to_transform: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=8192)] | int | None = None
+    layers_pattern: Annotated[list[_Name], Field(max_length=64)] | _Name | None = None
+    rank_pattern: Annotated[dict[_Name, _Rank], Field(max_length=8192)] | None = None
+    alpha_pattern: Annotated[dict[_Name, _Alpha], Field(max_length=8192)] | None = None
+
+
+_TAKEN = tuple(_Taken.model_fields)
 _IGNORED = frozenset({
     "peft_type", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version",
     "runtime_config", "bias", "lora_dropout", "ensure_weight_tying", "megatron_core", "qalora_group_size",
@@ -61,7 +87,7 @@ class LoadedAdapters:
                 computes are not numbers.
             EngineUnavailable: there is no memory for it now.
         """
-        config = _read_config(folder)
+        config = read_config(folder)
         self._count += 1
         key = f"adapter{self._count}"
         try:
@@ -129,16 +155,24 @@ class LoadedAdapters:
             self._peft.delete_adapter(key)
 
 
-def _read_config(folder: Path) -> "LoraConfig":
+def read_config(folder: Path) -> "LoraConfig":
+    """What is believed of an adapter's config; ModelError if it is not of plain LoRA, by plain names."""
     from peft import LoraConfig  # noqa: PLC0415
 
     try:
-        raw: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        raw: Any = read_json((folder / "adapter_config.json").read_bytes(), max_bytes=_MOST_CONFIG_BYTES)
         foreign = [field for field, value in raw.items() if value and field not in _IGNORED.union(_TAKEN)]
         if raw["peft_type"] != "LORA" or raw.get("bias", "none") != "none" or foreign:
-            raise ModelError(f"The adapter {folder.name} is not plain LoRA {foreign}; only plain LoRA can be served.")
-        taken = {field: raw[field] for field in _TAKEN if field in raw}
-        return LoraConfig(task_type="CAUSAL_LM", inference_mode=True, **taken)
+            shown = ", ".join(foreign)[:_MOST_SHOWN]
+            raise ModelError(f"The adapter {folder.name} is not plain LoRA ({shown}); only plain LoRA can be served.")
+        taken = _Taken.model_validate({field: raw[field] for field in _TAKEN if field in raw})
+        return LoraConfig(task_type="CAUSAL_LM", inference_mode=True, **taken.model_dump(exclude_none=True))
+    except ValidationError as error:
+        problem = first_problem(error, "it")[:_MOST_SHOWN]
+        raise ModelError(
+            f"The adapter_config.json of {folder.name} is not as PEFT writes it for plain LoRA ({problem}):"
+            " name modules in lists, by plain names."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"The adapter_config.json of {folder.name} cannot be read; publish it again.") from error
 

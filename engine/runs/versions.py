@@ -13,11 +13,13 @@ import shutil
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from engine.api.models import STARTER_FOLDER, resolve_model, version_name
 from engine.errors import ModelError
+from engine.foreign_json import read_json
 from engine.runs.run_dir import Check, RunReport
 
 MANIFEST = "MANIFEST.json"
@@ -27,6 +29,7 @@ ALLOWED_SUFFIXES = frozenset({".safetensors", ".json", ".md"})
 
 _ATTEMPT_PREFIX = ".attempt-"
 _FORMAT = 1
+_MOST_MANIFEST_BYTES = 1 << 20
 _STARTER_LICENCE = "Apache-2.0"
 _LICENCE = re.compile(r"^---\n(?:.*\n)*?license:\s*[\"']?([\w.\- ]+?)[\"']?\s*\n(?:.*\n)*?---", re.MULTILINE)
 
@@ -158,7 +161,7 @@ def _read_manifest(folder: Path) -> dict[str, str]:
     if MANIFEST not in _files(folder):
         raise ModelError(f"{folder} has no {MANIFEST}; publish the adapter with engine.runs.versions.publish first.")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: Any = read_json((folder / MANIFEST).read_bytes(), max_bytes=_MOST_MANIFEST_BYTES)
         files = manifest["sha256"]
         if manifest["format"] != _FORMAT:
             raise ValueError("another format")

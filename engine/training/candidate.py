@@ -17,6 +17,7 @@ from engine.errors import ModelError
 from engine.evaluation import probes
 from engine.evaluation.metrics import Evaluation, Judge, compare, divergence, evaluate, pairs_to_show
 from engine.evaluation.sampling import Prompt, Replies, sample_replies
+from engine.inference.lora import read_config
 from engine.models import distributed
 from engine.models.loader import Base
 from engine.models.logprobs import CausalModel, Encoded, sequence_log_probs
@@ -108,6 +109,7 @@ class CandidateEvaluation:
         """The version that serves, an adapter."""
         try:
             verify(folder)
+            read_config(folder)  # PEFT would take anything
             model.load_adapter(str(folder), CHAMPION)
         except (ModelError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"The champion's adapter {folder.name} cannot be loaded; publish it again.") from error

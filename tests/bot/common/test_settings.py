@@ -295,6 +295,35 @@ def test_threads_that_wait_for_one_another_sleep_unless_the_operator_knows_bette
     assert computing_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
+def test_a_child_that_computes_is_told_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = {
+        *(name.upper() for name in Settings.model_fields), "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "DATABASE_URL",
+        "OPENAI_API_KEY", "SSH_AUTH_SOCK", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "telegram_bot_token", "MYPATH",
+        "PATH_TO_KEY", "SMTP_PASSWORD", "TORCH", "BASH_FUNC_x%%",
+    }  # fmt: skip
+    useful = {
+        "PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES",
+        "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_CACHE",
+        "SSL_CERT_FILE", "XDG_CACHE_HOME", "TORCH_HOME", "PYTORCH_CUDA_ALLOC_CONF", "COVERAGE_PROCESS_START",
+    }  # fmt: skip
+    for name in secret | useful:
+        monkeypatch.setenv(name, "https://hub.example" if name == "HF_ENDPOINT" else "secret")
+    found = computing_environment()
+    assert useful <= found.keys()
+    assert not secret & found.keys()
+    proxied = {
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    }
+    assert not [name for name, value in found.items() if value == "secret" and name not in useful | proxied]
+
+
 def test_who_may_use_the_bot_is_a_list_of_people_and_one_of_chats(tmp_path: Path) -> None:
     token = f"TELEGRAM_BOT_TOKEN={TOKEN}"
     assert Settings.load(env_file(tmp_path, token, "ALLOWED_IDS=", "ALLOWED_CHATS=")).is_open
