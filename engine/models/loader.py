@@ -47,6 +47,7 @@ UNUSABLE: tuple[type[Exception], ...] = (
     StrictDataclassError,  # a config whose numbers contradict one another
     ArithmeticError,  # or divide by zero
     TypeError,  # a vocabulary of another form, by the tokenizers' Rust
+    RecursionError,  # a file that lies deep in itself
 )  # fmt: skip
 """What transformers and tokenizers raise for a model that is not there, damaged, or of odd parts."""
 _MARK = "\ue000"

@@ -62,7 +62,7 @@ def test_what_is_no_object_or_lies_deep_is_one_sentence(tmp_path: Path, text: st
     "more",
     [
         {}, {"exclude_modules": ["lm_head"]}, {"layers_to_transform": [0, 3]}, {"layers_to_transform": 3},
-        {"layers_pattern": "layers", "layers_to_transform": [1]}, 
+        {"layers_pattern": "layers", "layers_to_transform": [1]},
         {"layers_pattern": ["layers", "h"], "layers_to_transform": 2},
         {"rank_pattern": {"model.layers.0.self_attn.q_proj": 8}, "alpha_pattern": {"q_proj": 16.5}},
         {"use_rslora": True, "use_dora": True, "fan_in_fan_out": True, "bias": "none", "modules_to_save": None},
