@@ -19,6 +19,8 @@ MAX_TOP_LOGPROBS = 20
 
 _GREEDY_BELOW = 1e-4
 """Colder than this, dividing by the temperature may overflow, and the likeliest token wins anyway."""
+_ONE_TOKEN = 1e-6
+"""A share of the probability that the likeliest token has in any vocabulary; in float32 a smaller one may be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Sampling:
     @property
     def is_greedy(self) -> bool:
         """Whether the likeliest token always wins."""
-        return self.temperature < _GREEDY_BELOW or self.top_k == 1
+        return self.temperature < _GREEDY_BELOW or self.top_k == 1 or self.top_p < _ONE_TOKEN
 
     def __post_init__(self) -> None:
         checks = {
