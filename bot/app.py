@@ -109,7 +109,9 @@ async def live(  # noqa: PLR0915 - a list of all there is, and nothing else
     allow_list = closing(AllowList(
         settings=settings, bot=bot, sender=sender, alerts=alerts, metrics=metrics, db=db, pseudonyms=pseudonyms
     ))  # fmt: skip
-    inbox = Inbox(db=db, bot=bot, metrics=metrics, alerts=alerts, allow_list=allow_list)
+    inbox = Inbox(
+        db=db, bot=bot, metrics=metrics, alerts=alerts, allow_list=allow_list, reaction_values=settings.reaction_values
+    )  # fmt: skip
     application = build_application(bot, inbox)
     await reach(application.initialize, timing)
     stack.push_async_callback(application.shutdown)

@@ -8,7 +8,7 @@ word, for an answer would be one more thing to send.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -27,7 +27,8 @@ from telegram import (
 )
 
 from bot.common.kinds import TAKEN
-from bot.telegram.message import command_in
+from bot.telegram.message import command_in, emojis_of
+from engine.data.rewards import REACTION_VALUES, value_of_reactions
 
 OF_SENDER = 32
 """That may wait of one sender: several times what anybody pastes or presses before the first is handled."""
@@ -69,6 +70,16 @@ def _newest(dates: Sequence[Any]) -> Iterable[int]:
     return (max(range(len(dates)), key=lambda place: (dates[place], place)),)
 
 
+def _last_words(reactions: Sequence[Any]) -> Iterable[int]:
+    """Of (date, whether it says something): the latest, and before one that says nothing, such as 👍 taken back, the
+    latest that does, for that one ended what was pressed before it."""
+    (latest,) = _newest([date for date, _ in reactions])
+    telling = [place for place, (_, is_telling) in enumerate(reactions) if is_telling]
+    if not telling:
+        return (latest,)
+    return {latest, max(telling, key=lambda place: (reactions[place][0], place))}
+
+
 def _first(answers: Sequence[Any]) -> Iterable[int]:
     """A question is answered once."""
     return range(min(1, len(answers)))
@@ -103,8 +114,9 @@ class _Item:
 class Admission:
     """Knows every update that is accepted and not handled yet, by number."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, reaction_values: Mapping[str, float | None] = REACTION_VALUES) -> None:
         self._bot = bot
+        self._reaction_values = reaction_values
         self._items: dict[int, _Item] = {}
         self._of_sender: Counter[int] = Counter()
         self._of_chat: Counter[int] = Counter()
@@ -241,23 +253,24 @@ class Admission:
     def _looked_at(self, update: Update) -> _Item:
         sender, chat = _parties(update)
         state: Hashable = None
-        says: Any = 0
         match update:
             case Update(message=Message() as message):
                 return self._item_of_message(message, sender, chat)
             case Update(callback_query=CallbackQuery() as query):
                 return _item_of_press(query, sender, chat)
             case Update(message_reaction=MessageReactionUpdated(user=User(), date=datetime()) as reaction):
-                state, says = ("reaction", sender, chat, reaction.message_id), reaction.date
+                value = value_of_reactions(emojis_of(reaction.new_reaction), self._reaction_values)
+                place = "reaction", sender, chat, reaction.message_id
+                return _Item(sender, chat, state=place, says=(reaction.date, value is not None), rule=_last_words)
             case Update(message_reaction_count=MessageReactionCountUpdated(date=datetime()) as count):
-                state, says = ("count", chat, count.message_id), count.date
+                return _Item(sender, chat, state=("count", chat, count.message_id), says=count.date)
             case Update(my_chat_member=ChatMemberUpdated()):
                 state = "member", sender, chat
             case Update(inline_query=InlineQuery()):
                 state = "query", sender
             case Update(chosen_inline_result=ChosenInlineResult() as chosen):
                 state = "chosen", sender, chosen.inline_message_id
-        return _Item(sender, chat, state=state, says=says)
+        return _Item(sender, chat, state=state)
 
     def _item_of_message(self, message: Message, sender: int, chat: int) -> _Item:
         if message.migrate_from_chat_id or message.migrate_to_chat_id:

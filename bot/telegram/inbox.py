@@ -12,7 +12,7 @@ import inspect
 import json
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -35,6 +35,7 @@ from bot.messaging.messenger import Urgency
 from bot.telegram.admission import Admission, Dropped
 from bot.telegram.allow_list import AllowList
 from bot.telegram.turns import Turn, Turns
+from engine.data.rewards import REACTION_VALUES
 from engine.foreign_json import read_json
 from storage.db.database import Database
 from storage.db.errors import StorageError
@@ -72,7 +73,14 @@ class Inbox(BaseUpdateProcessor):
     """
 
     def __init__(
-        self, *, db: Database, bot: ExtBot[Urgency], metrics: BotMetrics, alerts: AdminAlerts, allow_list: AllowList
+        self,
+        *,
+        db: Database,
+        bot: ExtBot[Urgency],
+        metrics: BotMetrics,
+        alerts: AdminAlerts,
+        allow_list: AllowList,
+        reaction_values: Mapping[str, float | None] = REACTION_VALUES,
     ) -> None:
         super().__init__(_EVERYBODY)  # who waits for a turn must not take a slot of the library's
         self._db = db
@@ -82,7 +90,7 @@ class Inbox(BaseUpdateProcessor):
         self._allow_list = allow_list
         self.queue: asyncio.Queue[object] = asyncio.Queue()
         """What the application is to handle."""
-        self.admission = Admission(bot)
+        self.admission = Admission(bot, reaction_values)
         self._turns = Turns()
         self._waiting: dict[int, Turn] = {}
         """What has a task and has not begun."""

@@ -1,11 +1,22 @@
 """What an update says (who speaks, where, in which language), and answers to it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from telegram import Bot, CallbackQuery, Document, MaybeInaccessibleMessage, Message, MessageEntity, Update, User
+from telegram import (
+    Bot,
+    CallbackQuery,
+    Document,
+    MaybeInaccessibleMessage,
+    Message,
+    MessageEntity,
+    ReactionType,
+    ReactionTypeEmoji,
+    Update,
+    User,
+)
 from telegram.error import TelegramError
 from telegram.ext import BaseHandler, CallbackQueryHandler, CommandHandler, ContextTypes, filters
 
@@ -233,6 +244,11 @@ def command_in(message: Message, bot: Bot) -> str | None:
         if entity.offset == 0 and whose in ("", bot.username.lower()):
             return name
     return None
+
+
+def emojis_of(reactions: Sequence[ReactionType]) -> tuple[str, ...]:
+    """Those of Telegram's own; custom and paid ones say nothing to us."""
+    return tuple(kind.emoji for kind in reactions if isinstance(kind, ReactionTypeEmoji))
 
 
 def _request(update: Update, person: User, message: MaybeInaccessibleMessage) -> Request:

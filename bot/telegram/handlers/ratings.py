@@ -1,15 +1,14 @@
 """Ratings: 👍 and 👎 under a generation, why a 👎, and emoji reactions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from telegram import ReactionType, ReactionTypeEmoji, Update
+from telegram import ReactionTypeEmoji, Update
 from telegram.ext import ContextTypes, MessageReactionHandler
 
 from bot.feedback.ratings import Feedback
 from bot.feedback.reaction_test import ReactionTest
-from bot.telegram.message import Handler, Press, button
+from bot.telegram.message import Handler, Press, button, emojis_of
 from storage.db.records import DislikeReason
 
 _REASONS: dict[str, DislikeReason] = {reason: reason for reason in get_args(DislikeReason)}
@@ -57,7 +56,7 @@ class RatingHandlers:
         if reaction is None or self.reaction_test.reacted(chat_id=reaction.chat.id, message_id=reaction.message_id):
             return
         where = {"update_id": update.update_id, "chat_id": reaction.chat.id, "message_id": reaction.message_id}
-        old, new = _emojis(reaction.old_reaction), _emojis(reaction.new_reaction)
+        old, new = emojis_of(reaction.old_reaction), emojis_of(reaction.new_reaction)
         if reaction.user is None:
             await self.feedback.react_unnamed(**where, before=old, after=new)
         elif not reaction.user.is_bot:
@@ -75,8 +74,3 @@ class RatingHandlers:
                 totals={kind.emoji: times for kind, times in kinds if isinstance(kind, ReactionTypeEmoji)},
                 at=count.date,
             )
-
-
-def _emojis(reactions: Sequence[ReactionType]) -> tuple[str, ...]:
-    """Those of Telegram's own; custom and paid ones say nothing to us."""
-    return tuple(kind.emoji for kind in reactions if isinstance(kind, ReactionTypeEmoji))

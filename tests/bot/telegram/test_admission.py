@@ -200,6 +200,17 @@ def test_of_reactions_on_one_message_the_latest_by_its_date_decides() -> None:
     assert [each["new_reaction"][0]["emoji"] for each in left] == ["👎", "💩", "👍"]
 
 
+def test_a_reaction_that_is_taken_back_stays_with_the_one_that_said_something_before_it() -> None:
+    door = flooded().send(pressed(ADA, GROUP, "down:1"))
+    door.send(*(reacted(ADA, GROUP, emoji, after=after) for after, emoji in enumerate("🔥👎👍", 1)))
+    door.send(reacted(ADA, GROUP, "🤔", after=4), reacted(ADA, GROUP, after=6), reacted(ADA, GROUP, after=5))
+    left = [raw["message_reaction"] for raw in door.raws.values() if "message_reaction" in raw]
+    assert [[kind["emoji"] for kind in each["new_reaction"]] for each in left] == [["👍"], []]
+    door.send(reacted(ADA, GROUP, "❤", after=7))
+    (only,) = [raw["message_reaction"] for raw in door.raws.values() if "message_reaction" in raw]
+    assert only["new_reaction"][0]["emoji"] == "❤"
+
+
 def test_no_consent_no_forgetting_and_no_confirmation_is_ever_dropped_but_for_one_that_says_the_same_later() -> None:
     door = flooded()
     door.send(*(said(ADA, GROUP, text) for text in ("/optin", "/optout", "/forget", "/optin", "/forget now")))
