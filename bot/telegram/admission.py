@@ -118,6 +118,7 @@ class Admission:
         self._bot = bot
         self._reaction_values = reaction_values
         self._items: dict[int, _Item] = {}
+        self._unbegun: set[int] = set()
         self._of_sender: Counter[int] = Counter()
         self._of_chat: Counter[int] = Counter()
         self._look_ups: Counter[Hashable] = Counter()
@@ -160,13 +161,21 @@ class Admission:
         self._add(update.update_id, self._item_of(update))
 
     def begin(self, update_id: int) -> None:
-        """It is being handled, so nothing that comes later can supersede it."""
+        """It is being handled, so nothing that comes later can supersede it, or is answered with it: it may have been
+        answered already."""
+        if update_id not in self._unbegun:
+            return
+        self._unbegun.discard(update_id)
         item = self._items[update_id]
         waiting = self._waiting.get(item.state, [])
         if update_id in waiting:
             waiting.remove(update_id)
             if not waiting:
                 del self._waiting[item.state]
+        if item.is_look_up:
+            _decrement(self._look_ups, item.repeats)
+        if self._newest.get((item.sender, item.chat)) == update_id:
+            del self._newest[item.sender, item.chat]
 
     def end(self, update_id: int) -> None:
         """It is handled, or will not be."""
@@ -178,10 +187,6 @@ class Admission:
         _decrement(self._of_sender, item.sender)
         if item.state is None:
             _decrement(self._of_chat, item.chat)
-        if item.is_look_up:
-            _decrement(self._look_ups, item.repeats)
-        if self._newest.get((item.sender, item.chat)) == update_id:
-            del self._newest[item.sender, item.chat]
 
     def queue(self, update_id: int) -> list[int]:
         """It is stored, and waits now. Returns what need not be handled any more, if many of its sender wait: that has
@@ -232,6 +237,7 @@ class Admission:
         is_counted = self._of_sender[item.sender] <= OF_SENDER and self._of_chat[item.chat] <= OF_CHAT
         self._counted += is_counted
         self._items[update_id] = replace(item, is_counted=is_counted)
+        self._unbegun.add(update_id)
         self._newest[item.sender, item.chat] = update_id
         if item.is_look_up:
             self._look_ups[item.repeats] += 1

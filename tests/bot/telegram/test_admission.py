@@ -116,7 +116,8 @@ def test_a_command_that_waits_already_is_answered_once_and_again_when_it_is_answ
     assert door.texts == ["/help", "/top"] and set(door.dropped) == {"repeated"}
     assert Door().send(said(ADA, GROUP, "/help"), said(BOB, GROUP, "/help"), said(ADA, ADA, "/help")).dropped == []
     door.begin(1)
-    assert door.send(said(ADA, GROUP, "/help")).texts == ["/help", "/top"]
+    door.send(*[said(ADA, GROUP, "/help")] * 9)
+    assert door.texts == ["/help", "/top", "/help"], "the first may be answered already"
     door.end()
     assert door.send(said(ADA, GROUP, "/help")).texts == ["/help"]
 
