@@ -30,12 +30,14 @@ _BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls
     "\xad\u061c\u115f\u1160\u17b4\u17b5\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"  # no width
-    "\ufff0-\ufffb\ufffd\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\ufff0-\ufffb\ufffd\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a"
     "\ue000-\uf8ff\U000f0000-\U0010ffff"  # of private use
     "\ufdd0-\ufdef" + "".join(chr(0x10000 * plane + end) for plane in range(17) for end in (0xFFFE, 0xFFFF)) + "]"
 )
 """What nobody sees, and what has no meaning here: it would hide words, turn our label around, or tell texts apart."""
-_DEPENDENT = re.compile("[\u034f\u180b-\u180f\u200b-\u200d\u2800\ufe00-\ufe0f\U000e0000-\U000effff]")
+_DEPENDENT = re.compile(
+    "[\u034f\u180b-\u180f\u200b-\u200d\u2800\ufe00-\ufe0f\U0001107f\U00013430-\U00013440\U00016fe4\U000e0000-\U000effff]"
+)
 """What is unseen and needed in some places: variation selectors, joiners, tags, and blanks of scripts."""
 
 _PICTURE = re.compile(
@@ -56,6 +58,8 @@ _JOINED = re.compile(
 )
 """Letters and marks of scripts in which a joiner, or what keeps letters apart, is a letter: Arabic, Indic and more."""
 _MONGOLIAN = re.compile("[\u1820-\u18aa]")
+_NUMBERS_OR_KHITAN = re.compile("[\U00011052-\U00011065\U00018b00-\U00018cff]")
+"""Brahmi's numbers, of which some are joined, and Khitan's small letters, some of which need a blank before them."""
 _WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\uaa60-\uaa7f]")
 """Thai, Lao, Burmese and Khmer, in which a blank without width says where a line may break."""
 
@@ -384,7 +388,7 @@ def _with_dependents(text: str) -> str:
     return "".join(kept)
 
 
-def _is_needed(character: str, before: str, after: str) -> bool:  # noqa: PLR0911 - a table of all there is
+def _is_needed(character: str, before: str, after: str) -> bool:  # noqa: C901, PLR0911 - a table of all there is
     """Whether a dependent character has a meaning between two others."""
     match character:
         case "\ufe0e" | "\ufe0f":
@@ -394,14 +398,19 @@ def _is_needed(character: str, before: str, after: str) -> bool:  # noqa: PLR091
             return _PICTURE.match(after) is not None
         case "\u200d":
             return _is_joined(before) or (not before.strip() and _is_joined(after))
-        case "\u200c":
-            return _is_joined(before)
-        case "\u200b":
-            return bool(_WITHOUT_BLANKS.match(before) and _WITHOUT_BLANKS.match(after))
+        case "\u200c":  # Persian has it behind figures, brackets and words of other scripts, too: ۱۹۸۰‌ها, PDF‌ها
+            return _is_joined(before) or (_is_shown(before) and _is_joined(after))
+        case "\u200b":  # also where a figure or a word of another script stands among them
+            is_among_them = _WITHOUT_BLANKS.match(before) or _WITHOUT_BLANKS.match(after)
+            return bool(is_among_them and _is_shown(before) and _is_shown(after))
         case "\u034f":
             return unicodedata.combining(before or "a") > 0 and unicodedata.combining(after or "a") > 0
         case "\u2800":
             return any("\u2800" < other <= "\u28ff" for other in (before, after))
+        case "\U0001107f" | "\U00016fe4":
+            return _NUMBERS_OR_KHITAN.match(before) is not None
+        case _ if "\U00013430" <= character <= "\U00013440":
+            return any("\U00013000" <= other <= "\U000143ff" for other in (before, after))
         case _ if "\u180b" <= character <= "\u180f":
             return _MONGOLIAN.match(before) is not None
         case _ if "\ufe00" <= character <= "\ufe02":
@@ -414,6 +423,11 @@ def _is_joined(character: str) -> bool:
     """Whether it is a letter or a mark of a script that has joiners."""
     is_letter = _JOINED.match(character) is not None and unicodedata.category(character)[0] in "LM"
     return is_letter and not _DEPENDENT.match(character)
+
+
+def _is_shown(character: str) -> bool:
+    """Whether there is one, and something to see of it."""
+    return bool(character.strip()) and not _DEPENDENT.match(character)
 
 
 def _is_kept(character: str) -> bool:

@@ -31,10 +31,12 @@ def test_control_characters_and_broken_unicode_are_dropped(text: str, expected: 
 NEEDED = """
 👨‍👩‍👧‍👦 🏳️‍🌈 🏴‍☠️ 👁️‍🗨️ ❤️‍🔥 👍🏽 🧑🏽‍🚀 👩🏻‍❤️‍💋‍👨🏿 ⛹🏿‍♀️ 🐈‍⬛ 🇩🇪🇫🇷 1️⃣#️⃣*️⃣ ❤️ ☺︎ ℹ️ ™️ ©️ ‼️ ↔️ ㊗️ 〰️ 🅰️ 🀄️ 🏴󠁧󠁢󠁳󠁣󠁴󠁿 🏴󠁧󠁢󠁥󠁮󠁧󠁿 \U0001fae8 1⃣
 می‌خواهم نمی‌دانم که این کتاب‌ها ه‍
+۱۹۸۰\u200cها 5\u200cتایی PDF\u200cهای «کتاب»\u200cها (۲)\u200cام
 क्‍ष क्‌ष हिन्दी में लिखा र‍্যাব ক্‌ষ ക്‍ ශ්‍රී తెలుగు‌లో
 مرحبا بالعالم، أهلاً وسهلاً ۱۲۳ ﷽
 שלום עולם, מַה שְּׁלוֹמְךָ
-สวัสดีชาวโลก กา\u200bแฟ ភាសា\u200bខ្មែរ
+สวัสดีชาวโลก กา\u200bแฟ ភាសា\u200bខ្មែរ ใช้\u200bPython\u200bได้
+\U00013000\U00013430\U00013001 \U00011052\U0001107f\U00011065
 中文，字。葛\U000e0100 繁體字 ，\ufe00 にほんご 한국어 텍스트 ᄒᆞᆫ글
 e\u0301 naïve ⠓⠑⠀⠇⠇⠕ ᠮᠣᠩᠭᠣᠯ\u180e 2 ≨\ufe00 a\u00a0b\u3000c\u202f!
 """.strip().split("\n")
@@ -51,7 +53,26 @@ def test_what_emoji_and_scripts_need_stays(text: str) -> None:
 UNSEEN = [
     *"\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2064\u206a\u3164\ufe00\ufe0e\ufe0f\ufeff",
     *"\uffa0\ufff9\ufffb\ufffd\ufffe\ufdd0\ue000\uf8ff\u034f\u180b\x00\x1b\x1c\x7f\x80\x9f\u202a\u202e\u2066\u2069",
-    *map(chr, (0xD800, 0xDFFF, 0x1BCA0, 0x1D173, 0xE0001, 0xE0041, 0xE007F, 0xE0100, 0xF0000, 0x10FFFD, 0x1FFFF)),
+    *map(
+        chr,
+        (
+            0xD800,
+            0xDFFF,
+            0x1107F,
+            0x13430,
+            0x16FE4,
+            0x1BCA0,
+            0x1D159,
+            0x1D173,
+            0xE0001,
+            0xE0041,
+            0xE007F,
+            0xE0100,
+            0xF0000,
+            0x10FFFD,
+            0x1FFFF,
+        ),
+    ),
 ]
 
 
