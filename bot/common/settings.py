@@ -526,7 +526,7 @@ def _sentence(fault: "ErrorDetails") -> str:
     location, message, given = fault["loc"], fault["msg"], fault["input"]
     if fault["type"] == "missing":
         return f"{str(location[0]).upper()} is missing: set it in the environment or in .env (see .env.example)."
-    if isinstance(given, str) and len(given.splitlines()) > 1:  # it goes on in other settings, the token among them
+    if isinstance(given, str) and "\n" in given.strip():  # it goes on in other settings, the token among them
         return f"{str(location[0]).upper()}: is more than one line; look for a quote that is not closed."
     words = " ".join(message.removeprefix("Value error, ").split()).rstrip(".")
     return f"{str(location[0]).upper()}: {words}." if location else f"{words}."

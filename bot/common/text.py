@@ -410,7 +410,7 @@ def _is_needed(character: str, before: str, after: str) -> bool:  # noqa: C901, 
         case "\U0001107f" | "\U00016fe4":
             return _NUMBERS_OR_KHITAN.match(before) is not None
         case _ if "\U00013430" <= character <= "\U00013440":
-            return any("\U00013000" <= other <= "\U000143ff" for other in (before, after))
+            return any("\U00013000" <= other <= "\U000143ff" and _is_shown(other) for other in (before, after))
         case _ if "\u180b" <= character <= "\u180f":
             return _MONGOLIAN.match(before) is not None
         case _ if "\ufe00" <= character <= "\ufe02":
