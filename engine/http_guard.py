@@ -7,6 +7,7 @@ machine, by anything. What no page can keep a browser from sending are `Host`, `
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from typing import ClassVar
@@ -34,6 +35,10 @@ class BoundedConnection(H11Protocol):
     """At once, WebSockets among them, of each server: Telegram opens 100 at most, a page of the demo some six, and a
     process has 1,024 files where nobody has raised that."""
 
+    unread_seconds: ClassVar[float] = 60.0
+    """How long somebody may take nothing of an answer that waits for him; else those who ask for much, and read none of
+    it, would hold every connection, also behind its close. The kernel counts it (Linux)."""
+
     _phase: object = None
     """"head", "answer", "idle", or the cycle of a request whose body is on its way."""
     _since: float = 0.0
@@ -43,6 +48,9 @@ class BoundedConnection(H11Protocol):
         """Where there are too many, the one goes that has asked for nothing for longest; or this one, if all of them
         wait for answers. So whoever opens very many keeps nobody out."""
         super().connection_made(transport)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = int(1000 * self.unread_seconds)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self._enter("head", self.head_seconds)
         if len(self.connections) > self.most_connections:
             others = [each for each in self.connections if isinstance(each, BoundedConnection) and each is not self]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
@@ -34,15 +35,20 @@ async def _early(_: Request) -> PlainTextResponse:
     return PlainTextResponse("no", status_code=403)
 
 
-async def _talk(socket):
-    await socket.accept()
-    async for words in socket.iter_text():
-        await socket.send_text(words)
+async def _largely(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("x" * 8_000_000)
+
+
+async def _talk(line):
+    await line.accept()
+    async for words in line.iter_text():
+        await line.send_text(words)
 
 
 ROUTES = [
     Route("/", _read, methods=["GET", "POST"]),
     Route("/slowly", _slowly),
+    Route("/largely", _largely),
     Route("/early", _early, methods=["POST"]),
     WebSocketRoute("/talk", _talk),
 ]
@@ -54,6 +60,7 @@ async def port(monkeypatch):
     """A server that waits a fifth of a second for what Ovation's wait longer for."""
     monkeypatch.setattr(BoundedConnection, "head_seconds", 0.2)
     monkeypatch.setattr(BoundedConnection, "body_seconds", 0.2)
+    monkeypatch.setattr(BoundedConnection, "unread_seconds", 0.2)
     monkeypatch.setattr(BoundedConnection, "most_connections", 4)
     listener = listen("127.0.0.1", 0)
     async with serving(APP, listener):
@@ -134,6 +141,23 @@ async def test_who_opens_all_connections_keeps_nobody_out(port):
             await stack.enter_async_context(opened(port, sends))
             async with httpx.AsyncClient(verify=False) as client:
                 assert (await client.get(f"http://127.0.0.1:{port}")).status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux counts what nobody reads")
+@pytest.mark.parametrize("ends", [b"", b"Connection: close\r\n"])
+async def test_who_reads_no_answer_keeps_nobody_out(port, ends):
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            deaf = stack.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", port))
+            deaf.sendall(b"GET /largely HTTP/1.1\r\nHost: localhost\r\n" + ends + b"\r\n")
+        await asyncio.sleep(0.1)  # they are asked, and each answer waits for its reader
+        answer = b""
+        while not answer:
+            async with opened(port, b"GET / HTTP/1.0\r\n\r\n") as (reader, _):
+                answer = await rest_of(reader)
+        assert answer.startswith(b"HTTP/1.1 200")
 
 
 OTHERS_HOSTS = [
