@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for source in filter(None, (options.model, options.guard)):
             check_model(source)
         secrets = _secrets(options)
-        with contextlib.closing(_bind(options.host, options.port)) as listener:
+        with contextlib.closing(_listener(options)) as listener:
             _check_reach(listener, options, secrets)
             return _serve(options, secrets, listener)
     except EngineError as error:
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="starter", help="starter, a folder, or a hub id (default: starter)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=_in_range(0, 65535), default=8001, help="0 takes any free one (default: 8001)")
+    socket_ = "listen on this socket, which the parent has bound, in the place of host and port"
+    parser.add_argument("--socket", type=_in_range(3, 1 << 20), metavar="DESCRIPTOR", help=socket_)
     parser.add_argument("--versions", type=Path, help="the only folder that adapters may be loaded from")
     parser.add_argument("--max-queue", type=_in_range(0, 1 << 20), default=256, help="requests that may wait (256)")
     parser.add_argument("--max-batch", type=_in_range(1, 4096), default=64, help="requests written at once (64)")
@@ -96,6 +98,15 @@ def _in_range(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _listener(options: argparse.Namespace) -> socket.socket:
+    if options.socket is None:
+        return _bind(options.host, options.port)
+    try:
+        return socket.socket(fileno=options.socket)
+    except OSError as error:
+        raise EngineError(f"--socket {options.socket} is no socket: {error.strerror or error}.") from error
 
 
 def _bind(host: str, port: int) -> socket.socket:

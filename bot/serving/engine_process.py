@@ -58,12 +58,40 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class _OwnPort:
+    """A port of the loopback that is ours for as long as this lives, whether an engine listens on it or none does.
+
+    Between two engines another user's process could listen in their place, and would be sent the key with people's
+    prompts. So each engine is given a socket that is bound beside one which stays open: several on one port is what
+    SO_REUSEPORT allows, and only to the same user.
+    """
+
+    def __init__(self) -> None:
+        self._kept = self._bound(0)
+        self.number = int(self._kept.getsockname()[1])
+
+    def another(self) -> socket.socket:
+        """Another socket on the port, which nobody listens on yet."""
+        return self._bound(self.number)
+
+    def close(self) -> None:
+        """Leave the port to others."""
+        self._kept.close()
+
+    @staticmethod
+    def _bound(number: int) -> socket.socket:
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(("127.0.0.1", number))
+        return made
+
+
 async def _nothing() -> None:
     """For an engine that needs no preparation, or has had it."""
 
 
 class EngineProcess:
-    """Keeps `python -m engine.serve` running on a free port of the loopback; `client` speaks to it, nobody else can."""
+    """Keeps `python -m engine.serve` running on a port of the loopback; `client` speaks to it, nobody else can."""
 
     def __init__(
         self,
@@ -75,15 +103,14 @@ class EngineProcess:
         options: Sequence[str] = (),
         watermark_key: str | None = None,
     ) -> None:
-        port = free_port()
+        self._port = _OwnPort()
         marks = () if watermark_key is None else (watermark_key,)
         self._secrets = Secrets(secrets.token_urlsafe(_KEY_BYTES), marks)
         """They go through a pipe, for others may read command lines and environments."""
-        self.client = EngineClient(f"{_OWN_ROOT}:{port}", http=http, key=self._secrets.key)
+        self.client = EngineClient(f"{_OWN_ROOT}:{self._port.number}", http=http, key=self._secrets.key)
         self._command = (
-            sys.executable, "-m", "engine.serve", "--model", model, "--host", "127.0.0.1", "--port", str(port),
-            "--versions", str(versions.absolute()), "--quantize", quantize, "--parent-pid", str(os.getpid()), *options,
-            "--secrets-on-stdin",
+            sys.executable, "-m", "engine.serve", "--model", model, "--versions", str(versions.absolute()),
+            "--quantize", quantize, "--parent-pid", str(os.getpid()), *options, "--secrets-on-stdin",
         )  # fmt: skip
         self._child: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -99,10 +126,13 @@ class EngineProcess:
         """Start the engine without waiting for it."""
         self._began_at = asyncio.get_running_loop().time()
         self._last_lines.clear()
-        self._child = child = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, start_new_session=True, env=computing_environment(),
-        )  # fmt: skip
+        with self._port.another() as listener:  # the child's alone, so that it is closed when the child has ended
+            number = listener.fileno()
+            self._child = child = await asyncio.create_subprocess_exec(
+                *self._command, "--socket", str(number), stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+                env=computing_environment(), pass_fds=(number,),
+            )  # fmt: skip
         assert child.stdin is not None, "stdin is a pipe"
         child.stdin.write(self._secrets.as_text().encode())
         child.stdin.close()
@@ -137,6 +167,7 @@ class EngineProcess:
         if self._reader is not None:
             await asyncio.wait({self._reader}, timeout=PULSE_SECONDS)  # for the last words
             self._reader.cancel()
+        self._port.close()
 
     async def _answers(self, seconds: float) -> None:
         """Wait until the engine that has begun answers."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,11 +18,11 @@ from bot.serving.engine_process import EngineProcess
 from engine.errors import EngineUnavailable
 
 STAND_IN = """
-import pathlib, subprocess, sys
+import pathlib, socket, subprocess, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 orders = pathlib.Path(__file__).parent
-port = int(sys.argv[sys.argv.index("--port") + 1])
+listener = socket.socket(fileno=int(sys.argv[sys.argv.index("--socket") + 1]))
 if (orders / "end").exists():
     status, _, words = (orders / "end").read_text().partition(" ")
     print("x" * 200_000, words, sep="\\n", file=sys.stderr)
@@ -38,7 +39,10 @@ class Handler(BaseHTTPRequestHandler):
 
 helper = subprocess.Popen(["sleep", "600"], stderr=subprocess.DEVNULL)
 (orders / "helper").write_text(str(helper.pid))
-HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+server = HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+server.socket = listener
+server.server_activate()
+server.serve_forever()
 """
 
 
@@ -101,6 +105,35 @@ async def test_an_engine_that_answers_is_healthy_and_left_alone(keeping: Keeping
     await asyncio.sleep(0.5)
     assert keeping.engine.is_healthy
     assert (keeping.pid, keeping.engine.restarts, keeping.readied) == (first, 0, 1)
+
+
+async def test_nobody_else_gets_the_port_to_which_the_key_is_sent(keeping: Keeping) -> None:
+    engine = keeping.engine
+    port = engine._port.number
+
+    def taken_by_another(*options: int) -> bool:
+        with socket.socket() as other:
+            for option in options:
+                other.setsockopt(socket.SOL_SOCKET, option, 1)
+            try:
+                other.bind(("127.0.0.1", port))
+                other.listen()
+            except OSError:
+                return False
+            return True
+
+    def is_held() -> bool:
+        return not taken_by_another() and not taken_by_another(socket.SO_REUSEADDR)
+
+    assert is_held(), "before the first"
+    assert not await engine.client.is_ready(), "and nothing answers there"
+    await engine.start(keeping.on_ready)
+    assert is_held(), "while one answers"
+    os.kill(keeping.pid, signal.SIGKILL)
+    keeping.order("end", "1 It does not come back.")
+    await keeping.until(lambda: engine.restarts > 0 and engine._child is not None and engine._child.returncode == 1)
+    assert is_held(), "and between two"
+    assert not await engine.client.is_ready()
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,20 @@ def test_an_engine_without_a_key_says_who_can_use_it(
     assert told or not caplog.messages
 
 
+def test_a_socket_of_the_parents_is_listened_on_and_another_file_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ports: list[int] = []
+    monkeypatch.setattr("engine.serve._serve", lambda _, __, listener: ports.append(listener.getsockname()[1]) or 0)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        assert main(["--model", "starter", "--socket", str(os.dup(bound.fileno()))]) == 0
+        assert ports == [bound.getsockname()[1]]
+    with (tmp_path / "file").open("w") as file:
+        assert main(["--model", "starter", "--socket", str(file.fileno())]) == 2
+    assert "is no socket" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("secrets", [Secrets(), Secrets("k"), Secrets("k", ("ab", "cd")), Secrets(None, ("ab",))])
 def test_what_is_told_by_the_pipe_arrives(secrets: Secrets) -> None:
     assert Secrets.read(secrets.as_text().encode()) == secrets
