@@ -171,15 +171,14 @@ class Inbox(BaseUpdateProcessor):
 
     async def _is_let_in(self, number: int, raw: object, updates: dict[int, Update | None]) -> bool:
         """Whether an update is to be stored; `updates` are those of the same batch, and get it then."""
+        if self._is_known(number, updates):  # asked first: what is dropped comes to its end, whoever let it in
+            return False
         if self.admission.is_excess(raw):
             self._drop(number, "sender")
             return False
         update = self._read(number, raw)
-        if number in self.admission or number in updates:
-            self._metrics.duplicate_updates.inc()
-            return False
         if update is not None:
-            if not await self._is_allowed(update):
+            if not await self._is_allowed(update) or self._is_known(number, updates):  # posted again meanwhile
                 return False
             dropped = self.admission.admit(update)
             if dropped is not None:
@@ -187,6 +186,11 @@ class Inbox(BaseUpdateProcessor):
                 return False
         updates[number] = update
         return True
+
+    def _is_known(self, number: int, updates: Mapping[int, Update | None]) -> bool:
+        is_known = number in self.admission or number in updates
+        self._metrics.duplicate_updates.inc(is_known)
+        return is_known
 
     def _drop(self, number: int, reason: Dropped) -> None:
         self.admission.end(number)

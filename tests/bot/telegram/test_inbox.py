@@ -159,6 +159,30 @@ async def test_a_batch_that_cannot_be_stored_leaves_nothing_waiting_and_comes_ag
     assert sorted(desk.handled) == [1, 2] and desk.metrics.duplicate_updates._value.get() == 2
 
 
+async def test_an_update_that_is_posted_again_while_it_waits_is_handled_all_the_same(db: Database) -> None:
+    desk = Desk(db)
+    presses = [pressed(ADA, GROUP, f"again:{n}") for n in range(OF_SENDER)]
+    await desk.send(*presses)
+    desk._numbers = 0
+    await desk.send(*presses)
+    await desk.end()
+    assert sorted(desk.handled) == list(range(1, OF_SENDER + 1)) and desk.dropped("sender") == 0
+
+
+async def test_an_update_that_is_posted_twice_at_once_is_handled_once(db: Database) -> None:
+    desk = Desk(db)
+
+    async def admits(_: Update) -> bool:
+        await asyncio.sleep(0)  # the database is asked whether there is anything of this person
+        return True
+
+    desk.inbox._allow_list.admits = admits  # type: ignore[method-assign]
+    raw = {"update_id": 1} | said(ADA, ADA, "/forget")
+    await asyncio.gather(desk.inbox.accept([raw]), desk.inbox.accept([raw]))
+    await desk.end()
+    assert desk.handled == [1] and len(desk.inbox.admission) == 0 and not desk.inbox.admission._of_sender
+
+
 async def test_what_the_disk_refuses_is_put_off_and_still_counts_as_waiting(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
