@@ -71,8 +71,8 @@ def _newest(dates: Sequence[Any]) -> Iterable[int]:
 
 
 def _last_words(reactions: Sequence[Any]) -> Iterable[int]:
-    """Of (date, whether it says something): the latest, and before one that says nothing, such as 👍 taken back, the
-    latest that does, for that one ended what was pressed before it."""
+    """Of ((date, number), whether it says something): the latest, and before one that says nothing, such as 👍 taken
+    back, the latest that does, for that one ended what was pressed before it."""
     (latest,) = _newest([date for date, _ in reactions])
     telling = [place for place, (_, is_telling) in enumerate(reactions) if is_telling]
     if not telling:
@@ -266,10 +266,10 @@ class Admission:
                 return _item_of_press(query, sender, chat)
             case Update(message_reaction=MessageReactionUpdated(user=User(), date=datetime()) as reaction):
                 value = value_of_reactions(emojis_of(reaction.new_reaction), self._reaction_values)
-                place = "reaction", sender, chat, reaction.message_id
-                return _Item(sender, chat, state=place, says=(reaction.date, value is not None), rule=_last_words)
+                place, own = ("reaction", sender, chat, reaction.message_id), (reaction.date, update.update_id)
+                return _Item(sender, chat, state=place, says=(own, value is not None), rule=_last_words)
             case Update(message_reaction_count=MessageReactionCountUpdated(date=datetime()) as count):
-                return _Item(sender, chat, state=("count", chat, count.message_id), says=count.date)
+                return _Item(sender, chat, state=("count", chat, count.message_id), says=(count.date, update.update_id))
             case Update(my_chat_member=ChatMemberUpdated()):
                 state = "member", sender, chat
             case Update(inline_query=InlineQuery()):

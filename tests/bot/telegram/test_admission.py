@@ -201,6 +201,14 @@ def test_of_reactions_on_one_message_the_latest_by_its_date_decides() -> None:
     assert [each["new_reaction"][0]["emoji"] for each in left] == ["👎", "💩", "👍"]
 
 
+def test_of_reactions_within_one_second_the_highest_number_decides_in_whatever_order_they_come() -> None:
+    admission = flooded().admission
+    for number, emojis in ((902, ""), (901, "👍")):
+        admission.admit(read(number, reacted(ADA, GROUP, *emojis)))
+        assert admission.queue(number) == []
+    assert 901 in admission and 902 in admission
+
+
 def test_a_reaction_that_is_taken_back_stays_with_the_one_that_said_something_before_it() -> None:
     door = flooded().send(pressed(ADA, GROUP, "down:1"))
     door.send(*(reacted(ADA, GROUP, emoji, after=after) for after, emoji in enumerate("🔥👎👍", 1)))
