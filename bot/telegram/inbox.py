@@ -12,6 +12,7 @@ import inspect
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -34,7 +35,7 @@ from bot.messaging.alerts import AdminAlerts
 from bot.messaging.messenger import Urgency
 from bot.telegram.admission import Admission, Dropped
 from bot.telegram.allow_list import AllowList
-from bot.telegram.turns import Turn, Turns
+from bot.telegram.turns import Turn, Turns, give_way
 from engine.data.rewards import REACTION_VALUES
 from engine.foreign_json import read_json
 from storage.db.database import Database
@@ -100,6 +101,11 @@ class Inbox(BaseUpdateProcessor):
         self._claimed: set[int] = set()
         """Taken for handling by this process: one attempt is one process that tried, however often the disk refused."""
         self._deferred: set[int] = set()
+        self._put_off: Counter[tuple[int, int]] = Counter()
+        """How many of a sender in a chat come again a little later: what follows them must not be handled before."""
+        self._suspects: set[int] = set()
+        self._alone = asyncio.Lock()
+        """For those, which have been cut off more than once."""
         self._is_closing = False
 
     @property
@@ -143,7 +149,9 @@ class Inbox(BaseUpdateProcessor):
 
         All of it: bounds are for what comes, and what was confirmed to Telegram is nowhere else.
         """
-        for number, body in await stored_updates.unfinished(self._db):
+        for number, body, is_suspicious in await stored_updates.unfinished(self._db):
+            if is_suspicious:
+                self._suspects.add(number)
             try:
                 update = self._read(number, read_json(body))
             except ValueError:  # accepted by an earlier version
@@ -235,7 +243,14 @@ class Inbox(BaseUpdateProcessor):
                     del self._waiting[number]
                     if number in self.admission and not self._is_closing:  # else it was superseded meanwhile
                         self.admission.begin(number)
-                        await self._handle(update, coroutine)
+                        if self._put_off[sender, chat] and not is_alone:
+                            self.defer(update)
+                        elif number in self._suspects:
+                            give_way()
+                            async with self._alone:
+                                await self._handle(update, coroutine)
+                        else:
+                            await self._handle(update, coroutine)
         except StorageError as error:
             logger.warning("update %d is put off: %s", number, error)
             self.defer(update)
@@ -245,9 +260,18 @@ class Inbox(BaseUpdateProcessor):
             self._waiting.pop(number, None)
             if number in self._deferred:
                 self._deferred.discard(number)
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.queue.put_nowait, update)
+                parties = self.admission.parties(number)
+                self._put_off[parties] += 1
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._again, update, parties)
             else:
                 self.admission.end(number)
+                self._suspects.discard(number)
+
+    def _again(self, update: Update, parties: tuple[int, int]) -> None:
+        self._put_off[parties] -= 1
+        if not self._put_off[parties]:
+            del self._put_off[parties]
+        self.queue.put_nowait(update)
 
     async def _handle(self, update: Update, coroutine: Awaitable[Any]) -> None:
         number = update.update_id

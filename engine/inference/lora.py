@@ -160,7 +160,7 @@ def read_config(folder: Path) -> "LoraConfig":
     from peft import LoraConfig  # noqa: PLC0415
 
     try:
-        raw: Any = read_json((folder / "adapter_config.json").read_bytes(), max_bytes=_MOST_CONFIG_BYTES)
+        raw: Any = read_json((folder / "adapter_config.json").read_bytes(), max_bytes=_MOST_CONFIG_BYTES, strict=True)
         foreign = [field for field, value in raw.items() if value and field not in _IGNORED.union(_TAKEN)]
         if raw["peft_type"] != "LORA" or raw.get("bias", "none") != "none" or foreign:
             shown = ", ".join(foreign)[:_MOST_SHOWN]

@@ -12,8 +12,11 @@ from typing import Literal
 from storage.db.database import read, write
 from storage.db.keyring import INBOX
 
-MAX_ATTEMPTS = 3
-"""An update whose handling was cut off this often is given up, so that it cannot stop the bot at every start."""
+SUSPICIOUS_ATTEMPTS = 2
+"""An update whose handling was cut off this often is to be handled alone from then on: many are handled at once, and
+all but one of them were only beside whatever ended the process."""
+MAX_ATTEMPTS = 8
+"""One that was cut off this often is given up, so that it cannot stop the bot at every start."""
 
 _IDS_KEPT = timedelta(days=7)
 
@@ -79,12 +82,15 @@ def mark_dead(connection: Connection, update_id: int, *, error: str) -> None:
 
 
 @read
-def unfinished(connection: Connection) -> list[tuple[int, str]]:
-    """Ids and bodies of the accepted updates that nobody has handled yet, oldest first."""
+def unfinished(connection: Connection) -> list[tuple[int, str, bool]]:
+    """Ids and bodies of the accepted updates that nobody has handled yet, and whether they are to be handled alone;
+    oldest first."""
     rows = connection.execute(
-        "SELECT update_id, decrypted(body) FROM inbox WHERE state = 'new' ORDER BY received_at, update_id"
+        "SELECT update_id, decrypted(body), attempts >= ? FROM inbox WHERE state = 'new'"
+        " ORDER BY received_at, update_id",
+        (SUSPICIOUS_ATTEMPTS,),
     )
-    return [(update_id, body) for update_id, body in rows]
+    return [(update_id, body, bool(is_suspicious)) for update_id, body, is_suspicious in rows]
 
 
 @write

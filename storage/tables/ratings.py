@@ -29,8 +29,6 @@ from storage.db.records import ConsentedText, DislikeReason, Generation, Rating,
 from storage.tables import generations, people
 from storage.tables.people import agreed
 
-CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How far our clock may be from Telegram's."""
 KEPT = 32
 """Reactions, and presses, of one person on one text; of more, the older half goes. Presses in one chat are handled one
 after another, so that none is ever late by as many."""
@@ -304,11 +302,11 @@ def _last_word(reactions: Sequence[RatingEvent]) -> RatingEvent | None:
 def _is_after(press: RatingEvent, reaction: RatingEvent) -> bool:
     """Whether somebody pressed after they reacted.
 
-    A press has our clock's date, a reaction Telegram's; so where the two are close the update ids decide. Far apart,
-    the dates do, since Telegram starts its ids anew after a quiet week.
+    A press has the date of its handling, by our clock, which may be hours after an outage; so the update ids decide.
+    Where days lie between, the dates do, since Telegram starts its ids anew after a quiet week.
     """
     later = press.at - reaction.at
-    if abs(later) > CLOCK_TOLERANCE:
+    if abs(later) > _IDS_GO_ON:
         return later > timedelta(0)
     return press.update_id > reaction.update_id
 

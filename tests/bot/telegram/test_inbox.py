@@ -202,6 +202,45 @@ async def test_what_the_disk_refuses_is_put_off_and_still_counts_as_waiting(
     assert desk.handled == [1, 1] and await states(db) == {1: "done"} and len(desk.inbox.admission) == 0
 
 
+async def test_what_follows_something_that_is_put_off_is_handled_after_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
+    done: list[int] = []
+
+    async def handle(update: Update) -> None:
+        if desk.handled == [1]:
+            raise DatabaseUnusable("full")
+        done.append(update.update_id)
+
+    desk = Desk(db, handle)
+    await desk.send(said(ADA, ADA, "/optin"), said(ADA, ADA, "/optout"), said(ADA, ADA, "/forget"))
+    while len(desk.inbox.admission):
+        await desk.end()
+        await asyncio.sleep(0.01)
+    assert done == [1, 2, 3] and not desk.inbox._put_off
+
+
+async def test_what_was_cut_off_more_than_once_is_handled_alone_and_holds_up_nobody_else(db: Database) -> None:
+    await Desk(db).send(*(said(who, who, "/help") for who in range(1, 4)), said(BOB, BOB, "/help"))
+    for number in (1, 2, 3) * stored_updates.SUSPICIOUS_ATTEMPTS:
+        assert await stored_updates.claim(db, number) == "claimed"
+    under_way, at_once = set[int](), dict[int, set[int]]()
+
+    async def handle(update: Update) -> None:
+        number = update.update_id
+        under_way.add(number)
+        await asyncio.sleep(0.01)
+        at_once[number] = under_way & {1, 2, 3}
+        under_way.remove(number)
+
+    desk = Desk(db, handle)
+    await desk.inbox.resume()
+    await desk.end()
+    assert [at_once[number] for number in (1, 2, 3)] == [{1}, {2}, {3}], "which process ends by one counts for that one"
+    assert desk.handled.index(4) < desk.handled.index(2) and not desk.inbox._suspects
+
+
 FLOODS: dict[str, Callable[[int], dict[str, Any]]] = {
     "one command": lambda n: said(ADA, GROUP, "/help"),
     "other commands": lambda n: said(ADA, GROUP, f"/nothing{n}@ovation_bot"),

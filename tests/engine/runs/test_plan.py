@@ -44,7 +44,7 @@ def test_a_night_of_a_small_model_is_left_as_it_is():
 def test_a_night_of_a_real_model_on_two_cores_takes_forty_minutes_at_most():
     plan = plan_night(RunConfig(), SMOLLM2, USUAL, free_mb=7000)
     assert plan.minutes <= 40.0
-    assert 5_474 <= plan.memory_mb <= 6 * 1024  # the night in RESULTS.md took so much
+    assert 5_000 <= plan.memory_mb <= 6 * 1024  # the night in RESULTS.md took 5,474
     assert plan.config.policy_steps < 40
     assert plan.config.pool_texts >= SMALLEST_POOL
 

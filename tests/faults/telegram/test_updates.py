@@ -8,6 +8,7 @@ from typing import Any
 from bot.sandbox.server import Sandbox
 from bot.sandbox.world.records import SeenMessage
 from bot.sandbox.world.updates import Waiting
+from storage.tables.inbox import MAX_ATTEMPTS
 from tests.support.scene import ADMIN_ID, BotProcess, Scene, values
 
 
@@ -115,11 +116,12 @@ async def test_an_update_that_ends_the_process_each_time_is_given_up(
     ada, chat = scene.person("Ada")
     await scene.ask(ada, chat, "/slogan black tea")
     await bot.stop(signal.SIGKILL)
-    # as three processes that died over it would have left it
+    # as the processes that died over it would have left it
     poison = json.dumps(a_message(800_000_200, ada.id, "poison"))
     connection = sqlite3.connect(bot.folder / "data" / "ovation.db")
     connection.execute(
-        "INSERT INTO inbox (update_id, received_at, body, attempts) VALUES (800000200, '2026-11-24', ?, 3)", (poison,)
+        "INSERT INTO inbox (update_id, received_at, body, attempts) VALUES (800000200, '2026-11-24', ?, ?)",
+        (poison, MAX_ATTEMPTS),
     )
     connection.execute(
         "INSERT INTO inbox (update_id, received_at, body) VALUES (800000201, '2026-11-24', '{\"update_id\": \"no\"}')"

@@ -1,5 +1,6 @@
 """Whatever is posted to the webhook by who knows the secret is taken or refused, and the bot goes on."""
 
+import copy
 import json
 import random
 from typing import Any
@@ -53,7 +54,7 @@ def body_of(dice: random.Random, number: int) -> bytes:
         if dice.random() < 0.2 and isinstance(holder, dict):
             del holder[last]
         else:
-            holder[last] = dice.choice([*VALUES, NESTED, 2**63, -(2**63), 10**18])
+            holder[last] = copy.deepcopy(dice.choice([*VALUES, NESTED, 2**63, -(2**63), 10**18]))
     body = json.dumps(update).encode()
     match dice.randrange(12):
         case 0:

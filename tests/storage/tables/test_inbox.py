@@ -10,17 +10,19 @@ from tests.storage.conftest import NOON
 async def test_an_update_is_kept_until_it_is_finished(db: Database) -> None:
     assert await inbox.accept(db, [(1, "one"), (2, "two")], at=NOON) == {1, 2}
     assert await inbox.accept(db, [(2, "two again"), (3, "three")], at=NOON) == {3}
-    assert await inbox.unfinished(db) == [(1, "one"), (2, "two"), (3, "three")]
+    assert await inbox.unfinished(db) == [(1, "one", False), (2, "two", False), (3, "three", False)]
     assert await inbox.claim(db, 2) == "claimed"
     await inbox.finish(db, 2)
-    assert await inbox.unfinished(db) == [(1, "one"), (3, "three")]
+    assert await inbox.unfinished(db) == [(1, "one", False), (3, "three", False)]
     assert await inbox.claim(db, 2) == "done"
 
 
 async def test_an_update_that_is_cut_off_again_and_again_is_buried(db: Database) -> None:
     await inbox.accept(db, [(1, "poison")], at=NOON)
-    claims = [await inbox.claim(db, 1) for _ in range(inbox.MAX_ATTEMPTS + 2)]
-    assert claims == ["claimed", "claimed", "claimed", "dead", "done"]
+    claims = [await inbox.claim(db, 1) for _ in range(inbox.SUSPICIOUS_ATTEMPTS)]
+    assert await inbox.unfinished(db) == [(1, "poison", True)], "and is handled alone before that"
+    claims += [await inbox.claim(db, 1) for _ in range(inbox.MAX_ATTEMPTS + 2 - inbox.SUSPICIOUS_ATTEMPTS)]
+    assert claims == [*["claimed"] * inbox.MAX_ATTEMPTS, "dead", "done"]
     assert await inbox.backlog(db, now=NOON) == (0, 0.0, 1)
     assert await inbox.unfinished(db) == []
 

@@ -77,6 +77,7 @@ async def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
 
 
 async def assert_accessible(page: Page) -> None:
+    await page.locator("main:not([hidden])").wait_for()  # the page's script shows the one that is wanted
     found = await Axe().run(page)
     assert not found.violations_count, found.generate_report()
 
