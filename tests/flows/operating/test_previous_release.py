@@ -88,7 +88,7 @@ async def test_every_row_is_kept_and_every_text_read(expected: dict[str, Any]) -
     await db.close()
     assert refined is not None and refined.text == "Cup. Green."
     assert [turn.content for turn in refined.messages] == ["green tea", "Greener by the cup.", "shorter"]
-    assert [(number, "waiting words" in body) for number, body in waiting] == [(900, True)]
+    assert [(number, "waiting words" in body) for number, body, _ in waiting] == [(900, True)]
     kept, before = rows(), expected["rows"]
     assert [row["name"] for row in kept.pop("migrations")] == [name for name, _ in MIGRATIONS]
     assert kept.keys() >= before.keys() - {"migrations"}

@@ -88,7 +88,7 @@ async def test_no_word_of_anybody_lies_in_any_file_while_the_bot_has_it_open(db:
     for words in (b"waiting words", b"green tea", b"Tea, greener"):
         assert files_with(tmp_path, words) == []
     assert (await generations.by_id(db, hers.id)) == hers and hers.text == "Tea, greener by 1."
-    assert await inbox.unfinished(db) == [(7, '{"text": "waiting words"}')]
+    assert await inbox.unfinished(db) == [(7, '{"text": "waiting words"}', False)]
     with pytest.raises(Exception, match="user-defined function"):  # a connection without keys reads no text
         generations.delivered(open_for_reading(tmp_path / "ovation.db"))
 

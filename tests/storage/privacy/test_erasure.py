@@ -150,7 +150,7 @@ async def test_updates_that_wait_and_name_the_person_are_dropped(db: Database) -
     await inbox.accept(db, [(5, '["ada"]')], at=LATER + timedelta(seconds=1))
     erased = await erasure.forget(db, "ada", LATER, named_in=lambda body: named_in(str(keyring.decrypt(body))))
     assert erased.updates == 2
-    assert [update_id for update_id, _ in await inbox.unfinished(db)] == [2, 5]
+    assert [update_id for update_id, _, _ in await inbox.unfinished(db)] == [2, 5]
 
 
 async def test_where_nobody_can_tell_whom_an_update_names_all_that_are_old_enough_go(db: Database) -> None:
