@@ -86,3 +86,4 @@ async def test_whatever_is_posted_the_bot_goes_on(
     assert (await scene.ask(ada, chat, "/slogan green tea")).button("up:")
     assert "Exception in ASGI" not in bot.log and "RecursionError" not in bot.log
     assert await bot.stop() == 0
+    sandbox.calls.clear()  # answers to messages whose number is none are no calls as the method table has them
