@@ -157,6 +157,13 @@ async def test_a_reaction_right_after_a_press_stands_even_if_our_clock_is_ahead(
     assert await current(db) == [-1.0]
 
 
+async def test_a_reaction_after_a_press_stands_even_if_the_press_is_handled_hours_later(db: Database) -> None:
+    generation = await delivered(db, 1)
+    await ratings.record(db, event(generation.id, -1.0, seconds=60, update_id=11))
+    await ratings.record_button(db, event(generation.id, 1.0, source="button", seconds=7_200, update_id=10))
+    assert await current(db) == [-1.0]
+
+
 async def test_dates_decide_when_telegram_starts_its_ids_anew(db: Database) -> None:
     generation = await delivered(db, 1)
     await ratings.record_button(db, event(generation.id, 1.0, source="button", update_id=900_000))
