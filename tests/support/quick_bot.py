@@ -5,7 +5,6 @@ import typer
 from bot.cli.run import start_bot
 from bot.cli.terminal import explained
 from bot.common.timing import Timing
-from bot.generation import pipeline, service
 from bot.messaging import messenger
 from bot.telegram import inbox, sender
 
@@ -22,14 +21,12 @@ QUICK = Timing(
 )
 
 _PAUSE = 0.2
-"""Before another try, wherever Telegram or an engine names no time."""
+"""Before another try, wherever Telegram names no time; before an engine is asked again the pause stays what it is."""
 
 _PAUSES = {
     messenger: ("_DEFAULT_PAUSE_SECONDS",),
     sender: ("_NETWORK_PAUSE_SECONDS",),
     inbox: ("_FIRST_PAUSE_SECONDS", "_LONGEST_PAUSE_SECONDS", "_RETRY_SECONDS"),
-    service: ("_RETRY_SECONDS",),
-    pipeline: ("_PAUSE_SECONDS", "_LONGEST_PAUSE_SECONDS"),
 }
 
 
