@@ -66,6 +66,10 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError,
 """What the library raises over updates that are not as Telegram's are."""
 
 
+Lane = tuple[int, int]
+"""Sender and chat, whose updates are handled in order."""
+
+
 class Inbox(BaseUpdateProcessor):
     """Accepts updates, and handles each once: those of different people side by side, those of one person in one chat
     in order.
@@ -101,8 +105,8 @@ class Inbox(BaseUpdateProcessor):
         self._claimed: set[int] = set()
         """Taken for handling by this process: one attempt is one process that tried, however often the disk refused."""
         self._deferred: set[int] = set()
-        self._put_off: Counter[tuple[int, int]] = Counter()
-        """How many of a sender in a chat come again a little later: what follows them must not be handled before."""
+        self._put_off: Counter[Lane] = Counter()
+        """How many of a lane come again a little later: what follows them there must not be handled before."""
         self._suspects: set[int] = set()
         self._alone = asyncio.Lock()
         """For those, which have been cut off more than once."""
@@ -122,6 +126,7 @@ class Inbox(BaseUpdateProcessor):
         """
         updates: dict[int, Update | None] = {}
         bodies: dict[int, str] = {}
+        new: frozenset[int] = frozenset()
         try:
             for raw in raws:
                 number = id_of(raw)
@@ -131,12 +136,9 @@ class Inbox(BaseUpdateProcessor):
                 self._drop(number, "superseded")
                 del updates[number], bodies[number]
             new = await stored_updates.accept(self._db, list(bodies.items()), at=datetime.now(UTC))
-        except BaseException:
-            for number in updates:
+        finally:
+            for number in updates.keys() - new:
                 self.admission.end(number)
-            raise
-        for number in updates.keys() - new:
-            self.admission.end(number)
         self._metrics.accepted.inc(len(new))
         self._metrics.duplicate_updates.inc(len(updates) - len(new))
         for number, update in updates.items():
@@ -233,17 +235,19 @@ class Inbox(BaseUpdateProcessor):
         task = asyncio.current_task()
         assert task is not None, "handlers run in tasks"
         number = update.update_id
+        lane: Lane | None = None
         self._tasks.add(task)
         try:
             if number in self.admission:
                 sender, chat = self.admission.parties(number)
-                is_alone = update.message_reaction is not None or update.message_reaction_count is not None
-                turn = self._waiting[number] = self._turns.enter(sender, None if is_alone else chat)
+                if update.message_reaction is None and update.message_reaction_count is None:
+                    lane = sender, chat
+                turn = self._waiting[number] = self._turns.enter(sender, None if lane is None else chat)
                 async with self._turns.begun(turn):
                     del self._waiting[number]
                     if number in self.admission and not self._is_closing:  # else it was superseded meanwhile
                         self.admission.begin(number)
-                        if self._put_off[sender, chat] and not is_alone:
+                        if lane is not None and self._put_off[lane]:
                             self.defer(update)
                         elif number in self._suspects:
                             give_way()
@@ -260,17 +264,18 @@ class Inbox(BaseUpdateProcessor):
             self._waiting.pop(number, None)
             if number in self._deferred:
                 self._deferred.discard(number)
-                parties = self.admission.parties(number)
-                self._put_off[parties] += 1
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._again, update, parties)
+                if lane is not None:
+                    self._put_off[lane] += 1
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._again, update, lane)
             else:
                 self.admission.end(number)
                 self._suspects.discard(number)
 
-    def _again(self, update: Update, parties: tuple[int, int]) -> None:
-        self._put_off[parties] -= 1
-        if not self._put_off[parties]:
-            del self._put_off[parties]
+    def _again(self, update: Update, lane: Lane | None) -> None:
+        if lane is not None:
+            self._put_off[lane] -= 1
+            if not self._put_off[lane]:
+                del self._put_off[lane]
         self.queue.put_nowait(update)
 
     async def _handle(self, update: Update, coroutine: Awaitable[Any]) -> None:

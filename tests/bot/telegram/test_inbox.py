@@ -221,6 +221,26 @@ async def test_what_follows_something_that_is_put_off_is_handled_after_it(
     assert done == [1, 2, 3] and not desk.inbox._put_off
 
 
+async def test_a_reaction_that_is_put_off_for_an_hour_holds_up_no_command(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 3600.0)
+    done: list[int] = []
+
+    async def handle(update: Update) -> None:
+        if update.message_reaction is not None:
+            desk.inbox.defer(update)
+        else:
+            done.append(update.update_id)
+
+    desk = Desk(db, handle)
+    await desk.send(reacted(ADA, GROUP, "👍"))
+    await desk.end()
+    await desk.send(said(ADA, GROUP, "/forget"))
+    await desk.end()
+    assert done == [2] and 1 in desk.inbox.admission
+
+
 async def test_what_was_cut_off_more_than_once_is_handled_alone_and_holds_up_nobody_else(db: Database) -> None:
     await Desk(db).send(*(said(who, who, "/help") for who in range(1, 4)), said(BOB, BOB, "/help"))
     for number in (1, 2, 3) * stored_updates.SUSPICIOUS_ATTEMPTS:
