@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     What it and its children write is private, whatever umask they were started under.
     """
-    os.umask(0o077)
+    os.umask(0o077)  # `engine.process.PRIVATE`, which --help is not to wait for
     _open_streams()
     status: Any = 0
     try:
